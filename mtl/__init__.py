@@ -1,0 +1,24 @@
+"""Which training tricks help a multi-task BERT encoder, by how much, at what cost, and how sure that is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mtl.config import RunConfig
+    from mtl.layers import config_from
+    from mtl.runs import load_runs
+    from mtl.trainer import train
+
+__all__ = ["RunConfig", "config_from", "load_runs", "train"]
+
+_HOMES = {"RunConfig": "mtl.config", "config_from": "mtl.layers", "load_runs": "mtl.runs", "train": "mtl.trainer"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use, so that `import mtl` costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mtl' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

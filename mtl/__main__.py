@@ -1,0 +1,5 @@
+"""`python -m mtl`: the same as the `mtl` command."""
+
+from mtl.cli import main
+
+main(prog_name="mtl")

@@ -1,0 +1,179 @@
+"""Every toggle: its default, its unit, its source.
+
+A `RunConfig` holds all that can change a result and nothing else; device, folders, workers and W&B are options of the
+commands. It is frozen, refuses unknown keys, and is built in layers: defaults < preset < YAML < `key=value`
+(`mtl.layers`). `canonical()` is the form that run identity hashes. No torch here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from mtl.tasks import TASKS, TaskName
+
+Pairing = Literal["siamese", "concat"]
+Pooling = Literal["pooler", "cls", "mean", "max"]
+SstHead = Literal["mlp", "linear"]
+QuoraHead = Literal["auto", "dot", "features", "linear", "mlp"]
+StsHead = Literal["auto", "same", "cosine", "dot", "features", "linear", "mlp"]
+Schedule = Literal["pooled", "consolidated"]
+Surgery = Literal["sum"]
+Precision = Literal["fp32", "bf16"]
+
+PAIR_HEADS: dict[Pairing, tuple[str, ...]] = {"siamese": ("dot", "cosine", "features"), "concat": ("linear", "mlp")}
+"""Heads that can take each pairing's features: two sentence vectors, or one."""
+
+AUTO_HEADS: dict[Pairing, dict[str, str]] = {
+    "siamese": {"quora": "dot", "sts": "cosine"},
+    "concat": {"quora": "linear", "sts": "linear"},
+}
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _in_task_order(value: tuple[TaskName, ...]) -> tuple[TaskName, ...]:
+    return tuple(name for name in TASKS if name in value)
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses unknown keys and does not guess types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+TaskNames = Annotated[tuple[TaskName, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+
+
+class Heads(Section):
+    """One head a task (Gorti & Thiesmeyer 2023, sections 3.1 and 3.4)."""
+
+    sst: SstHead = "mlp"
+    quora: QuoraHead = Field("auto", description="auto: dot for siamese pairs, linear for concatenated ones")
+    sts: StsHead = Field("same", description="auto: cosine for siamese pairs, linear for concatenated; same: quora's")
+
+
+class Freeze(Section):
+    """Which part of the encoder trains."""
+
+    unfrozen: Literal["all"] | Annotated[int, Field(ge=0)] = Field(
+        "all", description="the last k layers and the pooler train; `all` is ordinary fine-tuning, 0 pooler and heads"
+    )
+    scope: Literal["all"] | TaskNames = Field("all", description="the tasks whose steps leave the frozen part alone")
+    dropout: bool = Field(
+        False, description="dropout inside the frozen part; off makes it a fixed function of the text"
+    )
+
+
+class Train(Section):
+    """The optimiser and its schedule. AdamW's betas are (0.9, 0.999) and its epsilon 1e-6, as BERT was published."""
+
+    epochs: Annotated[int, Field(ge=1)] = Field(3, description="passes over the training data")
+    max_steps: Annotated[int, Field(ge=1)] | None = Field(None, description="stop after this many optimiser steps")
+    batch_size: Annotated[int, Field(ge=1)] = Field(16, description="examples a step")
+    lr: Annotated[float, Field(gt=0)] = Field(1e-5, description="peak learning rate")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="AdamW's, not on biases and norms")
+    warmup: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="share of all steps with a rising rate")
+    decay: Literal["none", "linear", "cosine"] = Field("none", description="fall of the rate to 0 after the warm-up")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="probability, in encoder and heads")
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = Field(1.0, description="clip the whole gradient to this norm")
+    precision: Precision = Field("fp32", description="bf16: matrix products in bfloat16 (autocast), weights in float32")
+    select: Literal["best", "last"] = Field("best", description="the weights kept: best dev/overall, or the last")
+
+
+class RunConfig(Section):
+    """One run. The defaults are the paper's baseline, on the built-in data."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    encoder: Annotated[str, Field(min_length=1)] = Field("minilm-l6", description="minilm-l6, a hub name, or a folder")
+    data: Annotated[str, Field(min_length=1)] = Field("sample", description="sample, hub, or a folder of course files")
+    tasks: Annotated[TaskNames, Field()] = ("sst", "quora", "sts")
+    limit: Annotated[int, Field(ge=1)] | None = Field(None, description="training rows a task; dev stays whole")
+    max_length: Annotated[int, Field(ge=8, le=512)] = Field(128, description="tokens a sequence, specials included")
+    pairing: Pairing = "siamese"
+    pooling: Pooling = "pooler"
+    heads: Heads = Heads()
+    schedule: Schedule = "pooled"
+    freeze: Freeze = Freeze()
+    surgery: Surgery = "sum"
+    smart: None = None
+    train: Train = Train()
+    overall: Literal["mean", "shifted"] = Field("mean", description="shifted: (r + 1) / 2 stands for sts' Pearson r")
+
+    def head(self, task: TaskName) -> str:
+        """The name of the head a task gets, with `auto` and `same` resolved."""
+        chosen = getattr(self.heads, task)
+        if task == "sts" and chosen == "same":
+            return self.head("quora")
+        return AUTO_HEADS[self.pairing][task] if chosen == "auto" else chosen
+
+    def problems(self) -> list[Problem]:
+        """Settings that exclude each other, each with the way out."""
+        found = []
+        for task in self.tasks:
+            head = self.head(task)
+            if TASKS[task].pair and head not in PAIR_HEADS[self.pairing]:
+                can = [name for name in PAIR_HEADS[self.pairing] if task == "sts" or name != "cosine"]
+                found.append(Problem(
+                    uses=("tasks", "pairing", f"heads.{task}", "heads.quora"),
+                    message=f"heads.{task}={getattr(self.heads, task)!r} gives the head {head!r}, which cannot take "
+                    f"{self.pairing} pairs. Heads that can: {', '.join(can)}; or let heads.{task}=auto choose.",
+                ))  # fmt: skip
+        if len(set(self.tasks)) != len(self.tasks):
+            found.append(Problem(uses=("tasks",), message=f"tasks={list(self.tasks)}: a task is named twice."))
+        if self.freeze.scope != "all":
+            absent = [name for name in self.freeze.scope if name not in self.tasks]
+            if absent:
+                found.append(Problem(
+                    uses=("tasks", "freeze.scope"),
+                    message=f"freeze.scope names {', '.join(absent)}, not among tasks={list(self.tasks)}. "
+                    "Add the task or leave it out of the scope.",
+                ))  # fmt: skip
+        return found
+
+    def resolved(self) -> Self:
+        """The same run with every `auto` and `same` written out and every knob of a method that is off at its default.
+
+        Two configs that compute the same thing resolve to the same one. Idempotent.
+        """
+        heads = {task: self.head(task) if task in self.tasks else Heads.model_fields[task].default for task in TASKS}
+        tasks = _in_task_order(self.tasks)
+        freeze = self.freeze
+        if freeze.unfrozen == "all":
+            freeze = Freeze()
+        elif freeze.scope != "all":
+            scope = _in_task_order(freeze.scope)
+            freeze = freeze.model_copy(update={"scope": "all" if scope == tasks else scope})
+        update: dict[str, Any] = {"tasks": tasks, "heads": Heads.model_validate(heads), "freeze": freeze}
+        if len(tasks) == 1:
+            update["schedule"] = "pooled"  # one task alone gives every schedule the same batches
+        if "sts" not in tasks:
+            update["overall"] = "mean"
+        return self.model_copy(update=update)
+
+    def canonical(self) -> dict[str, Any]:
+        """What identity hashes: the resolved settings as plain data, without the seed, nulls and absent tasks' heads."""
+        config = self.resolved()
+        plain = config.model_dump(mode="json", exclude={"seed"}, exclude_none=True)
+        plain["heads"] = {task: plain["heads"][task] for task in config.tasks}
+        if config.freeze.unfrozen == "all":
+            plain["freeze"] = {"unfrozen": "all"}
+        return plain
+
+
+class Problem(BaseModel):
+    """A message about settings that exclude each other, and the keys it rests on."""
+
+    uses: tuple[str, ...]
+    message: str
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "baseline": {},
+    "final": {"heads": {"sts": "auto"}, "freeze": {"unfrozen": 3}, "train": {"lr": 1e-4, "epochs": 9}},
+}
+PRESETS["concat"] = PRESETS["final"] | {"pairing": "concat"}
+"""The paper's three configurations (Gorti & Thiesmeyer, Stanford CS224N 2023), as differences from the defaults."""

@@ -1,0 +1,205 @@
+"""From what people write to a `RunConfig`: defaults < preset < YAML < `key=value`, every error at once.
+
+Each layer keeps where it came from, so an error names the file and line, the preset, or the words on the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from mtl import strict_yaml
+from mtl.config import PRESETS, RunConfig
+from mtl.errors import ConfigError, suggestion
+from mtl.strict_yaml import Document
+
+
+def config_from(words: Sequence[str], *, base: str | None = None) -> RunConfig:
+    """A config from command-line words: at most one preset, YAML files, and `key=value`, in any order.
+
+    Raises ConfigError with all problems, one a line.
+    """
+    presets, files, assignments = [], [], []
+    for word in words:
+        if "=" in word and not Path(word).is_file():
+            assignments.append(word)
+        elif word in PRESETS:
+            presets.append(word)
+        elif word.endswith((".yaml", ".yml")) or Path(word).is_file():
+            files.append(Path(word))
+        else:
+            raise ConfigError(
+                f"{word!r} is neither a preset ({', '.join(PRESETS)}), a YAML file, nor key=value."
+                + suggestion(word, [*PRESETS, *(f"{key}=" for key in RunConfig.model_fields)])
+            )
+    if len(presets) > 1:
+        raise ConfigError(f"one preset at a time; came {', '.join(presets)}.")
+    if base is not None and not presets:
+        presets = [base]
+    layers = [preset_layer(name) for name in presets]
+    layers += [file_layer(path) for path in files]
+    layers += assignment_layers(assignments)
+    return build(layers)
+
+
+def preset_layer(name: str) -> Document:
+    """A preset's settings. Raises ConfigError for an unknown name."""
+    if name not in PRESETS:
+        raise ConfigError(f"no preset {name!r}; there are {', '.join(PRESETS)}.{suggestion(name, PRESETS)}")
+    return Document(source=f"preset {name}", value=PRESETS[name])
+
+
+def file_layer(path: Path) -> Document:
+    """The settings of a YAML file, dotted keys spread out. Raises ConfigError."""
+    document = strict_yaml.read(path)
+    if document.value is None:
+        return Document(source=document.source, value={})
+    if not isinstance(document.value, dict):
+        raise ConfigError(f"{path}: expected settings (`key: value`), came a {type(document.value).__name__}.")
+    return spread(document)
+
+
+def assignment_layers(words: Iterable[str]) -> list[Document]:
+    """One layer for each `key=value`; values are read as YAML, so lists and `null` work. Raises ConfigError."""
+    layers = []
+    for word in words:
+        key, _, text = word.partition("=")
+        source = f"{word!r}"
+        if not key.strip():
+            raise ConfigError(f"{source}: expected key=value, came no key.")
+        parsed = strict_yaml.parse(text, source)
+        value = _list_of_words(key.strip(), parsed.value)
+        layers.append(spread(Document(source=source, value={key.strip(): value})))
+    return layers
+
+
+def spread(document: Document) -> Document:
+    """Dotted keys written out: `{train.lr: 1}` is `{train: {lr: 1}}`; line numbers move along."""
+    lines: dict[strict_yaml.Place, int] = {}
+
+    def walk(value: Any, old: strict_yaml.Place, new: strict_yaml.Place) -> Any:
+        if old in document.lines:
+            lines.setdefault(new, document.lines[old])
+        if not isinstance(value, dict):
+            return value
+        result: dict[str, Any] = {}
+        for key, item in value.items():
+            path = key.split(".")
+            for end in range(1, len(path)):
+                if (*old, key) in document.lines:
+                    lines.setdefault((*new, *path[:end]), document.lines[(*old, key)])
+            built = walk(item, (*old, key), (*new, *path))
+            for part in reversed(path[1:]):
+                built = {part: built}
+            result = merge(result, {path[0]: built})
+        return result
+
+    return Document(source=document.source, value=walk(document.value, (), ()), lines=lines)
+
+
+def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`above` over `below`: sections merge key by key, everything else is replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def build(layers: Sequence[Document]) -> RunConfig:
+    """The config that the layers give. Raises ConfigError naming every problem, its source and its key."""
+    raw: dict[str, Any] = {}
+    for layer in layers:
+        raw = merge(raw, layer.value)
+    messages: list[str] = []
+    bad: set[str] = set()
+    try:
+        config = RunConfig.model_validate(raw)
+    except ValidationError as error:
+        for place, message in _readable(error):
+            messages.append(f"{_where(layers, place)}: {'.'.join(map(str, place))}: {message}")
+            bad.add(".".join(map(str, place)))
+        config = _without(raw, bad)
+    for problem in config.problems():
+        # A key that is wrong already must not cause a second complaint about the value that stands in for it.
+        if not any(key == used or key.startswith(f"{used}.") for key in bad for used in problem.uses):
+            messages.append(problem.message)
+    if messages:
+        raise ConfigError("\n".join(dict.fromkeys(messages)))
+    return config
+
+
+def _list_of_words(key: str, value: Any) -> Any:
+    """`tasks=sst,sts` means a list: the shell form of `tasks=[sst, sts]`; a single task too."""
+    if key in ("tasks", "freeze.scope") and isinstance(value, str) and value != "all":
+        return [part.strip() for part in value.split(",")]
+    return value
+
+
+def _readable(error: ValidationError) -> list[tuple[strict_yaml.Place, str]]:
+    found: dict[strict_yaml.Place, list[str]] = {}
+    for item in error.errors(include_url=False):
+        place, section = _place(item["loc"])
+        if item["type"] == "extra_forbidden":
+            names = list(section.model_fields)
+            message = f"unknown key.{suggestion(place[-1], names)} Keys here: {', '.join(names)}."
+        else:
+            message = f"{item['msg'][:1].lower()}{item['msg'][1:]}, came {item['input']!r}"
+            if item["type"] == "literal_error":
+                message += suggestion(item["input"], str(item["ctx"]["expected"]).replace("'", "").split(", "))
+        found.setdefault(place, []).append(message)
+    return [(place, "; or ".join(dict.fromkeys(messages))) for place, messages in found.items()]
+
+
+def _place(loc: tuple[str | int, ...]) -> tuple[strict_yaml.Place, type[BaseModel]]:
+    """The keys of an error, without the branch names that pydantic adds for a union; and the section it is in."""
+    section: type[BaseModel] = RunConfig
+    place: list[str | int] = []
+    for position, part in enumerate(loc):
+        place.append(part)
+        if not isinstance(part, str) or part not in section.model_fields:
+            break
+        inner = section.model_fields[part].annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            section = inner
+        else:
+            items = [item for item in loc[position + 1 :] if isinstance(item, int)]
+            return (*place, *items), section
+    return tuple(place), section
+
+
+def _where(layers: Sequence[Document], place: strict_yaml.Place) -> str:
+    for layer in reversed(layers):
+        value = layer.value
+        for part in place:
+            if isinstance(part, int):
+                break
+            if not isinstance(value, dict) or part not in value:
+                break
+            value = value[part]
+        else:
+            return layer.where(place)
+        if isinstance(part, int):
+            return layer.where(place)
+    return "config"
+
+
+def _without(raw: dict[str, Any], bad: set[str]) -> RunConfig:
+    """The config with the wrong keys left out, so that what remains can be checked too."""
+
+    def keep(value: Any, path: str) -> Any:
+        if not isinstance(value, dict):
+            return value
+        inside = {key: f"{path}.{key}".lstrip(".") for key in value}
+        return {
+            key: keep(item, inside[key])
+            for key, item in value.items()
+            if not any(
+                name == inside[key] or name.rsplit(".", 1)[0] == inside[key] and name[-1].isdigit() for name in bad
+            )
+        }
+
+    return RunConfig.model_validate(keep(raw, ""))
