@@ -1,0 +1,189 @@
+"""`mtl data check` and `mtl data fetch`: what is in the data, and where it comes from."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from mtl.errors import ConfigError, suggestion
+from mtl.tasks import SPLITS, TASKS, Split, TaskName
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from mtl.data.course import OnBadRow
+    from mtl.data.rows import Rows
+
+Name = TypeVar("Name", bound=str)
+_MAX_LISTED = 20
+
+
+@click.group(name="data", context_settings={"help_option_names": ["-h", "--help"]})
+def data() -> None:
+    """Look at the data, or download it."""
+
+
+@data.command()
+@click.argument("source", metavar="[DATA]", default="sample")
+@click.option("--tasks", default=",".join(TASKS), show_default=True, help="The tasks, with commas between them.")
+@click.option("--splits", default=",".join(SPLITS), show_default=True, help="The splits, with commas between them.")
+@click.option(
+    "--on-bad-row",
+    type=click.Choice(["error", "skip"]),
+    default="error",
+    show_default=True,
+    help="What to do with a row that breaks the rules: refuse the data, or leave the row out and say so.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(source: str, tasks: str, splits: str, on_bad_row: str, as_json: bool) -> None:
+    """Count what is in DATA: sizes, labels, duplicates, contradictions, leaks.
+
+    DATA is `sample` (built in), `hub`, or a folder of course files. All problems of all files are listed at once.
+
+    \b
+    Example:
+      mtl data check sample --tasks sst,sts
+    """
+    from mtl.data.check import check_rows
+    from mtl.data.load import load_rows
+
+    chosen = _names("--tasks", tasks, tuple(TASKS))
+    rows = load_rows(source, chosen, _names("--splits", splits, SPLITS), on_bad_row=cast("OnBadRow", on_bad_row))
+    found = {"source": source, **check_rows(rows)}
+    if as_json:
+        click.echo(json.dumps(found, indent=2, allow_nan=False, ensure_ascii=False))
+    else:
+        _print_check(found)
+    _list_left_out(rows)
+
+
+@data.command()
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="The folder to fill.  [default: hub in the cache folder]"
+)
+@click.option(
+    "--mirror", type=click.Path(path_type=Path), help="Read a local copy of the hub's files, not the network."
+)
+@click.option("--tasks", default=",".join(TASKS), show_default=True, help="The tasks, with commas between them.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def fetch(output: Path | None, mirror: Path | None, tasks: str, as_json: bool) -> None:
+    """Download SST-5, QQP and STS-B from the Hugging Face hub into course files.
+
+    The cache folder is $MTL_CACHE, else $XDG_CACHE_HOME/mtl, else ~/.cache/mtl; data=hub reads from it. Without a
+    network, give a local copy of the repositories' files with --mirror or $MTL_HUB_MIRROR, as in
+    DIR/SetFit/sst5/train.jsonl.
+
+    \b
+    Example:
+      mtl data fetch --tasks sst --output data/hub
+    """
+    from mtl.data.cache import cache_folder
+    from mtl.data.hub import MANIFEST, fetch_hub
+
+    chosen = _names("--tasks", tasks, tuple(TASKS))
+    folder = (output or cache_folder() / "hub").expanduser()
+    paths = fetch_hub(folder, chosen, mirror=mirror, say=lambda line: click.echo(line, err=True))
+    entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+    files = {path.name: entries[path.name] for path in paths}
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), "files": files}, indent=2, ensure_ascii=False))
+    else:
+        _print_fetched(folder, files)
+
+
+def _names(option: str, text: str, known: Sequence[Name]) -> list[Name]:
+    """The names in a comma list, each once, in the order given."""
+    names = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    for name in names:
+        if name not in known:
+            choices = ", ".join(known)
+            raise ConfigError(f"{option}: expected some of {choices}, got {name!r}.{suggestion(name, known)}")
+    if not names:
+        raise ConfigError(f"{option}: expected some of {', '.join(known)}, got nothing. Leave the option out for all.")
+    return [cast(Name, name) for name in names]
+
+
+def _list_left_out(rows: Mapping[tuple[TaskName, Split], Rows]) -> None:
+    messages = [message for part in rows.values() for message in part.skipped]
+    for message in messages[:_MAX_LISTED]:
+        click.echo(f"left out: {message}", err=True)
+    if len(messages) > _MAX_LISTED:
+        click.echo(f"left out: {len(messages) - _MAX_LISTED} rows more", err=True)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    # Away from a terminal rich assumes 80 columns and would cut words; whoever sets COLUMNS gets those.
+    fixed = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 100
+    return Console(file=sys.stdout, width=fixed, highlight=False, markup=False, emoji=False)
+
+
+def _table(title: str, words: Sequence[str], numbers: Sequence[str]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in words:
+        table.add_column(name, overflow="fold", min_width=len("train"))
+    for name in numbers:
+        table.add_column(name, justify="right", overflow="fold")
+    return table
+
+
+def _print_check(found: Mapping[str, Any]) -> None:
+    console = _console()
+    sizes = ["rows", "left out", "median words", "most words", "repeats", "conflicts", "fingerprint"]
+    rows = _table("Rows", ["task", "split"], sizes)
+    labels = _table("Labels", ["task", "split", "label: rows"], ["mean", "sd"])
+    leaks = _table("Leaks", ["task", "from", "into"], ["same row", "share", "same sentence", "share"])
+    for name, task in found["tasks"].items():
+        for split, part in task["splits"].items():
+            words = part["words"] or {"median": None, "max": None}
+            numbers = [part["rows"], part["left_out"], words["median"], words["max"], part["duplicates"]]
+            rows.add_row(name, split, *map(_number, [*numbers, part["conflicts"]]), part["fingerprint"])
+            labels.add_row(name, split, *_label_cells(part["labels"]))
+        for pair, leak in task["leaks"].items():
+            one, two = pair.split("/")
+            cells = [str(leak["rows"]), _percent(leak["rows_share"])]
+            cells += [str(leak["sentences"]), _percent(leak["sentences_share"])]
+            leaks.add_row(name, one, two, *cells)
+    console.print(f"Data: {found['source']}, fingerprint {found['fingerprint']}\n")
+    for table in (rows, labels, leaks):
+        if table.row_count:
+            console.print(table)
+            console.print()
+    console.print(found["meaning"])
+
+
+def _label_cells(labels: Mapping[str, Any] | None) -> list[str]:
+    if labels is None:
+        return ["hidden", "-", "-"]
+    counts = "  ".join(f"{label}: {count}" for label, count in labels["counts"].items())
+    return [counts, _number(labels.get("mean"), 2), _number(labels.get("sd"), 2)]
+
+
+def _number(value: float | None, digits: int | None = None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:g}" if digits is None else f"{value:.{digits}f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _print_fetched(folder: Path, files: Mapping[str, Any]) -> None:
+    console = _console()
+    table = _table(f"Written to {folder}", ["file", "from"], ["rows", "left out", "fingerprint"])
+    for name, entry in files.items():
+        table.add_row(name, entry["source"], str(entry["rows"]), str(entry["left_out"]), entry["fingerprint"])
+    console.print(table)
+    console.print("\nUse it with data=hub where it fills the cache folder, else with data=FOLDER.")
