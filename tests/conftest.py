@@ -1,0 +1,70 @@
+"""What tests share: a cache of their own, no W&B, and five-row course files with a tiny encoder to train on."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"  # tiny tensors gain nothing from threads, and busy cores then cost little
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Caches and W&B settings of the person who runs the tests stay out of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MTL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("WANDB_MODE", "disabled")
+        patch.delenv("WANDB_API_KEY", raising=False)
+        yield
+
+
+WORDS = "the a cat dog film book story is was not very good bad best worst man woman in on with".split()
+
+
+def write_tiny_data(folder: Path, *, rows: int = 24, dev: int = 12, test: int = 6, seed: int = 0) -> Path:
+    """Course files of random words whose labels follow from the words, so that there is something to learn."""
+    draw = random.Random(seed)
+
+    def sentence() -> list[str]:
+        return [draw.choice(WORDS) for _ in range(draw.randint(2, 9))]
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, count in {"train": rows, "dev": dev, "test": test}.items():
+        lines: dict[str, list[str]] = {"ids-sst": ["\tid\tsentence\tsentiment"]}
+        lines["quora"] = ["\tid\tsentence1\tsentence2\tis_duplicate"]
+        lines["sts"] = ["\tid\tsentence1\tsentence2\tsimilarity"]
+        for number in range(count):
+            one, two = sentence(), sentence()
+            name = f"{number}\t{split}{number:04x}"
+            lines["ids-sst"].append(f"{name}\t{' '.join(one)}\t{number % 5}")
+            lines["quora"].append(
+                f"{name}\t{' '.join(one)}\t{' '.join(two if number % 2 else one[::-1])}\t{1 - number % 2}.0"
+            )
+            shared = len(set(one) & set(two)) / len(set(one) | set(two))
+            lines["sts"].append(f"{name}\t{' '.join(one)}\t{' '.join(two)}\t{round(5 * shared, 1)}")
+        for stem, content in lines.items():
+            (folder / f"{stem}-{split}.csv").write_text("\n".join(content) + "\n", "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of small course files."""
+    return write_tiny_data(tmp_path_factory.mktemp("data") / "tiny")
+
+
+@pytest.fixture
+def tiny(tiny_data: Path) -> dict[str, Any]:
+    """Settings of a run that takes a second: the tiny encoder on the tiny files."""
+    return {
+        "encoder": "random-tiny",
+        "data": str(tiny_data),
+        "train": {"epochs": 2, "batch_size": 4, "lr": 1e-3},
+    }
