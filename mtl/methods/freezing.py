@@ -1,0 +1,44 @@
+"""Train the last k layers and the pooler; leave embeddings and the first N - k layers as they were loaded.
+
+For the tasks in scope the frozen part is run without a graph, so its parameters get no gradient at all: None, not
+zeros, which is what keeps AdamW from moving or decaying them. Where the scope is every task, the frozen part gets no
+optimiser state either. `Freezing` with no boundary is plain fine-tuning. Source: Gorti & Thiesmeyer 2023, section 3.5;
+layers are counted from the top, as in their text.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mtl.config import Freeze
+from mtl.encoder import Encoder
+from mtl.packing import Packed
+from mtl.tasks import TaskName
+
+
+class Freezing:
+    """Which tasks leave which part of the encoder alone.
+
+    `boundary` is the number of layers below the cut, or None where everything trains for everyone.
+    """
+
+    def __init__(self, settings: Freeze, layers: int, tasks: tuple[TaskName, ...]) -> None:
+        self.boundary = None if settings.unfrozen == "all" else layers - settings.unfrozen
+        named = tasks if settings.scope == "all" else settings.scope
+        self.scope: frozenset[TaskName] = frozenset() if self.boundary is None else frozenset(named)
+        self.everyone = self.scope == frozenset(tasks)
+        self.dropout = settings.dropout
+
+    def frozen_parameters(self, encoder: Encoder) -> list[nn.Parameter]:
+        """The parameters that no task moves: none unless the scope is every task."""
+        return encoder.frozen_parameters(self.boundary) if self.everyone and self.boundary is not None else []
+
+    def hidden(self, encoder: Encoder, batch: Packed, *, frozen: bool, dropout: float) -> Tensor:
+        """The encoder's last hidden states, (T, H). With `frozen`, no gradient reaches below the boundary."""
+        if not frozen or self.boundary is None:
+            return encoder.run(encoder.embed(batch, dropout), batch, dropout=dropout)
+        below = dropout if self.dropout else 0.0
+        with torch.no_grad():
+            prefix = encoder.run(encoder.embed(batch, below), batch, stop=self.boundary, dropout=below)
+        return encoder.run(prefix, batch, start=self.boundary, dropout=dropout)

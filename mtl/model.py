@@ -1,0 +1,121 @@
+"""One encoder, one head a task: rows in, outputs out.
+
+`Batch` is what a step needs of the data, on the device. All sequences of all tasks with the same freezing go through the
+encoder in one packed pass, both sentences of every pair included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mtl.config import RunConfig
+from mtl.data.tokens import TokenizedRows
+from mtl.encoder import Encoder
+from mtl.heads import Head, make_head
+from mtl.methods.freezing import Freezing
+from mtl.packing import Packed, pack
+from mtl.pairing import Pairer
+from mtl.rng import torch_stream
+from mtl.tasks import TASKS, TaskName
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One task's rows within a batch: `rows` of them, each `vectors` sequences, with labels (rows,) float32."""
+
+    task: TaskName
+    rows: int
+    vectors: int
+    labels: Tensor
+
+    @property
+    def sequences(self) -> int:
+        return self.rows * self.vectors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Tasks that share one pass through the encoder. The parts' sequences follow one another in `packed`."""
+
+    packed: Packed
+    parts: tuple[Part, ...]
+
+
+def make_batch(
+    data: Mapping[TaskName, TokenizedRows], step: Mapping[TaskName, np.ndarray], pairer: Pairer, device: torch.device
+) -> Batch:
+    """The rows of a step (row numbers by task), laid out by the pairing and packed."""
+    ids: list[np.ndarray] = []
+    types: list[np.ndarray] = []
+    parts = []
+    for task, index in step.items():
+        rows = data[task]
+        sentence = rows.table.sentence
+        first = [sentence(i) for i in rows.first[index]]
+        if rows.second is None:
+            laid_ids, laid_types = pairer.singles(first)
+        else:
+            laid_ids, laid_types = pairer.pairs(first, [sentence(i) for i in rows.second[index]])
+        ids += laid_ids
+        types += laid_types
+        assert rows.rows.labels is not None
+        labels = torch.from_numpy(rows.rows.labels[index].astype(np.float32)).to(device)
+        parts.append(Part(task=task, rows=len(index), vectors=pairer.vectors if TASKS[task].pair else 1, labels=labels))
+    return Batch(packed=pack(ids, types).to(device), parts=tuple(parts))
+
+
+class MultiTaskModel(nn.Module):
+    """The shared encoder and the heads. Parameter names are `encoder.*` and `heads.<task>.*`."""
+
+    def __init__(self, config: RunConfig, encoder: Encoder, *, freezing: Freezing) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.pooling = config.pooling
+        self.freezing = freezing
+        self.heads = nn.ModuleDict()
+        for task in config.tasks:
+            generator = torch_stream(config.seed, f"head/{task}")
+            self.heads[task] = make_head(config.head(task), TASKS[task], config.pairing, encoder.shape.width, generator)
+        frozen = freezing.frozen_parameters(encoder)
+        if self.pooling != "pooler":
+            frozen += list(encoder.pooler.parameters())
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+
+    def head(self, task: TaskName) -> Head:
+        head = self.heads[task]
+        assert isinstance(head, Head)
+        return head
+
+    def frozen_groups(self, tasks: Sequence[TaskName]) -> list[tuple[TaskName, ...]]:
+        """The tasks of a step, grouped into those that can share one pass: same freezing, same graph."""
+        inside = tuple(task for task in tasks if task in self.freezing.scope)
+        outside = tuple(task for task in tasks if task not in self.freezing.scope)
+        return [group for group in (outside, inside) if group]
+
+    def forward(self, batch: Batch, dropout: float = 0.0) -> dict[TaskName, Tensor]:
+        """Outputs by task: (rows, outputs), or (rows,) for tasks with one output."""
+        frozen = batch.parts[0].task in self.freezing.scope
+        hidden = self.freezing.hidden(self.encoder, batch.packed, frozen=frozen, dropout=dropout)
+        vectors = self.encoder.pool(hidden, batch.packed, self.pooling)
+        return self.outputs(batch, vectors, dropout)
+
+    def outputs(self, batch: Batch, vectors: Tensor, dropout: float = 0.0) -> dict[TaskName, Tensor]:
+        """The heads on sequence vectors (S, H) in the batch's order."""
+        outputs = {}
+        start = 0
+        for part in batch.parts:
+            y = vectors[start : start + part.rows]
+            second = vectors[start + part.rows : start + part.sequences] if part.vectors == 2 else None
+            outputs[part.task] = self.head(part.task)(y, second, dropout)
+            start += part.sequences
+        return outputs
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """The parameters that training may move, by name."""
+        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
