@@ -1,0 +1,83 @@
+"""The `mtl` command: finds a subcommand, runs it, and turns errors into messages and exit codes.
+
+Subcommands are imported when they are called, so `mtl --help` loads neither torch nor pandas. Exit codes: 0 done, 1 some
+work failed, 2 usage, config or data error, 130 and 143 interrupted.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from mtl.errors import MtlError, suggestion
+
+COMMANDS = {
+    "train": ("mtl.commands.train", "Train one run and print its dev scores."),
+    "runs": ("mtl.commands.runs", "What ran: list, show, diff, verify."),
+    "test": ("mtl.commands.test", "Open the test split for chosen runs, and write that down."),
+    "predict": ("mtl.commands.predict", "Label new text with a run's model."),
+    "data": ("mtl.commands.data", "Check data for problems and leaks; download it."),
+    "config": ("mtl.commands.config", "Print a resolved config, or the JSON Schema for editors."),
+    "sync": ("mtl.commands.sync", "Send offline runs to Weights & Biases."),
+    "doctor": ("mtl.commands.doctor", "Check this machine: versions, device, encoder, disk, W&B."),
+}
+"""Name -> the module that holds the command under the same name, and its line in the help."""
+
+
+class LazyCommands(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        found: click.Command = getattr(import_module(COMMANDS[name][0]), name)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            raise click.UsageError(
+                f"no command {args[0]!r}.{suggestion(args[0], COMMANDS)} Commands: {', '.join(COMMANDS)}.", ctx
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except MtlError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            click.echo(f"Error: {error.filename or 'the system'}: {error.strerror or error}.", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(130)
+
+
+@click.command(
+    cls=LazyCommands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Try it: mtl train final data=sample train.epochs=1",
+)
+@click.version_option(package_name="mtl-ablate", prog_name="mtl")
+def main() -> None:
+    """Which training tricks help a multi-task BERT encoder, by how much, at what cost, and how sure that is.
+
+    Every method is a toggle: mtl train final pairing=concat freeze.unfrozen=2
+    """
+
+
+if __name__ == "__main__":
+    main()

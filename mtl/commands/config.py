@@ -1,0 +1,32 @@
+"""`mtl config`: what a run would use."""
+
+from __future__ import annotations
+
+import click
+
+from mtl.commands.options import CONTEXT, json_option, print_json
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("words", nargs=-1, metavar="[PRESET] [FILE.yaml] [KEY=VALUE]...")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of a config, for editors.")
+@json_option
+def config(words: tuple[str, ...], schema: bool, as_json: bool) -> None:
+    """Print the config that the same words give to `mtl train`, with every `auto` written out.
+
+    \b
+    Example:
+      mtl config concat train.lr=3e-5
+    """
+    from mtl import strict_yaml
+    from mtl.config import RunConfig
+    from mtl.layers import config_from
+
+    if schema:
+        print_json(RunConfig.model_json_schema())
+        return
+    plain = config_from(words).resolved().model_dump(mode="json")
+    if as_json:
+        print_json(plain)
+    else:
+        click.echo(strict_yaml.dump(plain), nl=False)

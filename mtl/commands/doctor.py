@@ -1,0 +1,116 @@
+"""`mtl doctor`: will it work here?"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from mtl.commands.options import CONTEXT, json_option, print_json, runs_option
+from mtl.errors import MtlError
+
+Check = tuple[str, bool, str]
+"""What was looked at, whether it is well, and what was found."""
+
+
+@click.command(context_settings=CONTEXT)
+@runs_option
+@json_option
+def doctor(runs: Path, as_json: bool) -> None:
+    """Check this machine: versions, device, encoder, folders, disk, W&B. Exits with 1 when something will not work.
+
+    \b
+    Example:
+      mtl doctor
+    """
+    checks = [*versions(), device(), encoder(), *folders(runs), tracking(), *extras()]
+    if as_json:
+        print_json([{"check": name, "ok": ok, "found": found} for name, ok, found in checks])
+    else:
+        for name, ok, found in checks:
+            click.echo(f"{'ok ' if ok else 'BAD'}  {name}: {found}")
+    if not all(ok for _, ok, _ in checks):
+        click.get_current_context().exit(1)
+
+
+def versions() -> list[Check]:
+    """Python and the packages that results depend on."""
+    import platform
+
+    from mtl.environment import PACKAGES, version
+
+    found = [("python", True, platform.python_version())]
+    for package in PACKAGES:
+        installed = version(package)
+        found.append((package, installed is not None, installed or f"not installed: pip install {package}"))
+    return found
+
+
+def device() -> Check:
+    """The device that a run would take."""
+    import torch
+
+    from mtl.environment import choose_device, processor
+
+    chosen = choose_device(None)
+    if chosen.type == "cuda":
+        memory = torch.cuda.get_device_properties(chosen).total_memory / 1e9
+        return "device", True, f"{torch.cuda.get_device_name(chosen)}, {memory:.0f} GB"
+    return "device", True, f"cpu: {processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads for torch"
+
+
+def encoder() -> Check:
+    """The default encoder, its weights' sha256 and its tokenizer."""
+    from mtl.pretrained import find
+
+    def look() -> str:
+        pretrained = find("minilm-l6")
+        pretrained.tokenizer()
+        return f"weights as published, fingerprint {pretrained.fingerprint}"
+
+    return _tried("encoder minilm-l6", look)
+
+
+def folders(runs: Path) -> list[Check]:
+    """Can runs and caches be written, and is there room?"""
+    from mtl.data.cache import cache_folder
+
+    found = []
+    for name, path in (("runs", runs), ("cache", cache_folder())):
+
+        def look(path: Path = path) -> str:
+            there = path.absolute()
+            while not there.exists():
+                there = there.parent
+            with tempfile.TemporaryFile(dir=there):
+                pass
+            return f"{path} can be written, {shutil.disk_usage(there).free / 1e9:.1f} GB free"
+
+        found.append(_tried(f"{name} folder", look))
+    return found
+
+
+def tracking() -> Check:
+    """What W&B would do with a run."""
+    from mtl.tracking import resolve_mode
+
+    return _tried("W&B", lambda: f"{resolve_mode(None)} (--wandb and $WANDB_MODE change it)")
+
+
+def extras() -> list[Check]:
+    """Optional packages; without them only what they serve is missing."""
+    from mtl.environment import version
+
+    installed = version("datasets")
+    return [("datasets (data=hub)", True, installed or "not installed; pip install 'mtl-ablate[hub]' if you need it")]
+
+
+def _tried(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return name, True, look()
+    except (MtlError, OSError) as error:
+        return name, False, str(error)

@@ -1,0 +1,103 @@
+"""`mtl predict`: labels for new text."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mtl.commands.options import CONTEXT, device_option, runs_option
+from mtl.errors import DataError
+from mtl.tasks import TASKS, Task, TaskName
+
+if TYPE_CHECKING:
+    from mtl.metrics import Predictions
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("run")
+@click.option("--task", "name", required=True, type=click.Choice(list(TASKS)), help="The task whose head answers.")
+@click.option("--input", "source", default="-", show_default=True, help="A file, or - for standard input.")
+@click.option("--output", type=click.Path(path_type=Path), help="A file.  [default: standard output]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines, with all probabilities.")
+@runs_option
+@device_option
+def predict(
+    run: str, name: TaskName, source: str, output: Path | None, as_json: bool, runs: Path, device: str | None
+) -> None:
+    """Label new text with a run's model, one line a row.
+
+    The input is tab-separated with a header that names the course's columns (sentence; or sentence1 and sentence2; and
+    id, if you like), or JSON lines with the same keys. The output's columns are id, prediction, and a third: for sst
+    the probability of the predicted class, for quora that of a paraphrase, for sts the score, of which the prediction
+    is the nearest whole number.
+
+    \b
+    Example:
+      printf 'sentence\\nA quiet, clever film.\\n' | mtl predict 3f2a --task sst
+    """
+    from mtl.data.new_text import read_new_text
+    from mtl.files import write_bytes
+    from mtl.runs import find_run
+    from mtl.trained import load_trained
+
+    folder = find_run(runs, run)
+    task = TASKS[name]
+    rows = read_new_text(_read(source), task, "standard input" if source == "-" else source)
+    found = load_trained(folder, device).predict(rows)
+    lines = list(json_lines(task, found) if as_json else table_lines(task, found))
+    text = "".join(f"{line}\n" for line in lines)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_bytes(output, text.encode())
+
+
+def labelled(task: Task, found: Predictions) -> Iterator[tuple[str, int, float, list[float]]]:
+    """For each row: id, prediction, its third column, and all class probabilities (none for a score)."""
+    from mtl.metrics import probabilities
+
+    if task.kind == "score":
+        for row_id, score in zip(found.ids, found.outputs[:, 0], strict=True):
+            whole = round(min(max(float(score), task.low), task.high))
+            yield row_id, whole, float(score), []
+        return
+    for row_id, chances in zip(found.ids, probabilities(task, found.outputs), strict=True):
+        chosen = int(chances[1] > 0.5) if task.kind == "binary" else int(chances.argmax())
+        yield row_id, chosen, float(chances[1] if task.kind == "binary" else chances[chosen]), chances.tolist()
+
+
+def table_lines(task: Task, found: Predictions) -> Iterator[str]:
+    """Tab-separated lines with a header. White space inside an id becomes a blank, so that a row stays a line."""
+    third = "score" if task.kind == "score" else "probability"
+    yield f"id\tprediction\t{third}"
+    for row_id, prediction, value, _ in labelled(task, found):
+        yield f"{' '.join(row_id.split())}\t{prediction}\t{value:.6f}"
+
+
+def json_lines(task: Task, found: Predictions) -> Iterator[str]:
+    """One JSON object a row."""
+    third = "score" if task.kind == "score" else "probability"
+    for row_id, prediction, value, chances in labelled(task, found):
+        row: dict[str, object] = {"id": row_id, "prediction": prediction, third: value}
+        if chances:
+            row["probabilities"] = chances
+        yield json.dumps(row, ensure_ascii=False, allow_nan=False)
+
+
+def _read(source: str) -> str:
+    """The input as text. Raises DataError for a file that is missing or not UTF-8."""
+    try:
+        raw = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        return raw.decode()
+    except OSError as error:
+        raise DataError(f"{source}: cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{source}:{line}: expected UTF-8, got the byte 0x{raw[error.start]:02x}. Convert it."
+        ) from None

@@ -1,0 +1,168 @@
+"""`mtl runs`: what ran."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mtl.commands.options import CONTEXT, json_option, print_json, runs_option, stdout
+from mtl.errors import RunError
+
+
+@click.group(context_settings=CONTEXT)
+def runs() -> None:
+    """What ran: list, show, diff, verify."""
+
+
+@runs.command("list", context_settings=CONTEXT)
+@runs_option
+@json_option
+def list_runs(runs: Path, as_json: bool) -> None:
+    """List all runs with their state, dev scores and cost.
+
+    \b
+    Example:
+      mtl runs list --runs runs
+    """
+    from mtl.progress import dev_line
+    from mtl.runs import run_folders
+
+    rows: list[dict[str, Any]] = []
+    for folder in run_folders(runs):
+        record = folder.record()
+        row: dict[str, Any] = {"run_id": folder.run_id, "status": folder.state()}
+        row["metrics"] = {} if record is None else record["metrics"]
+        row["seconds"] = None if record is None else record["seconds"]
+        row["test_openings"] = len(folder.tests())
+        rows.append(row)
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        click.echo(f"No runs in {runs}. `mtl train` makes one.")
+        return
+    from rich.table import Table
+
+    table = Table()
+    for name, justify in (
+        ("run", "left"),
+        ("status", "left"),
+        ("dev", "left"),
+        ("s", "right"),
+        ("test opened", "right"),
+    ):
+        table.add_column(name, justify=justify, no_wrap=name == "run")  # type: ignore[arg-type]
+    for row in rows:
+        seconds = "-" if row["seconds"] is None else f"{row['seconds']:.0f}"
+        table.add_row(row["run_id"], row["status"], dev_line(row["metrics"]), seconds, str(row["test_openings"]))
+    stdout().print(table)
+
+
+@runs.command(context_settings=CONTEXT)
+@click.argument("run")
+@runs_option
+@json_option
+def show(run: str, runs: Path, as_json: bool) -> None:
+    """Show one run: its scores, its settings, and what it cost. RUN may be the beginning of a name.
+
+    \b
+    Example:
+      mtl runs show 3f2a --runs runs
+    """
+    from mtl import strict_yaml
+    from mtl.commands.train import print_record
+    from mtl.runs import find_run
+
+    folder = find_run(runs, run)
+    record = folder.record()
+    if record is None:
+        raise RunError(f"{folder.path}: {folder.state()}: no record yet.")
+    if as_json:
+        print_json(record | {"test": folder.tests()})
+        return
+    print_record(record, folder.path)
+    console = stdout()
+    if record["error"]:
+        console.print(record["error"], markup=False)
+    for opening in folder.tests():
+        scores = {key: round(value, 4) for key, value in opening["metrics"].items() if value is not None}
+        console.print(f"test opened {opening['at']}: {scores}", markup=False, soft_wrap=True)
+    sections = {key: record[key] for key in ("config", "diagnostics", "data")}
+    console.print(strict_yaml.dump(sections), markup=False, soft_wrap=True)
+
+
+@runs.command(context_settings=CONTEXT)
+@click.argument("names", nargs=-1, required=True, metavar="RUN RUN...")
+@runs_option
+@json_option
+def diff(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
+    """Show in which settings and dev scores runs differ.
+
+    \b
+    Example:
+      mtl runs diff 3f2a 81c0 --runs runs
+    """
+    from mtl.runs import differences, find_run
+    from mtl.tasks import TASKS
+
+    if len(names) < 2:
+        raise click.UsageError("name at least two runs.")
+    folders = [find_run(runs, name) for name in names]
+    records = []
+    for folder in folders:
+        record = folder.record()
+        if record is None:
+            raise RunError(f"{folder.path}: {folder.state()}: no record yet.")
+        records.append(record)
+    settings = differences(records)
+    keys = [*(f"dev/{task.metric_key}" for task in TASKS.values()), "dev/overall"]
+    scores = {key: [record["metrics"].get(key) for record in records] for key in keys}
+    scores = {key: values for key, values in scores.items() if any(value is not None for value in values)}
+    if as_json:
+        print_json({"runs": [folder.run_id for folder in folders], "config": settings, "metrics": scores})
+        return
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table()
+    for name in ("", *(folder.run_id for folder in folders)):
+        table.add_column(name, overflow="fold")
+    for key, values in settings.items():
+        table.add_row(key, *(escape(str(value)) for value in values))
+    table.add_section()
+    for key, values in scores.items():
+        table.add_row(key, *("-" if value is None else f"{value:.4f}" for value in values))
+    stdout().print(table)
+
+
+@runs.command("verify", context_settings=CONTEXT)
+@click.argument("names", nargs=-1, metavar="[RUN]...")
+@runs_option
+@json_option
+def verify_runs(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
+    """Check runs against their own files: metrics recomputed from predictions, checkpoint's sha256, the W&B copy.
+
+    Without RUN, all of them. Exits with 1 when something is wrong.
+
+    \b
+    Example:
+      mtl runs verify --runs runs
+    """
+    from mtl.runs import find_run, run_folders
+    from mtl.verify import verify
+
+    folders = [find_run(runs, name) for name in names] if names else run_folders(runs)
+    found = {folder.run_id: verify(folder) for folder in folders}
+    if as_json:
+        print_json(found)
+    else:
+        for name, problems in found.items():
+            click.echo(f"{name}: {'ok' if not problems else ''}".rstrip())
+            for problem in problems:
+                click.echo(f"  {problem}")
+        if not found:
+            click.echo(f"No runs in {runs}.")
+    if any(found.values()):
+        click.get_current_context().exit(1)

@@ -1,0 +1,128 @@
+"""`mtl sync`: send to W&B what was logged offline, or while the server was away.
+
+It runs the client's own `wandb sync`, one run at a time and a run's sessions in order, and believes only the mark that
+the client leaves beside a log once the server has all of it. A run that is being written is left alone: a mark on half
+a log would keep the other half here for good.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from mtl.errors import ConfigError, suggestion
+
+LONGEST = 900  # seconds for one run, files included
+ENOUGH = 3  # failures in a row, after which the rest is not tried: the server is away
+# The client would try for longer than anyone waits. The name is private to it; where it is gone, nothing is lost.
+RETRIES = {"WANDB_X_GRAPHQL_RETRY_MAX": "3"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one run; `sessions` counts the logs that were to be sent."""
+
+    run: str
+    status: Literal["synced", "failed", "nothing to sync", "still running"]
+    sessions: int
+    reason: str | None = None
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: mtl sync --runs runs",
+)
+@click.argument("run", nargs=-1)
+@click.option(
+    "--runs", "folder", type=click.Path(path_type=Path), default="runs", show_default=True, help="The folder of runs."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome of every run as JSON.")
+@click.pass_context
+def sync(context: click.Context, run: tuple[str, ...], folder: Path, as_json: bool) -> None:
+    """Send runs to W&B that it does not have yet: all below --runs, or the RUNs named.
+
+    Needs an API key (`wandb login`, or WANDB_API_KEY). Exit code 1 when a run could not be sent.
+    """
+    outcomes = sync_runs(folder, run)
+    if as_json:
+        click.echo(json.dumps([asdict(outcome) for outcome in outcomes], indent=2, allow_nan=False))
+    for outcome in () if as_json else outcomes:
+        click.echo(f"{outcome.run}  {outcome.status}" + (f": {outcome.reason}" if outcome.reason else ""))
+    if not outcomes and not as_json:
+        click.echo(f"no runs in {folder}")
+    if any(outcome.status == "failed" for outcome in outcomes):
+        context.exit(1)
+
+
+def sync_runs(folder: Path, names: tuple[str, ...] = (), seconds: float = LONGEST) -> list[Outcome]:
+    """Send the named runs below `folder`, or all; each may take `seconds`. Tells its progress on stderr.
+
+    Raises ConfigError for a folder or a run that is not there, and where runs wait but there is no API key.
+    """
+    from mtl.tracking import has_api_key
+    from mtl.tracking_wandb import is_synced, sessions
+
+    runs = [folder / name for name in names or _names(folder)]
+    for run in runs:
+        if not run.is_dir():
+            raise ConfigError(f"There is no run {run.name!r} in {folder}.{suggestion(run.name, _names(folder))}")
+    waiting = {run: [log for log in sessions(run) if not is_synced(log)] for run in runs}
+    if any(waiting.values()) and not has_api_key():
+        raise ConfigError("There is no W&B API key: run `wandb login`, or set WANDB_API_KEY.")
+    outcomes: list[Outcome] = []
+    for number, (run, logs) in enumerate(waiting.items(), start=1):
+        if logs and _hopeless(outcomes):
+            reason = f"not tried, since the last {ENOUGH} failed"
+            outcomes.append(Outcome(run=run.name, status="failed", sessions=len(logs), reason=reason))
+            continue
+        if logs:
+            click.echo(f"{number}/{len(waiting)} {run.name}: sending {len(logs)} session(s)", err=True)
+        outcomes.append(_sync_run(run, logs, seconds))
+    return outcomes
+
+
+def _hopeless(outcomes: list[Outcome]) -> bool:
+    tried = [outcome.status for outcome in outcomes if outcome.status in ("synced", "failed")]
+    return tried[-ENOUGH:] == ["failed"] * ENOUGH
+
+
+def _names(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        raise ConfigError(f"There is no folder {str(folder)!r} of runs. Name another with --runs DIR.")
+    return sorted(path.name for path in folder.iterdir() if path.is_dir())
+
+
+def _sync_run(run: Path, logs: list[Path], seconds: float) -> Outcome:
+    """Send one run's logs, oldest first."""
+    from mtl.tracking_wandb import being_written, client_environ, is_synced
+
+    if not logs:
+        return Outcome(run=run.name, status="nothing to sync", sessions=0)
+    if being_written(run):
+        return Outcome(run=run.name, status="still running", sessions=len(logs), reason="sync it when it has ended")
+    command = [sys.executable, "-P", "-m", "wandb", "sync", "--include-online", *(str(log.resolve()) for log in logs)]
+    try:
+        done = subprocess.run(
+            command, env=RETRIES | client_environ(run), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, timeout=seconds,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        reason = f"wandb sync did not end in {seconds:.0f} s"
+        return Outcome(run=run.name, status="failed", sessions=len(logs), reason=reason)
+    if done.returncode or not all(is_synced(log) for log in logs):
+        reason = _last_error(done.stdout.decode(errors="replace")) or f"wandb sync: exit code {done.returncode}"
+        return Outcome(run=run.name, status="failed", sessions=len(logs), reason=reason)
+    return Outcome(run=run.name, status="synced", sessions=len(logs))
+
+
+def _last_error(output: str) -> str:
+    """What the client said of the failure, on one line."""
+    lines = [line.removeprefix("wandb: ") for line in output.splitlines()]
+    errors = [line.removeprefix("ERROR ") for line in lines if line.startswith("ERROR ")]
+    return " ".join(errors or lines[-1:])[:500]

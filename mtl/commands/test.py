@@ -1,0 +1,54 @@
+"""`mtl test`: the test split, opened on purpose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from mtl.commands.options import CONTEXT, bad_row_option, device_option, json_option, print_json, runs_option, stdout
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("names", nargs=-1, required=True, metavar="RUN...")
+@runs_option
+@device_option
+@bad_row_option
+@json_option
+def test(
+    names: tuple[str, ...], runs: Path, device: str | None, on_bad_row: Literal["error", "skip"], as_json: bool
+) -> None:
+    """Score chosen runs on the test split, and write down that it was opened.
+
+    Choose runs on dev first: every opening is counted, and reports print the count.
+
+    \b
+    Example:
+      mtl test 3f2a --runs runs
+    """
+    from mtl.progress import shown
+    from mtl.runs import find_run
+    from mtl.tasks import TASKS
+    from mtl.trained import load_trained, open_test
+
+    folders = [find_run(runs, name) for name in names]
+    openings = {}
+    for folder in folders:
+        openings[folder.run_id] = open_test(load_trained(folder, device), on_bad_row) | {"opened": len(folder.tests())}
+    if as_json:
+        print_json(openings)
+        return
+    from rich.table import Table
+
+    tasks = [
+        task for task in TASKS.values() if any(f"test/{task.metric_key}" in o["metrics"] for o in openings.values())
+    ]
+    table = Table()
+    table.add_column("run", no_wrap=True)
+    for heading in (*(f"{task.name} {task.metric}" for task in tasks), "overall", "times opened"):
+        table.add_column(heading, justify="right")
+    for name, opening in openings.items():
+        keys = [*(f"test/{task.metric_key}" for task in tasks), "test/overall"]
+        table.add_row(name, *(shown(opening["metrics"].get(key)) for key in keys), str(opening["opened"]))
+    stdout().print(table)

@@ -1,0 +1,129 @@
+"""`mtl train`: one run."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from mtl.commands.options import (
+    CONTEXT,
+    bad_row_option,
+    device_option,
+    json_option,
+    print_json,
+    quiet_option,
+    runs_option,
+    stdout,
+)
+
+if TYPE_CHECKING:
+    from mtl.runs import Record
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("words", nargs=-1, metavar="[PRESET] [FILE.yaml] [KEY=VALUE]...")
+@runs_option
+@device_option
+@click.option(
+    "--wandb",
+    type=click.Choice(["online", "offline", "disabled"]),
+    help="Weights & Biases.  [default: $WANDB_MODE; online with a key, else offline]",
+)
+@bad_row_option
+@click.option("--fresh", is_flag=True, help="Throw away what this run has done so far and start again.")
+@quiet_option
+@json_option
+def train(
+    words: tuple[str, ...],
+    runs: Path,
+    device: str | None,
+    wandb: Literal["online", "offline", "disabled"] | None,
+    on_bad_row: Literal["error", "skip"],
+    fresh: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Train one run and print its dev scores.
+
+    PRESET is baseline (the default), final or concat: the configurations of the paper. Settings come from defaults,
+    then the preset, then YAML files, then KEY=VALUE; `mtl config` shows them all.
+
+    A run is named by what it computes. The same command goes on with an interrupted run, and trains nothing when the
+    run is done. Ctrl-C and SIGTERM stop it between two steps.
+
+    \b
+    Example:
+      mtl train final data=sample train.epochs=1 freeze.unfrozen=2
+    """
+    from mtl.layers import config_from
+
+    config = config_from(words)
+
+    from mtl.progress import make_progress
+    from mtl.trainer import train as run
+
+    progress = make_progress(quiet)
+    record = run(
+        config, runs=runs, device=device, wandb=wandb, on_bad_row=on_bad_row, fresh=fresh, progress=progress
+    )  # fmt: skip
+    if as_json:
+        print_json(record)
+    else:
+        print_record(record, runs / record["run_id"])
+    context = click.get_current_context()
+    if record["status"] == "interrupted":
+        click.echo("Interrupted; the same command goes on from here.", err=True)
+        context.exit(128 + signal.Signals[record["error"]])
+    if record["status"] != "done":
+        click.echo(f"The run {record['status']}: {record['error']}", err=True)
+        context.exit(1)
+
+
+def print_record(record: Record, folder: Path) -> None:
+    """The scores of a run as a table, and what it cost."""
+    from rich.table import Table
+
+    from mtl.progress import shown
+    from mtl.tasks import TASKS
+
+    metrics, chosen = record["metrics"], record["config"]["train"]["select"]
+    console = stdout()
+    if metrics:
+        console.print(f"{record['run_id']}: the {chosen} checkpoint, of step {record['best_step']}", markup=False)
+        table = Table()
+        table.add_column("task")
+        table.add_column("metric")
+        table.add_column("dev", justify="right")
+        table.add_column("train", justify="right")
+        for task in record["config"]["tasks"]:
+            key = TASKS[task].metric_key
+            table.add_row(
+                TASKS[task].title, TASKS[task].metric, *(shown(metrics[f"{s}/{key}"]) for s in ("dev", "train"))
+            )
+        table.add_row(
+            "overall", record["config"]["overall"], *(shown(metrics[f"{s}/overall"]) for s in ("dev", "train"))
+        )
+        console.print(table)
+    for key, reason in record["undefined"].items():
+        console.print(f"{key} is undefined: {reason}", markup=False)
+    console.print(summary(record), markup=False)
+    console.print(f"record: {folder / 'record.json'}", markup=False, soft_wrap=True)
+
+
+def summary(record: Record) -> str:
+    """One line on cost, and on what happened to frozen weights and W&B."""
+    speed, memory, tracked = record["throughput"]["tokens_per_second"], record["peak_memory"], record["wandb"]
+    parts: list[Any] = [f"{record['status']} after {record['steps']} steps in {record['seconds']:.0f} s"]
+    if speed is not None:
+        parts.append(f"{speed:.0f} tokens/s")
+    if memory is not None:
+        parts.append(f"{memory / 1e9:.1f} GB")
+    if record["frozen_unchanged"]:
+        parts.append("frozen weights unchanged")
+    parts.append(f"W&B {tracked['mode']}" + ("" if tracked["mode"] == "disabled" else f", {tracked['status']}"))
+    if tracked.get("reason"):
+        parts[-1] += f" ({tracked['reason']})"
+    return "; ".join(parts) + "."

@@ -1,0 +1,120 @@
+"""What a run tells whoever watches. `Progress` itself says nothing: it is the neutral member."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+
+class Progress:
+    """Calls a training run makes. Every method does nothing here."""
+
+    def begin(self, run_id: str, step: int, total: int) -> None:
+        """The run starts, or goes on, at `step` of `total`."""
+
+    def stepped(self, step: int, losses: Mapping[str, float], tokens_per_second: float) -> None:
+        """Steps up to `step` are done; `losses` are the means of the last few."""
+
+    def evaluating(self, step: int) -> None:
+        """Dev is being scored."""
+
+    def evaluated(self, step: int, metrics: Mapping[str, float | None]) -> None:
+        """Dev and the train slice are scored."""
+
+    def note(self, text: str) -> None:
+        """A sentence for the reader."""
+
+    def end(self) -> None:
+        """The run has ended, well or not."""
+
+
+def shown(value: float | None) -> str:
+    """A score for people: three digits, or `-` where it is undefined."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def dev_line(metrics: Mapping[str, float | None]) -> str:
+    """`sst 0.401  quora 0.705  sts 0.524  overall 0.543`, from metrics keyed `dev/...`."""
+    from mtl.tasks import TASKS
+
+    keys = {name: f"dev/{task.metric_key}" for name, task in TASKS.items()} | {"overall": "dev/overall"}
+    return "  ".join(f"{name} {shown(metrics[key])}" for name, key in keys.items() if key in metrics)
+
+
+class PlainProgress(Progress):
+    """One line now and then on stderr, for logs and pipes."""
+
+    EVERY = 15.0
+    """Seconds between lines."""
+
+    def begin(self, run_id: str, step: int, total: int) -> None:
+        self.total, self.started, self.first, self.said = total, time.monotonic(), step, time.monotonic()
+        self.note(f"run {run_id}: step {step} of {total}")
+
+    def stepped(self, step: int, losses: Mapping[str, float], tokens_per_second: float) -> None:
+        now = time.monotonic()
+        if now - self.said < self.EVERY:
+            return
+        self.said = now
+        left = (now - self.started) / max(1, step - self.first) * (self.total - step)
+        means = "  ".join(f"{task} {loss:.3f}" for task, loss in losses.items())
+        self.note(f"step {step}/{self.total}  loss {means}  {tokens_per_second:.0f} tokens/s  about {left:.0f} s left")
+
+    def evaluated(self, step: int, metrics: Mapping[str, float | None]) -> None:
+        self.note(f"step {step}/{self.total}  dev  {dev_line(metrics)}")
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+class LiveProgress(Progress):
+    """A bar with an ETA on a terminal; evaluations stay above it as lines."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self.console = Console(stderr=True, highlight=False)
+        self.bar: Bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+        )
+
+    def begin(self, run_id: str, step: int, total: int) -> None:
+        self.task = self.bar.add_task(run_id, total=total, completed=step, note="")
+        self.bar.start()
+
+    def stepped(self, step: int, losses: Mapping[str, float], tokens_per_second: float) -> None:
+        means = " ".join(f"{task} {loss:.2f}" for task, loss in losses.items())
+        self.bar.update(self.task, completed=step, note=f"{means}  {tokens_per_second:.0f} tok/s")
+
+    def evaluating(self, step: int) -> None:
+        self.bar.update(self.task, note="scoring dev")
+
+    def evaluated(self, step: int, metrics: Mapping[str, float | None]) -> None:
+        self.console.print(f"step {step}  dev  {dev_line(metrics)}", markup=False)
+
+    def note(self, text: str) -> None:
+        self.console.print(text, markup=False)
+
+    def end(self) -> None:
+        self.bar.stop()
+
+
+def make_progress(quiet: bool) -> Progress:
+    """Nothing when quiet, a live bar on a terminal, plain lines otherwise."""
+    if quiet:
+        return Progress()
+    return LiveProgress() if sys.stderr.isatty() else PlainProgress()

@@ -1,0 +1,254 @@
+"""A run's folder: the truth about a run, on disk, without a server.
+
+    runs/<run_id>/config.yaml         first: what is to be computed
+                  metrics.jsonl       while it runs: a line a step, a line an evaluation
+                  resume/             while it runs: where an interrupted run goes on
+                  predictions/        <split>-<task>.csv: id, gold, outputs
+                  checkpoint/         the selected weights, with their sha256
+                  record.json         last, and in one piece: nothing without it counts as done
+                  test.json           later, if `mtl test` opened the test split
+
+No torch here: reports read runs too.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mtl import strict_yaml
+from mtl.config import RunConfig
+from mtl.errors import RunError, suggestion
+from mtl.files import write_bytes, write_json
+from mtl.metrics import Predictions
+from mtl.tasks import TASKS, Split, TaskName
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+Status = Literal["done", "failed", "diverged", "interrupted"]
+Record = dict[str, Any]
+
+
+class RunFolder:
+    """One run's folder, which need not exist yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint"
+
+    @property
+    def resume(self) -> Path:
+        return self.path / "resume"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def record(self) -> Record | None:
+        """The record, or None where the run has not ended. Raises RunError for a damaged one."""
+        return _read_json(self.path / "record.json")
+
+    def tests(self) -> list[dict[str, Any]]:
+        """Every opening of the test split, oldest first: `{"at", "data", "metrics", "reasons"}`."""
+        openings: list[dict[str, Any]] = (_read_json(self.path / "test.json") or {}).get("openings", [])
+        return openings
+
+    def state(self) -> str:
+        """The record's status; `running` while a process holds the folder; `unfinished` when none does."""
+        record = self.record()
+        if record is not None:
+            return str(record["status"])
+        return "running" if self.locked() else "unfinished"
+
+    def config(self) -> RunConfig:
+        """The config the folder was begun with. Raises RunError."""
+        from mtl.layers import build
+
+        return build([strict_yaml.read(self.path / "config.yaml")])
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder, so that no second process trains the same run. Raises RunError when another one holds it.
+
+        The system lets go of the lock when the process ends, however it ends.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                raise RunError(f"{self.path}: in use by {holder}. Wait for it, or stop it first.") from None
+            file.truncate(0)
+            file.write(f"process {os.getpid()}")
+            file.flush()
+            yield
+
+    def locked(self) -> bool:
+        """Whether a process holds the folder now."""
+        try:
+            with (self.path / ".lock").open("r") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
+
+    def begin(self, config: RunConfig) -> None:
+        """Write `config.yaml` and withdraw an earlier record: the run is under way again."""
+        (self.path / "record.json").unlink(missing_ok=True)
+        text = strict_yaml.dump(config.resolved().model_dump(mode="json"))
+        write_bytes(self.path / "config.yaml", text.encode())
+
+    def clear(self) -> None:
+        """Remove everything but the lock."""
+        for item in self.path.iterdir():
+            if item.name == ".lock":
+                continue
+            shutil.rmtree(item) if item.is_dir() else item.unlink()
+
+    def finish(self, record: Record) -> None:
+        """Write the record: from here on the run has ended. A run that is done needs no resume state."""
+        write_json(self.path / "record.json", record)
+        if record["status"] == "done":
+            shutil.rmtree(self.resume, ignore_errors=True)
+
+    def add_test(self, opening: dict[str, Any]) -> None:
+        """Write down that the test split was opened, and what it showed."""
+        write_json(self.path / "test.json", {"schema": SCHEMA, "openings": [*self.tests(), opening]})
+
+    def save_predictions(self, predictions: Predictions) -> Path:
+        """Write one split's predictions; float32 outputs read back exactly."""
+        folder = self.path / "predictions"
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{predictions.split}-{predictions.task}.csv"
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["id", "gold", *(f"output_{i}" for i in range(predictions.outputs.shape[1]))])
+        gold = [""] * len(predictions.ids) if predictions.gold is None else [repr(float(g)) for g in predictions.gold]
+        for row_id, label, outputs in zip(predictions.ids, gold, predictions.outputs, strict=True):
+            writer.writerow([row_id, label, *map(str, outputs)])
+        write_bytes(path, text.getvalue().encode())
+        return path
+
+    def predictions(self, split: Split, task: TaskName) -> Predictions:
+        """Read one split's predictions. Raises RunError where there are none or the file is damaged."""
+        path = self.path / "predictions" / f"{split}-{task}.csv"
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.reader(file))[1:]
+            width = TASKS[task].outputs
+            outputs = np.array([row[2:] for row in rows], dtype=np.float32).reshape(len(rows), width)
+            gold = np.array([float(row[1]) for row in rows]) if all(row[1] for row in rows) else None
+        except FileNotFoundError:
+            raise RunError(f"{path}: no such predictions.") from None
+        except (OSError, ValueError, IndexError) as error:
+            raise RunError(f"{path}: damaged: {error}.") from None
+        return Predictions(task=task, split=split, ids=[row[0] for row in rows], gold=gold, outputs=outputs)
+
+    def history(self) -> list[dict[str, Any]]:
+        """The lines of `metrics.jsonl`. A torn last line, as a kill may leave it, is left out."""
+        if not self.metrics.exists():
+            return []
+        lines = []
+        for line in self.metrics.read_text("utf-8").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                break
+        return lines
+
+
+def run_folders(root: Path) -> list[RunFolder]:
+    """All run folders below `root`, by name; anything without a config is not a run."""
+    if not root.is_dir():
+        return []
+    return [RunFolder(path) for path in sorted(root.iterdir()) if (path / "config.yaml").is_file()]
+
+
+def find_run(root: Path, name: str) -> RunFolder:
+    """The run that `name` means: a run id, the beginning of one, or a folder. Raises RunError with the nearest."""
+    folders = run_folders(root)
+    as_path = Path(name)
+    if (as_path / "config.yaml").is_file():
+        return RunFolder(as_path)
+    matches = [folder for folder in folders if folder.run_id == name] or [
+        folder for folder in folders if folder.run_id.startswith(name)
+    ]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise RunError(f"{name!r} is the beginning of {len(matches)} runs: {', '.join(f.run_id for f in matches[:5])}.")
+    hint = suggestion(name, [folder.run_id for folder in folders])
+    raise RunError(f"no run {name!r} in {root}.{hint} `mtl runs list --runs {root}` shows what is there.")
+
+
+def load_runs(root: str | Path = "runs") -> pd.DataFrame:
+    """Every ended run as one row: run_id, cell, seed, status, settings (`config.train.lr`), metrics (`dev/sts/pearson`),
+    the last opening of test (`test/...`), and the record's other numbers. Runs under way are left out.
+    """
+    import pandas as pd
+
+    rows = []
+    for folder in run_folders(Path(root)):
+        record = folder.record()
+        if record is None:
+            continue
+        row: dict[str, Any] = {key: record[key] for key in ("run_id", "cell", "seed", "status")}
+        row |= {f"config.{key}": value for key, value in flatten(record["config"]).items()}
+        row |= record["metrics"]
+        for opening in folder.tests()[-1:]:
+            row |= opening["metrics"]
+        row |= {key: record[key] for key in ("best_step", "seconds", "peak_memory", "frozen_unchanged", "error")}
+        row |= record["throughput"]
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as dotted keys; lists stay whole."""
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat |= flatten(item, f"{prefix}{key}.") if isinstance(item, dict) else {f"{prefix}{key}": item}
+    return flat
+
+
+def differences(records: Iterable[Record]) -> dict[str, list[Any]]:
+    """The settings in which runs differ: dotted key -> the value in each run, None where a run has no such key."""
+    flats = [flatten(record["config"]) for record in records]
+    keys = dict.fromkeys(key for flat in flats for key in flat)
+    values = {key: [flat.get(key) for flat in flats] for key in keys}
+    return {key: found for key, found in values.items() if any(value != found[0] for value in found)}
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: damaged: {error}. Remove it and run again.") from None
+    if not isinstance(found, dict):
+        raise RunError(f"{path}: damaged: expected an object. Remove it and run again.")
+    return found

@@ -1,0 +1,428 @@
+"""One run, from a config to a record.
+
+`train` prepares the data, takes the run's folder, and hands over to `Training`, whose `run` is the loop: a step, then at
+the end of each epoch an evaluation of dev and of a slice of train. Methods are met only through their seams: freezing
+(which part has a graph), pairing (rows to sequences), heads (vectors to outputs), surgery (losses to a gradient).
+
+A run that is interrupted goes on from its last saved state and gives the same numbers as one that was not: data order is
+a function of seed and epoch, and the state holds weights, optimiser, the random state of dropout and the counters.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtl import checkpoint
+from mtl.config import RunConfig
+from mtl.data.prepare import OnBadRow, Prepared, prepare
+from mtl.data.schedules import SCHEDULES, Step
+from mtl.environment import choose_device, environment, peak_memory
+from mtl.evaluate import Evaluator, autocast
+from mtl.interrupt import Interrupted, Interruption
+from mtl.losses import task_loss
+from mtl.methods.freezing import Freezing
+from mtl.methods.surgery import SURGERIES, Group
+from mtl.metrics import Scores, score_all
+from mtl.model import MultiTaskModel, make_batch
+from mtl.optim import learning_rate, make_optimizer
+from mtl.progress import Progress
+from mtl.rng import stream_seed
+from mtl.runs import SCHEMA, Record, RunFolder, Status, flatten
+from mtl.tasks import TASKS, TaskName
+from mtl.tracking import RunInfo, Tracker, WandbMode, open_tracker, resolve_mode
+
+LOG_EVERY = 10
+"""Steps between looks at the losses: one transfer from the device, one check for NaN, one line to W&B."""
+
+SAVE_SECONDS = 120.0
+"""A killed run loses at most this much."""
+
+
+def train(
+    config: RunConfig,
+    *,
+    runs: str | Path = "runs",
+    device: str | None = None,
+    wandb: WandbMode | None = None,
+    on_bad_row: OnBadRow = "error",
+    fresh: bool = False,
+    group: str | None = None,
+    progress: Progress | None = None,
+    save_seconds: float = SAVE_SECONDS,
+) -> Record:
+    """Train one run and return its record (`product`'s `record.json`, schema 1).
+
+    A run that is done, or diverged, is not trained again: its record is returned. An interrupted or failed one goes on
+    from its last saved state; `fresh` throws away what is there. The record's status is `done`, `diverged` (a loss or
+    gradient was not finite) or `interrupted` (SIGINT, SIGTERM). Raises ConfigError, DataError or EncoderError before
+    anything is written, RunError when another process trains the same run, and any other error after recording `failed`.
+    """
+    where = choose_device(device)
+    mode = resolve_mode(wandb)
+    prepared = prepare(config.resolved(), on_bad_row)
+    folder = RunFolder(Path(runs) / prepared.run_id)
+    with folder.lock():
+        if fresh:
+            folder.clear()
+        record = folder.record()
+        if record is not None and record["status"] in ("done", "diverged"):
+            return record
+        with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []), Interruption() as interruption:
+            training = Training(prepared, folder, where, interruption, progress or Progress(), save_seconds)
+            return training.recorded(mode, group)
+
+
+@dataclass(kw_only=True)
+class State:
+    """What a run has to remember between steps besides tensors."""
+
+    step: int = 0
+    evaluated_at: int = -1
+    best_step: int | None = None
+    best_overall: float | None = None
+    selected: dict[str, float | None] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    step_seconds: float = 0.0
+    examples: int = 0
+    tokens: int = 0
+    tasks_per_step: dict[str, int] = field(default_factory=dict)
+    dead_examples: dict[str, list[int]] = field(default_factory=dict)
+    log_bytes: int = 0
+
+
+class Diverged(Exception):
+    """A loss or a gradient is not finite."""
+
+
+class Training:
+    """A run under way: model, optimiser, state and the loop."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        folder: RunFolder,
+        device: torch.device,
+        interruption: Interruption,
+        progress: Progress,
+        save_seconds: float,
+    ) -> None:
+        config = prepared.config
+        self.prepared, self.config, self.folder, self.device = prepared, config, folder, device
+        self.interruption, self.progress, self.save_seconds = interruption, progress, save_seconds
+
+        freezing = Freezing(config.freeze, prepared.pretrained.shape.layers, config.tasks)
+        self.model = MultiTaskModel(config, prepared.pretrained.load(), freezing=freezing).to(device)
+        self.trainable = self.model.trainable()
+        self.optimizer = make_optimizer(self.trainable, config.train)
+        self.surgery = SURGERIES[config.surgery]()
+        self.evaluator = Evaluator(self.model, prepared.pairer, device, config.train.precision, interruption.check)
+
+        self.sizes = {task: len(prepared.train[task]) for task in config.tasks}
+        self.epoch_steps = len(self.epoch(0))
+        self.total = min(config.train.epochs * self.epoch_steps, config.train.max_steps or 2**62)
+        self.state = State()
+        self.rows: Step = {}
+        self.pending: list[tuple[int, dict[TaskName, Tensor], Tensor, float]] = []
+        torch.manual_seed(stream_seed(config.seed, "dropout"))
+
+    def epoch(self, number: int) -> list[Step]:
+        """The steps of an epoch (from 0)."""
+        config = self.config
+        return SCHEDULES[config.schedule](self.sizes, config.train.batch_size, config.seed, number)
+
+    def recorded(self, mode: WandbMode, group: str | None) -> Record:
+        """Run to the end, whatever the end is, and write it down. Re-raises errors that are not the run's own."""
+        self.folder.begin(self.config)
+        tracker = open_tracker(mode, self.tracked(group))
+        status: Status = "done"
+        error: str | None = None
+        unexpected: Exception | None = None
+        self.clock = time.monotonic()
+        try:
+            self.run(tracker)
+        except Interrupted as interrupted:
+            status, error = "interrupted", str(interrupted)
+        except Diverged as diverged:
+            status, error = "diverged", str(diverged)
+        except Exception as problem:
+            status, error, unexpected = "failed", traceback.format_exc(), problem
+        self.progress.end()
+        record = self.record(status, error)
+        record["wandb"] = tracker.finish(record["metrics"]) if status == "done" else tracker.abort(error or status)
+        self.folder.finish(record)
+        if unexpected is not None:
+            raise unexpected
+        return record
+
+    def run(self, tracker: Tracker) -> None:
+        """The loop. Raises Interrupted or Diverged."""
+        state = self.state
+        self.resume()
+        self.progress.begin(self.prepared.run_id, state.step, self.total)
+        with self.folder.metrics.open("a", encoding="utf-8") as self.log:
+            saved = time.monotonic()
+            steps: list[Step] = []
+            while True:
+                if self.due() and state.evaluated_at != state.step:
+                    self.flush(tracker)
+                    self.evaluate(tracker)
+                if state.step == self.total:
+                    break
+                epoch, position = divmod(state.step, self.epoch_steps)
+                if position == 0 or not steps:
+                    steps = self.epoch(epoch)
+                try:
+                    self.interruption.check()
+                except Interrupted:
+                    self.flush(tracker)
+                    self.save()
+                    raise
+                self.step(steps[position])
+                if state.step % LOG_EVERY == 0:
+                    self.flush(tracker)
+                if time.monotonic() - saved >= self.save_seconds:
+                    self.flush(tracker)
+                    self.save()
+                    saved = time.monotonic()
+            if self.config.train.select == "last":
+                self.keep()
+
+    def due(self) -> bool:
+        """Whether dev is scored at this step: after each epoch, and at the end."""
+        return self.state.step > 0 and (self.state.step % self.epoch_steps == 0 or self.state.step == self.total)
+
+    def step(self, rows: Step) -> None:
+        """One optimiser step on the given rows."""
+        state, settings = self.state, self.config.train
+        started = time.monotonic()
+        rate = learning_rate(state.step, self.total, settings)
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        self.rows = rows
+        losses = self.surgery.backward(self.model.frozen_groups(tuple(rows)), self.losses_of)
+        limit = float("inf") if settings.max_grad_norm is None else settings.max_grad_norm
+        norm = torch.nn.utils.clip_grad_norm_(self.trainable.values(), limit)
+        self.optimizer.step()
+
+        state.step += 1
+        state.examples += sum(len(index) for index in rows.values())
+        together = str(len(rows))
+        state.tasks_per_step[together] = state.tasks_per_step.get(together, 0) + 1
+        self.pending.append((state.step, losses, norm, rate))
+        state.step_seconds += time.monotonic() - started
+
+    def losses_of(self, tasks: Group) -> dict[TaskName, Tensor]:
+        """Each task's mean loss on its rows of this step, in one pass through the encoder."""
+        batch = make_batch(
+            self.prepared.train, {task: self.rows[task] for task in tasks}, self.prepared.pairer, self.device
+        )
+        self.state.tokens += batch.packed.tokens
+        with autocast(self.device, self.config.train.precision):
+            outputs = self.model(batch, self.config.train.dropout)
+        for task in tasks:
+            self.count(task, self.model.head(task).diagnose(outputs[task].detach()))
+        return {part.task: task_loss(TASKS[part.task].kind, outputs[part.task], part.labels) for part in batch.parts}
+
+    def count(self, task: TaskName, counts: Mapping[str, int]) -> None:
+        """Add a head's counts to this epoch's."""
+        if "dead_examples" in counts:
+            by_epoch = self.state.dead_examples.setdefault(task, [])
+            by_epoch += [0] * (self.state.step // self.epoch_steps + 1 - len(by_epoch))
+            by_epoch[-1] += counts["dead_examples"]
+
+    def flush(self, tracker: Tracker) -> None:
+        """Write the pending steps down. Raises Diverged naming the first step that is not finite."""
+        if not self.pending:
+            return
+        sums: dict[str, list[float]] = {}
+        for step, losses, norm, rate in self.pending:
+            values = {task: float(loss) for task, loss in losses.items()}
+            size = float(norm)
+            line = {"step": step, "loss": values, "grad_norm": size, "lr": rate}
+            broken = [f"the loss of {task}" for task, value in values.items() if not _finite(value)]
+            if not _finite(size):
+                broken.append("the gradient's norm")
+            if broken:
+                raise Diverged(f"step {step} of {self.total}: {' and '.join(broken)} is not finite (lr {rate:g})")
+            self.log.write(json.dumps(line, allow_nan=False) + "\n")
+            for task, value in values.items():
+                sums.setdefault(task, []).append(value)
+        self.log.flush()
+        self.pending.clear()
+        means = {task: sum(values) / len(values) for task, values in sums.items()}
+        tracker.log(step, {f"train/loss/{task}": mean for task, mean in means.items()} | {"train/lr": rate})
+        speed = self.state.tokens / self.state.step_seconds if self.state.step_seconds else 0.0
+        self.progress.stepped(step, means, speed)
+
+    def evaluate(self, tracker: Tracker) -> None:
+        """Score dev and the train slice; keep the weights and predictions if they are the ones to select."""
+        state, config = self.state, self.config
+        self.progress.evaluating(state.step)
+        scored: list[Scores] = []
+        try:
+            predictions = [self.evaluator.predict_all(part) for part in (self.prepared.dev, self.prepared.train_slice)]
+        except Interrupted:
+            self.save()
+            raise
+        for prefix, found in zip(("dev", "train"), predictions, strict=True):
+            for one in found.values():
+                if not all(map(_finite, one.outputs.ravel())):
+                    raise Diverged(
+                        f"step {state.step} of {self.total}: an output for {prefix}/{one.task} is not finite"
+                    )
+            scored.append(score_all(found, config.tasks, config.overall, prefix))
+        metrics = scored[0].metrics | scored[1].metrics
+        state.evaluated_at = state.step
+        line = {"step": state.step, "epoch": state.step / self.epoch_steps, "metrics": metrics}
+        self.log.write(json.dumps(line, allow_nan=False) + "\n")
+        self.log.flush()
+        tracker.log(state.step, metrics)
+        self.progress.evaluated(state.step, metrics)
+        overall = metrics["dev/overall"]
+        better = overall is not None and (state.best_overall is None or overall > state.best_overall)
+        if state.best_step is None or better or config.train.select == "last":
+            state.best_step, state.best_overall = state.step, overall
+            state.selected, state.reasons = metrics, scored[0].reasons | scored[1].reasons
+            for found in predictions:
+                for one in found.values():
+                    self.folder.save_predictions(one)
+            if config.train.select == "best":
+                self.keep()
+
+    def keep(self) -> None:
+        """Write the trained weights as the run's checkpoint; frozen ones are the encoder's own."""
+        encoder = {"name": self.config.encoder, "fingerprint": self.prepared.pretrained.fingerprint}
+        checkpoint.save(self.folder.checkpoint, "model", self.trainable, step=self.state.step, encoder=encoder)
+
+    def save(self) -> None:
+        """Write all that going on from here needs."""
+        self.log.flush()
+        self.state.log_bytes = self.log.tell()
+        self.spend()
+        tensors: dict[str, Tensor] = {f"model.{name}": parameter for name, parameter in self.trainable.items()}
+        for name, parameter in self.trainable.items():
+            moments = self.optimizer.state.get(parameter, {})
+            tensors |= {f"optimizer.{name}.{key}": value for key, value in moments.items()}
+        tensors["random.cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        checkpoint.save(self.folder.resume, "state", tensors, state=asdict(self.state))
+
+    def resume(self) -> None:
+        """Go back to the last saved state, if there is one; lines logged after it are dropped."""
+        if checkpoint.notes(self.folder.resume, "state") is None:
+            self.folder.metrics.unlink(missing_ok=True)
+            return
+        tensors, notes = checkpoint.load(self.folder.resume, "state")
+        vars(self.state).update(notes["state"])
+        with torch.no_grad():
+            for name, parameter in self.trainable.items():
+                parameter.copy_(tensors[f"model.{name}"])
+                prefix = f"optimizer.{name}."
+                moments = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+                if moments:
+                    self.optimizer.state[parameter] = {key: value.to(self.device) for key, value in moments.items()}
+        torch.set_rng_state(tensors["random.cpu"])
+        if "random.cuda" in tensors and self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+        with self.folder.metrics.open("r+b") as file:
+            file.truncate(self.state.log_bytes)
+        self.progress.note(f"going on from step {self.state.step}")
+
+    def spend(self) -> None:
+        """Add the time since the last call to the run's seconds."""
+        now = time.monotonic()
+        self.state.seconds += now - self.clock
+        self.clock = now
+
+    def record(self, status: Status, error: str | None) -> Record:
+        """The record as far as the run got; unknown is None."""
+        state = self.state
+        self.spend()
+        frozen = self.frozen_unchanged()
+        if frozen is False and status == "done":
+            status, error = "failed", "frozen weights changed during training: a defect of mtl, please report it"
+        speed = state.step_seconds or None
+        return {
+            "schema": SCHEMA,
+            "run_id": self.prepared.run_id,
+            "cell": self.prepared.cell,
+            "seed": self.config.seed,
+            "status": status,
+            "config": self.config.model_dump(mode="json"),
+            "metrics": state.selected,
+            "undefined": state.reasons,
+            "best_step": state.best_step,
+            "steps": state.step,
+            "seconds": round(state.seconds, 3),
+            "throughput": {
+                "examples_per_second": round(state.examples / speed, 3) if speed else None,
+                "tokens_per_second": round(state.tokens / speed, 3) if speed else None,
+            },
+            "peak_memory": peak_memory(self.device),
+            "diagnostics": self.diagnostics(),
+            "frozen_unchanged": frozen,
+            "data": self.prepared.data,
+            "environment": environment(self.device),
+            "wandb": {"mode": None, "id": None, "status": None},
+            "error": error,
+            "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+    def diagnostics(self) -> dict[str, Any]:
+        """Why a method did what it did, as far as the loop can see."""
+        state = self.state
+        frozen = [parameter for parameter in self.model.parameters() if not parameter.requires_grad]
+        return {
+            "tasks_per_step": state.tasks_per_step,
+            "dead_examples_per_epoch": state.dead_examples,
+            "trained_bytes": sum(parameter.nbytes for parameter in self.trainable.values()),
+            "frozen_bytes": sum(parameter.nbytes for parameter in frozen),
+            "tokens": state.tokens,
+            "examples": state.examples,
+        }
+
+    def frozen_unchanged(self) -> bool | None:
+        """Whether every frozen tensor still has the bytes it was loaded with; None where nothing is frozen."""
+        frozen = {name: value for name, value in self.model.encoder.named_parameters() if not value.requires_grad}
+        if not frozen:
+            return None
+        loaded = dict(self.prepared.pretrained.load().named_parameters())
+        return all(
+            torch.equal(value.cpu().view(torch.uint8), loaded[name].view(torch.uint8)) for name, value in frozen.items()
+        )
+
+    def tracked(self, group: str | None) -> RunInfo:
+        """What W&B is told about the run: the toggles that differ from the defaults are its tags."""
+        default = flatten(RunConfig().canonical())
+        chosen = flatten(self.config.canonical())
+        tags = [
+            f"{key}={value}"[:64]
+            for key, value in chosen.items()
+            if default.get(key) != value and key not in ("data", "encoder")
+        ]
+        return RunInfo(
+            run_id=self.prepared.run_id,
+            config=self.config.model_dump(mode="json"),
+            folder=self.folder.path,
+            group=group,
+            job_type="train",
+            tags=tuple(tags),
+            name=None,
+        )
+
+
+def _finite(value: float) -> bool:
+    return value - value == 0
