@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from mtl.errors import ConfigError
 from mtl.tasks import TASKS, TaskName
 
 Pairing = Literal["siamese", "concat"]
@@ -113,15 +114,23 @@ class RunConfig(Section):
     def problems(self) -> list[Problem]:
         """Settings that exclude each other, each with the way out."""
         found = []
-        for task in self.tasks:
-            head = self.head(task)
-            if TASKS[task].pair and head not in PAIR_HEADS[self.pairing]:
-                can = [name for name in PAIR_HEADS[self.pairing] if task == "sts" or name != "cosine"]
-                found.append(Problem(
-                    uses=("tasks", "pairing", f"heads.{task}", "heads.quora"),
-                    message=f"heads.{task}={getattr(self.heads, task)!r} gives the head {head!r}, which cannot take "
-                    f"{self.pairing} pairs. Heads that can: {', '.join(can)}; or let heads.{task}=auto choose.",
-                ))  # fmt: skip
+        chosen = {task: "quora" if task == "sts" and self.heads.sts == "same" else task for task in self.tasks}
+        for key in dict.fromkeys(chosen.values()):  # sts as `same` is quora's mistake, told once
+            head = self.head(key)
+            if TASKS[key].pair and head not in PAIR_HEADS[self.pairing]:
+                too = (
+                    " (and heads.sts=same takes it too)"
+                    if key == "quora" and "sts" in chosen and chosen["sts"] == key
+                    else ""
+                )
+                can = [name for name in PAIR_HEADS[self.pairing] if key == "sts" or name != "cosine"]
+                found.append(
+                    Problem(
+                        uses=("tasks", "pairing", f"heads.{key}"),
+                        message=f"heads.{key}={getattr(self.heads, key)!r}{too} cannot take {self.pairing} pairs. "
+                        f"Heads that can: {', '.join(can)}; or let heads.{key}=auto choose.",
+                    )
+                )
         if len(set(self.tasks)) != len(self.tasks):
             found.append(Problem(uses=("tasks",), message=f"tasks={list(self.tasks)}: a task is named twice."))
         if self.freeze.scope != "all":
@@ -133,6 +142,11 @@ class RunConfig(Section):
                     "Add the task or leave it out of the scope.",
                 ))  # fmt: skip
         return found
+
+    def check(self) -> None:
+        """Raises ConfigError with all that `problems` finds."""
+        if found := self.problems():
+            raise ConfigError("\n".join(problem.message for problem in found))
 
     def resolved(self) -> Self:
         """The same run with every `auto` and `same` written out and every knob of a method that is off at its default.
@@ -148,6 +162,10 @@ class RunConfig(Section):
             scope = _in_task_order(freeze.scope)
             freeze = freeze.model_copy(update={"scope": "all" if scope == tasks else scope})
         update: dict[str, Any] = {"tasks": tasks, "heads": Heads.model_validate(heads), "freeze": freeze}
+        if not any(TASKS[task].pair for task in tasks):
+            update["pairing"] = "siamese"
+        if self.train.dropout == 0:
+            update["freeze"] = freeze.model_copy(update={"dropout": False})
         if len(tasks) == 1:
             update["schedule"] = "pooled"  # one task alone gives every schedule the same batches
         if "sts" not in tasks:
@@ -161,6 +179,10 @@ class RunConfig(Section):
         plain["heads"] = {task: plain["heads"][task] for task in config.tasks}
         if config.freeze.unfrozen == "all":
             plain["freeze"] = {"unfrozen": "all"}
+        # -0.0 equals 0.0 but would be written, and so hashed, as something else.
+        plain["train"] = {
+            key: value + 0.0 if isinstance(value, float) else value for key, value in plain["train"].items()
+        }
         return plain
 
 

@@ -34,7 +34,7 @@ class Linear(Head):
         self.out = nn.Linear(width, outputs)
 
     def forward(self, y: Tensor, second: Tensor | None, dropout: float) -> Tensor:
-        return _squeeze(self.out(F.dropout(y, dropout)))
+        return _squeeze(self.out(y))
 
 
 class MLP(Head):

@@ -5,6 +5,7 @@ Each layer keeps where it came from, so an error names the file and line, the pr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from mtl.config import PRESETS, RunConfig
 from mtl.errors import ConfigError, suggestion
 from mtl.strict_yaml import Document
 
+NOWHERE = "config"
+"""Where a setting stands that no layer sets: a default."""
+
 
 def config_from(words: Sequence[str], *, base: str | None = None) -> RunConfig:
     """A config from command-line words: at most one preset, YAML files, and `key=value`, in any order.
@@ -24,11 +28,11 @@ def config_from(words: Sequence[str], *, base: str | None = None) -> RunConfig:
     """
     presets, files, assignments = [], [], []
     for word in words:
-        if "=" in word and not Path(word).is_file():
+        if "=" in word and not _is_file(word):
             assignments.append(word)
         elif word in PRESETS:
             presets.append(word)
-        elif word.endswith((".yaml", ".yml")) or Path(word).is_file():
+        elif word.endswith((".yaml", ".yml")) or _is_file(word):
             files.append(Path(word))
         else:
             raise ConfigError(
@@ -43,6 +47,14 @@ def config_from(words: Sequence[str], *, base: str | None = None) -> RunConfig:
     layers += [file_layer(path) for path in files]
     layers += assignment_layers(assignments)
     return build(layers)
+
+
+def _is_file(word: str) -> bool:
+    """Whether a word names a file; one too long to be a path does not."""
+    try:
+        return Path(word).is_file()
+    except OSError:
+        return False
 
 
 def preset_layer(name: str) -> Document:
@@ -84,6 +96,8 @@ def spread(document: Document) -> Document:
         if old in document.lines:
             lines.setdefault(new, document.lines[old])
         if not isinstance(value, dict):
+            inside = {place: number for place, number in document.lines.items() if place[: len(old)] == old}
+            lines.update({(*new, *place[len(old) :]): number for place, number in inside.items()})
             return value
         result: dict[str, Any] = {}
         for key, item in value.items():
@@ -94,10 +108,21 @@ def spread(document: Document) -> Document:
             built = walk(item, (*old, key), (*new, *path))
             for part in reversed(path[1:]):
                 built = {part: built}
+            if _clash(result, {path[0]: built}):
+                raise ConfigError(
+                    f"{document.where((*old, key))}: {key} is set here a second time; keep one of the two."
+                )
             result = merge(result, {path[0]: built})
         return result
 
     return Document(source=document.source, value=walk(document.value, (), ()), lines=lines)
+
+
+def _clash(one: Any, two: Any) -> bool:
+    """Whether two pieces of one layer set the same thing, as `train: {lr: 1}` and `train.lr: 1` do."""
+    if not (isinstance(one, dict) and isinstance(two, dict)):
+        return True
+    return any(_clash(one[key], two[key]) for key in one.keys() & two.keys())
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -126,7 +151,10 @@ def build(layers: Sequence[Document]) -> RunConfig:
     for problem in config.problems():
         # A key that is wrong already must not cause a second complaint about the value that stands in for it.
         if not any(key == used or key.startswith(f"{used}.") for key in bad for used in problem.uses):
-            messages.append(problem.message)
+            places = [_where(layers, tuple(used.split("."))) for used in problem.uses]
+            messages.append(
+                f"{', '.join(dict.fromkeys(p for p in places if p != NOWHERE)) or NOWHERE}: {problem.message}"
+            )
     if messages:
         raise ConfigError("\n".join(dict.fromkeys(messages)))
     return config
@@ -145,13 +173,23 @@ def _readable(error: ValidationError) -> list[tuple[strict_yaml.Place, str]]:
         place, section = _place(item["loc"])
         if item["type"] == "extra_forbidden":
             names = list(section.model_fields)
-            message = f"unknown key.{suggestion(place[-1], names)} Keys here: {', '.join(names)}."
+            message = f"unknown key.{suggestion(place[-1], names) or _deeper(place[-1])} Keys here: {', '.join(names)}."
         else:
             message = f"{item['msg'][:1].lower()}{item['msg'][1:]}, came {item['input']!r}"
             if item["type"] == "literal_error":
-                message += suggestion(item["input"], str(item["ctx"]["expected"]).replace("'", "").split(", "))
+                choices = str(item["ctx"]["expected"]).replace(" or ", ", ").replace("'", "")
+                message += f".{suggestion(item['input'], choices.split(', '))}".removesuffix(".")
         found.setdefault(place, []).append(message)
     return [(place, "; or ".join(dict.fromkeys(messages))) for place, messages in found.items()]
+
+
+def _deeper(word: object) -> str:
+    """A hint for a key that is one of a section's: `lr` means `train.lr`."""
+    for name, field in RunConfig.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel) and word in inner.model_fields:
+            return f" Did you mean '{name}.{word}'?"
+    return ""
 
 
 def _place(loc: tuple[str | int, ...]) -> tuple[strict_yaml.Place, type[BaseModel]]:
@@ -184,7 +222,7 @@ def _where(layers: Sequence[Document], place: strict_yaml.Place) -> str:
             return layer.where(place)
         if isinstance(part, int):
             return layer.where(place)
-    return "config"
+    return NOWHERE
 
 
 def _without(raw: dict[str, Any], bad: set[str]) -> RunConfig:
@@ -197,9 +235,7 @@ def _without(raw: dict[str, Any], bad: set[str]) -> RunConfig:
         return {
             key: keep(item, inside[key])
             for key, item in value.items()
-            if not any(
-                name == inside[key] or name.rsplit(".", 1)[0] == inside[key] and name[-1].isdigit() for name in bad
-            )
+            if not any(name == inside[key] or re.fullmatch(re.escape(inside[key]) + r"\.\d+", name) for name in bad)
         }
 
     return RunConfig.model_validate(keep(raw, ""))

@@ -101,6 +101,8 @@ def pearson(x: np.ndarray, y: np.ndarray) -> tuple[float | None, str]:
     """Pearson's r, or None and why it is undefined."""
     if len(x) < 2:
         return None, "fewer than two rows"
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return None, "a value is not finite"
     for values, name in ((x, "predictions"), (y, "gold scores")):
         if np.ptp(values) == 0:
             return None, f"all {name} are equal ({values[0]:g}), so the correlation is undefined"

@@ -24,7 +24,7 @@ def make_optimizer(parameters: Mapping[str, nn.Parameter], settings: Train) -> t
 
 def learning_rate(step: int, total: int, settings: Train) -> float:
     """The rate of step `step` (from 0) of `total`: a linear rise over the warm-up's share, then the decay to 0."""
-    rising = math.ceil(settings.warmup * total)
+    rising = math.ceil(round(settings.warmup * total, 9))  # 0.07 * 100 is 7.000000000000001
     if step < rising:
         return settings.lr * (step + 1) / rising
     left = (total - step) / max(1, total - rising)

@@ -115,7 +115,10 @@ def _build(text: str, source: str) -> Document:
             raise fail(event, f"nested deeper than {MAX_DEPTH} levels.")
         lines.setdefault(place, line(event))
         if isinstance(event, yaml.ScalarEvent):
-            return scalar(event.value) if event.style is None else event.value
+            try:
+                return scalar(event.value) if event.style is None else event.value
+            except ValueError:
+                raise fail(event, "a number with too many digits.") from None
         if isinstance(event, yaml.SequenceStartEvent):
             return sequence(place)
         return mapping(place)
@@ -131,6 +134,8 @@ def _build(text: str, source: str) -> Document:
         while not isinstance(event := next(events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
                 raise fail(event, "a key must be a single word.")
+            if event.anchor or event.tag:
+                raise fail(event, "anchors and tags are not allowed on keys; plain words only.")
             key = event.value
             if key in found:
                 raise fail(event, f"the key {key!r} stands here a second time (first on line {lines[(*place, key)]}).")
@@ -150,12 +155,15 @@ def _build(text: str, source: str) -> Document:
 
 
 class _Dumper(yaml.SafeDumper):
-    pass
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     # PyYAML would leave `1e-5` bare because it reads it as text itself; this module would read a number.
     style = None if isinstance(scalar(text), str) else "'"
+    if any(mark in text for mark in "\x85\u2028\u2029"):
+        style = '"'  # these are line ends to YAML, and only double quotes can escape them
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

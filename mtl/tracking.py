@@ -15,7 +15,7 @@ import netrc
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 from urllib.parse import urlsplit
@@ -140,7 +140,7 @@ class WandbTracker:
 
     def __init__(self, mode: WandbMode, info: RunInfo, limits: Limits) -> None:
         self._mode = mode
-        self._info = info
+        self._info = replace(info, folder=info.folder.resolve())  # the current folder may change under a notebook
         self._limits = limits
         self._ready_by: float | None = time.monotonic() + limits.init + limits.grace  # None once it is ready
         self._last_step = 0
@@ -148,8 +148,8 @@ class WandbTracker:
         self._outcome: dict[str, Any] | None = None
         self._client: Client | None = None
         try:
-            self._client = Client(info.folder)
-            self._client.send({"start": _start(mode, info, limits)})
+            self._client = Client(self._info.folder)
+            self._client.send({"start": _start(mode, self._info, limits)})
         except Exception as error:
             self._fail(error)
 
@@ -216,7 +216,8 @@ class WandbTracker:
             if "done" in reply:
                 return True
             if "failed" in reply:
-                self._fail(reply["failed"])
+                logged = f"; send what was logged with: mtl sync {self._info.run_id}"
+                self._fail(reply["failed"] + (logged if self._ready_by is None else ""))
             else:
                 self._ready_by = None
                 if "offline" in reply:
@@ -262,7 +263,7 @@ class WandbTracker:
 def _start(mode: WandbMode, info: RunInfo, limits: Limits) -> dict[str, Any]:
     """The client's first order."""
     return {
-        "mode": mode, "folder": str(info.folder.resolve()), "project": os.environ.get("WANDB_PROJECT") or "mtl",
+        "mode": mode, "folder": str(info.folder), "project": os.environ.get("WANDB_PROJECT") or "mtl",
         "run_id": info.run_id, "config": info.config, "name": info.name, "group": info.group, "job_type": info.job_type,
         "tags": [tag[:LONGEST_TAG] for tag in info.tags if tag],
         "init_timeout": limits.init, "finish_timeout": limits.finish,

@@ -43,8 +43,8 @@ def main() -> None:
     """Serve one run, or answer one `read`; every failure becomes a reply."""
     reply = _reply_to(_take_stdout())
     try:
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # they are meant for training, which says when to close
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            signal.signal(number, signal.SIG_IGN)  # they are meant for training, which says when to close
         orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
         threading.Thread(target=_listen, args=(orders,), daemon=True).start()
         first = orders.get()

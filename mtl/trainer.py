@@ -69,7 +69,7 @@ def train(
     """
     where = choose_device(device)
     mode = resolve_mode(wandb)
-    prepared = prepare(config.resolved(), on_bad_row)
+    prepared = prepare(config, on_bad_row)
     folder = RunFolder(Path(runs) / prepared.run_id)
     with folder.lock():
         if fresh:

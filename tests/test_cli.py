@@ -269,7 +269,7 @@ def test_bad_rows_end_with_2_or_are_skipped_and_counted(tmp_path: Path) -> None:
 def test_a_signal_ends_a_run_as_interrupted_and_the_same_command_goes_on(
     number: signal.Signals, code: int, tiny_data: Path, tmp_path: Path
 ) -> None:
-    words = [*tiny_words(tiny_data), "train.epochs=100", "--runs", str(tmp_path)]
+    words = [*tiny_words(tiny_data), "train.epochs=40", "--runs", str(tmp_path)]
     process = subprocess.Popen(
         [sys.executable, "-m", "mtl", "train", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

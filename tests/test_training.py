@@ -258,7 +258,7 @@ def test_a_scoped_step_leaves_the_frozen_part_without_gradient_moment_or_decay(
 
 
 def test_a_task_alone_has_the_same_steps_under_both_schedules(tiny: dict[str, Any], tmp_path: Path) -> None:
-    one, two = (prepare(config(tiny, tasks=["sts"], schedule=name).resolved()) for name in ("pooled", "consolidated"))
+    one, two = (prepare(config(tiny, tasks=["sts"], schedule=name)) for name in ("pooled", "consolidated"))
     assert one.run_id == two.run_id
     record = train(config(tiny, tasks=["sts"], schedule="consolidated"), runs=tmp_path)
     assert set(record["metrics"]) >= {"dev/sts/pearson", "dev/overall"}
@@ -315,7 +315,7 @@ def test_a_finished_run_is_not_trained_again(tiny: dict[str, Any], tmp_path: Pat
 
 def test_two_processes_never_train_one_run_at_once(tiny: dict[str, Any], tmp_path: Path) -> None:
     chosen = config(tiny)
-    folder = RunFolder(tmp_path / prepare(chosen.resolved()).run_id)
+    folder = RunFolder(tmp_path / prepare(chosen).run_id)
     with folder.lock(), pytest.raises(RunError, match="in use by process"):
         train(chosen, runs=tmp_path)
 
@@ -372,7 +372,7 @@ def test_a_full_disk_leaves_nothing_that_reads_as_done(
 
 def started(chosen: RunConfig, runs: Path) -> Training:
     """A run set up but not begun, to be stepped by hand."""
-    prepared = prepare(chosen.resolved())
+    prepared = prepare(chosen)
     return Training(prepared, RunFolder(runs / "unused"), torch.device("cpu"), Interruption(), Progress(), 1e9)
 
 

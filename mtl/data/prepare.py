@@ -51,6 +51,8 @@ class Prepared:
 
 def prepare(config: RunConfig, on_bad_row: OnBadRow = "error") -> Prepared:
     """Read, check, tokenise and name. Raises ConfigError, DataError or EncoderError before anything is computed."""
+    config.check()
+    config = config.resolved()
     pretrained = find(config.encoder)
     check_sizes(config, pretrained)
     tokenizer = pretrained.tokenizer()

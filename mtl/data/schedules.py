@@ -1,7 +1,7 @@
 """Which rows each step trains on. A schedule is a pure function of seed and epoch.
 
-* `pooled` (Liu et al. 2019, the paper's default): every task's shuffled rows are cut into batches; all batches go into
-  one list, which is shuffled; a step trains on one task.
+* `pooled` (Liu et al. 2019, the paper's default): every task's shuffled rows are cut into batches, which come in
+  random turns; a step trains on one task.
 * `consolidated` (the paper's section 3.2): all tasks' rows in one pool, drawn uniformly without replacement; a step's
   rows are grouped by task, so it has up to T losses.
 
@@ -23,14 +23,19 @@ Step = dict[TaskName, np.ndarray]
 
 
 def pooled(sizes: Mapping[TaskName, int], batch_size: int, seed: int, epoch: int) -> list[Step]:
-    """One task a step; P(task) is its share of the batches."""
-    steps: list[Step] = []
+    """One task a step; P(task) is its share of the batches.
+
+    What is shuffled is whose turn it is: a task meets its own batches in the same order whatever other tasks are on.
+    """
+    batches: dict[TaskName, list[np.ndarray]] = {}
     for task, size in sizes.items():
         order = numpy_stream(seed, f"order/{task}/{epoch}").permutation(size)
-        steps += [{task: order[start : start + batch_size]} for start in range(0, size, batch_size)]
+        batches[task] = [order[start : start + batch_size] for start in range(0, size, batch_size)]
+    turns = [task for task in sizes for _ in batches[task]]
     if len(sizes) > 1:
-        numpy_stream(seed, f"order/batches/{epoch}").shuffle(steps)
-    return steps
+        numpy_stream(seed, f"order/batches/{epoch}").shuffle(turns)
+    dealt = {task: iter(queue) for task, queue in batches.items()}
+    return [{task: next(dealt[task])} for task in turns]
 
 
 def consolidated(sizes: Mapping[TaskName, int], batch_size: int, seed: int, epoch: int) -> list[Step]:

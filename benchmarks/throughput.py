@@ -1,0 +1,205 @@
+"""Training steps against a plain loop over `transformers.BertModel`, both in one run.
+
+The plain loop is what most people write: each side of a pair is padded to the longest of its batch and encoded in a call
+of its own, torch's default AdamW, the same heads, losses, clipping and dropout. Both sides train on the same batches of
+the same rows, in turn, `--repeats` times; a figure is the median over repeats. Tokens are real ones: padding is not
+counted on either side. The matrix-product rate is measured in between, on this machine, with the encoder's own shapes.
+
+    python benchmarks/throughput.py --data FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mtl import config_from
+from mtl.data.prepare import Prepared, prepare
+from mtl.data.schedules import Step
+from mtl.environment import choose_device, environment
+from mtl.interrupt import Interruption
+from mtl.losses import task_loss
+from mtl.progress import Progress
+from mtl.runs import RunFolder
+from mtl.tasks import TASKS
+from mtl.trainer import Training
+
+SETTINGS = {
+    "siamese, all layers": ["baseline", "heads.sts=cosine"],
+    "siamese, 3 unfrozen": ["final"],
+    "concat, all layers": ["concat", "freeze.unfrozen=all"],
+    "concat, 3 unfrozen": ["concat"],
+}
+
+
+class PlainLoop:
+    """A straightforward multi-task loop: padded batches through `transformers.BertModel`."""
+
+    def __init__(self, prepared: Prepared, device: torch.device) -> None:
+        from transformers import BertModel
+
+        config = prepared.config
+        self.prepared, self.device, self.settings = prepared, device, config.train
+        self.encoder = BertModel.from_pretrained(prepared.pretrained.folder).train().to(device)
+        if config.freeze.unfrozen != "all":
+            cut = len(self.encoder.encoder.layer) - config.freeze.unfrozen
+            for part in (self.encoder.embeddings, *self.encoder.encoder.layer[:cut]):
+                part.requires_grad_(False)
+        twin = Training(prepared, RunFolder(Path("unused")), device, Interruption(), Progress(), 1e9)
+        self.heads = nn.ModuleDict({task: twin.model.head(task) for task in config.tasks})
+        self.parameters = [p for p in (*self.encoder.parameters(), *self.heads.parameters()) if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=config.train.lr)
+        self.pushed = 0
+
+    def encode(self, ids: list[np.ndarray], types: list[np.ndarray]) -> Tensor:
+        longest = max(map(len, ids))
+        padded, kinds, mask = (torch.zeros(len(ids), longest, dtype=torch.int64) for _ in range(3))
+        for row, (sequence, kind) in enumerate(zip(ids, types, strict=True)):
+            padded[row, : len(sequence)] = torch.from_numpy(sequence.astype(np.int64))
+            kinds[row, : len(sequence)] = torch.from_numpy(kind.astype(np.int64))
+            mask[row, : len(sequence)] = 1
+        self.pushed += padded.numel()
+        inputs = {"input_ids": padded, "token_type_ids": kinds, "attention_mask": mask}
+        output: Tensor = self.encoder(**{k: v.to(self.device) for k, v in inputs.items()}).pooler_output
+        return output
+
+    def step(self, rows: Step) -> None:
+        pairer = self.prepared.pairer
+        self.optimizer.zero_grad()
+        losses = []
+        for task, index in rows.items():
+            part = self.prepared.train[task]
+            first = [part.table.sentence(i) for i in part.first[index]]
+            second = None
+            if part.second is None:
+                y = self.encode(*pairer.singles(first))
+            else:
+                other = [part.table.sentence(i) for i in part.second[index]]
+                if pairer.vectors == 2:
+                    y, second = self.encode(*pairer.singles(first)), self.encode(*pairer.singles(other))
+                else:
+                    y = self.encode(*pairer.pairs(first, other))
+            assert part.rows.labels is not None
+            labels = torch.from_numpy(part.rows.labels[index].astype(np.float32)).to(self.device)
+            losses.append(task_loss(TASKS[task].kind, self.heads[task](y, second, self.settings.dropout), labels))
+        torch.autograd.backward(losses)
+        if self.settings.max_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)
+        self.optimizer.step()
+
+
+def matrix_rate(device: torch.device, tokens: int, width: int, seconds: float = 0.5) -> float:
+    """Floating-point operations a second of float32 products of the encoder's shapes."""
+    a, b = torch.randn(tokens, width, device=device), torch.randn(width, 4 * width, device=device)
+    for _ in range(3):
+        a @ b
+    _wait(device)
+    started, count = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        for _ in range(10):
+            a @ b
+        _wait(device)
+        count += 10
+    return 2 * tokens * width * 4 * width * count / (time.perf_counter() - started)
+
+
+def needed(prepared: Prepared, tokens: int) -> float:
+    """Floating-point operations of the encoder's linear layers for `tokens`: forward, and backward where it trains."""
+    shape, unfrozen = prepared.pretrained.shape, prepared.config.freeze.unfrozen
+    layer = 4 * shape.width**2 + 2 * shape.width * shape.inner
+    trained = shape.layers if unfrozen == "all" else unfrozen
+    return tokens * layer * (2 * shape.layers + 4 * trained)
+
+
+def timed(step: Callable[[Step], None], steps: list[Step], device: torch.device) -> float:
+    started = time.perf_counter()
+    for rows in steps:
+        step(rows)
+    _wait(device)
+    return time.perf_counter() - started
+
+
+def measure(words: list[str], options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    """One row of the table."""
+    words = [*words, f"data={options.data}", f"train.batch_size={options.batch_size}", f"encoder={options.encoder}"]
+    prepared = prepare(config_from(words), on_bad_row="skip")
+    with tempfile.TemporaryDirectory() as folder:
+        ours = Training(prepared, RunFolder(Path(folder)), device, Interruption(), Progress(), 1e9)
+        plain = PlainLoop(prepared, device)
+        steps = ours.epoch(0)
+        warm, chosen = steps[:3], steps[3 : 3 + options.steps]
+        timed(ours.step, warm, device)
+        timed(plain.step, warm, device)
+        ours.state.tokens, plain.pushed = 0, 0
+        times: list[tuple[float, float, float]] = []
+        for _ in range(options.repeats):
+            rate = matrix_rate(device, 512, prepared.pretrained.shape.width)
+            times.append((timed(ours.step, chosen, device), timed(plain.step, chosen, device), rate))
+            ours.pending.clear()
+    tokens = ours.state.tokens / options.repeats
+    work = needed(prepared, int(tokens))
+    return {
+        "mtl_tokens_per_second": statistics.median(tokens / a for a, _, _ in times),
+        "plain_tokens_per_second": statistics.median(tokens / b for _, b, _ in times),
+        "ratio": statistics.median(b / a for a, b, _ in times),
+        "ratios": [round(b / a, 3) for a, b, _ in times],
+        "real_share_plain": tokens * options.repeats / plain.pushed,
+        "matrix_gflops": statistics.median(rate for _, _, rate in times) / 1e9,
+        "matrix_share_mtl": statistics.median(work / a / rate for a, _, rate in times),
+        "matrix_share_plain": statistics.median(work / b / rate for _, b, rate in times),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="sample", help="sample, or a folder of course files")
+    parser.add_argument("--encoder", default="minilm-l6")
+    parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=20, help="steps a repeat (default 20)")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", choices=list(SETTINGS), action="append", help="measure this row alone; repeatable")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    device = choose_device(options.device)
+    found = {}
+    for name in options.only or SETTINGS:
+        print(f"measuring: {name}", file=sys.stderr, flush=True)
+        found[name] = measure(SETTINGS[name], options, device)
+    machine = environment(device)
+    if options.json:
+        print(json.dumps({"options": vars(options), "environment": machine, "rows": found}, indent=1))
+        return
+    print(
+        f"{machine['processor'] if machine['device'] == 'cpu' else machine['device']}, {machine['threads']} threads, "
+    )
+    print(f"torch {machine['packages']['torch']}, {options.encoder}, batch {options.batch_size}, data {options.data}")
+    print(f"{options.steps} steps, medians of {options.repeats} interleaved repeats; real tokens a second\n")
+    print("| setting | mtl | plain loop | ratio | real tokens, plain | matrix rate | mtl's share | plain's share |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, row in found.items():
+        print(
+            f"| {name} | {row['mtl_tokens_per_second']:.0f} | {row['plain_tokens_per_second']:.0f} | {row['ratio']:.2f} "
+            f"| {row['real_share_plain']:.0%} | {row['matrix_gflops']:.0f} GFLOP/s | {row['matrix_share_mtl']:.0%} "
+            f"| {row['matrix_share_plain']:.0%} |"
+        )
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    main()

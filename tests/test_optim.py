@@ -1,0 +1,119 @@
+"""The learning rate at each step, by hand, and weight decay only where it belongs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from mtl.config import Train
+from mtl.optim import learning_rate, make_optimizer
+
+
+def rates(total: int, **settings: Any) -> list[float]:
+    train = Train(lr=8.0, **settings)
+    return [learning_rate(step, total, train) for step in range(total)]
+
+
+def test_without_warmup_and_decay_the_rate_is_constant() -> None:
+    assert rates(5) == [8.0] * 5
+
+
+def test_the_rate_rises_in_equal_steps_over_the_warmups_share() -> None:
+    assert rates(10, warmup=0.4) == pytest.approx([2, 4, 6, 8, 8, 8, 8, 8, 8, 8])
+
+
+def test_linear_decay_falls_in_equal_steps_to_0_at_the_end() -> None:
+    assert rates(4, decay="linear") == pytest.approx([8, 6, 4, 2])
+    assert rates(6, warmup=1 / 3, decay="linear") == pytest.approx([4, 8, 8, 6, 4, 2])
+    assert learning_rate(4, 4, Train(lr=8.0, decay="linear")) == 0
+
+
+def test_cosine_decay_is_half_a_cosine() -> None:
+    half = 8 * (1 + math.sqrt(0.5)) / 2
+    assert rates(4, decay="cosine") == pytest.approx([8, half, 4, 8 - half])
+    assert rates(6, warmup=1 / 3, decay="cosine") == pytest.approx([4, 8, 8, half, 4, 8 - half])
+    assert learning_rate(4, 4, Train(lr=8.0, decay="cosine")) == pytest.approx(0)
+
+
+def test_a_warmup_of_all_steps_reaches_the_peak_at_the_last_one() -> None:
+    for decay in ("none", "linear", "cosine"):
+        assert rates(4, warmup=1.0, decay=decay) == pytest.approx([2, 4, 6, 8])
+
+
+@pytest.mark.parametrize(
+    ("warmup", "total", "steps"), [(0.1, 30, 3), (0.07, 100, 7), (0.29, 100, 29), (0.1, 1000, 100)]
+)
+def test_a_share_of_the_steps_is_that_many_steps(warmup: float, total: int, steps: int) -> None:
+    found = rates(total, warmup=warmup)
+    assert found[steps - 1] == pytest.approx(8)
+    assert found[steps - 2] == pytest.approx(8 * (steps - 1) / steps)
+
+
+def test_no_rate_is_0_or_above_the_peak_while_training() -> None:
+    for decay in ("none", "linear", "cosine"):
+        for warmup in (0.0, 0.1, 0.5, 1.0):
+            for total in (1, 2, 3, 17):
+                assert all(0 < rate <= 8 for rate in rates(total, warmup=warmup, decay=decay))
+
+
+class Tiny(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(3, 2)
+        self.norm = nn.LayerNorm(2)
+        self.linear = nn.Linear(2, 2)
+        nn.init.ones_(self.linear.bias)
+        nn.init.ones_(self.norm.bias)
+
+
+def after_a_step(module: nn.Module, settings: Train, skip: str = "") -> dict[str, torch.Tensor]:
+    """The parameters after one step with zero gradients (None for the one to skip), as shares of those before."""
+    parameters = dict(module.named_parameters())
+    before = {name: value.detach().clone() for name, value in parameters.items()}
+    optimizer = make_optimizer(parameters, settings)
+    for name, value in parameters.items():
+        value.grad = None if name == skip else torch.zeros_like(value)
+    optimizer.step()
+    return {name: value.detach() / before[name] for name, value in parameters.items()}
+
+
+def test_weights_decay_and_biases_and_norms_do_not() -> None:
+    torch.manual_seed(0)
+    shares = after_a_step(Tiny(), Train(lr=0.1, weight_decay=0.5))
+    for name in ("linear.weight", "words.weight"):
+        assert torch.allclose(shares[name], torch.tensor(0.95)), name
+    for name in ("linear.bias", "norm.weight", "norm.bias"):
+        assert torch.equal(shares[name], torch.ones(2)), name
+
+
+def test_without_weight_decay_nothing_decays() -> None:
+    torch.manual_seed(0)
+    assert all((share == 1).all() for share in after_a_step(Tiny(), Train(lr=0.1)).values())
+
+
+def test_a_parameter_without_a_gradient_is_neither_moved_nor_decayed() -> None:
+    torch.manual_seed(0)
+    shares = after_a_step(Tiny(), Train(lr=0.1, weight_decay=0.5), skip="words.weight")
+    assert (shares["words.weight"] == 1).all()
+
+
+def test_every_parameter_is_optimised_once() -> None:
+    module = Tiny()
+    groups = make_optimizer(dict(module.named_parameters()), Train()).param_groups
+    held = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(held) == sorted(id(parameter) for parameter in module.parameters())
+
+
+def test_one_step_is_adamw_as_bert_was_published() -> None:
+    # First step, gradient g: the moments are (1 - beta) g and (1 - beta) g^2, corrected to g and g^2.
+    weight = nn.Parameter(torch.full((1, 1), 3.0))
+    optimizer = make_optimizer({"weight": weight}, Train(lr=0.1, weight_decay=0.5))
+    for gradient, wanted in [(1e-6, 3 * 0.95 - 0.1 * 0.5)]:
+        weight.grad = torch.full((1, 1), gradient)
+        optimizer.step()
+        assert weight.item() == pytest.approx(wanted, abs=1e-5)
+    assert all(group["betas"] == (0.9, 0.999) for group in optimizer.param_groups)

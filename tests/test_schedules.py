@@ -1,0 +1,178 @@
+"""Which rows a step sees: every row once an epoch, in an order that only seed and epoch decide."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mtl.data.schedules import SCHEDULES, Step, consolidated, pooled
+from mtl.tasks import TaskName
+
+COURSE: dict[TaskName, int] = {"sst": 8544, "quora": 141506, "sts": 6040}
+SMALL: dict[TaskName, int] = {"sst": 37, "quora": 64, "sts": 5}
+SST: dict[TaskName, int] = {"sst": 100}
+NAMES: tuple[TaskName, ...] = ("sst", "quora", "sts")
+SIZES = st.dictionaries(st.sampled_from(NAMES), st.integers(1, 60), min_size=1)
+BATCH, SEED, EPOCH = st.integers(1, 20), st.integers(0, 2**32 - 1), st.integers(0, 5)
+every_schedule = pytest.mark.parametrize("name", sorted(SCHEDULES))
+
+
+def seen(steps: list[Step]) -> Counter[tuple[TaskName, int]]:
+    return Counter((task, int(row)) for step in steps for task, rows in step.items() for row in rows)
+
+
+def plain(steps: list[Step]) -> list[dict[Any, list[int]]]:
+    return [{task: rows.tolist() for task, rows in step.items()} for step in steps]
+
+
+def batches(steps: list[Step], task: TaskName) -> list[list[int]]:
+    return [step[task].tolist() for step in steps if task in step]
+
+
+# --- every schedule
+
+
+@every_schedule
+@settings(max_examples=100, deadline=None)
+@given(sizes=SIZES, batch_size=BATCH, seed=SEED, epoch=EPOCH)
+def test_every_row_is_seen_exactly_once_an_epoch(
+    name: Any, sizes: dict[TaskName, int], batch_size: int, seed: int, epoch: int
+) -> None:
+    steps = SCHEDULES[name](sizes, batch_size, seed, epoch)
+    assert seen(steps) == Counter({(task, row): 1 for task, size in sizes.items() for row in range(size)})
+
+
+@every_schedule
+@settings(max_examples=60, deadline=None)
+@given(sizes=SIZES, batch_size=BATCH, seed=SEED, epoch=EPOCH)
+def test_no_step_is_empty_or_larger_than_the_batch(
+    name: Any, sizes: dict[TaskName, int], batch_size: int, seed: int, epoch: int
+) -> None:
+    for step in SCHEDULES[name](sizes, batch_size, seed, epoch):
+        assert 1 <= sum(len(rows) for rows in step.values()) <= batch_size
+        assert all(len(rows) and rows.dtype == np.int64 for rows in step.values())
+
+
+@every_schedule
+def test_a_schedule_is_a_pure_function_of_seed_and_epoch(name: Any) -> None:
+    schedule = SCHEDULES[name]
+    np.random.seed(1)
+    first = plain(schedule(SMALL, 8, 3, 2))
+    np.random.seed(2)
+    schedule(SMALL, 8, 3, 7)
+    assert plain(schedule(dict(SMALL), 8, 3, 2)) == first
+
+
+@every_schedule
+def test_another_seed_and_another_epoch_give_another_order(name: Any) -> None:
+    orders = [str(plain(SCHEDULES[name](SMALL, 8, seed, epoch))) for seed in range(4) for epoch in range(4)]
+    assert len(set(orders)) == 16
+
+
+@every_schedule
+def test_examples_are_shuffled_anew_every_epoch_and_not_dealt_in_fixed_slices(name: Any) -> None:
+    first, second = (
+        {frozenset(rows) for rows in batches(SCHEDULES[name](SMALL, 8, 0, epoch), "quora")} for epoch in (0, 1)
+    )
+    assert not first & {rows for rows in second if len(rows) > 2}
+
+
+@every_schedule
+def test_file_order_is_not_the_order_of_training(name: Any) -> None:
+    rows = [row for batch in batches(SCHEDULES[name](SMALL, 8, 0, 0), "quora") for row in batch]
+    assert rows != sorted(rows)
+    assert abs(np.corrcoef(rows, range(len(rows)))[0, 1]) < 0.5
+
+
+@every_schedule
+def test_a_task_alone_has_the_same_steps_under_every_schedule(name: Any) -> None:
+    assert plain(SCHEDULES[name]({"sts": 53}, 8, 5, 1)) == plain(pooled({"sts": 53}, 8, 5, 1))
+
+
+# --- pooled
+
+
+@settings(max_examples=100, deadline=None)
+@given(sizes=SIZES, batch_size=BATCH, seed=SEED)
+def test_a_pooled_step_has_one_task_and_partial_batches_are_kept(
+    sizes: dict[TaskName, int], batch_size: int, seed: int
+) -> None:
+    steps = pooled(sizes, batch_size, seed, 0)
+    assert all(len(step) == 1 for step in steps)
+    for task, size in sizes.items():
+        full, rest = divmod(size, batch_size)
+        assert sorted(map(len, batches(steps, task)), reverse=True) == [batch_size] * full + [rest] * (rest > 0)
+
+
+def test_the_chance_of_a_task_is_its_share_of_the_batches() -> None:
+    steps = pooled(COURSE, 16, 0, 0)
+    assert len(steps) == math.ceil(8544 / 16) + math.ceil(141506 / 16) + math.ceil(6040 / 16)
+    # Mixed all through: the first tenth of the epoch has each task's share, within four standard errors.
+    tenth = steps[: len(steps) // 10]
+    for task, size in COURSE.items():
+        share = math.ceil(size / 16) / len(steps)
+        error = math.sqrt(share * (1 - share) / len(tenth))
+        assert abs(sum(task in step for step in tenth) / len(tenth) - share) < 4 * error
+
+
+def test_tasks_take_turns_in_another_order_every_epoch() -> None:
+    turns = {tuple(task for step in pooled(SMALL, 4, 0, epoch) for task in step) for epoch in range(6)}
+    assert len(turns) == 6
+
+
+@pytest.mark.parametrize("others", [{"quora": 64}, {"quora": 64, "sts": 5}, {"sts": 900}])
+def test_a_tasks_batches_are_the_same_whatever_other_tasks_are_on(others: dict[TaskName, int]) -> None:
+    alone, together = pooled(SST, 8, 4, 2), pooled(SST | others, 8, 4, 2)
+    assert sorted(batches(together, "sst")) == sorted(batches(alone, "sst"))
+
+
+@pytest.mark.parametrize("others", [{"quora": 64}, {"quora": 64, "sts": 5}, {"sts": 900}])
+def test_a_task_sees_its_examples_in_the_same_order_whatever_other_tasks_are_on(others: dict[TaskName, int]) -> None:
+    alone, together = pooled(SST, 8, 4, 2), pooled(SST | others, 8, 4, 2)
+    assert batches(together, "sst") == batches(alone, "sst")
+
+
+# --- consolidated
+
+
+@settings(max_examples=100, deadline=None)
+@given(sizes=SIZES, batch_size=BATCH, seed=SEED)
+def test_a_consolidated_batch_is_full_but_for_the_last(sizes: dict[TaskName, int], batch_size: int, seed: int) -> None:
+    totals = [sum(map(len, step.values())) for step in consolidated(sizes, batch_size, seed, 0)]
+    full, rest = divmod(sum(sizes.values()), batch_size)
+    assert totals == [batch_size] * full + [rest] * (rest > 0)
+
+
+def test_a_consolidated_batch_is_grouped_by_task() -> None:
+    steps = consolidated(SMALL, 16, 0, 0)
+    assert any(len(step) > 1 for step in steps)
+    for step in steps:
+        assert all(0 <= row < SMALL[task] for task, rows in step.items() for row in rows)
+
+
+def chance_of_all(batch_size: int) -> float:
+    """P(all three tasks meet in a batch drawn without replacement), by inclusion and exclusion."""
+    total = sum(COURSE.values())
+
+    def without(missing: int) -> float:
+        return math.comb(total - missing, batch_size) / math.comb(total, batch_size)
+
+    sst, quora, sts = COURSE.values()
+    one = without(sst) + without(quora) + without(sts)
+    two = without(sst + quora) + without(sst + sts) + without(quora + sts)
+    return 1 - one + two
+
+
+@pytest.mark.parametrize(("batch_size", "percent"), [(8, 9), (16, 27), (32, 60), (64, 90)])
+def test_all_three_tasks_meet_as_rarely_as_published(batch_size: int, percent: int) -> None:
+    steps = [step for epoch in (0, 1) for step in consolidated(COURSE, batch_size, 0, epoch)]
+    share = sum(len(step) == 3 for step in steps) / len(steps)
+    chance = chance_of_all(batch_size)
+    assert 100 * chance == pytest.approx(percent, abs=1)
+    assert abs(share - chance) < 4 * math.sqrt(chance * (1 - chance) / len(steps))
