@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from mtl import config_from
 from mtl.data.prepare import Prepared, prepare
 from mtl.data.schedules import Step
-from mtl.environment import choose_device, environment
+from mtl.environment import choose_device, environment, keep_memory
 from mtl.interrupt import Interruption
 from mtl.losses import task_loss
 from mtl.progress import Progress
@@ -173,6 +173,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     device = choose_device(options.device)
+    keep_memory()  # as `mtl train` does; the plain loop gains from it too
     found = {}
     for name in options.only or SETTINGS:
         print(f"measuring: {name}", file=sys.stderr, flush=True)

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mtl.attention import attend
 from mtl.config import Pooling
+from mtl.dropout import dropout
 from mtl.packing import Packed
 
 
@@ -45,52 +47,45 @@ class Layer(nn.Module):
         self.outer = nn.Linear(shape.inner, shape.width)
         self.outer_norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
 
-    def forward(self, hidden: Tensor, batch: Packed, dropout: float) -> Tensor:
-        """(T, H) -> (T, H). `dropout` is the probability at all three places of the layer."""
-        attended = self.attention_out(self.attend(self.qkv(hidden), batch, dropout))
-        hidden = self.attention_norm(hidden + F.dropout(attended, dropout))
+    def forward(self, hidden: Tensor, batch: Packed, probability: float) -> Tensor:
+        """(T, H) -> (T, H). `probability` is dropout's, at all three places of the layer."""
+        mixed = attend(self.qkv(hidden), batch.heads(self.attention_heads), probability)
+        attended = self.attention_out(mixed)
+        hidden = self.attention_norm(hidden + dropout(attended, probability))
         expanded = self.outer(F.gelu(self.inner(hidden)))
-        hidden = self.outer_norm(hidden + F.dropout(expanded, dropout))
+        hidden = self.outer_norm(hidden + dropout(expanded, probability))
         return hidden
-
-    def attend(self, qkv: Tensor, batch: Packed, dropout: float) -> Tensor:
-        """Softmax attention inside each sequence: (T, 3H) -> (T, H)."""
-        sequences, longest, size = batch.sequences, batch.longest, qkv.shape[1] // 3 // self.attention_heads
-        split = batch.pad(qkv).view(sequences, longest, 3, self.attention_heads, size)
-        query, key, value = split.permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=batch.mask, dropout_p=dropout)
-        return batch.unpad(mixed.transpose(1, 2).reshape(sequences, longest, -1))
 
 
 class Encoder(nn.Module):
     """Embeddings, layers and pooler, in three calls so that a part can be frozen, cached or perturbed.
 
     `embed` gives the (T, H) output of the embedding layer, `run` takes it through layers start..stop, `pool` makes one
-    vector a sequence. Dropout is an argument of each call, 0 in evaluation: there is no hidden training mode.
+    vector a sequence. The `probability` of dropout is an argument of each call, 0 in evaluation: there is no hidden training mode.
     """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        self.words = nn.Embedding(shape.vocabulary, shape.width)
+        self.words = nn.Embedding(shape.vocabulary, shape.width, sparse=True)
         self.positions = nn.Embedding(shape.positions, shape.width)
         self.types = nn.Embedding(shape.types, shape.width)
         self.embedding_norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
         self.pooler = nn.Linear(shape.width, shape.width)
 
-    def embed(self, batch: Packed, dropout: float = 0.0) -> Tensor:
+    def embed(self, batch: Packed, probability: float = 0.0) -> Tensor:
         """Token ids -> (T, H)."""
         # The published order of the sum, so that it equals the reference bit for bit.
         summed = self.words(batch.ids) + self.types(batch.types) + self.positions(batch.positions)
-        return F.dropout(self.embedding_norm(summed), dropout)
+        return dropout(self.embedding_norm(summed), probability)
 
     def run(
-        self, hidden: Tensor, batch: Packed, *, start: int = 0, stop: int | None = None, dropout: float = 0.0
+        self, hidden: Tensor, batch: Packed, *, start: int = 0, stop: int | None = None, probability: float = 0.0
     ) -> Tensor:
         """(T, H) through layers start..stop (stop excluded; None is the end) -> (T, H)."""
         for layer in self.layers[start:stop]:
-            hidden = layer(hidden, batch, dropout)
+            hidden = layer(hidden, batch, probability)
         return hidden
 
     def pool(self, hidden: Tensor, batch: Packed, how: Pooling = "pooler") -> Tensor:
@@ -106,9 +101,9 @@ class Encoder(nn.Module):
             padded = padded.masked_fill(~batch.mask.view(*padded.shape[:2], 1), float("-inf"))
         return padded.amax(1)
 
-    def forward(self, batch: Packed, *, dropout: float = 0.0, how: Pooling = "pooler") -> Tensor:
+    def forward(self, batch: Packed, *, probability: float = 0.0, how: Pooling = "pooler") -> Tensor:
         """A packed batch -> (S, H) sequence vectors."""
-        return self.pool(self.run(self.embed(batch, dropout), batch, dropout=dropout), batch, how)
+        return self.pool(self.run(self.embed(batch, probability), batch, probability=probability), batch, how)
 
     def frozen_parameters(self, layers: int) -> list[nn.Parameter]:
         """The parameters of the embeddings and the first `layers` layers."""

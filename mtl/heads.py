@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtl.config import PAIR_HEADS, Pairing
+from mtl.dropout import dropout
 from mtl.tasks import Task
 
 
 class Head(nn.Module):
     """Takes one vector a row, or two, and gives (B, outputs), or (B,) for one output."""
 
-    def forward(self, y: Tensor, second: Tensor | None, dropout: float) -> Tensor:
+    def forward(self, y: Tensor, second: Tensor | None, probability: float) -> Tensor:
         raise NotImplementedError
 
     def diagnose(self, outputs: Tensor) -> dict[str, int]:
@@ -33,7 +34,7 @@ class Linear(Head):
         super().__init__()
         self.out = nn.Linear(width, outputs)
 
-    def forward(self, y: Tensor, second: Tensor | None, dropout: float) -> Tensor:
+    def forward(self, y: Tensor, second: Tensor | None, probability: float) -> Tensor:
         return _squeeze(self.out(y))
 
 
@@ -45,8 +46,8 @@ class MLP(Head):
         self.hidden = nn.Linear(width, width)
         self.out = nn.Linear(width, outputs)
 
-    def forward(self, y: Tensor, second: Tensor | None, dropout: float) -> Tensor:
-        return _squeeze(self.out(F.dropout(F.gelu(self.hidden(y)), dropout)))
+    def forward(self, y: Tensor, second: Tensor | None, probability: float) -> Tensor:
+        return _squeeze(self.out(dropout(F.gelu(self.hidden(y)), probability)))
 
 
 class Dot(Head):
@@ -57,7 +58,7 @@ class Dot(Head):
         self.first = nn.Linear(width, width)
         self.second = nn.Linear(width, width)
 
-    def forward(self, y: Tensor, second: Tensor | None, dropout: float) -> Tensor:
+    def forward(self, y: Tensor, second: Tensor | None, probability: float) -> Tensor:
         assert second is not None
         products: Tensor = self.first(y) * self.second(second)
         return products.sum(1)
@@ -69,7 +70,7 @@ class Cosine(Dot):
     Where the cosine is negative there is no gradient; such dead examples are counted.
     """
 
-    def forward(self, y: Tensor, second: Tensor | None, dropout: float) -> Tensor:
+    def forward(self, y: Tensor, second: Tensor | None, probability: float) -> Tensor:
         assert second is not None
         return 5 * F.cosine_similarity(self.first(y), self.second(second), dim=1).clamp(min=0)
 
@@ -85,10 +86,10 @@ class Features(Head):
         self.hidden = nn.Linear(4 * width, width)
         self.out = nn.Linear(width, outputs)
 
-    def forward(self, y: Tensor, second: Tensor | None, dropout: float) -> Tensor:
+    def forward(self, y: Tensor, second: Tensor | None, probability: float) -> Tensor:
         assert second is not None
         joined = torch.cat([y, second, (y - second).abs(), y * second], dim=1)
-        return _squeeze(self.out(F.dropout(F.gelu(self.hidden(joined)), dropout)))
+        return _squeeze(self.out(dropout(F.gelu(self.hidden(joined)), probability)))
 
 
 HEADS: dict[str, type[Head]] = {"linear": Linear, "mlp": MLP, "dot": Dot, "cosine": Cosine, "features": Features}

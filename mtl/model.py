@@ -98,21 +98,21 @@ class MultiTaskModel(nn.Module):
         outside = tuple(task for task in tasks if task not in self.freezing.scope)
         return [group for group in (outside, inside) if group]
 
-    def forward(self, batch: Batch, dropout: float = 0.0) -> dict[TaskName, Tensor]:
-        """Outputs by task: (rows, outputs), or (rows,) for tasks with one output."""
+    def forward(self, batch: Batch, probability: float = 0.0) -> dict[TaskName, Tensor]:
+        """Outputs by task: (rows, outputs), or (rows,) for tasks with one output. `probability` is dropout's."""
         frozen = batch.parts[0].task in self.freezing.scope
-        hidden = self.freezing.hidden(self.encoder, batch.packed, frozen=frozen, dropout=dropout)
+        hidden = self.freezing.hidden(self.encoder, batch.packed, frozen=frozen, probability=probability)
         vectors = self.encoder.pool(hidden, batch.packed, self.pooling)
-        return self.outputs(batch, vectors, dropout)
+        return self.outputs(batch, vectors, probability)
 
-    def outputs(self, batch: Batch, vectors: Tensor, dropout: float = 0.0) -> dict[TaskName, Tensor]:
+    def outputs(self, batch: Batch, vectors: Tensor, probability: float = 0.0) -> dict[TaskName, Tensor]:
         """The heads on sequence vectors (S, H) in the batch's order."""
         outputs = {}
         start = 0
         for part in batch.parts:
             y = vectors[start : start + part.rows]
             second = vectors[start + part.rows : start + part.sequences] if part.vectors == 2 else None
-            outputs[part.task] = self.head(part.task)(y, second, dropout)
+            outputs[part.task] = self.head(part.task)(y, second, probability)
             start += part.sequences
         return outputs
 

@@ -1,18 +1,20 @@
 """Sequences of tokens laid end to end: one flat (tokens,) batch with no padding, and the map to a padded one.
 
-Every linear layer and norm of the encoder runs on flat (tokens, H) tensors. Attention alone needs sequences side by side:
-`Packed.pad` and `Packed.unpad` go there and back, and each is the other's gradient.
+Every linear layer and norm of the encoder runs on flat (tokens, H) tensors. Attention alone needs sequences side by side, and
+has a layout of its own (`mtl.attention`); `Packed.pad` and `Packed.unpad`, each the other's gradient, serve pooling.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from mtl.attention import HeadLayout, length_groups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,7 @@ class Packed:
     lengths: Tensor
     mask: Tensor | None
     longest: int
+    layouts: dict[int, HeadLayout] = field(default_factory=dict, repr=False)
 
     @property
     def tokens(self) -> int:
@@ -45,7 +48,15 @@ class Packed:
         if self.ids.device == device:
             return self
         moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return Packed(**{**vars(self), **moved})
+        return Packed(**{**vars(self), **moved, "layouts": {}})
+
+    def heads(self, number: int) -> HeadLayout:
+        """The layout for attention with `number` heads, made once a batch; on a GPU with all sequences in one group."""
+        if number not in self.layouts:
+            starts, lengths = self.starts.cpu().numpy(), self.lengths.cpu().numpy()
+            cuts = length_groups(lengths) if self.ids.device.type == "cpu" else [np.arange(len(lengths))]
+            self.layouts[number] = HeadLayout(starts, lengths, number, cuts, self.ids.device)
+        return self.layouts[number]
 
     def pad(self, flat: Tensor) -> Tensor:
         """(T, C) -> (S, L, C), zeros in the padding."""

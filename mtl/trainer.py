@@ -26,7 +26,7 @@ from mtl import checkpoint
 from mtl.config import RunConfig
 from mtl.data.prepare import OnBadRow, Prepared, prepare
 from mtl.data.schedules import SCHEDULES, Step
-from mtl.environment import choose_device, environment, peak_memory
+from mtl.environment import choose_device, environment, keep_memory, peak_memory
 from mtl.evaluate import Evaluator, autocast
 from mtl.interrupt import Interrupted, Interruption
 from mtl.losses import task_loss
@@ -34,7 +34,7 @@ from mtl.methods.freezing import Freezing
 from mtl.methods.surgery import SURGERIES, Group
 from mtl.metrics import Scores, score_all
 from mtl.model import MultiTaskModel, make_batch
-from mtl.optim import learning_rate, make_optimizer
+from mtl.optim import Optimizer, learning_rate
 from mtl.progress import Progress
 from mtl.rng import stream_seed
 from mtl.runs import SCHEMA, Record, RunFolder, Status, flatten
@@ -77,6 +77,7 @@ def train(
         record = folder.record()
         if record is not None and record["status"] in ("done", "diverged"):
             return record
+        keep_memory()
         with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []), Interruption() as interruption:
             training = Training(prepared, folder, where, interruption, progress or Progress(), save_seconds)
             return training.recorded(mode, group)
@@ -124,7 +125,7 @@ class Training:
         freezing = Freezing(config.freeze, prepared.pretrained.shape.layers, config.tasks)
         self.model = MultiTaskModel(config, prepared.pretrained.load(), freezing=freezing).to(device)
         self.trainable = self.model.trainable()
-        self.optimizer = make_optimizer(self.trainable, config.train)
+        self.optimizer = Optimizer(self.trainable, config.train)
         self.surgery = SURGERIES[config.surgery]()
         self.evaluator = Evaluator(self.model, prepared.pairer, device, config.train.precision, interruption.check)
 
@@ -204,17 +205,13 @@ class Training:
 
     def step(self, rows: Step) -> None:
         """One optimiser step on the given rows."""
-        state, settings = self.state, self.config.train
+        state = self.state
         started = time.monotonic()
-        rate = learning_rate(state.step, self.total, settings)
-        for parameters in self.optimizer.param_groups:
-            parameters["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
+        rate = learning_rate(state.step, self.total, self.config.train)
+        self.optimizer.zero_grad()
         self.rows = rows
         losses = self.surgery.backward(self.model.frozen_groups(tuple(rows)), self.losses_of)
-        limit = float("inf") if settings.max_grad_norm is None else settings.max_grad_norm
-        norm = torch.nn.utils.clip_grad_norm_(self.trainable.values(), limit)
-        self.optimizer.step()
+        norm = self.optimizer.step(rate)
 
         state.step += 1
         state.examples += sum(len(index) for index in rows.values())
@@ -312,9 +309,7 @@ class Training:
         self.state.log_bytes = self.log.tell()
         self.spend()
         tensors: dict[str, Tensor] = {f"model.{name}": parameter for name, parameter in self.trainable.items()}
-        for name, parameter in self.trainable.items():
-            moments = self.optimizer.state.get(parameter, {})
-            tensors |= {f"optimizer.{name}.{key}": value for key, value in moments.items()}
+        tensors |= {f"optimizer.{name}": moment for name, moment in self.optimizer.moments().items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
@@ -330,10 +325,9 @@ class Training:
         with torch.no_grad():
             for name, parameter in self.trainable.items():
                 parameter.copy_(tensors[f"model.{name}"])
-                prefix = f"optimizer.{name}."
-                moments = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-                if moments:
-                    self.optimizer.state[parameter] = {key: value.to(self.device) for key, value in moments.items()}
+        prefix = "optimizer."
+        moments = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        self.optimizer.load_moments(moments)
         torch.set_rng_state(tensors["random.cpu"])
         if "random.cuda" in tensors and self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mtl.config import Train
-from mtl.optim import learning_rate, make_optimizer
+from mtl.optim import Optimizer, learning_rate
 
 
 def rates(total: int, **settings: Any) -> list[float]:
@@ -74,10 +74,10 @@ def after_a_step(module: nn.Module, settings: Train, skip: str = "") -> dict[str
     """The parameters after one step with zero gradients (None for the one to skip), as shares of those before."""
     parameters = dict(module.named_parameters())
     before = {name: value.detach().clone() for name, value in parameters.items()}
-    optimizer = make_optimizer(parameters, settings)
+    optimizer = Optimizer(parameters, settings)
     for name, value in parameters.items():
         value.grad = None if name == skip else torch.zeros_like(value)
-    optimizer.step()
+    optimizer.step(settings.lr)
     return {name: value.detach() / before[name] for name, value in parameters.items()}
 
 
@@ -103,7 +103,7 @@ def test_a_parameter_without_a_gradient_is_neither_moved_nor_decayed() -> None:
 
 def test_every_parameter_is_optimised_once() -> None:
     module = Tiny()
-    groups = make_optimizer(dict(module.named_parameters()), Train()).param_groups
+    groups = Optimizer(dict(module.named_parameters()), Train()).adamw.param_groups
     held = [id(parameter) for group in groups for parameter in group["params"]]
     assert sorted(held) == sorted(id(parameter) for parameter in module.parameters())
 
@@ -111,9 +111,35 @@ def test_every_parameter_is_optimised_once() -> None:
 def test_one_step_is_adamw_as_bert_was_published() -> None:
     # First step, gradient g: the moments are (1 - beta) g and (1 - beta) g^2, corrected to g and g^2.
     weight = nn.Parameter(torch.full((1, 1), 3.0))
-    optimizer = make_optimizer({"weight": weight}, Train(lr=0.1, weight_decay=0.5))
+    optimizer = Optimizer({"weight": weight}, Train(lr=0.1, weight_decay=0.5))
     for gradient, wanted in [(1e-6, 3 * 0.95 - 0.1 * 0.5)]:
         weight.grad = torch.full((1, 1), gradient)
-        optimizer.step()
+        optimizer.step(0.1)
         assert weight.item() == pytest.approx(wanted, abs=1e-5)
-    assert all(group["betas"] == (0.9, 0.999) for group in optimizer.param_groups)
+    assert all(group["betas"] == (0.9, 0.999) for group in optimizer.adamw.param_groups)
+
+
+def test_rows_of_an_embedding_and_fused_clipping_give_what_dense_gradients_and_a_pass_of_clipping_give() -> None:
+    settings = Train(lr=0.05, weight_decay=0.1, max_grad_norm=0.5)
+
+    def made() -> nn.ModuleDict:
+        torch.manual_seed(0)
+        return nn.ModuleDict({"words": nn.Embedding(9, 4), "out": nn.Linear(4, 3)}).double()
+
+    ours, theirs = made(), made()
+    ours["words"].sparse = True
+    optimizer = Optimizer(dict(ours.named_parameters()), settings)
+    decayed = [value for value in theirs.parameters() if value.ndim > 1]
+    plain = [value for value in theirs.parameters() if value.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
+    reference = torch.optim.AdamW(groups, lr=0.05, betas=(0.9, 0.999), eps=1e-6)
+    for ids in ([1, 1, 3], [3, 8], [0], [1, 8, 8, 8], [5]):
+        for module in (ours, theirs):
+            module.zero_grad(set_to_none=True)
+            (30 * module["out"](module["words"](torch.tensor(ids))).square().mean()).backward()
+        norm = optimizer.step(0.05)
+        expected = torch.nn.utils.clip_grad_norm_(theirs.parameters(), 0.5)
+        reference.step()
+        assert norm == pytest.approx(expected.item())
+        for one, two in zip(ours.parameters(), theirs.parameters(), strict=True):
+            assert torch.allclose(one, two, atol=1e-6)

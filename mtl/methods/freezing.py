@@ -34,11 +34,11 @@ class Freezing:
         """The parameters that no task moves: none unless the scope is every task."""
         return encoder.frozen_parameters(self.boundary) if self.everyone and self.boundary is not None else []
 
-    def hidden(self, encoder: Encoder, batch: Packed, *, frozen: bool, dropout: float) -> Tensor:
+    def hidden(self, encoder: Encoder, batch: Packed, *, frozen: bool, probability: float) -> Tensor:
         """The encoder's last hidden states, (T, H). With `frozen`, no gradient reaches below the boundary."""
         if not frozen or self.boundary is None:
-            return encoder.run(encoder.embed(batch, dropout), batch, dropout=dropout)
-        below = dropout if self.dropout else 0.0
+            return encoder.run(encoder.embed(batch, probability), batch, probability=probability)
+        below = probability if self.dropout else 0.0
         with torch.no_grad():
-            prefix = encoder.run(encoder.embed(batch, below), batch, stop=self.boundary, dropout=below)
-        return encoder.run(prefix, batch, start=self.boundary, dropout=dropout)
+            prefix = encoder.run(encoder.embed(batch, below), batch, stop=self.boundary, probability=below)
+        return encoder.run(prefix, batch, start=self.boundary, probability=probability)
