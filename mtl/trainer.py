@@ -15,9 +15,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +24,7 @@ from mtl import checkpoint
 from mtl.config import RunConfig
 from mtl.data.prepare import OnBadRow, Prepared, prepare
 from mtl.data.schedules import SCHEDULES, Step
-from mtl.environment import choose_device, environment, keep_memory, peak_memory
+from mtl.environment import choose_device, keep_memory
 from mtl.evaluate import Evaluator, autocast
 from mtl.interrupt import Interrupted, Interruption
 from mtl.losses import task_loss
@@ -36,10 +34,11 @@ from mtl.metrics import Scores, score_all
 from mtl.model import MultiTaskModel, make_batch
 from mtl.optim import Optimizer, learning_rate
 from mtl.progress import Progress
+from mtl.record import make_record, run_info
 from mtl.rng import stream_seed
-from mtl.runs import SCHEMA, Record, RunFolder, Status, flatten
+from mtl.runs import Record, RunFolder, Status
 from mtl.tasks import TASKS, TaskName
-from mtl.tracking import RunInfo, Tracker, WandbMode, open_tracker, resolve_mode
+from mtl.tracking import Tracker, WandbMode, open_tracker, resolve_mode
 
 LOG_EVERY = 10
 """Steps between looks at the losses: one transfer from the device, one check for NaN, one line to W&B."""
@@ -60,7 +59,7 @@ def train(
     progress: Progress | None = None,
     save_seconds: float = SAVE_SECONDS,
 ) -> Record:
-    """Train one run and return its record (`product`'s `record.json`, schema 1).
+    """Train one run and return its record (the contents of `record.json`, schema 1).
 
     A run that is done, or diverged, is not trained again: its record is returned. An interrupted or failed one goes on
     from its last saved state; `fresh` throws away what is there. The record's status is `done`, `diverged` (a loss or
@@ -145,7 +144,7 @@ class Training:
     def recorded(self, mode: WandbMode, group: str | None) -> Record:
         """Run to the end, whatever the end is, and write it down. Re-raises errors that are not the run's own."""
         self.folder.begin(self.config)
-        tracker = open_tracker(mode, self.tracked(group))
+        tracker = open_tracker(mode, run_info(self, group))
         status: Status = "done"
         error: str | None = None
         unexpected: Exception | None = None
@@ -159,7 +158,8 @@ class Training:
         except Exception as problem:
             status, error, unexpected = "failed", traceback.format_exc(), problem
         self.progress.end()
-        record = self.record(status, error)
+        self.spend()
+        record = make_record(self, status, error)
         record["wandb"] = tracker.finish(record["metrics"]) if status == "done" else tracker.abort(error or status)
         self.folder.finish(record)
         if unexpected is not None:
@@ -340,82 +340,6 @@ class Training:
         now = time.monotonic()
         self.state.seconds += now - self.clock
         self.clock = now
-
-    def record(self, status: Status, error: str | None) -> Record:
-        """The record as far as the run got; unknown is None."""
-        state = self.state
-        self.spend()
-        frozen = self.frozen_unchanged()
-        if frozen is False and status == "done":
-            status, error = "failed", "frozen weights changed during training: a defect of mtl, please report it"
-        speed = state.step_seconds or None
-        return {
-            "schema": SCHEMA,
-            "run_id": self.prepared.run_id,
-            "cell": self.prepared.cell,
-            "seed": self.config.seed,
-            "status": status,
-            "config": self.config.model_dump(mode="json"),
-            "metrics": state.selected,
-            "undefined": state.reasons,
-            "best_step": state.best_step,
-            "steps": state.step,
-            "seconds": round(state.seconds, 3),
-            "throughput": {
-                "examples_per_second": round(state.examples / speed, 3) if speed else None,
-                "tokens_per_second": round(state.tokens / speed, 3) if speed else None,
-            },
-            "peak_memory": peak_memory(self.device),
-            "diagnostics": self.diagnostics(),
-            "frozen_unchanged": frozen,
-            "data": self.prepared.data,
-            "environment": environment(self.device),
-            "wandb": {"mode": None, "id": None, "status": None},
-            "error": error,
-            "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-
-    def diagnostics(self) -> dict[str, Any]:
-        """Why a method did what it did, as far as the loop can see."""
-        state = self.state
-        frozen = [parameter for parameter in self.model.parameters() if not parameter.requires_grad]
-        return {
-            "tasks_per_step": state.tasks_per_step,
-            "dead_examples_per_epoch": state.dead_examples,
-            "trained_bytes": sum(parameter.nbytes for parameter in self.trainable.values()),
-            "frozen_bytes": sum(parameter.nbytes for parameter in frozen),
-            "tokens": state.tokens,
-            "examples": state.examples,
-        }
-
-    def frozen_unchanged(self) -> bool | None:
-        """Whether every frozen tensor still has the bytes it was loaded with; None where nothing is frozen."""
-        frozen = {name: value for name, value in self.model.encoder.named_parameters() if not value.requires_grad}
-        if not frozen:
-            return None
-        loaded = dict(self.prepared.pretrained.load().named_parameters())
-        return all(
-            torch.equal(value.cpu().view(torch.uint8), loaded[name].view(torch.uint8)) for name, value in frozen.items()
-        )
-
-    def tracked(self, group: str | None) -> RunInfo:
-        """What W&B is told about the run: the toggles that differ from the defaults are its tags."""
-        default = flatten(RunConfig().canonical())
-        chosen = flatten(self.config.canonical())
-        tags = [
-            f"{key}={value}"[:64]
-            for key, value in chosen.items()
-            if default.get(key) != value and key not in ("data", "encoder")
-        ]
-        return RunInfo(
-            run_id=self.prepared.run_id,
-            config=self.config.model_dump(mode="json"),
-            folder=self.folder.path,
-            group=group,
-            job_type="train",
-            tags=tuple(tags),
-            name=None,
-        )
 
 
 def _finite(value: float) -> bool:

@@ -20,6 +20,7 @@ from mtl.errors import RunError
 from mtl.interrupt import Interruption
 from mtl.layers import merge
 from mtl.progress import Progress
+from mtl.record import frozen_unchanged
 from mtl.runs import Record, RunFolder
 from mtl.trainer import Training, train
 from mtl.verify import verify
@@ -224,7 +225,7 @@ def test_frozen_bytes_stay_and_the_rest_moves(tiny: dict[str, Any], tmp_path: Pa
     moved = {name for name, value in training.model.encoder.named_parameters() if not torch.equal(value, before[name])}
     trains = {name for name in before if name.startswith("pooler") or _layer(name) >= 2 - unfrozen}
     assert moved == trains
-    assert training.frozen_unchanged() is True
+    assert frozen_unchanged(training) is True
     assert not any(name.startswith("encoder.words") for name in training.trainable)
 
 
