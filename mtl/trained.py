@@ -78,23 +78,25 @@ def load_trained(folder: RunFolder, device: str | None = None) -> Trained:
     return Trained(folder=folder, record=record, tokenizer=tokenizer, evaluator=evaluator)
 
 
-def open_test(trained: Trained, on_bad_row: OnBadRow = "error") -> dict[str, Any]:
+def open_test(trained: Trained, on_bad_row: OnBadRow = "error", data: str | None = None) -> dict[str, Any]:
     """Score the test split, save its predictions, and write the opening down in the run's `test.json`.
 
-    Returns the opening: `{"at", "data", "metrics", "undefined"}`. Raises DataError where labels are hidden, or where the
-    data is no longer what the run was trained on.
+    `data` is where the run's data lies now, if not where its config says. Returns the opening:
+    `{"at", "data", "metrics", "undefined"}`. Raises DataError where labels are hidden, or where the data is no longer
+    what the run was trained on.
     """
     config, tasks = trained.folder.config(), trained.tasks
-    seen = fingerprint(load_rows(config.data, tasks, ("train", "dev"), on_bad_row=on_bad_row))
+    data = data or config.data
+    seen = fingerprint(load_rows(data, tasks, ("train", "dev"), on_bad_row=on_bad_row))
     if seen != trained.record["data"]["fingerprint"]:
         raise DataError(
-            f"{config.data}: the training and dev rows are not those that {trained.folder.run_id} was trained on "
+            f"{data}: the training and dev rows are not those that {trained.folder.run_id} was trained on "
             f"(fingerprint {seen}, recorded {trained.record['data']['fingerprint']}). Test scores would not belong to them."
         )
-    rows: Mapping[tuple[TaskName, Split], Rows] = load_rows(config.data, tasks, ("test",), on_bad_row=on_bad_row)
+    rows: Mapping[tuple[TaskName, Split], Rows] = load_rows(data, tasks, ("test",), on_bad_row=on_bad_row)
     hidden = [part.task.file_name("test") for part in rows.values() if part.labels is None]
     if hidden:
-        raise DataError(f"{config.data}: {', '.join(hidden)}: no labels to score against. Use `mtl predict` for these.")
+        raise DataError(f"{data}: {', '.join(hidden)}: no labels to score against. Use `mtl predict` for these.")
     found = {task: trained.predict(rows[task, "test"]) for task in tasks}
     scores = score_all(found, tasks, config.overall, "test")
     opening = {

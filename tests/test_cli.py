@@ -201,6 +201,9 @@ def test_opening_the_test_split_is_counted(two_runs: tuple[Path, list[str]]) -> 
 def test_a_model_does_not_open_the_test_of_other_data(tmp_path: Path) -> None:
     data = write_tiny_data(tmp_path / "data")
     run = json.loads(mtl("train", *tiny_words(data), "--runs", tmp_path / "runs", "--json", "-q").stdout)["run_id"]
+    data.rename(tmp_path / "moved")
+    assert mtl("test", run, "--runs", tmp_path / "runs").exit_code == 2
+    assert mtl("test", run, "--runs", tmp_path / "runs", "--data", tmp_path / "moved").exit_code == 0
     write_tiny_data(data, seed=1)
     result = mtl("test", run, "--runs", tmp_path / "runs")
     assert result.exit_code == 2

@@ -15,9 +15,15 @@ from mtl.commands.options import CONTEXT, bad_row_option, device_option, json_op
 @runs_option
 @device_option
 @bad_row_option
+@click.option("--data", metavar="FOLDER", help="Where the data lies now.  [default: where the run's config says]")
 @json_option
 def test(
-    names: tuple[str, ...], runs: Path, device: str | None, on_bad_row: Literal["error", "skip"], as_json: bool
+    names: tuple[str, ...],
+    runs: Path,
+    device: str | None,
+    on_bad_row: Literal["error", "skip"],
+    data: str | None,
+    as_json: bool,
 ) -> None:
     """Score chosen runs on the test split, and write down that it was opened.
 
@@ -35,7 +41,9 @@ def test(
     folders = [find_run(runs, name) for name in names]
     openings = {}
     for folder in folders:
-        openings[folder.run_id] = open_test(load_trained(folder, device), on_bad_row) | {"opened": len(folder.tests())}
+        openings[folder.run_id] = open_test(load_trained(folder, device), on_bad_row, data) | {
+            "opened": len(folder.tests())
+        }
     if as_json:
         print_json(openings)
         return
