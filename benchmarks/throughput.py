@@ -43,6 +43,13 @@ SETTINGS = {
 }
 
 
+SMART = {
+    "siamese, all layers, mu 0": ["baseline", "heads.sts=cosine", "smart.mu=0"],
+    "siamese, all layers, mu 1": ["baseline", "heads.sts=cosine", "smart.mu=1"],
+}
+"""Each against the same settings with `smart=null`."""
+
+
 class PlainLoop:
     """A straightforward multi-task loop: padded batches through `transformers.BertModel`."""
 
@@ -161,6 +168,51 @@ def measure(words: list[str], options: argparse.Namespace, device: torch.device)
     }
 
 
+def passes(prepared: Prepared) -> dict[str, float]:
+    """What a step costs in forward passes through the encoder: a forward is 1, a backward to weights and inputs 2, to
+    inputs alone 1. `plain` is the step without SMART, `smart` the least that SMART needs. Frozen layers have no backward
+    but the ascent's, counted by their share of the layers.
+    """
+    smart, shape, unfrozen = prepared.config.smart, prepared.pretrained.shape, prepared.config.freeze.unfrozen
+    trains = 1.0 if unfrozen == "all" else unfrozen / shape.layers
+    plain = whole = 1 + 2 * trains
+    if smart is not None and smart.lambda_s:
+        whole += smart.steps * (1 + 1) + 1 + 2 * trains
+    if smart is not None and smart.mu:
+        whole += 1
+    return {"plain": plain, "smart": whole}
+
+
+def measure_smart(words: list[str], options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    """What SMART's step costs against the same step without it, in turn on the same batches."""
+    words = [*words, f"data={options.data}", f"train.batch_size={options.batch_size}", f"encoder={options.encoder}"]
+    prepared = prepare(config_from(words), on_bad_row="skip")
+    without = prepare(prepared.config.model_copy(update={"smart": None}), on_bad_row="skip")
+    with tempfile.TemporaryDirectory() as folder:
+        smart, plain = (
+            Training(one, RunFolder(Path(folder)), device, Interruption(), Progress(), 1e9)
+            for one in (prepared, without)
+        )
+        steps = smart.epoch(0)
+        chosen = steps[3 : 3 + options.steps]
+        times: list[tuple[float, float]] = []
+        for training in (smart, plain):
+            timed(training.step, steps[:3], device)
+        for _ in range(options.repeats):
+            times.append((timed(smart.step, chosen, device), timed(plain.step, chosen, device)))
+            for training in (smart, plain):
+                training.pending.clear()
+    counted = passes(prepared)
+    cost, floor = statistics.median(a / b for a, b in times), counted["smart"] / counted["plain"]
+    return {
+        "passes": counted,
+        "floor": floor,
+        "cost": cost,
+        "costs": [round(a / b, 3) for a, b in times],
+        "over_floor": cost / floor,
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="sample", help="sample, or a folder of course files")
@@ -169,24 +221,36 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--steps", type=int, default=20, help="steps a repeat (default 20)")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", choices=list(SETTINGS), action="append", help="measure this row alone; repeatable")
+    parser.add_argument(
+        "--only", choices=[*SETTINGS, *SMART], action="append", help="measure this row alone; repeatable"
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     device = choose_device(options.device)
     keep_memory()  # as `mtl train` does; the plain loop gains from it too
-    found = {}
-    for name in options.only or SETTINGS:
+    found, smart = {}, {}
+    for name in options.only or [*SETTINGS, *SMART]:
         print(f"measuring: {name}", file=sys.stderr, flush=True)
-        found[name] = measure(SETTINGS[name], options, device)
+        if name in SMART:
+            smart[name] = measure_smart(SMART[name], options, device)
+        else:
+            found[name] = measure(SETTINGS[name], options, device)
     machine = environment(device)
     if options.json:
-        print(json.dumps({"options": vars(options), "environment": machine, "rows": found}, indent=1))
+        print(json.dumps({"options": vars(options), "environment": machine, "rows": found, "smart": smart}, indent=1))
         return
     print(
         f"{machine['processor'] if machine['device'] == 'cpu' else machine['device']}, {machine['threads']} threads, "
     )
     print(f"torch {machine['packages']['torch']}, {options.encoder}, batch {options.batch_size}, data {options.data}")
     print(f"{options.steps} steps, medians of {options.repeats} interleaved repeats; real tokens a second\n")
+    if found:
+        print_speed(found)
+    if smart:
+        print_smart(smart)
+
+
+def print_speed(found: dict[str, dict[str, Any]]) -> None:
     print("| setting | mtl | plain loop | ratio | real tokens, plain | matrix rate | mtl's share | plain's share |")
     print("|---|---|---|---|---|---|---|---|")
     for name, row in found.items():
@@ -194,6 +258,16 @@ def main() -> None:
             f"| {name} | {row['mtl_tokens_per_second']:.0f} | {row['plain_tokens_per_second']:.0f} | {row['ratio']:.2f} "
             f"| {row['real_share_plain']:.0%} | {row['matrix_gflops']:.0f} GFLOP/s | {row['matrix_share_mtl']:.0%} "
             f"| {row['matrix_share_plain']:.0%} |"
+        )
+
+
+def print_smart(found: dict[str, dict[str, Any]]) -> None:
+    print("\n| SMART | encoder passes | without SMART | floor | cost of a step | over the floor |")
+    print("|---|---|---|---|---|---|")
+    for name, row in found.items():
+        print(
+            f"| {name} | {row['passes']['smart']:g} | {row['passes']['plain']:g} | {row['floor']:.2f} "
+            f"| {row['cost']:.2f} | {row['over_floor']:.2f} |"
         )
 
 

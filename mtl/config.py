@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from mtl.errors import ConfigError
 from mtl.tasks import TASKS, TaskName
@@ -69,6 +70,56 @@ class Freeze(Section):
     )
 
 
+def _twice(value: Any) -> Any:
+    return (value, value) if isinstance(value, int | float) and not isinstance(value, bool) else _as_tuple(value)
+
+
+Beta = Annotated[float, Field(ge=0, le=1)]
+
+
+class Smart(Section):
+    """Smoothness-inducing regularisation (Jiang et al. 2020): loss + lambda_s R_s + mu D_Breg, for each task."""
+
+    lambda_s: Annotated[float, Field(ge=0)] = Field(
+        1.0,
+        description="weight of R_s, the change of the output under a perturbation of the embeddings; published 1, 3, 5",
+    )
+    mu: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="weight of D_Breg, the distance to an averaged teacher; 0: no teacher is kept"
+    )
+    epsilon: Annotated[float, Field(gt=0)] = Field(
+        1e-5, description="projection clip: the largest change of an element of the embedding layer's output"
+    )
+    sigma: Annotated[float, Field(gt=0)] = Field(
+        1e-5,
+        description="standard deviation of the noise that the ascent starts from, in units of the embedding output",
+    )
+    eta: Annotated[float, Field(gt=0)] = Field(
+        1e-3, description="length of a step of the ascent: the largest move of an element in a sequence"
+    )
+    steps: Annotated[int, Field(ge=0)] = Field(1, description="steps of the ascent; 0 leaves the noise random")
+    projection: Literal["clip", "normalise"] = Field(
+        "clip",
+        description="clip: noise within epsilon (the paper); normalise: noise divided by its largest element, a sequence "
+        "at a time, and so about 1e5 times the published epsilon (what the reference code does)",
+    )
+    dropout: bool = Field(
+        False, description="masks of its own for the perturbed pass; off: the clean pass's, so that R_s has no floor"
+    )
+    beta: Annotated[tuple[Beta, Beta], BeforeValidator(_twice)] = Field(
+        (0.99, 0.999),
+        description="how much of the teacher stays at a step: in the first tenth of all steps, and after; one number is both",
+    )
+
+
+def _mapping_or_null(value: Any) -> Any:
+    if value is None or isinstance(value, dict | Smart):
+        return value
+    raise PydanticCustomError(
+        "smart", "expected null, which is off, or settings; smart={} turns SMART on with the published values"
+    )
+
+
 class Train(Section):
     """The optimiser and its schedule. AdamW's betas are (0.9, 0.999) and its epsilon 1e-6, as BERT was published."""
 
@@ -100,7 +151,9 @@ class RunConfig(Section):
     schedule: Schedule = "pooled"
     freeze: Freeze = Freeze()
     surgery: Surgery = "sum"
-    smart: None = None
+    smart: Annotated[Smart | None, BeforeValidator(_mapping_or_null)] = Field(
+        None, description="null: off; {} or {lambda_s: 3, ...}: on, with these numbers in place of the published ones"
+    )
     train: Train = Train()
     overall: Literal["mean", "shifted"] = Field("mean", description="shifted: (r + 1) / 2 stands for sts' Pearson r")
 
@@ -162,6 +215,7 @@ class RunConfig(Section):
             scope = _in_task_order(freeze.scope)
             freeze = freeze.model_copy(update={"scope": "all" if scope == tasks else scope})
         update: dict[str, Any] = {"tasks": tasks, "heads": Heads.model_validate(heads), "freeze": freeze}
+        update["smart"] = _resolved_smart(self.smart, self.train)
         if not any(TASKS[task].pair for task in tasks):
             update["pairing"] = "siamese"
         if self.train.dropout == 0:
@@ -180,10 +234,29 @@ class RunConfig(Section):
         if config.freeze.unfrozen == "all":
             plain["freeze"] = {"unfrozen": "all"}
         # -0.0 equals 0.0 but would be written, and so hashed, as something else.
-        plain["train"] = {
-            key: value + 0.0 if isinstance(value, float) else value for key, value in plain["train"].items()
-        }
+        for name in ("train", "smart"):
+            if name in plain:
+                section = plain[name].items()
+                plain[name] = {key: value + 0.0 if isinstance(value, float) else value for key, value in section}
         return plain
+
+
+def _resolved_smart(smart: Smart | None, train: Train) -> Smart | None:
+    """None where neither term has a weight; else the knobs of a term that is off at their defaults."""
+    if smart is None or smart.lambda_s == smart.mu == 0:
+        return None
+    unused: set[str] = set()
+    if smart.lambda_s == 0:
+        unused |= {"epsilon", "sigma", "eta", "steps", "projection", "dropout"}
+    if smart.mu == 0:
+        unused.add("beta")
+    if smart.projection == "normalise":
+        unused.add("epsilon")
+    if smart.steps == 0:
+        unused.add("eta")
+    if train.dropout == 0:
+        unused.add("dropout")
+    return smart.model_copy(update={name: Smart.model_fields[name].default for name in unused})
 
 
 class Problem(BaseModel):

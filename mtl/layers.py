@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -46,6 +46,7 @@ def config_from(words: Sequence[str], *, base: str | None = None) -> RunConfig:
     layers = [preset_layer(name) for name in presets]
     layers += [file_layer(path) for path in files]
     layers += assignment_layers(assignments)
+    _refuse_knobs_of_what_is_off(assignments)
     return build(layers)
 
 
@@ -86,6 +87,19 @@ def assignment_layers(words: Iterable[str]) -> list[Document]:
         value = _list_of_words(key.strip(), parsed.value)
         layers.append(spread(Document(source=source, value={key.strip(): value})))
     return layers
+
+
+def _refuse_knobs_of_what_is_off(words: Sequence[str]) -> None:
+    """`smart=null` beside `smart.epsilon=1e-4` on one command line: one of the two was not meant. Raises ConfigError."""
+    keys = {word: word.partition("=")[0].strip() for word in words}
+    for off, section in keys.items():
+        if strict_yaml.parse(off.partition("=")[2], off).value is None:
+            knobs = [word for word, key in keys.items() if key.startswith(f"{section}.")]
+            if knobs:
+                raise ConfigError(
+                    f"{off!r} turns {section} off, and {', '.join(map(repr, knobs))} would do nothing. "
+                    f"Leave {off!r} out, or write {section}={{}} to turn it on with its defaults."
+                )
 
 
 def spread(document: Document) -> Document:
@@ -186,10 +200,18 @@ def _readable(error: ValidationError) -> list[tuple[strict_yaml.Place, str]]:
 def _deeper(word: object) -> str:
     """A hint for a key that is one of a section's: `lr` means `train.lr`."""
     for name, field in RunConfig.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel) and word in inner.model_fields:
+        inner = _section(field.annotation)
+        if inner is not None and word in inner.model_fields:
             return f" Did you mean '{name}.{word}'?"
     return ""
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """The section behind a field: `Train`, or `Smart` in `Smart | None`."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
 
 
 def _place(loc: tuple[str | int, ...]) -> tuple[strict_yaml.Place, type[BaseModel]]:
@@ -200,8 +222,8 @@ def _place(loc: tuple[str | int, ...]) -> tuple[strict_yaml.Place, type[BaseMode
         place.append(part)
         if not isinstance(part, str) or part not in section.model_fields:
             break
-        inner = section.model_fields[part].annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
+        inner = _section(section.model_fields[part].annotation)
+        if inner is not None:
             section = inner
         else:
             items = [item for item in loc[position + 1 :] if isinstance(item, int)]

@@ -26,11 +26,15 @@ from mtl.tasks import TASKS, TaskName
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One task's rows within a batch: `rows` of them, each `vectors` sequences, with labels (rows,) float32."""
+    """One task's rows within a batch: `rows` of them, each `vectors` sequences, with labels (rows,) float32.
+
+    `tokens` is the number of tokens of all its sequences.
+    """
 
     task: TaskName
     rows: int
     vectors: int
+    tokens: int
     labels: Tensor
 
     @property
@@ -65,7 +69,9 @@ def make_batch(
         types += laid_types
         assert rows.rows.labels is not None
         labels = torch.from_numpy(rows.rows.labels[index].astype(np.float32)).to(device)
-        parts.append(Part(task=task, rows=len(index), vectors=pairer.vectors if TASKS[task].pair else 1, labels=labels))
+        vectors = pairer.vectors if TASKS[task].pair else 1
+        tokens = sum(map(len, laid_ids))
+        parts.append(Part(task=task, rows=len(index), vectors=vectors, tokens=tokens, labels=labels))
     return Batch(packed=pack(ids, types).to(device), parts=tuple(parts))
 
 
@@ -100,10 +106,26 @@ class MultiTaskModel(nn.Module):
 
     def forward(self, batch: Batch, probability: float = 0.0) -> dict[TaskName, Tensor]:
         """Outputs by task: (rows, outputs), or (rows,) for tasks with one output. `probability` is dropout's."""
-        frozen = batch.parts[0].task in self.freezing.scope
-        hidden = self.freezing.hidden(self.encoder, batch.packed, frozen=frozen, probability=probability)
-        vectors = self.encoder.pool(hidden, batch.packed, self.pooling)
+        vectors = self.vectors(batch, self.embed(batch, probability), probability)
         return self.outputs(batch, vectors, probability)
+
+    def embed(self, batch: Batch, probability: float = 0.0) -> Tensor:
+        """The embedding layer's output, (tokens, H)."""
+        frozen = batch.parts[0].task in self.freezing.scope
+        return self.freezing.embed(self.encoder, batch.packed, frozen=frozen, probability=probability)
+
+    def vectors(
+        self, batch: Batch, embedded: Tensor, probability: float = 0.0, *, through_frozen: bool = False
+    ) -> Tensor:
+        """From the embedding layer's output to sequence vectors (S, H).
+
+        With `through_frozen` the frozen part has a graph too, for gradients with respect to `embedded`.
+        """
+        frozen = batch.parts[0].task in self.freezing.scope
+        hidden = self.freezing.run(
+            self.encoder, embedded, batch.packed, frozen=frozen, probability=probability, through_frozen=through_frozen
+        )
+        return self.encoder.pool(hidden, batch.packed, self.pooling)
 
     def outputs(self, batch: Batch, vectors: Tensor, probability: float = 0.0) -> dict[TaskName, Tensor]:
         """The heads on sequence vectors (S, H) in the batch's order."""

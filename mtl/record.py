@@ -9,6 +9,7 @@ import torch
 
 from mtl.config import RunConfig
 from mtl.environment import environment, peak_memory
+from mtl.methods.penalty import summarised
 from mtl.runs import SCHEMA, Record, Status, flatten
 from mtl.tracking import RunInfo
 
@@ -56,6 +57,7 @@ def diagnostics(training: Training) -> dict[str, Any]:
     return {
         "tasks_per_step": state.tasks_per_step,
         "dead_examples_per_epoch": state.dead_examples,
+        "smart": summarised(state.smart),
         "trained_bytes": sum(parameter.nbytes for parameter in training.trainable.values()),
         "frozen_bytes": sum(parameter.nbytes for parameter in frozen),
         "tokens": state.tokens,

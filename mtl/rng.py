@@ -32,3 +32,20 @@ def torch_stream(seed: int, name: str) -> torch.Generator:
     import torch
 
     return torch.Generator().manual_seed(stream_seed(seed, name))
+
+
+def dropout_state(device: torch.device) -> torch.Tensor:
+    """The state of the global generator that dropout on `device` draws from."""
+    import torch
+
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def set_dropout_state(device: torch.device, state: torch.Tensor) -> None:
+    """Put back what `dropout_state` gave: the masks that follow are the same again."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)

@@ -2,7 +2,8 @@
 
 `train` prepares the data, takes the run's folder, and hands over to `Training`, whose `run` is the loop: a step, then at
 the end of each epoch an evaluation of dev and of a slice of train. Methods are met only through their seams: freezing
-(which part has a graph), pairing (rows to sequences), heads (vectors to outputs), surgery (losses to a gradient).
+(which part has a graph), pairing (rows to sequences), heads (vectors to outputs), a penalty per task loss
+(SMART), surgery (losses to a gradient).
 
 A run that is interrupted goes on from its last saved state and gives the same numbers as one that was not: data order is
 a function of seed and epoch, and the state holds weights, optimiser, the random state of dropout and the counters.
@@ -29,6 +30,7 @@ from mtl.evaluate import Evaluator, autocast
 from mtl.interrupt import Interrupted, Interruption
 from mtl.losses import task_loss
 from mtl.methods.freezing import Freezing
+from mtl.methods.smart import make_penalty
 from mtl.methods.surgery import SURGERIES, Group
 from mtl.metrics import Scores, score_all
 from mtl.model import MultiTaskModel, make_batch
@@ -98,6 +100,7 @@ class State:
     tokens: int = 0
     tasks_per_step: dict[str, int] = field(default_factory=dict)
     dead_examples: dict[str, list[int]] = field(default_factory=dict)
+    smart: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     log_bytes: int = 0
 
 
@@ -125,6 +128,7 @@ class Training:
         self.model = MultiTaskModel(config, prepared.pretrained.load(), freezing=freezing).to(device)
         self.trainable = self.model.trainable()
         self.optimizer = Optimizer(self.trainable, config.train)
+        self.penalty = make_penalty(self.model, config)
         self.surgery = SURGERIES[config.surgery]()
         self.evaluator = Evaluator(self.model, prepared.pairer, device, config.train.precision, interruption.check)
 
@@ -212,6 +216,7 @@ class Training:
         self.rows = rows
         losses = self.surgery.backward(self.model.frozen_groups(tuple(rows)), self.losses_of)
         norm = self.optimizer.step(rate)
+        self.penalty.stepped(state.step, self.total)
 
         state.step += 1
         state.examples += sum(len(index) for index in rows.values())
@@ -221,16 +226,17 @@ class Training:
         state.step_seconds += time.monotonic() - started
 
     def losses_of(self, tasks: Group) -> dict[TaskName, Tensor]:
-        """Each task's mean loss on its rows of this step, in one pass through the encoder."""
+        """Each task's mean loss on its rows of this step, with its penalty, in one pass through the encoder."""
         batch = make_batch(
             self.prepared.train, {task: self.rows[task] for task in tasks}, self.prepared.pairer, self.device
         )
         self.state.tokens += batch.packed.tokens
         with autocast(self.device, self.config.train.precision):
-            outputs = self.model(batch, self.config.train.dropout)
+            outputs, penalties = self.penalty.forward(batch, self.state.step)
         for task in tasks:
             self.count(task, self.model.head(task).diagnose(outputs[task].detach()))
-        return {part.task: task_loss(TASKS[part.task].kind, outputs[part.task], part.labels) for part in batch.parts}
+        losses = {part.task: task_loss(TASKS[part.task].kind, outputs[part.task], part.labels) for part in batch.parts}
+        return losses | {task: losses[task] + penalty for task, penalty in penalties.items()}
 
     def count(self, task: TaskName, counts: Mapping[str, int]) -> None:
         """Add a head's counts to this epoch's."""
@@ -253,6 +259,7 @@ class Training:
                 broken.append("the gradient's norm")
             if broken:
                 raise Diverged(f"step {step} of {self.total}: {' and '.join(broken)} is not finite (lr {rate:g})")
+            line |= self.penalty.report(step - 1, self.state.smart)
             self.log.write(json.dumps(line, allow_nan=False) + "\n")
             for task, value in values.items():
                 sums.setdefault(task, []).append(value)
@@ -310,6 +317,7 @@ class Training:
         self.spend()
         tensors: dict[str, Tensor] = {f"model.{name}": parameter for name, parameter in self.trainable.items()}
         tensors |= {f"optimizer.{name}": moment for name, moment in self.optimizer.moments().items()}
+        tensors |= {f"penalty.{name}": value for name, value in self.penalty.tensors().items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
@@ -325,9 +333,8 @@ class Training:
         with torch.no_grad():
             for name, parameter in self.trainable.items():
                 parameter.copy_(tensors[f"model.{name}"])
-        prefix = "optimizer."
-        moments = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        self.optimizer.load_moments(moments)
+        self.optimizer.load_moments(_below("optimizer.", tensors))
+        self.penalty.load(_below("penalty.", tensors))
         torch.set_rng_state(tensors["random.cpu"])
         if "random.cuda" in tensors and self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
@@ -340,6 +347,11 @@ class Training:
         now = time.monotonic()
         self.state.seconds += now - self.clock
         self.clock = now
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _finite(value: float) -> bool:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from mtl.config import RunConfig
+from mtl.config import Freeze, Heads, RunConfig, Smart, Train
 from mtl.identity import cell, run_id
 from mtl.layers import config_from
 from mtl.tasks import TASKS
@@ -122,6 +122,26 @@ def test_the_seed_enters_the_run_but_not_the_cell() -> None:
     assert len({cell_of("final", f"seed={seed}") for seed in range(5)}) == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "same"),
+    [
+        ([], ["smart=null"]),
+        ([], ["smart.lambda_s=0", "smart.mu=0", "smart.epsilon=1e-3"]),
+        ([], ["smart.lambda_s=-0.0", "smart.mu=0"]),
+        (["smart={}"], ["smart={lambda_s: 1, mu: 1.0, beta: [0.99, 0.999]}"]),
+        (["smart.mu=0"], ["smart.mu=-0.0", "smart.beta=0.5"]),
+        (["smart.lambda_s=0"], ["smart={lambda_s: 0, epsilon: 1, sigma: 1, eta: 1, steps: 9, dropout: true}"]),
+        (["smart.lambda_s=0"], ["smart={lambda_s: 0, projection: normalise}"]),
+        (["smart.projection=normalise"], ["smart.projection=normalise", "smart.epsilon=3"]),
+        (["smart.steps=0"], ["smart.steps=0", "smart.eta=3"]),
+        (["smart.beta=0.9"], ["smart.beta=[0.9, 0.9]"]),
+        (["smart={}", "train.dropout=0"], ["smart.dropout=true", "train.dropout=0"]),
+    ],
+)
+def test_knobs_of_smart_that_do_nothing_disappear(words: list[str], same: list[str]) -> None:
+    assert cell_of(*words) == cell_of(*same)
+
+
 # --- what does enter
 
 CHANGES = {
@@ -137,6 +157,16 @@ CHANGES = {
     "freeze.unfrozen": "freeze.unfrozen=2",
     "freeze.scope": "freeze.scope=sts",
     "freeze.dropout": "freeze.dropout=true",
+    "smart": "smart={}",
+    "smart.lambda_s": "smart.lambda_s=3",
+    "smart.mu": "smart.mu=0",
+    "smart.epsilon": "smart.epsilon=1e-4",
+    "smart.sigma": "smart.sigma=1e-4",
+    "smart.eta": "smart.eta=1e-2",
+    "smart.steps": "smart.steps=2",
+    "smart.projection": "smart.projection=normalise",
+    "smart.dropout": "smart.dropout=true",
+    "smart.beta": "smart.beta=0.999",
     "train.epochs": "train.epochs=4",
     "train.max_steps": "train.max_steps=100",
     "train.batch_size": "train.batch_size=32",
@@ -158,9 +188,12 @@ def settings_of(model: type[BaseModel], prefix: str = "") -> list[str]:
     found = []
     for name, field in model.model_fields.items():
         annotation: Any = field.annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            found += settings_of(annotation, f"{prefix}{name}.")
-        elif annotation is not type(None) and len(get_args(annotation)) != 1:
+        sections = [kind for kind in (annotation, *get_args(annotation)) if kind in (Smart, Heads, Freeze, Train)]
+        for section in sections:
+            found += settings_of(section, f"{prefix}{name}.")
+        if annotation in sections:
+            continue
+        if annotation is not type(None) and len(get_args(annotation)) != 1:
             found.append(f"{prefix}{name}")
     return found
 
@@ -171,7 +204,7 @@ def test_no_setting_is_forgotten_here() -> None:
 
 @pytest.mark.parametrize("key", list(CHANGES))
 def test_a_single_change_of_a_setting_changes_the_cell(key: str) -> None:
-    base = ["final"] if key.startswith("freeze.") else []
+    base = ["final"] if key.startswith("freeze.") else ["smart={}"] if key.startswith("smart.") else []
     assert cell_of(*base, CHANGES[key]) != cell_of(*base)
 
 

@@ -79,6 +79,7 @@ NEUTRAL: dict[str, dict[str, Any]] = {
     "no weight decay": {"train__weight_decay": 0.0},
     "plain sum": {"surgery": "sum"},
     "no SMART": {"smart": None},
+    "SMART without weights": {"smart": {"lambda_s": 0.0, "mu": 0.0, "steps": 3}},
     "the other checkpoint rule": {"train__select": "last"},
     "the other overall": {"overall": "shifted"},
 }
@@ -122,6 +123,9 @@ def test_a_toggle_at_its_neutral_value_gives_the_baselines_losses_bit_for_bit(
         {"freeze__unfrozen": 1},
         {"freeze": {"unfrozen": 1, "dropout": True}},
         {"freeze": {"unfrozen": 0, "scope": ["sts"]}},
+        {"smart": {"mu": 0.0}},
+        {"smart": {"lambda_s": 0.0}},
+        {"smart": {"projection": "normalise", "dropout": True, "steps": 2}},
         {"limit": 10},
         {"max_length": 8},
     ],
@@ -137,7 +141,14 @@ def test_every_toggle_does_something(
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"schedule": "consolidated", "train__batch_size": 7}, {"pairing": "concat"}], ids=str
+    "changes",
+    [
+        {},
+        {"schedule": "consolidated", "train__batch_size": 7},
+        {"pairing": "concat"},
+        {"smart": {"projection": "normalise", "dropout": True}},
+    ],
+    ids=str,
 )
 def test_resume_equals_no_interruption(tiny: dict[str, Any], tmp_path: Path, changes: dict[str, Any]) -> None:
     """Stopped at every third step, in training and in evaluation, the run gives every number of one that was not."""

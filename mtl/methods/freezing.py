@@ -34,11 +34,33 @@ class Freezing:
         """The parameters that no task moves: none unless the scope is every task."""
         return encoder.frozen_parameters(self.boundary) if self.everyone and self.boundary is not None else []
 
-    def hidden(self, encoder: Encoder, batch: Packed, *, frozen: bool, probability: float) -> Tensor:
-        """The encoder's last hidden states, (T, H). With `frozen`, no gradient reaches below the boundary."""
+    def embed(self, encoder: Encoder, batch: Packed, *, frozen: bool, probability: float) -> Tensor:
+        """The embedding layer's output, (T, H), without a graph where `frozen`."""
         if not frozen or self.boundary is None:
-            return encoder.run(encoder.embed(batch, probability), batch, probability=probability)
-        below = probability if self.dropout else 0.0
+            return encoder.embed(batch, probability)
         with torch.no_grad():
-            prefix = encoder.run(encoder.embed(batch, below), batch, stop=self.boundary, probability=below)
+            return encoder.embed(batch, self._below(probability))
+
+    def run(
+        self,
+        encoder: Encoder,
+        embedded: Tensor,
+        batch: Packed,
+        *,
+        frozen: bool,
+        probability: float,
+        through_frozen: bool = False,
+    ) -> Tensor:
+        """From `embedded` to the last hidden states, (T, H).
+
+        With `frozen` no gradient reaches below the boundary, unless `through_frozen` asks for the one of `embedded`.
+        """
+        if not frozen or self.boundary is None:
+            return encoder.run(embedded, batch, probability=probability)
+        with torch.set_grad_enabled(through_frozen and torch.is_grad_enabled()):
+            prefix = encoder.run(embedded, batch, stop=self.boundary, probability=self._below(probability))
         return encoder.run(prefix, batch, start=self.boundary, probability=probability)
+
+    def _below(self, probability: float) -> float:
+        """Dropout's probability inside the frozen part."""
+        return probability if self.dropout else 0.0
