@@ -4,6 +4,7 @@ The plain loop is what most people write: each side of a pair is padded to the l
 of its own, torch's default AdamW, the same heads, losses, clipping and dropout. Both sides train on the same batches of
 the same rows, in turn, `--repeats` times; a figure is the median over repeats. Tokens are real ones: padding is not
 counted on either side. The matrix-product rate is measured in between, on this machine, with the encoder's own shapes.
+The surgeries are measured against `sum`, in turn, on the same consolidated batches.
 
     python benchmarks/throughput.py --data FOLDER
 """
@@ -30,6 +31,7 @@ from mtl.data.schedules import Step
 from mtl.environment import choose_device, environment, keep_memory
 from mtl.interrupt import Interruption
 from mtl.losses import task_loss
+from mtl.methods.surgery import SURGERIES
 from mtl.progress import Progress
 from mtl.runs import RunFolder
 from mtl.tasks import TASKS
@@ -213,6 +215,43 @@ def measure_smart(words: list[str], options: argparse.Namespace, device: torch.d
     }
 
 
+SURGERY = "consolidated, surgery"
+"""The row name of the comparison of surgeries: siamese, all layers."""
+
+
+def measure_surgery(options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    """Tokens a second of each surgery on the same consolidated batches, and its time over that of `sum`."""
+    words = [*SETTINGS["siamese, all layers"], "schedule=consolidated", f"data={options.data}"]
+    words += [f"train.batch_size={options.batch_size}", f"encoder={options.encoder}"]
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {}
+        for name in SURGERIES:
+            prepared = prepare(config_from([*words, f"surgery={name}"]), on_bad_row="skip")
+            runs[name] = Training(prepared, RunFolder(Path(folder)), device, Interruption(), Progress(), 1e9)
+        steps = runs["sum"].epoch(0)
+        warm, chosen = steps[:3], steps[3 : 3 + options.steps]
+        for run in runs.values():
+            timed(run.step, warm, device)
+            run.state.tokens = 0
+        times: dict[str, list[float]] = {name: [] for name in runs}
+        for _ in range(options.repeats):
+            for name, run in runs.items():
+                times[name].append(timed(run.step, chosen, device))
+                run.pending.clear()
+    tokens = runs["sum"].state.tokens / options.repeats
+    return {
+        "tasks_per_step": statistics.mean(len(step) for step in chosen),
+        "surgeries": {
+            name: {
+                "tokens_per_second": statistics.median(tokens / one for one in found),
+                "cost": statistics.median(one / plain for one, plain in zip(found, times["sum"], strict=True)),
+                "costs": [round(one / plain, 3) for one, plain in zip(found, times["sum"], strict=True)],
+            }
+            for name, found in times.items()
+        },
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="sample", help="sample, or a folder of course files")
@@ -222,22 +261,26 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="steps a repeat (default 20)")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument(
-        "--only", choices=[*SETTINGS, *SMART], action="append", help="measure this row alone; repeatable"
+        "--only", choices=[*SETTINGS, *SMART, SURGERY], action="append", help="measure this row alone; repeatable"
     )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     device = choose_device(options.device)
     keep_memory()  # as `mtl train` does; the plain loop gains from it too
     found, smart = {}, {}
-    for name in options.only or [*SETTINGS, *SMART]:
+    surgery = None
+    for name in options.only or [*SETTINGS, *SMART, SURGERY]:
         print(f"measuring: {name}", file=sys.stderr, flush=True)
         if name in SMART:
             smart[name] = measure_smart(SMART[name], options, device)
+        elif name == SURGERY:
+            surgery = measure_surgery(options, device)
         else:
             found[name] = measure(SETTINGS[name], options, device)
     machine = environment(device)
     if options.json:
-        print(json.dumps({"options": vars(options), "environment": machine, "rows": found, "smart": smart}, indent=1))
+        rows = {"rows": found, "smart": smart, "surgery": surgery}
+        print(json.dumps({"options": vars(options), "environment": machine, **rows}, indent=1))
         return
     print(
         f"{machine['processor'] if machine['device'] == 'cpu' else machine['device']}, {machine['threads']} threads, "
@@ -248,6 +291,8 @@ def main() -> None:
         print_speed(found)
     if smart:
         print_smart(smart)
+    if surgery is not None:
+        print_surgery(surgery)
 
 
 def print_speed(found: dict[str, dict[str, Any]]) -> None:
@@ -259,6 +304,14 @@ def print_speed(found: dict[str, dict[str, Any]]) -> None:
             f"| {row['real_share_plain']:.0%} | {row['matrix_gflops']:.0f} GFLOP/s | {row['matrix_share_mtl']:.0%} "
             f"| {row['matrix_share_plain']:.0%} |"
         )
+
+
+def print_surgery(surgery: dict[str, Any]) -> None:
+    print(f"\nconsolidated batches, siamese, all layers; {surgery['tasks_per_step']:.2f} tasks a step on average\n")
+    print("| surgery | mtl | time over sum's |")
+    print("|---|---|---|")
+    for name, row in surgery["surgeries"].items():
+        print(f"| {name} | {row['tokens_per_second']:.0f} | {row['cost']:.2f} |")
 
 
 def print_smart(found: dict[str, dict[str, Any]]) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from mtl.errors import RunError
 from mtl.files import write_bytes, write_json
 from mtl.pretrained import file_sha256
+from mtl.runs import RunFolder
 
 
 def save(folder: Path, name: str, tensors: Mapping[str, Tensor], **notes: Any) -> None:
@@ -42,6 +43,8 @@ def notes(folder: Path, name: str) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError) as error:
         raise RunError(f"{folder / name}.json: cannot be read: {error}.") from None
+    if not isinstance(found, dict) or not {"file", "sha256"} <= found.keys():
+        raise RunError(f"{folder / name}.json: damaged. Train the run again (mtl train ... --fresh).")
     return found
 
 
@@ -49,7 +52,7 @@ def check(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
     """The file of a checkpoint and its notes. Raises RunError where it is missing or not what was written."""
     found = notes(folder, name)
     if found is None:
-        raise RunError(f"{folder}: no checkpoint {name!r} here.")
+        raise RunError(f"{folder}: no checkpoint {name!r} here. Train the run again (mtl train ... --fresh).")
     path = folder / str(found["file"])
     if not path.is_file():
         raise RunError(f"{path}: missing; train the run again (mtl train ... --fresh).")
@@ -66,3 +69,13 @@ def load(folder: Path, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     path, found = check(folder, name)
     return load_file(path), found
+
+
+def check_selected(run: RunFolder, best_step: int | None) -> None:
+    """The checkpoint must be of the step that the record names. Raises RunError."""
+    _, found = check(run.checkpoint, "model")
+    if found.get("step") != best_step:
+        raise RunError(
+            f"{run.checkpoint}: holds step {found.get('step')}, the run selected step {best_step}. "
+            "Train the run again (mtl train ... --fresh)."
+        )

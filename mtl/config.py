@@ -20,8 +20,8 @@ Pooling = Literal["pooler", "cls", "mean", "max"]
 SstHead = Literal["mlp", "linear"]
 QuoraHead = Literal["auto", "dot", "features", "linear", "mlp"]
 StsHead = Literal["auto", "same", "cosine", "dot", "features", "linear", "mlp"]
-Schedule = Literal["pooled", "consolidated"]
-Surgery = Literal["sum"]
+Schedule = Literal["pooled", "consolidated", "round_robin", "sqrt", "annealed"]
+Surgery = Literal["sum", "dominant", "pcgrad"]
 Precision = Literal["fp32", "bf16"]
 
 PAIR_HEADS: dict[Pairing, tuple[str, ...]] = {"siamese": ("dot", "cosine", "features"), "concat": ("linear", "mlp")}
@@ -194,6 +194,23 @@ class RunConfig(Section):
                     message=f"freeze.scope names {', '.join(absent)}, not among tasks={list(self.tasks)}. "
                     "Add the task or leave it out of the scope.",
                 ))  # fmt: skip
+        if self.surgery != "sum":
+            found += self._surgery_alone()
+        return found
+
+    def _surgery_alone(self) -> list[Problem]:
+        """Why surgery would never have two tasks in one step."""
+        needs = f"surgery={self.surgery!r} needs several tasks in one step"
+        if len(set(self.tasks)) == 1:
+            way = f"tasks={list(self.tasks)} is one. Add a task, or use surgery=sum."
+            return [Problem(uses=("tasks", "surgery"), message=f"{needs}; {way}")]
+        found = []
+        if self.schedule != "consolidated":
+            way = f"schedule={self.schedule!r} gives one. Use schedule=consolidated, or surgery=sum."
+            found.append(Problem(uses=("schedule", "surgery"), message=f"{needs}; {way}"))
+        if self.train.batch_size == 1:
+            way = "train.batch_size=1 gives one. Use a larger batch or surgery=sum."
+            found.append(Problem(uses=("surgery", "train.batch_size"), message=f"{needs}; {way}"))
         return found
 
     def check(self) -> None:

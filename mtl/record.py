@@ -9,6 +9,7 @@ import torch
 
 from mtl.config import RunConfig
 from mtl.environment import environment, peak_memory
+from mtl.methods import conflicts
 from mtl.methods.penalty import summarised
 from mtl.runs import SCHEMA, Record, Status, flatten
 from mtl.tracking import RunInfo
@@ -51,13 +52,19 @@ def make_record(training: Training, status: Status, error: str | None) -> Record
 
 
 def diagnostics(training: Training) -> dict[str, Any]:
-    """Why a method did what it did, as far as the loop can see. Sizes are in bytes."""
+    """Why a method did what it did, as far as the loop can see. Sizes are in bytes.
+
+    `gradient_norms` are means, before clipping, over the steps that had one task alone. `surgery` is None where it was off;
+    `mtl.methods.conflicts` says what it holds.
+    """
     state = training.state
     frozen = [parameter for parameter in training.model.parameters() if not parameter.requires_grad]
     return {
         "tasks_per_step": state.tasks_per_step,
         "dead_examples_per_epoch": state.dead_examples,
         "smart": summarised(state.smart),
+        "gradient_norms": {task: total / count for task, (count, total) in state.gradient_norms.items()},
+        "surgery": conflicts.summarise(state.surgery) if state.surgery else None,
         "trained_bytes": sum(parameter.nbytes for parameter in training.trainable.values()),
         "frozen_bytes": sum(parameter.nbytes for parameter in frozen),
         "tokens": state.tokens,

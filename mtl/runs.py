@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import csv
 import fcntl
-import io
 import json
 import os
 import shutil
+import time
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
+NAMES = ("config.yaml", "record.json")
+REQUIRED = ("run_id", "cell", "seed", "status", "config", "metrics", "undefined", "best_step", "steps", "seconds",
+            "throughput", "peak_memory", "diagnostics", "frozen_unchanged", "data", "wandb", "error")  # fmt: skip
+LOCK_SECONDS = 1.0
+"""How long to try for a run's lock: someone who lists runs holds it for a moment."""
 Status = Literal["done", "failed", "diverged", "interrupted"]
 Record = dict[str, Any]
 
@@ -65,16 +71,29 @@ class RunFolder:
 
     def record(self) -> Record | None:
         """The record, or None where the run has not ended. Raises RunError for a damaged one."""
-        return _read_json(self.path / "record.json")
+        found = _read_json(self.path / "record.json")
+        missing = [key for key in REQUIRED if found is not None and key not in found]
+        if missing:
+            raise RunError(
+                f"{self.path / 'record.json'}: damaged: lacks {', '.join(missing)}. Remove it and run again."
+            )
+        return found
 
     def tests(self) -> list[dict[str, Any]]:
-        """Every opening of the test split, oldest first: `{"at", "data", "metrics", "reasons"}`."""
+        """Every opening of the test split, oldest first: `{"at", "data", "metrics", "undefined"}`.
+
+        `metrics` is empty while the opening has not ended, and `before_fresh` is true for those of a model that
+        `--fresh` has thrown away: they count as openings, and their scores are no longer the run's.
+        """
         openings: list[dict[str, Any]] = (_read_json(self.path / "test.json") or {}).get("openings", [])
         return openings
 
     def state(self) -> str:
-        """The record's status; `running` while a process holds the folder; `unfinished` when none does."""
-        record = self.record()
+        """The record's status; without one `running` while a process holds the folder, else `unfinished`; or `damaged`."""
+        try:
+            record = self.record()
+        except RunError:
+            return "damaged"
         if record is not None:
             return str(record["status"])
         return "running" if self.locked() else "unfinished"
@@ -93,12 +112,13 @@ class RunFolder:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / ".lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.seek(0)
-                holder = file.read().strip() or "another process"
-                raise RunError(f"{self.path}: in use by {holder}. Wait for it, or stop it first.") from None
+            deadline = time.monotonic() + LOCK_SECONDS
+            while not _try_lock(file):
+                if time.monotonic() > deadline:
+                    file.seek(0)
+                    holder = file.read().strip() or "another process"
+                    raise RunError(f"{self.path}: in use by {holder}. Wait for it, or stop it first.")
+                time.sleep(0.02)
             file.truncate(0)
             file.write(f"process {os.getpid()}")
             file.flush()
@@ -118,15 +138,19 @@ class RunFolder:
     def begin(self, config: RunConfig) -> None:
         """Write `config.yaml` and withdraw an earlier record: the run is under way again."""
         (self.path / "record.json").unlink(missing_ok=True)
+        for half_written in self.path.rglob(".*.tmp"):  # what a kill left of a file that was not yet in place
+            half_written.unlink()
         text = strict_yaml.dump(config.resolved().model_dump(mode="json"))
         write_bytes(self.path / "config.yaml", text.encode())
 
     def clear(self) -> None:
-        """Remove everything but the lock."""
+        """Remove everything but the lock and the count of test openings, which a fresh start must not hide."""
         for item in self.path.iterdir():
-            if item.name == ".lock":
+            if item.name in (".lock", "test.json"):
                 continue
             shutil.rmtree(item) if item.is_dir() else item.unlink()
+        if openings := self.tests():
+            self._write_tests([opening | {"before_fresh": True} for opening in openings])
 
     def finish(self, record: Record) -> None:
         """Write the record: from here on the run has ended. A run that is done needs no resume state."""
@@ -135,21 +159,28 @@ class RunFolder:
             shutil.rmtree(self.resume, ignore_errors=True)
 
     def add_test(self, opening: dict[str, Any]) -> None:
-        """Write down that the test split was opened, and what it showed."""
-        write_json(self.path / "test.json", {"schema": SCHEMA, "openings": [*self.tests(), opening]})
+        """Write down that the test split is being opened. Hold the lock."""
+        self._write_tests([*self.tests(), opening])
+
+    def complete_test(self, opening: dict[str, Any]) -> None:
+        """Put what the last opening showed in its place. Hold the lock."""
+        self._write_tests([*self.tests()[:-1], opening])
+
+    def _write_tests(self, openings: list[dict[str, Any]]) -> None:
+        write_json(self.path / "test.json", {"schema": SCHEMA, "openings": openings})
 
     def save_predictions(self, predictions: Predictions) -> Path:
         """Write one split's predictions; float32 outputs read back exactly."""
         folder = self.path / "predictions"
         folder.mkdir(exist_ok=True)
         path = folder / f"{predictions.split}-{predictions.task}.csv"
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["id", "gold", *(f"output_{i}" for i in range(predictions.outputs.shape[1]))])
+        header = ["id", "gold", *(f"output_{i}" for i in range(predictions.outputs.shape[1]))]
+        lines = [",".join(header)]
         gold = [""] * len(predictions.ids) if predictions.gold is None else [repr(float(g)) for g in predictions.gold]
         for row_id, label, outputs in zip(predictions.ids, gold, predictions.outputs, strict=True):
-            writer.writerow([row_id, label, *map(str, outputs)])
-        write_bytes(path, text.getvalue().encode())
+            quoted = '"' + row_id.replace('"', '""') + '"'  # always: an id may hold a comma or a line end of any kind
+            lines.append(",".join([quoted, label, *map(str, outputs)]))
+        write_bytes(path, ("\n".join(lines) + "\n").encode())
         return path
 
     def predictions(self, split: Split, task: TaskName) -> Predictions:
@@ -180,18 +211,26 @@ class RunFolder:
         return lines
 
 
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def run_folders(root: Path) -> list[RunFolder]:
-    """All run folders below `root`, by name; anything without a config is not a run."""
+    """All run folders below `root`, by name; what holds neither a config nor a record is not a run."""
     if not root.is_dir():
         return []
-    return [RunFolder(path) for path in sorted(root.iterdir()) if (path / "config.yaml").is_file()]
+    return [RunFolder(path) for path in sorted(root.iterdir()) if any((path / name).is_file() for name in NAMES)]
 
 
 def find_run(root: Path, name: str) -> RunFolder:
     """The run that `name` means: a run id, the beginning of one, or a folder. Raises RunError with the nearest."""
     folders = run_folders(root)
     as_path = Path(name)
-    if (as_path / "config.yaml").is_file():
+    if any((as_path / file).is_file() for file in NAMES):
         return RunFolder(as_path)
     matches = [folder for folder in folders if folder.run_id == name] or [
         folder for folder in folders if folder.run_id.startswith(name)
@@ -206,20 +245,25 @@ def find_run(root: Path, name: str) -> RunFolder:
 
 def load_runs(root: str | Path = "runs") -> pd.DataFrame:
     """Every ended run as one row: run_id, cell, seed, status, settings (`config.train.lr`), metrics (`dev/sts/pearson`),
-    the last opening of test (`test/...`), and the record's other numbers. Runs under way are left out.
+    the last opening of test (`test/...`), and the record's other numbers. Runs under way are left out; damaged ones
+    too, with a warning.
     """
     import pandas as pd
 
     rows = []
     for folder in run_folders(Path(root)):
-        record = folder.record()
+        try:
+            record = folder.record()
+        except RunError as error:
+            warnings.warn(str(error), stacklevel=2)
+            continue
         if record is None:
             continue
         row: dict[str, Any] = {key: record[key] for key in ("run_id", "cell", "seed", "status")}
         row |= {f"config.{key}": value for key, value in flatten(record["config"]).items()}
         row |= record["metrics"]
         for opening in folder.tests()[-1:]:
-            row |= opening["metrics"]
+            row |= {} if opening.get("before_fresh") else opening["metrics"]
         row |= {key: record[key] for key in ("best_step", "seconds", "peak_memory", "frozen_unchanged", "error")}
         row |= record["throughput"]
         rows.append(row)

@@ -63,5 +63,3 @@ TASKS: dict[TaskName, Task] = {
         sentence_columns=("sentence1", "sentence2"), kind="score", outputs=1, low=0, high=5, metric="pearson",
     ),
 }  # fmt: skip
-
-SST_CLASSES = ("negative", "somewhat negative", "neutral", "somewhat positive", "positive")

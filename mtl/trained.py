@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtl import checkpoint
@@ -86,6 +87,8 @@ def open_test(trained: Trained, on_bad_row: OnBadRow = "error", data: str | None
     what the run was trained on.
     """
     config, tasks = trained.folder.config(), trained.tasks
+    if data is None and config.data not in ("sample", "hub") and not Path(config.data).expanduser().is_dir():
+        raise DataError(f"{config.data}: the run's data is not there, seen from here. Say where it is: --data FOLDER.")
     data = data or config.data
     seen = fingerprint(load_rows(data, tasks, ("train", "dev"), on_bad_row=on_bad_row))
     if seen != trained.record["data"]["fingerprint"]:
@@ -97,15 +100,13 @@ def open_test(trained: Trained, on_bad_row: OnBadRow = "error", data: str | None
     hidden = [part.task.file_name("test") for part in rows.values() if part.labels is None]
     if hidden:
         raise DataError(f"{data}: {', '.join(hidden)}: no labels to score against. Use `mtl predict` for these.")
-    found = {task: trained.predict(rows[task, "test"]) for task in tasks}
-    scores = score_all(found, tasks, config.overall, "test")
-    opening = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "data": fingerprint(rows),
-        "metrics": scores.metrics,
-        "undefined": scores.reasons,
-    }
-    for predictions in found.values():
-        trained.folder.save_predictions(predictions)
-    trained.folder.add_test(opening)
+    opening: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "data": fingerprint(rows)}
+    with trained.folder.lock():
+        trained.folder.add_test(opening | {"metrics": {}, "undefined": {}})  # counted before anything is seen
+        found = {task: trained.predict(rows[task, "test"]) for task in tasks}
+        scores = score_all(found, tasks, config.overall, "test")
+        opening |= {"metrics": scores.metrics, "undefined": scores.reasons}
+        for predictions in found.values():
+            trained.folder.save_predictions(predictions)
+        trained.folder.complete_test(opening)
     return opening

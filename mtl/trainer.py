@@ -12,11 +12,15 @@ a function of seed and epoch, and the state holds weights, optimiser, the random
 from __future__ import annotations
 
 import json
+import os
+import threading
 import time
 import traceback
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,9 +30,11 @@ from mtl.config import RunConfig
 from mtl.data.prepare import OnBadRow, Prepared, prepare
 from mtl.data.schedules import SCHEDULES, Step
 from mtl.environment import choose_device, keep_memory
+from mtl.errors import RunError
 from mtl.evaluate import Evaluator, autocast
 from mtl.interrupt import Interrupted, Interruption
 from mtl.losses import task_loss
+from mtl.methods import conflicts
 from mtl.methods.freezing import Freezing
 from mtl.methods.smart import make_penalty
 from mtl.methods.surgery import SURGERIES, Group
@@ -37,8 +43,9 @@ from mtl.model import MultiTaskModel, make_batch
 from mtl.optim import Optimizer, learning_rate
 from mtl.progress import Progress
 from mtl.record import make_record, run_info
-from mtl.rng import stream_seed
-from mtl.runs import Record, RunFolder, Status
+from mtl.rng import numpy_stream, stream_seed
+from mtl.runs import Record, RunFolder, Status, flatten
+from mtl.state import Diverged, Pending, State, broken, finite
 from mtl.tasks import TASKS, TaskName
 from mtl.tracking import Tracker, WandbMode, open_tracker, resolve_mode
 
@@ -72,7 +79,7 @@ def train(
     mode = resolve_mode(wandb)
     prepared = prepare(config, on_bad_row)
     folder = RunFolder(Path(runs) / prepared.run_id)
-    with folder.lock():
+    with _one_at_a_time(), folder.lock():
         if fresh:
             folder.clear()
         record = folder.record()
@@ -84,28 +91,18 @@ def train(
             return training.recorded(mode, group)
 
 
-@dataclass(kw_only=True)
-class State:
-    """What a run has to remember between steps besides tensors."""
-
-    step: int = 0
-    evaluated_at: int = -1
-    best_step: int | None = None
-    best_overall: float | None = None
-    selected: dict[str, float | None] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
-    step_seconds: float = 0.0
-    examples: int = 0
-    tokens: int = 0
-    tasks_per_step: dict[str, int] = field(default_factory=dict)
-    dead_examples: dict[str, list[int]] = field(default_factory=dict)
-    smart: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    log_bytes: int = 0
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Dropout draws from torch's global generator, so two runs in two threads would draw from each other's stream."""
+    if not _TRAINING.acquire(blocking=False):
+        raise RunError("another thread of this process is training; use a process for each run.")
+    try:
+        yield
+    finally:
+        _TRAINING.release()
 
 
-class Diverged(Exception):
-    """A loss or a gradient is not finite."""
+_TRAINING = threading.Lock()
 
 
 class Training:
@@ -129,7 +126,7 @@ class Training:
         self.trainable = self.model.trainable()
         self.optimizer = Optimizer(self.trainable, config.train)
         self.penalty = make_penalty(self.model, config)
-        self.surgery = SURGERIES[config.surgery]()
+        self.surgery = SURGERIES[config.surgery]([p for p in self.model.encoder.parameters() if p.requires_grad])
         self.evaluator = Evaluator(self.model, prepared.pairer, device, config.train.precision, interruption.check)
 
         self.sizes = {task: len(prepared.train[task]) for task in config.tasks}
@@ -137,17 +134,19 @@ class Training:
         self.total = min(config.train.epochs * self.epoch_steps, config.train.max_steps or 2**62)
         self.state = State()
         self.rows: Step = {}
-        self.pending: list[tuple[int, dict[TaskName, Tensor], Tensor, float]] = []
+        self.pending: list[Pending] = []
         torch.manual_seed(stream_seed(config.seed, "dropout"))
 
     def epoch(self, number: int) -> list[Step]:
         """The steps of an epoch (from 0)."""
         config = self.config
-        return SCHEDULES[config.schedule](self.sizes, config.train.batch_size, config.seed, number)
+        return SCHEDULES[config.schedule](self.sizes, config.train.batch_size, config.seed, number, config.train.epochs)
 
     def recorded(self, mode: WandbMode, group: str | None) -> Record:
         """Run to the end, whatever the end is, and write it down. Re-raises errors that are not the run's own."""
         self.folder.begin(self.config)
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
         tracker = open_tracker(mode, run_info(self, group))
         status: Status = "done"
         error: str | None = None
@@ -181,6 +180,10 @@ class Training:
             while True:
                 if self.due() and state.evaluated_at != state.step:
                     self.flush(tracker)
+                    # What an evaluation keeps can then never be of a step that the saved state has not reached: after a
+                    # kill the same weights are scored again, on any device.
+                    self.save()
+                    saved = time.monotonic()
                     self.evaluate(tracker)
                 if state.step == self.total:
                     break
@@ -202,6 +205,7 @@ class Training:
                     saved = time.monotonic()
             if self.config.train.select == "last":
                 self.keep()
+            checkpoint.check_selected(self.folder, state.best_step)
 
     def due(self) -> bool:
         """Whether dev is scored at this step: after each epoch, and at the end."""
@@ -214,7 +218,9 @@ class Training:
         rate = learning_rate(state.step, self.total, self.config.train)
         self.optimizer.zero_grad()
         self.rows = rows
-        losses = self.surgery.backward(self.model.frozen_groups(tuple(rows)), self.losses_of)
+        # A stream a step, so that going on from a saved step needs no state of it.
+        generator = numpy_stream(self.config.seed, f"surgery/{state.step}")
+        losses, seen = self.surgery.backward(self.model.frozen_groups(tuple(rows)), self.losses_of, generator)
         norm = self.optimizer.step(rate)
         self.penalty.stepped(state.step, self.total)
 
@@ -222,7 +228,7 @@ class Training:
         state.examples += sum(len(index) for index in rows.values())
         together = str(len(rows))
         state.tasks_per_step[together] = state.tasks_per_step.get(together, 0) + 1
-        self.pending.append((state.step, losses, norm, rate))
+        self.pending.append(Pending(state.step, losses, norm, rate, seen))
         state.step_seconds += time.monotonic() - started
 
     def losses_of(self, tasks: Group) -> dict[TaskName, Tensor]:
@@ -250,25 +256,37 @@ class Training:
         if not self.pending:
             return
         sums: dict[str, list[float]] = {}
-        for step, losses, norm, rate in self.pending:
-            values = {task: float(loss) for task, loss in losses.items()}
-            size = float(norm)
-            line = {"step": step, "loss": values, "grad_norm": size, "lr": rate}
-            broken = [f"the loss of {task}" for task, value in values.items() if not _finite(value)]
-            if not _finite(size):
-                broken.append("the gradient's norm")
-            if broken:
-                raise Diverged(f"step {step} of {self.total}: {' and '.join(broken)} is not finite (lr {rate:g})")
-            line |= self.penalty.report(step - 1, self.state.smart)
+        seen: conflicts.Totals = {}
+        for one in self.pending:
+            line = one.line()
+            if wrong := broken(line):
+                self.state.step = one.step
+                raise Diverged(
+                    f"step {one.step} of {self.total}: {' and '.join(wrong)} is not finite (lr {one.rate:g})"
+                )
+            line |= self.penalty.report(one.step - 1, self.state.smart)
+            values = line["loss"]
             self.log.write(json.dumps(line, allow_nan=False) + "\n")
             for task, value in values.items():
                 sums.setdefault(task, []).append(value)
+            if len(values) == 1:
+                (alone,) = values
+                count, total = self.state.gradient_norms.get(alone, [0, 0.0])
+                self.state.gradient_norms[alone] = [count + 1, total + line["grad_norm"]]
+            if one.surgery is not None:
+                conflicts.add(seen, one.surgery)
+                conflicts.add(self.state.surgery, one.surgery)
         self.log.flush()
         self.pending.clear()
         means = {task: sum(values) / len(values) for task, values in sums.items()}
-        tracker.log(step, {f"train/loss/{task}": mean for task, mean in means.items()} | {"train/lr": rate})
+        told: dict[str, float | None] = {f"train/loss/{task}": mean for task, mean in means.items()}
+        told["train/lr"] = one.rate
+        if seen:
+            found = flatten(conflicts.summarise(seen))
+            told |= {f"train/surgery/{key.replace('.', '/')}": value for key, value in found.items()}
+        tracker.log(one.step, told)
         speed = self.state.tokens / self.state.step_seconds if self.state.step_seconds else 0.0
-        self.progress.stepped(step, means, speed)
+        self.progress.stepped(one.step, means, speed)
 
     def evaluate(self, tracker: Tracker) -> None:
         """Score dev and the train slice; keep the weights and predictions if they are the ones to select."""
@@ -278,11 +296,11 @@ class Training:
         try:
             predictions = [self.evaluator.predict_all(part) for part in (self.prepared.dev, self.prepared.train_slice)]
         except Interrupted:
-            self.save()
+            self.save()  # the seconds spent
             raise
         for prefix, found in zip(("dev", "train"), predictions, strict=True):
             for one in found.values():
-                if not all(map(_finite, one.outputs.ravel())):
+                if not all(map(finite, one.outputs.ravel())):
                     raise Diverged(
                         f"step {state.step} of {self.total}: an output for {prefix}/{one.task} is not finite"
                     )
@@ -313,6 +331,7 @@ class Training:
     def save(self) -> None:
         """Write all that going on from here needs."""
         self.log.flush()
+        os.fsync(self.log.fileno())
         self.state.log_bytes = self.log.tell()
         self.spend()
         tensors: dict[str, Tensor] = {f"model.{name}": parameter for name, parameter in self.trainable.items()}
@@ -329,6 +348,7 @@ class Training:
             self.folder.metrics.unlink(missing_ok=True)
             return
         tensors, notes = checkpoint.load(self.folder.resume, "state")
+        self.check_pieces(notes["state"])
         vars(self.state).update(notes["state"])
         with torch.no_grad():
             for name, parameter in self.trainable.items():
@@ -342,6 +362,19 @@ class Training:
             file.truncate(self.state.log_bytes)
         self.progress.note(f"going on from step {self.state.step}")
 
+    def check_pieces(self, saved: dict[str, Any]) -> None:
+        """What a saved state counts on besides itself must be there. Raises RunError naming what is not."""
+        log = self.folder.metrics
+        size = log.stat().st_size if log.is_file() else 0
+        if size < saved["log_bytes"]:
+            raise RunError(f"{log}: {size} bytes, {saved['log_bytes']} were written. Start again with --fresh.")
+        if saved["best_step"] is not None:
+            for prefix in ("dev", "train"):
+                for task in self.config.tasks:
+                    self.folder.predictions(prefix, task)
+            if self.config.train.select == "best":
+                checkpoint.check(self.folder.checkpoint, "model")
+
     def spend(self) -> None:
         """Add the time since the last call to the run's seconds."""
         now = time.monotonic()
@@ -352,7 +385,3 @@ class Training:
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors whose names begin with `prefix`, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _finite(value: float) -> bool:
-    return value - value == 0

@@ -6,7 +6,7 @@ from mtl.errors import MtlError, RunError
 from mtl.identity import run_id
 from mtl.metrics import Predictions, score_all
 from mtl.runs import Record, RunFolder
-from mtl.tasks import TaskName
+from mtl.tasks import Split, TaskName
 
 
 def verify(folder: RunFolder) -> list[str]:
@@ -19,7 +19,7 @@ def verify(folder: RunFolder) -> list[str]:
         return [] if folder.state() == "running" else ["not finished: no record.json; the same command goes on with it"]
     problems = identity_problems(folder, record)
     if record["status"] == "done":
-        problems += prediction_problems(folder, record) + checkpoint_problems(folder)
+        problems += prediction_problems(folder, record) + checkpoint_problems(folder, record)
     return problems + tracking_problems(folder, record)
 
 
@@ -39,26 +39,30 @@ def identity_problems(folder: RunFolder, record: Record) -> list[str]:
 def prediction_problems(folder: RunFolder, record: Record) -> list[str]:
     """Metrics recomputed from the saved predictions must be the recorded ones, to the last bit."""
     tasks: tuple[TaskName, ...] = tuple(record["config"]["tasks"])
+    recorded: dict[Split, dict[str, float | None]] = {"dev": record["metrics"], "train": record["metrics"]}
+    shown = [opening for opening in folder.tests()[-1:] if opening["metrics"] and not opening.get("before_fresh")]
+    if shown:
+        recorded["test"] = shown[-1]["metrics"]
     problems = []
-    for prefix in ("dev", "train"):
+    for prefix, metrics in recorded.items():
         try:
             found: dict[TaskName, Predictions] = {task: folder.predictions(prefix, task) for task in tasks}
-            metrics = score_all(found, tasks, record["config"]["overall"], prefix).metrics
+            computed = score_all(found, tasks, record["config"]["overall"], prefix).metrics
         except (RunError, ValueError) as error:
             problems.append(str(error))
             continue
-        for key, value in metrics.items():
-            if record["metrics"].get(key) != value:
-                problems.append(f"{key}: recorded {record['metrics'].get(key)}, the predictions give {value}")
+        for key, value in computed.items():
+            if metrics.get(key) != value:
+                problems.append(f"{key}: recorded {metrics.get(key)}, the predictions give {value}")
     return problems
 
 
-def checkpoint_problems(folder: RunFolder) -> list[str]:
-    """The checkpoint must be there and unchanged."""
+def checkpoint_problems(folder: RunFolder, record: Record) -> list[str]:
+    """The checkpoint must be there, unchanged, and of the selected step."""
     from mtl import checkpoint
 
     try:
-        checkpoint.check(folder.checkpoint, "model")
+        checkpoint.check_selected(folder, record["best_step"])
     except RunError as error:
         return [str(error)]
     return []

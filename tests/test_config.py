@@ -330,6 +330,22 @@ def test_a_scope_that_names_an_absent_task_is_refused() -> None:
     assert "sts" in message
 
 
+@pytest.mark.parametrize("schedule", ["pooled", "round_robin", "sqrt", "annealed"])
+@pytest.mark.parametrize("surgery", ["dominant", "pcgrad"])
+def test_surgery_under_a_schedule_of_one_task_a_step_is_refused_with_the_way_out(schedule: str, surgery: str) -> None:
+    message = refusal(f"surgery={surgery}", f"schedule={schedule}")
+    assert f"surgery='{surgery}' needs several tasks in one step; schedule='{schedule}' gives one" in message
+    assert "Use schedule=consolidated" in message
+    assert config_from([f"surgery={surgery}", "schedule=consolidated"]).surgery == surgery
+
+
+def test_surgery_of_one_task_or_of_batches_of_one_row_is_refused() -> None:
+    message = refusal("surgery=dominant", "schedule=consolidated", "tasks=sts")
+    assert "tasks=['sts'] is one" in message
+    assert len(refusal("surgery=dominant", "tasks=sts").splitlines()) == 1
+    assert "train.batch_size=1 gives one" in refusal("surgery=pcgrad", "schedule=consolidated", "train.batch_size=1")
+
+
 def test_a_task_named_twice_is_refused() -> None:
     assert "tasks" in refusal("tasks=sst,sst")
     assert "tasks" in refusal("tasks=[sts, sst, sts]")
@@ -477,7 +493,10 @@ def configs(draw: st.DrawFn) -> RunConfig:
         "pairing": "siamese" if siamese else "concat",
         "pooling": draw(st.sampled_from(["pooler", "cls", "mean", "max"])),
         "heads": {"sst": draw(st.sampled_from(["mlp", "linear"])), "quora": draw(quora), "sts": draw(sts)},
-        "schedule": draw(st.sampled_from(["pooled", "consolidated"])),
+        "schedule": (schedule := draw(st.sampled_from(["pooled", "consolidated", "round_robin", "sqrt", "annealed"]))),
+        "surgery": draw(st.sampled_from(["sum", "dominant", "pcgrad"]))
+        if schedule == "consolidated" and len(tasks) > 1
+        else "sum",
         "freeze": {
             "unfrozen": draw(st.just("all") | st.integers(0, 6)),
             "scope": draw(scope),

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from mtl.config import Freeze, Heads, RunConfig, Smart, Train
+from mtl.config import Freeze, Heads, RunConfig, Schedule, Smart, Surgery, Train
 from mtl.identity import cell, run_id
 from mtl.layers import config_from
 from mtl.tasks import TASKS
@@ -98,8 +98,15 @@ def test_what_is_hashed_has_the_heads_of_the_runs_tasks_only() -> None:
 
 
 @pytest.mark.parametrize("task", list(TASKS))
-def test_a_single_task_makes_the_schedule_irrelevant(task: str) -> None:
-    assert cell_of(f"tasks={task}") == cell_of(f"tasks={task}", "schedule=consolidated")
+@pytest.mark.parametrize("schedule", get_args(Schedule))
+def test_a_single_task_makes_the_schedule_irrelevant(task: str, schedule: str) -> None:
+    assert cell_of(f"tasks={task}") == cell_of(f"tasks={task}", f"schedule={schedule}")
+
+
+@pytest.mark.parametrize("base", [[], ["schedule=consolidated"]])
+def test_every_schedule_and_every_surgery_has_a_cell_of_its_own(base: list[str]) -> None:
+    key, words = ("surgery", get_args(Surgery)) if base else ("schedule", get_args(Schedule))
+    assert len({cell_of(*base, f"{key}={word}") for word in words}) == len(words)
 
 
 def test_without_a_pair_task_the_pairing_is_irrelevant() -> None:
@@ -154,6 +161,7 @@ CHANGES = {
     "heads.quora": "heads.quora=features",
     "heads.sts": "heads.sts=features",
     "schedule": "schedule=consolidated",
+    "surgery": "surgery=dominant",
     "freeze.unfrozen": "freeze.unfrozen=2",
     "freeze.scope": "freeze.scope=sts",
     "freeze.dropout": "freeze.dropout=true",
@@ -181,6 +189,8 @@ CHANGES = {
     "overall": "overall=shifted",
 }
 ELSEWHERE = {"seed", "data", "encoder"}
+NEEDS = {"freeze.scope": "final", "freeze.dropout": "final", "surgery": "schedule=consolidated"}
+"""What else has to be set for a setting to matter."""
 
 
 def settings_of(model: type[BaseModel], prefix: str = "") -> list[str]:
@@ -204,12 +214,13 @@ def test_no_setting_is_forgotten_here() -> None:
 
 @pytest.mark.parametrize("key", list(CHANGES))
 def test_a_single_change_of_a_setting_changes_the_cell(key: str) -> None:
-    base = ["final"] if key.startswith("freeze.") else ["smart={}"] if key.startswith("smart.") else []
+    base = [NEEDS[key]] if key in NEEDS else ["smart={}"] if key.startswith("smart.") else []
     assert cell_of(*base, CHANGES[key]) != cell_of(*base)
 
 
 def test_every_single_change_gives_a_cell_of_its_own() -> None:
-    cells = {key: cell_of("final", change) for key, change in CHANGES.items()}
+    needs = {key: [word for word in [NEEDS.get(key)] if word not in (None, "final")] for key in CHANGES}
+    cells = {key: cell_of("final", *needs[key], change) for key, change in CHANGES.items()}
     assert len({*cells.values(), cell_of("final")}) == len(cells) + 1
 
 
@@ -230,7 +241,7 @@ def test_values_that_lie_close_are_still_different_cells(words: list[str]) -> No
 @settings(max_examples=100, deadline=None)
 @given(st.permutations(list(CHANGES.values())), st.integers(0, 6), st.integers(0, 100))
 def test_equal_configs_have_equal_cells_however_they_were_written(changes: list[str], count: int, seed: int) -> None:
-    words = [change for change in changes[:count] if not change.startswith(("tasks", "heads", "pairing"))]
+    words = [change for change in changes[:count] if not change.startswith(("tasks", "heads", "pairing", "surgery"))]
     one, other = config_from([*words, f"seed={seed}"]), config_from(list(reversed(words)))
     assert cell(one, data=DATA, encoder=ENCODER) == cell(other, data=DATA, encoder=ENCODER)
     assert cell(one.resolved(), data=DATA, encoder=ENCODER) == cell(one, data=DATA, encoder=ENCODER)

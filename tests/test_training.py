@@ -9,18 +9,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 
-from mtl.config import RunConfig
+from mtl.config import RunConfig, Schedule
 from mtl.data.prepare import prepare
 from mtl.errors import RunError
 from mtl.interrupt import Interruption
 from mtl.layers import merge
 from mtl.progress import Progress
 from mtl.record import frozen_unchanged
+from mtl.rng import numpy_stream
 from mtl.runs import Record, RunFolder
 from mtl.trainer import Training, train
 from mtl.verify import verify
@@ -120,6 +121,9 @@ def test_a_toggle_at_its_neutral_value_gives_the_baselines_losses_bit_for_bit(
         {"heads": {"quora": "features"}},
         {"heads": {"sst": "linear"}},
         {"schedule": "consolidated"},
+        {"schedule": "round_robin"},
+        {"schedule": "sqrt"},
+        {"schedule": "annealed"},
         {"freeze__unfrozen": 1},
         {"freeze": {"unfrozen": 1, "dropout": True}},
         {"freeze": {"unfrozen": 0, "scope": ["sts"]}},
@@ -140,11 +144,61 @@ def test_every_toggle_does_something(
     assert verify(RunFolder(tmp_path / record["run_id"])) == []
 
 
+@pytest.mark.parametrize("batch_size", [3, 12])
+def test_every_surgery_does_something_to_consolidated_batches(
+    tiny: dict[str, Any], tmp_path: Path, batch_size: int
+) -> None:
+    """Without dropout, whose masks differ where each task has a pass of its own."""
+    seen = []
+    for name in ("sum", "dominant", "pcgrad"):
+        changes = {"schedule": "consolidated", "train__batch_size": batch_size, "train__dropout": 0.0}
+        record = train(config(tiny, surgery=name, train__max_grad_norm=None, **changes), runs=tmp_path)
+        assert record["status"] == "done"
+        assert verify(RunFolder(tmp_path / record["run_id"])) == []
+        seen.append([line["loss"] for line in losses(tmp_path / record["run_id"])])
+    assert seen[0][0] == pytest.approx(seen[1][0], rel=1e-5)
+    assert seen[1][0] == pytest.approx(seen[2][0], rel=1e-5)
+    for one, two in ((0, 1), (0, 2), (1, 2)):
+        apart = [abs(a[task] - b[task]) for a, b in zip(seen[one], seen[two], strict=True) for task in a]
+        assert max(apart) > 1e-4
+
+
+@pytest.mark.parametrize("scope", ["all", ["sts"], ["sst", "quora"]], ids=str)
+@pytest.mark.parametrize(
+    ("schedule", "surgery"),
+    [(name, "sum") for name in get_args(Schedule)] + [("consolidated", "dominant"), ("consolidated", "pcgrad")],
+)
+def test_freezing_by_scope_holds_under_every_schedule_and_surgery(
+    tiny: dict[str, Any], tmp_path: Path, schedule: str, surgery: str, scope: Any
+) -> None:
+    """The part below the cut gets a gradient in the steps that have a task outside the scope, and in no others."""
+    freeze = {"unfrozen": 1, "scope": scope}
+    training = started(
+        config(tiny, freeze=freeze, schedule=schedule, surgery=surgery, train__weight_decay=0.1), tmp_path
+    )
+    below = [value for name, value in training.model.encoder.named_parameters() if _layer(name) < 1]
+    below = [value for value in below if value is not training.model.encoder.pooler.weight]
+    below = [value for value in below if value is not training.model.encoder.pooler.bias]
+    kinds = set()
+    for rows in training.epoch(0) + training.epoch(1):
+        inside = scope == "all" or all(task in scope for task in rows)
+        kinds.add(inside)
+        before = [value.detach().clone() for value in below]
+        training.step(rows)
+        moved = [not torch.equal(value, old) for value, old in zip(below, before, strict=True)]
+        assert any(moved) != inside
+        assert all((value.grad is None) == inside for value in below)
+    assert kinds == ({True} if scope == "all" else {True, False})
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {},
         {"schedule": "consolidated", "train__batch_size": 7},
+        {"schedule": "consolidated", "train__batch_size": 7, "surgery": "pcgrad"},
+        {"schedule": "annealed"},
+        {"schedule": "round_robin"},
         {"pairing": "concat"},
         {"smart": {"projection": "normalise", "dropout": True}},
     ],
@@ -289,7 +343,8 @@ def test_consolidated_steps_sum_the_tasks_mean_losses(tiny: dict[str, Any], tmp_
         for name, value in training.trainable.items():
             summed[name] += 0 if value.grad is None else value.grad.to_dense()
     training.optimizer.zero_grad()
-    training.surgery.backward(training.model.frozen_groups(tuple(rows)), training.losses_of)
+    generator = numpy_stream(0, "surgery/0")
+    training.surgery.backward(training.model.frozen_groups(tuple(rows)), training.losses_of, generator)
     for name, value in training.trainable.items():
         assert value.grad is not None
         assert torch.allclose(value.grad.to_dense(), summed[name], atol=1e-6), name

@@ -6,7 +6,6 @@ itself. Test is not read here: only `mtl test` opens it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -70,15 +69,6 @@ def prepare(config: RunConfig, on_bad_row: OnBadRow = "error") -> Prepared:
         cell=identity.cell(config, data=found, encoder=pretrained.fingerprint),
         data=describe(found, rows, train),
     )
-
-
-def prepare_split(
-    config: RunConfig, split: Split, tasks: Sequence[TaskName], on_bad_row: OnBadRow
-) -> dict[TaskName, TokenizedRows]:
-    """One split's rows of some tasks, in tokens."""
-    rows = load_rows(config.data, tasks, (split,), on_bad_row=on_bad_row)
-    tokenized = tokenize_rows(find(config.encoder).tokenizer(), rows)
-    return {task: tokenized[task, split] for task in tasks}
 
 
 def check_sizes(config: RunConfig, pretrained: Pretrained) -> None:
