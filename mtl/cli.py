@@ -55,16 +55,18 @@ class LazyCommands(click.Group):
         try:
             return super().invoke(ctx)
         except MtlError as error:
-            click.echo(f"Error: {error}", err=True)
-            ctx.exit(error.exit_code)
+            message, code = f"Error: {error}", error.exit_code
         except BrokenPipeError:
             raise
         except OSError as error:
-            click.echo(f"Error: {error.filename or 'the system'}: {error.strerror or error}.", err=True)
-            ctx.exit(1)
+            place = f"{error.filename}: " if error.filename else ""
+            message, code = f"Error: {place}{error.strerror or error or type(error).__name__}.", 1
         except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
-            ctx.exit(130)
+            message, code = "Interrupted.", 130
+        from mtl.progress import tell
+
+        tell(message)
+        ctx.exit(code)
 
 
 @click.command(

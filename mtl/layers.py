@@ -16,7 +16,9 @@ from mtl import strict_yaml
 from mtl.config import PRESETS, RunConfig
 from mtl.errors import ConfigError, suggestion
 from mtl.strict_yaml import Document
+from mtl.tasks import TASKS
 
+SCOPE = ("freeze", "scope")
 NOWHERE = "config"
 """Where a setting stands that no layer sets: a default."""
 
@@ -36,7 +38,7 @@ def config_from(words: Sequence[str], *, base: str | None = None) -> RunConfig:
             files.append(Path(word))
         else:
             raise ConfigError(
-                f"{word!r} is neither a preset ({', '.join(PRESETS)}), a YAML file, nor key=value."
+                f"{_short(word)} is neither a preset ({', '.join(PRESETS)}), a YAML file, nor key=value."
                 + suggestion(word, [*PRESETS, *(f"{key}=" for key in RunConfig.model_fields)])
             )
     if len(presets) > 1:
@@ -80,12 +82,11 @@ def assignment_layers(words: Iterable[str]) -> list[Document]:
     layers = []
     for word in words:
         key, _, text = word.partition("=")
-        source = f"{word!r}"
+        source = _short(word)
         if not key.strip():
             raise ConfigError(f"{source}: expected key=value, came no key.")
         parsed = strict_yaml.parse(text, source)
-        value = _list_of_words(key.strip(), parsed.value)
-        layers.append(spread(Document(source=source, value={key.strip(): value})))
+        layers.append(spread(Document(source=source, value={key.strip(): parsed.value})))
     return layers
 
 
@@ -103,7 +104,7 @@ def _refuse_knobs_of_what_is_off(words: Sequence[str]) -> None:
 
 
 def spread(document: Document) -> Document:
-    """Dotted keys written out: `{train.lr: 1}` is `{train: {lr: 1}}`; line numbers move along."""
+    """Dotted keys written out: `{train.lr: 1}` is `{train: {lr: 1}}`; line numbers move along. `tasks: sst` is a list."""
     lines: dict[strict_yaml.Place, int] = {}
 
     def walk(value: Any, old: strict_yaml.Place, new: strict_yaml.Place) -> Any:
@@ -129,7 +130,7 @@ def spread(document: Document) -> Document:
             result = merge(result, {path[0]: built})
         return result
 
-    return Document(source=document.source, value=walk(document.value, (), ()), lines=lines)
+    return Document(source=document.source, value=_lists_of_words(walk(document.value, (), ())), lines=lines)
 
 
 def _clash(one: Any, two: Any) -> bool:
@@ -174,11 +175,19 @@ def build(layers: Sequence[Document]) -> RunConfig:
     return config
 
 
-def _list_of_words(key: str, value: Any) -> Any:
-    """`tasks=sst,sts` means a list: the shell form of `tasks=[sst, sts]`; a single task too."""
+def _lists_of_words(value: Any, key: str = "") -> Any:
+    """`tasks=sst,sts` means a list: the short form of `tasks=[sst, sts]`; a single task too. So for `freeze.scope`."""
     if key in ("tasks", "freeze.scope") and isinstance(value, str) and value != "all":
         return [part.strip() for part in value.split(",")]
+    if key in ("", "freeze") and isinstance(value, dict):
+        return {name: _lists_of_words(item, f"{key}.{name}".lstrip(".")) for name, item in value.items()}
     return value
+
+
+def _short(value: Any) -> str:
+    """A value as it came, cut to about 80 characters."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _readable(error: ValidationError) -> list[tuple[strict_yaml.Place, str]]:
@@ -189,12 +198,27 @@ def _readable(error: ValidationError) -> list[tuple[strict_yaml.Place, str]]:
             names = list(section.model_fields)
             message = f"unknown key.{suggestion(place[-1], names) or _deeper(place[-1])} Keys here: {', '.join(names)}."
         else:
-            message = f"{item['msg'][:1].lower()}{item['msg'][1:]}, came {item['input']!r}"
-            if item["type"] == "literal_error":
+            message = f"{_expected(item['type'], item['msg'], place)}, came {_short(item['input'])}"
+            if place[:2] == SCOPE:
+                message += f".{suggestion(item['input'], ('all', *TASKS))}".removesuffix(".")
+            elif item["type"] == "literal_error":
                 choices = str(item["ctx"]["expected"]).replace(" or ", ", ").replace("'", "")
                 message += f".{suggestion(item['input'], choices.split(', '))}".removesuffix(".")
         found.setdefault(place, []).append(message)
+    if any(place[:2] == SCOPE and len(place) > len(SCOPE) for place in found):
+        found.pop(SCOPE, None)  # a list with a wrong task in it: that it is not `all` either goes without saying
     return [(place, "; or ".join(dict.fromkeys(messages))) for place, messages in found.items()]
+
+
+def _expected(kind: str, message: str, place: strict_yaml.Place) -> str:
+    """What a setting should have been, in words that need no Python."""
+    if place[:2] == SCOPE:
+        return f"expected all, or tasks among {', '.join(TASKS)}"
+    if kind in ("tuple_type", "list_type"):
+        return "expected a list of tasks" if place[:1] == ("tasks",) else "expected a list"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return "expected settings (key: value)"
+    return message[:1].lower() + message[1:]
 
 
 def _deeper(word: object) -> str:

@@ -179,6 +179,10 @@ def find(name: str) -> Pretrained:
         return Pretrained(name, random_tiny())
     folder = Path(name).expanduser()
     if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise EncoderError(
+                f"encoder {name}: not an encoder folder: no config.json. It needs {', '.join(FILES[:3])}."
+            )
         return Pretrained(name, folder)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise EncoderError(f"encoder {name}: no such folder. Name a folder with {', '.join(FILES[:3])}, or a hub name.")

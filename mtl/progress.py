@@ -1,11 +1,16 @@
-"""What a run tells whoever watches. `Progress` itself says nothing: it is the neutral member."""
+"""What a run tells whoever watches. `Progress` itself says nothing: it is the neutral member.
+
+Progress is decoration: a stderr that is closed, full or read by nobody never ends a run.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -69,7 +74,7 @@ class PlainProgress(Progress):
         self.note(f"step {step}/{self.total}  dev  {dev_line(metrics)}")
 
     def note(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        tell(text)
 
 
 class LiveProgress(Progress):
@@ -94,27 +99,56 @@ class LiveProgress(Progress):
 
     def begin(self, run_id: str, step: int, total: int) -> None:
         self.task = self.bar.add_task(run_id, total=total, completed=step, note="")
-        self.bar.start()
+        _harmless(self.bar.start)
 
     def stepped(self, step: int, losses: Mapping[str, float], tokens_per_second: float) -> None:
         means = " ".join(f"{task} {loss:.2f}" for task, loss in losses.items())
-        self.bar.update(self.task, completed=step, note=f"{means}  {tokens_per_second:.0f} tok/s")
+        note = f"{means}  {tokens_per_second:.0f} tok/s"
+        _harmless(lambda: self.bar.update(self.task, completed=step, note=note))
 
     def evaluating(self, step: int) -> None:
-        self.bar.update(self.task, note="scoring dev")
+        _harmless(lambda: self.bar.update(self.task, note="scoring dev"))
 
     def evaluated(self, step: int, metrics: Mapping[str, float | None]) -> None:
-        self.console.print(f"step {step}  dev  {dev_line(metrics)}", markup=False)
+        self.note(f"step {step}  dev  {dev_line(metrics)}")
 
     def note(self, text: str) -> None:
-        self.console.print(text, markup=False)
+        _harmless(lambda: self.console.print(text, markup=False))
 
     def end(self) -> None:
-        self.bar.stop()
+        _harmless(self.bar.stop)
 
 
 def make_progress(quiet: bool) -> Progress:
     """Nothing when quiet, a live bar on a terminal, plain lines otherwise."""
     if quiet:
         return Progress()
-    return LiveProgress() if sys.stderr.isatty() else PlainProgress()
+    return LiveProgress() if is_terminal(sys.stderr) else PlainProgress()
+
+
+def tell(text: str) -> None:
+    """Print a line on stderr, if anybody can read it."""
+    if sys.stderr is not None:  # print would take None for stdout
+        _harmless(lambda: print(text, file=sys.stderr, flush=True))
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream is a terminal; one that is closed or absent is none."""
+    try:
+        return stream is not None and stream.isatty()
+    except (OSError, ValueError):
+        return False
+
+
+def _harmless(write: Callable[[], object]) -> None:
+    """Write to stderr. Where that fails, stderr leads nowhere from then on."""
+    try:
+        write()
+    except ValueError:
+        return
+    except OSError:
+        # What is left in the buffer would fail again when the process ends, and change its exit code.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stderr.fileno())
+            os.close(nowhere)

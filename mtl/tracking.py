@@ -13,6 +13,7 @@ import contextlib
 import logging
 import netrc
 import os
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -140,6 +141,8 @@ class WandbTracker:
 
     def __init__(self, mode: WandbMode, info: RunInfo, limits: Limits) -> None:
         self._mode = mode
+        runs = info.folder.parent
+        self._sync = f"mtl sync {info.run_id}" + ("" if runs == Path("runs") else f" --runs {shlex.quote(str(runs))}")
         self._info = replace(info, folder=info.folder.resolve())  # the current folder may change under a notebook
         self._limits = limits
         self._ready_by: float | None = time.monotonic() + limits.init + limits.grace  # None once it is ready
@@ -216,12 +219,12 @@ class WandbTracker:
             if "done" in reply:
                 return True
             if "failed" in reply:
-                logged = f"; send what was logged with: mtl sync {self._info.run_id}"
+                logged = f"; send what was logged with: {self._sync}"
                 self._fail(reply["failed"] + (logged if self._ready_by is None else ""))
             else:
                 self._ready_by = None
                 if "offline" in reply:
-                    self._degrade(f"{reply['offline']}; logged offline, send it with: mtl sync {self._info.run_id}")
+                    self._degrade(f"{reply['offline']}; logged offline, send it with: {self._sync}")
         return False
 
     def _verify(self, summary: Mapping[str, float | None]) -> tuple[Status, str | None]:

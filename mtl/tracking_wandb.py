@@ -57,6 +57,11 @@ def is_synced(log: Path) -> bool:
     return log.with_suffix(SYNCED).exists()
 
 
+def unsent(folder: Path) -> bool:
+    """Whether a run's latest session was logged offline, asked for or not, and is not with the server yet."""
+    return any(log.parent.name.startswith("offline-") and not is_synced(log) for log in sessions(folder)[-1:])
+
+
 def mark_synced(folder: Path) -> None:
     """Note that the server has the latest session, so that `mtl sync` does not send it again."""
     for log in sessions(folder)[-1:]:
@@ -137,13 +142,14 @@ class Client:
 def read_back(
     folder: Path, mode: Literal["online", "offline", "disabled"], run_id: str, seconds: float = 30.0
 ) -> dict[str, Any]:
-    """The summary that W&B has of a run: from the latest log on disk where `mode` is offline, else from the server.
+    """The summary that W&B has of a run: from the latest log on disk where `mode` is offline or the log
+    was not sent yet (a failed login, say), else from the server.
 
     Raises RunError where it cannot be read, or not within `seconds`.
     """
     if mode == "disabled":
         raise RunError(f"run {run_id} was not logged to W&B: there is nothing to read back")
-    read = _read_log if mode == "offline" else _read_server
+    read = _read_log if mode == "offline" or unsent(folder) else _read_server
     try:
         return read(folder, run_id, seconds)
     except subprocess.TimeoutExpired:

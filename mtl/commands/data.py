@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from mtl.commands.options import CONTEXT, bad_row_option, json_option, print_json, stdout
 from mtl.errors import ConfigError, suggestion
 from mtl.tasks import SPLITS, TASKS, Split, TaskName
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from mtl.data.course import OnBadRow
@@ -25,23 +23,17 @@ Name = TypeVar("Name", bound=str)
 _MAX_LISTED = 20
 
 
-@click.group(name="data", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(name="data", context_settings=CONTEXT)
 def data() -> None:
     """Look at the data, or download it."""
 
 
-@data.command()
+@data.command(context_settings=CONTEXT)
 @click.argument("source", metavar="[DATA]", default="sample")
 @click.option("--tasks", default=",".join(TASKS), show_default=True, help="The tasks, with commas between them.")
 @click.option("--splits", default=",".join(SPLITS), show_default=True, help="The splits, with commas between them.")
-@click.option(
-    "--on-bad-row",
-    type=click.Choice(["error", "skip"]),
-    default="error",
-    show_default=True,
-    help="What to do with a row that breaks the rules: refuse the data, or leave the row out and say so.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@bad_row_option
+@json_option
 def check(source: str, tasks: str, splits: str, on_bad_row: str, as_json: bool) -> None:
     """Count what is in DATA: sizes, labels, duplicates, contradictions, leaks.
 
@@ -58,13 +50,13 @@ def check(source: str, tasks: str, splits: str, on_bad_row: str, as_json: bool) 
     rows = load_rows(source, chosen, _names("--splits", splits, SPLITS), on_bad_row=cast("OnBadRow", on_bad_row))
     found = {"source": source, **check_rows(rows)}
     if as_json:
-        click.echo(json.dumps(found, indent=2, allow_nan=False, ensure_ascii=False))
+        print_json(found)
     else:
         _print_check(found)
     _list_left_out(rows)
 
 
-@data.command()
+@data.command(context_settings=CONTEXT)
 @click.option(
     "--output", type=click.Path(path_type=Path), help="The folder to fill.  [default: hub in the cache folder]"
 )
@@ -72,7 +64,7 @@ def check(source: str, tasks: str, splits: str, on_bad_row: str, as_json: bool) 
     "--mirror", type=click.Path(path_type=Path), help="Read a local copy of the hub's files, not the network."
 )
 @click.option("--tasks", default=",".join(TASKS), show_default=True, help="The tasks, with commas between them.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def fetch(output: Path | None, mirror: Path | None, tasks: str, as_json: bool) -> None:
     """Download SST-5, QQP and STS-B from the Hugging Face hub into course files.
 
@@ -93,7 +85,7 @@ def fetch(output: Path | None, mirror: Path | None, tasks: str, as_json: bool) -
     entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
     files = {path.name: entries[path.name] for path in paths}
     if as_json:
-        click.echo(json.dumps({"folder": str(folder), "files": files}, indent=2, ensure_ascii=False))
+        print_json({"folder": str(folder), "files": files})
     else:
         _print_fetched(folder, files)
 
@@ -118,14 +110,6 @@ def _list_left_out(rows: Mapping[tuple[TaskName, Split], Rows]) -> None:
         click.echo(f"left out: {len(messages) - _MAX_LISTED} rows more", err=True)
 
 
-def _console() -> Console:
-    from rich.console import Console
-
-    # Away from a terminal rich assumes 80 columns and would cut words; whoever sets COLUMNS gets those.
-    fixed = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 100
-    return Console(file=sys.stdout, width=fixed, highlight=False, markup=False, emoji=False)
-
-
 def _table(title: str, words: Sequence[str], numbers: Sequence[str]) -> Table:
     from rich import box
     from rich.table import Table
@@ -139,7 +123,7 @@ def _table(title: str, words: Sequence[str], numbers: Sequence[str]) -> Table:
 
 
 def _print_check(found: Mapping[str, Any]) -> None:
-    console = _console()
+    console = stdout(100)
     sizes = ["rows", "left out", "median words", "most words", "repeats", "conflicts", "fingerprint"]
     rows = _table("Rows", ["task", "split"], sizes)
     labels = _table("Labels", ["task", "split", "label: rows"], ["mean", "sd"])
@@ -181,7 +165,7 @@ def _percent(share: float | None) -> str:
 
 
 def _print_fetched(folder: Path, files: Mapping[str, Any]) -> None:
-    console = _console()
+    console = stdout(100)
     table = _table(f"Written to {folder}", ["file", "from"], ["rows", "left out", "fingerprint"])
     for name, entry in files.items():
         table.add_row(name, entry["source"], str(entry["rows"]), str(entry["left_out"]), entry["fingerprint"])

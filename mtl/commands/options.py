@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from mtl.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,13 +34,24 @@ bad_row_option = click.option(
 )
 
 
+def refuse_no_folder(runs: Path) -> None:
+    """Raises ConfigError where the folder of runs to read from is none; the default one may be absent."""
+    source = click.get_current_context().get_parameter_source("runs")
+    if not runs.is_dir() and (runs.exists() or source is not click.core.ParameterSource.DEFAULT):
+        raise ConfigError(f"--runs {runs}: {'a file, not a folder' if runs.exists() else 'no such folder'}.")
+
+
 def print_json(value: Any) -> None:
     """Print a value as JSON; NaN is refused."""
     click.echo(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False))
 
 
-def stdout() -> Console:
-    """A rich console for results: as wide as the terminal, or wide enough for a table in a pipe."""
+def stdout(width: int = 120) -> Console:
+    """A rich console for results: as wide as the terminal, or `width` columns in a pipe or file."""
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    from mtl.progress import is_terminal
+
+    # Away from a terminal rich assumes 80 columns and would cut words; whoever sets COLUMNS gets those.
+    own = is_terminal(sys.stdout) or "COLUMNS" in os.environ
+    return Console(highlight=False, markup=False, emoji=False, width=None if own else width)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mtl.commands.options import CONTEXT, device_option, runs_option
-from mtl.errors import DataError
+from mtl.commands.options import CONTEXT, device_option, refuse_no_folder, runs_option
+from mtl.errors import ConfigError, DataError, RunError
 from mtl.tasks import TASKS, Task, TaskName
 
 if TYPE_CHECKING:
@@ -41,20 +41,21 @@ def predict(
       printf 'sentence\\nA quiet, clever film.\\n' | mtl predict 3f2a --task sst
     """
     from mtl.data.new_text import read_new_text
-    from mtl.files import write_bytes
     from mtl.runs import find_run
     from mtl.trained import load_trained
 
+    refuse_no_folder(runs)
+    target = None if output is None else _target(output)
     folder = find_run(runs, run)
     task = TASKS[name]
     rows = read_new_text(_read(source), task, "standard input" if source == "-" else source)
     found = load_trained(folder, device).predict(rows)
     lines = list(json_lines(task, found) if as_json else table_lines(task, found))
     text = "".join(f"{line}\n" for line in lines)
-    if output is None:
+    if target is None:
         click.echo(text, nl=False)
     else:
-        write_bytes(output, text.encode())
+        _write(target, text.encode(), str(output))
 
 
 def labelled(task: Task, found: Predictions) -> Iterator[tuple[str, int, float, list[float]]]:
@@ -87,6 +88,35 @@ def json_lines(task: Task, found: Predictions) -> Iterator[str]:
         if chances:
             row["probabilities"] = chances
         yield json.dumps(row, ensure_ascii=False, allow_nan=False)
+
+
+def _target(output: Path) -> Path:
+    """Where `--output` leads: a link's end, or a device or pipe itself. Raises ConfigError where it cannot be a file."""
+    if output.is_dir():
+        raise ConfigError(f"--output {output}: is a folder. Name a file.")
+    if output.exists() and not output.is_file():
+        return output
+    try:
+        target = output.resolve()
+    except (OSError, RuntimeError):
+        raise ConfigError(f"--output {output}: a link that leads to itself.") from None
+    if not target.parent.is_dir():
+        raise ConfigError(f"--output {output}: there is no folder {str(target.parent)!r}. Make it first.")
+    return target
+
+
+def _write(target: Path, content: bytes, named: str) -> None:
+    """Replace a file in one piece, or write to a device or pipe. Raises RunError naming what the user named."""
+    from mtl.files import write_bytes
+
+    try:
+        if target.exists() and not target.is_file():
+            with target.open("wb") as file:
+                file.write(content)
+        else:
+            write_bytes(target, content)
+    except OSError as error:
+        raise RunError(f"--output {named}: cannot be written: {error.strerror or error}.") from None
 
 
 def _read(source: str) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mtl.commands.options import CONTEXT, json_option, print_json, runs_option, stdout
-from mtl.errors import RunError
+from mtl.commands.options import CONTEXT, json_option, print_json, refuse_no_folder, runs_option, stdout
+from mtl.errors import MtlError, RunError
+
+if TYPE_CHECKING:
+    from mtl.runs import RunFolder
 
 
 @click.group(context_settings=CONTEXT)
@@ -29,6 +32,7 @@ def list_runs(runs: Path, as_json: bool) -> None:
     from mtl.progress import dev_line
     from mtl.runs import run_folders
 
+    refuse_no_folder(runs)
     rows: list[dict[str, Any]] = []
     for folder in run_folders(runs):
         record = folder.record()
@@ -53,7 +57,7 @@ def list_runs(runs: Path, as_json: bool) -> None:
         ("s", "right"),
         ("test opened", "right"),
     ):
-        table.add_column(name, justify=justify, no_wrap=name == "run")  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for row in rows:
         seconds = "-" if row["seconds"] is None else f"{row['seconds']:.0f}"
         table.add_row(row["run_id"], row["status"], dev_line(row["metrics"]), seconds, str(row["test_openings"]))
@@ -75,6 +79,7 @@ def show(run: str, runs: Path, as_json: bool) -> None:
     from mtl.commands.train import print_record
     from mtl.runs import find_run
 
+    refuse_no_folder(runs)
     folder = find_run(runs, run)
     record = folder.record()
     if record is None:
@@ -85,12 +90,12 @@ def show(run: str, runs: Path, as_json: bool) -> None:
     print_record(record, folder.path)
     console = stdout()
     if record["error"]:
-        console.print(record["error"], markup=False)
+        console.print(record["error"])
     for opening in folder.tests():
         scores = {key: round(value, 4) for key, value in opening["metrics"].items() if value is not None}
-        console.print(f"test opened {opening['at']}: {scores}", markup=False, soft_wrap=True)
+        console.print(f"test opened {opening['at']}: {scores}", soft_wrap=True)
     sections = {key: record[key] for key in ("config", "diagnostics", "data")}
-    console.print(strict_yaml.dump(sections), markup=False, soft_wrap=True)
+    console.print(strict_yaml.dump(sections), soft_wrap=True)
 
 
 @runs.command(context_settings=CONTEXT)
@@ -107,6 +112,7 @@ def diff(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
     from mtl.runs import differences, find_run
     from mtl.tasks import TASKS
 
+    refuse_no_folder(runs)
     if len(names) < 2:
         raise click.UsageError("name at least two runs.")
     folders = [find_run(runs, name) for name in names]
@@ -123,14 +129,13 @@ def diff(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
     if as_json:
         print_json({"runs": [folder.run_id for folder in folders], "config": settings, "metrics": scores})
         return
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table()
     for name in ("", *(folder.run_id for folder in folders)):
         table.add_column(name, overflow="fold")
     for key, values in settings.items():
-        table.add_row(key, *(escape(str(value)) for value in values))
+        table.add_row(key, *(str(value) for value in values))
     table.add_section()
     for key, values in scores.items():
         table.add_row(key, *("-" if value is None else f"{value:.4f}" for value in values))
@@ -153,16 +158,29 @@ def verify_runs(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
     from mtl.runs import find_run, run_folders
     from mtl.verify import verify
 
+    refuse_no_folder(runs)
     folders = [find_run(runs, name) for name in names] if names else run_folders(runs)
     found = {folder.run_id: verify(folder) for folder in folders}
+    waiting = {folder.run_id: "; W&B: not sent yet, see mtl sync" for folder in folders if _waits(folder)}
     if as_json:
         print_json(found)
     else:
         for name, problems in found.items():
-            click.echo(f"{name}: {'ok' if not problems else ''}".rstrip())
+            click.echo(f"{name}: {'wrong' if problems else 'ok'}{waiting.get(name, '')}".rstrip())
             for problem in problems:
                 click.echo(f"  {problem}")
         if not found:
             click.echo(f"No runs in {runs}.")
     if any(found.values()):
         click.get_current_context().exit(1)
+
+
+def _waits(folder: RunFolder) -> bool:
+    """Whether a run was to go to W&B at once, and its copy is still here."""
+    from mtl.tracking_wandb import unsent
+
+    try:
+        record = folder.record()
+    except MtlError:
+        return False
+    return record is not None and record["wandb"]["mode"] == "online" and unsent(folder.path)

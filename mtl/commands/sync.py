@@ -7,7 +7,6 @@ a log would keep the other half here for good.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from typing import Literal
 
 import click
 
+from mtl.commands.options import CONTEXT, json_option, print_json, runs_option
 from mtl.errors import ConfigError, suggestion
 
 LONGEST = 900  # seconds for one run, files included
@@ -34,28 +34,23 @@ class Outcome:
     reason: str | None = None
 
 
-@click.command(
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Example: mtl sync --runs runs",
-)
-@click.argument("run", nargs=-1)
-@click.option(
-    "--runs", "folder", type=click.Path(path_type=Path), default="runs", show_default=True, help="The folder of runs."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome of every run as JSON.")
+@click.command(context_settings=CONTEXT, epilog="Example: mtl sync --runs runs")
+@click.argument("names", nargs=-1, metavar="[RUN]...")
+@runs_option
+@json_option
 @click.pass_context
-def sync(context: click.Context, run: tuple[str, ...], folder: Path, as_json: bool) -> None:
-    """Send runs to W&B that it does not have yet: all below --runs, or the RUNs named.
+def sync(context: click.Context, names: tuple[str, ...], runs: Path, as_json: bool) -> None:
+    """Send runs to W&B that it does not have yet: all below --runs, or the RUNs named (the beginning of a name will do).
 
     Needs an API key (`wandb login`, or WANDB_API_KEY). Exit code 1 when a run could not be sent.
     """
-    outcomes = sync_runs(folder, run)
+    outcomes = sync_runs(runs, names)
     if as_json:
-        click.echo(json.dumps([asdict(outcome) for outcome in outcomes], indent=2, allow_nan=False))
+        print_json([asdict(outcome) for outcome in outcomes])
     for outcome in () if as_json else outcomes:
         click.echo(f"{outcome.run}  {outcome.status}" + (f": {outcome.reason}" if outcome.reason else ""))
     if not outcomes and not as_json:
-        click.echo(f"no runs in {folder}")
+        click.echo(f"no runs in {runs}")
     if any(outcome.status == "failed" for outcome in outcomes):
         context.exit(1)
 
@@ -68,10 +63,7 @@ def sync_runs(folder: Path, names: tuple[str, ...] = (), seconds: float = LONGES
     from mtl.tracking import has_api_key
     from mtl.tracking_wandb import is_synced, sessions
 
-    runs = [folder / name for name in names or _names(folder)]
-    for run in runs:
-        if not run.is_dir():
-            raise ConfigError(f"There is no run {run.name!r} in {folder}.{suggestion(run.name, _names(folder))}")
+    runs = [_find(folder, name) for name in names] if names else [folder / name for name in _names(folder)]
     waiting = {run: [log for log in sessions(run) if not is_synced(log)] for run in runs}
     if any(waiting.values()) and not has_api_key():
         raise ConfigError("There is no W&B API key: run `wandb login`, or set WANDB_API_KEY.")
@@ -90,6 +82,19 @@ def sync_runs(folder: Path, names: tuple[str, ...] = (), seconds: float = LONGES
 def _hopeless(outcomes: list[Outcome]) -> bool:
     tried = [outcome.status for outcome in outcomes if outcome.status in ("synced", "failed")]
     return tried[-ENOUGH:] == ["failed"] * ENOUGH
+
+
+def _find(folder: Path, name: str) -> Path:
+    """The run that `name` means: a name, the beginning of one, or a path. A folder without a config counts too."""
+    if (Path(name) / "wandb").is_dir():
+        return Path(name)
+    there = _names(folder)
+    matches = [name] if name in there else [other for other in there if name and other.startswith(name)]
+    if len(matches) == 1:
+        return folder / matches[0]
+    if matches:
+        raise ConfigError(f"{name!r} is the beginning of {len(matches)} runs: {', '.join(matches[:5])}.")
+    raise ConfigError(f"There is no run {name!r} in {folder}.{suggestion(name, there)}")
 
 
 def _names(folder: Path) -> list[str]:

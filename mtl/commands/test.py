@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
-from mtl.commands.options import CONTEXT, bad_row_option, device_option, json_option, print_json, runs_option, stdout
+from mtl.commands.options import (
+    CONTEXT,
+    bad_row_option,
+    device_option,
+    json_option,
+    print_json,
+    refuse_no_folder,
+    runs_option,
+    stdout,
+)
 
 
 @click.command(context_settings=CONTEXT)
@@ -33,27 +42,35 @@ def test(
     Example:
       mtl test 3f2a --runs runs
     """
-    from mtl.progress import shown
     from mtl.runs import find_run
-    from mtl.tasks import TASKS
     from mtl.trained import load_trained, open_test
 
+    refuse_no_folder(runs)
     folders = [find_run(runs, name) for name in names]
-    openings = {}
-    for folder in folders:
-        openings[folder.run_id] = open_test(load_trained(folder, device), on_bad_row, data) | {
-            "opened": len(folder.tests())
-        }
-    if as_json:
-        print_json(openings)
-        return
+    openings: dict[str, dict[str, Any]] = {}
+    try:
+        for folder in folders:
+            opening = open_test(load_trained(folder, device), on_bad_row, data)
+            openings[folder.run_id] = opening | {"opened": len(folder.tests())}
+    finally:  # what was opened before an error is counted, so it is shown too
+        if openings and as_json:
+            print_json(openings)
+        elif openings:
+            print_openings(openings)
+
+
+def print_openings(openings: dict[str, dict[str, Any]]) -> None:
+    """The test scores as a table, one row a run."""
     from rich.table import Table
+
+    from mtl.progress import shown
+    from mtl.tasks import TASKS
 
     tasks = [
         task for task in TASKS.values() if any(f"test/{task.metric_key}" in o["metrics"] for o in openings.values())
     ]
     table = Table()
-    table.add_column("run", no_wrap=True)
+    table.add_column("run", overflow="fold")
     for heading in (*(f"{task.name} {task.metric}" for task in tasks), "overall", "times opened"):
         table.add_column(heading, justify="right")
     for name, opening in openings.items():

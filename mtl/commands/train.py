@@ -18,6 +18,7 @@ from mtl.commands.options import (
     runs_option,
     stdout,
 )
+from mtl.errors import ConfigError
 
 if TYPE_CHECKING:
     from mtl.runs import Record
@@ -60,9 +61,10 @@ def train(
     """
     from mtl.layers import config_from
 
+    _refuse_a_file(runs)
     config = config_from(words)
 
-    from mtl.progress import make_progress
+    from mtl.progress import make_progress, tell
     from mtl.trainer import train as run
 
     progress = make_progress(quiet)
@@ -75,11 +77,18 @@ def train(
         print_record(record, runs / record["run_id"])
     context = click.get_current_context()
     if record["status"] == "interrupted":
-        click.echo("Interrupted; the same command goes on from here.", err=True)
+        tell("Interrupted; the same command goes on from here.")
         context.exit(128 + signal.Signals[record["error"]])
     if record["status"] != "done":
-        click.echo(f"The run {record['status']}: {record['error']}", err=True)
+        tell(f"The run {record['status']}: {record['error']}")
         context.exit(1)
+
+
+def _refuse_a_file(runs: Path) -> None:
+    """Raises ConfigError where the folder of runs cannot be made because a file is in the way."""
+    for path in (runs, *runs.parents):
+        if path.exists() and not path.is_dir():
+            raise ConfigError(f"--runs {runs}: {'' if path == runs else f'{path} is '}a file, not a folder.")
 
 
 def print_record(record: Record, folder: Path) -> None:
@@ -92,7 +101,7 @@ def print_record(record: Record, folder: Path) -> None:
     metrics, chosen = record["metrics"], record["config"]["train"]["select"]
     console = stdout()
     if metrics:
-        console.print(f"{record['run_id']}: the {chosen} checkpoint, of step {record['best_step']}", markup=False)
+        console.print(f"{record['run_id']}: the {chosen} checkpoint, of step {record['best_step']}")
         table = Table()
         table.add_column("task")
         table.add_column("metric")
@@ -108,9 +117,9 @@ def print_record(record: Record, folder: Path) -> None:
         )
         console.print(table)
     for key, reason in record["undefined"].items():
-        console.print(f"{key} is undefined: {reason}", markup=False)
-    console.print(summary(record), markup=False)
-    console.print(f"record: {folder / 'record.json'}", markup=False, soft_wrap=True)
+        console.print(f"{key} is undefined: {reason}")
+    console.print(summary(record))
+    console.print(f"record: {folder / 'record.json'}", soft_wrap=True)
 
 
 def summary(record: Record) -> str:

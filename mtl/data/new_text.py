@@ -1,19 +1,20 @@
 """Text to label: tab-separated with the course's columns, or JSON lines. Labels are not needed and not read.
 
 Tab-separated input begins with a header that names the task's sentence columns and, if it likes, `id`. A JSON line is an
-object with the same keys. Rows without an id are numbered from 0.
+object with the same keys; its id is a string or a number. Rows without an id, or with null, are numbered from 0.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
-from mtl.data.cells import data_error, sentence_problem, shown
+from mtl.data.cells import data_error, id_problem, sentence_problem, shown
 from mtl.data.records import Broken, Record, split_records
 from mtl.data.rows import Rows
 from mtl.errors import DataError, suggestion
-from mtl.tasks import Task
+from mtl.tasks import TASKS, Task
 
 Entry = tuple[int, dict[str, Any]]
 """The line (from 1) of a row, and its cells by column."""
@@ -21,15 +22,12 @@ Entry = tuple[int, dict[str, Any]]
 
 def read_new_text(text: str, task: Task, source: str) -> Rows:
     """The rows of `text`, without labels. Raises one DataError for all bad rows, naming `source:line: column`."""
+    text = text.removeprefix("\ufeff")  # some editors begin a file with this mark
     entries, problems = (_json_lines if text.lstrip().startswith("{") else _table)(text, task, source)
     for line, cells in entries:
-        for column in task.sentence_columns:
-            value = cells.get(column)
-            problem = (
-                sentence_problem(value) if isinstance(value, str) else f"expected a sentence, came {shown(str(value))}"
-            )
-            if problem:
-                problems.append(f"{source}:{line}: column {column!r}: {problem}")
+        found = [(column, _sentence_problem(cells, column, task)) for column in task.sentence_columns]
+        found.append(("id", _id_problem(cells.get("id"))))
+        problems += [f"{source}:{line}: column {column!r}: {problem}" for column, problem in found if problem]
     if problems:
         raise data_error(problems)
     if not entries:
@@ -38,11 +36,35 @@ def read_new_text(text: str, task: Task, source: str) -> Rows:
     return Rows(
         task=task,
         split="test",
-        ids=[str(cells.get("id", number)) for number, (_, cells) in enumerate(entries)],
+        ids=[str(number if cells.get("id") is None else cells["id"]) for number, (_, cells) in enumerate(entries)],
         first=columns[0],
         second=columns[1] if task.pair else None,
         labels=None,
     )
+
+
+def _sentence_problem(cells: dict[str, Any], column: str, task: Task) -> str | None:
+    if column not in cells:
+        return f"expected a sentence, the key is missing.{_other_kind(task, list(cells))}"
+    value = cells[column]
+    return sentence_problem(value) if isinstance(value, str) else f"expected a sentence, came {shown(str(value))}"
+
+
+def _id_problem(value: Any) -> str | None:
+    if isinstance(value, str):
+        return id_problem(value)
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)):
+        return None
+    return f"expected a string or a number, came {shown(str(value))}"
+
+
+def _other_kind(task: Task, names: list[str]) -> str:
+    """A hint where the columns are those of tasks with one sentence and this one takes pairs, or the reverse."""
+    others = {other.sentence_columns: other.name for other in TASKS.values() if other.pair != task.pair}
+    if not any(set(columns) <= set(names) for columns in others):
+        return ""
+    needs = "pairs: sentence1 and sentence2" if task.pair else "one sentence a row: the column sentence"
+    return f" The task {task.name} takes {needs}. Is this another task's file?"
 
 
 def _json_lines(text: str, task: Task, source: str) -> tuple[list[Entry], list[str]]:
@@ -53,7 +75,7 @@ def _json_lines(text: str, task: Task, source: str) -> tuple[list[Entry], list[s
             continue
         try:
             value = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             problems.append(f"{source}:{number}: not JSON: {error}. One object a line, or a header and tabs.")
             continue
         if isinstance(value, dict):
@@ -64,7 +86,7 @@ def _json_lines(text: str, task: Task, source: str) -> tuple[list[Entry], list[s
 
 
 def _table(text: str, task: Task, source: str) -> tuple[list[Entry], list[str]]:
-    items = list(split_records(text.removeprefix("\ufeff")))
+    items = list(split_records(text))
     if not items:
         return [], []
     if isinstance(items[0], Broken):
@@ -74,7 +96,7 @@ def _table(text: str, task: Task, source: str) -> tuple[list[Entry], list[str]]:
     if missing:
         raise DataError(
             f"{source}:1: column {missing[0]!r}: expected in the header, which has {', '.join(map(shown, header[:6]))}."
-            f"{suggestion(missing[0], header)} Begin with a header, tabs between the columns; or give JSON lines."
+            f"{_other_kind(task, header) or suggestion(missing[0], header)} Begin with a header, tabs between the columns; or give JSON lines."
         )
     entries: list[Entry] = []
     problems = []
