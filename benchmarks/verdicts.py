@@ -1,0 +1,100 @@
+"""How often the statistics of `mtl.stats` are right, on simulated grids whose true differences are known.
+
+The model is that of tests/simulated_runs.py: seeds and dev examples both random, sizes of luck as met in practice and
+at the ends. Printed as Markdown: coverage of the 95 % interval, false calls of `helps` or `hurts` in grids where
+nothing has an effect, finds of a gain of twice the interval's half-width, the same with naive intervals, and false
+calls where seeds are added until something is decided. Last, the critical values compared: Cochran & Cox's against
+Satterthwaite's degrees of freedom.
+
+    python benchmarks/verdicts.py --grids 1000
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from scipy.special import ndtri, stdtrit
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.simulated_runs import WILD_SEEDS, WORLDS
+from tests.simulated_studies import Figures, finds, study, until_decided
+
+SEEDS = (3, 5, 10)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--grids", type=int, default=1000, help="simulated grids a row")
+    parser.add_argument("--seed", type=int, default=0, help="of the random numbers")
+    given = parser.parse_args()
+    rng = np.random.default_rng(given.seed)
+    figures = {
+        (name, seeds): study(rng, world, seeds=seeds, grids=given.grids)
+        for name, world in WORLDS.items()
+        for seeds in SEEDS
+    }
+    print_intervals(figures)
+    print_finds(rng, figures, given.grids)
+    print_peeking(rng, given.grids)
+    print_critical_values(rng, 200 * given.grids)
+
+
+def print_intervals(figures: dict[tuple[str, int], Figures]) -> None:
+    row("luck", "seeds", "half-width", "sst", "quora", "sts", "overall", "false alone", "false by Holm", "false grids",
+        "seeds only", "examples only", header=True)  # fmt: skip
+    for (name, seeds), found in figures.items():
+        shares = [*found.coverage.values(), found.false_alone, found.false_comparisons, found.false_grids]
+        shares += [found.seeds_only, found.examples_only]
+        row(name, seeds, f"{found.half_width:.4f}", *map(percent, shares))
+    print()
+
+
+def print_finds(rng: np.random.Generator, figures: dict[tuple[str, int], Figures], grids: int) -> None:
+    row("luck", "seeds", "true gain", "found alone", "found among four, by Holm", header=True)
+    for (name, seeds), known in figures.items():
+        gain = 2 * known.half_width
+        found = finds(rng, WORLDS[name], gain, seeds=seeds, grids=grids // 2)
+        row(name, seeds, f"{gain:.4f}", percent(found.alone), percent(found.among_four))
+    print()
+
+
+def print_peeking(rng: np.random.Generator, grids: int) -> None:
+    row("seeds' luck dominates, seeds added, 3 to 8", "arms", "false calls", "false grids", "seeds used", header=True)
+    for name, looks in (("alpha divided by the 6 looks", 6), ("as if each look were the only one", 1)):
+        for arms in (1, 4):
+            found = until_decided(rng, WILD_SEEDS, first=3, last=8, grids=grids // 2, looks=looks, arms=arms)
+            row(name, arms, percent(found.comparisons), percent(found.grids), f"{found.seeds:.1f}")
+    print()
+
+
+def print_critical_values(rng: np.random.Generator, draws: int) -> None:
+    """False calls by examples' part of the variance over seeds' part, normal data, the examples' part known."""
+    row("seeds", "alpha", "examples / seeds", "Cochran & Cox", "Satterthwaite", header=True)
+    for seeds in (2, *SEEDS):
+        for alpha in (0.05, 0.005):
+            for ratio in (0.1, 0.3, 1.0, 10.0):
+                estimate = rng.normal(size=draws) * np.sqrt(1 + ratio)
+                part = rng.chisquare(seeds - 1, draws) / (seeds - 1)
+                share, error = part / (part + ratio), np.sqrt(part + ratio)
+                ours = -share * stdtrit(seeds - 1, alpha / 2) - (1 - share) * ndtri(alpha / 2)
+                theirs = -stdtrit((seeds - 1) / np.maximum(share, 1e-9) ** 2, alpha / 2)
+                shares = [float(np.mean(np.abs(estimate) > critical * error)) for critical in (ours, theirs)]
+                row(seeds, alpha, ratio, *(f"{100 * value:.2f} %" for value in shares))
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def row(*cells: object, header: bool = False) -> None:
+    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+    if header:
+        print("|" + "---|" * len(cells))
+
+
+if __name__ == "__main__":
+    main()
