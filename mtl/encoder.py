@@ -7,8 +7,6 @@ Shapes: T tokens of S sequences, H width, L the longest sequence, A attention he
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,21 +15,7 @@ from mtl.attention import attend
 from mtl.config import Pooling
 from mtl.dropout import dropout
 from mtl.packing import Packed
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shape:
-    """The sizes of an encoder, as `config.json` gives them."""
-
-    vocabulary: int
-    positions: int
-    types: int
-    width: int
-    layers: int
-    attention_heads: int
-    inner: int
-    norm_epsilon: float = 1e-12
-    init_range: float = 0.02
+from mtl.shape import Shape
 
 
 class Layer(nn.Module):

@@ -39,6 +39,10 @@ class RunError(MtlError):
     exit_code = 1
 
 
+class RunInUse(RunError):
+    """Another process holds the run's folder."""
+
+
 def suggestion(word: object, choices: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the nearest of `choices`, or an empty string where none is near."""
     near = get_close_matches(str(word), list(choices), n=1, cutoff=0.6)

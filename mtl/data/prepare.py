@@ -48,17 +48,72 @@ class Prepared:
         return identity.run_id(self.cell, self.config.seed)
 
 
-def prepare(config: RunConfig, on_bad_row: OnBadRow = "error") -> Prepared:
-    """Read, check, tokenise and name. Raises ConfigError, DataError or EncoderError before anything is computed."""
+class Sources:
+    """What many runs share, read once and kept: rows, their tokens, and the files of encoders."""
+
+    def __init__(self, on_bad_row: OnBadRow = "error") -> None:
+        self._on_bad_row = on_bad_row
+        self._rows: dict[tuple[str, tuple[TaskName, ...]], dict[tuple[TaskName, Split], Rows]] = {}
+        self._fingerprints: dict[tuple[str, tuple[TaskName, ...]], str] = {}
+        self._pretrained: dict[str, Pretrained] = {}
+        self._tokens: dict[
+            tuple[str, tuple[TaskName, ...], str], tuple[Tokenizer, dict[tuple[TaskName, Split], TokenizedRows]]
+        ] = {}
+
+    def pretrained(self, config: RunConfig) -> Pretrained:
+        """The config's encoder. Raises EncoderError, or ConfigError for settings that it is too small for."""
+        if config.encoder not in self._pretrained:
+            self._pretrained[config.encoder] = find(config.encoder)
+        pretrained = self._pretrained[config.encoder]
+        check_sizes(config, pretrained)
+        return pretrained
+
+    def rows(self, config: RunConfig) -> dict[tuple[TaskName, Split], Rows]:
+        """Train and dev of the config's tasks. Raises DataError."""
+        key = config.data, config.tasks
+        if key not in self._rows:
+            self._rows[key] = load_rows(config.data, config.tasks, ("train", "dev"), on_bad_row=self._on_bad_row)
+        return self._rows[key]
+
+    def fingerprint(self, config: RunConfig) -> str:
+        """The fingerprint of the config's data."""
+        key = config.data, config.tasks
+        if key not in self._fingerprints:
+            self._fingerprints[key] = fingerprint(self.rows(config))
+        return self._fingerprints[key]
+
+    def tokens(self, config: RunConfig) -> tuple[Tokenizer, dict[tuple[TaskName, Split], TokenizedRows]]:
+        """The encoder's tokenizer, and the config's data in its tokens."""
+        key = config.data, config.tasks, config.encoder
+        if key not in self._tokens:
+            tokenizer = self.pretrained(config).tokenizer()
+            self._tokens[key] = tokenizer, tokenize_rows(tokenizer, self.rows(config))
+        return self._tokens[key]
+
+    def cell(self, config: RunConfig) -> str:
+        """What names the config, whatever its seed. Raises ConfigError, DataError or EncoderError."""
+        config = config.resolved()
+        encoder = self.pretrained(config).fingerprint
+        return identity.cell(config, data=self.fingerprint(config), encoder=encoder)
+
+    def trained_rows(self, config: RunConfig) -> dict[TaskName, int]:
+        """How many rows of each task the config trains on."""
+        rows, limit = self.rows(config), config.limit
+        sizes = {task: len(rows[task, "train"]) for task in config.tasks}
+        return {task: size if limit is None else min(limit, size) for task, size in sizes.items()}
+
+
+def prepare(config: RunConfig, on_bad_row: OnBadRow = "error", sources: Sources | None = None) -> Prepared:
+    """Read, check, tokenise and name. Raises ConfigError, DataError or EncoderError before anything is computed.
+
+    `sources` keeps what was read for the next run; whoever gives one has chosen there what is done with bad rows.
+    """
     config.check()
     config = config.resolved()
-    pretrained = find(config.encoder)
-    check_sizes(config, pretrained)
-    tokenizer = pretrained.tokenizer()
-    rows = load_rows(config.data, config.tasks, ("train", "dev"), on_bad_row=on_bad_row)
-    tokenized = tokenize_rows(tokenizer, rows)
+    sources = sources or Sources(on_bad_row)
+    pretrained = sources.pretrained(config)
+    tokenizer, tokenized = sources.tokens(config)
     train = {task: limited(tokenized[task, "train"], config.limit) for task in config.tasks}
-    found = fingerprint(rows)
     return Prepared(
         config=config,
         pretrained=pretrained,
@@ -66,8 +121,8 @@ def prepare(config: RunConfig, on_bad_row: OnBadRow = "error") -> Prepared:
         train=train,
         dev={task: tokenized[task, "dev"] for task in config.tasks},
         train_slice={task: limited(train[task], TRAIN_SLICE) for task in config.tasks},
-        cell=identity.cell(config, data=found, encoder=pretrained.fingerprint),
-        data=describe(found, rows, train),
+        cell=sources.cell(config),
+        data=describe(sources.fingerprint(config), sources.rows(config), train),
     )
 
 
