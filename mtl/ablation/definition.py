@@ -1,0 +1,174 @@
+"""Definitions: the question of an ablation as people write it, in YAML or on the command line.
+
+Reading checks what can be checked a piece at a time, with file, line and key: unknown keys, values that the config refuses,
+conditions that do not parse. Whether the pieces make a plan is for `mtl.ablation.design`. A definition is plain data and
+whole: a base that is a file is taken in, so that `to_yaml` can be kept beside the runs and reads back as the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import mtl
+from mtl import strict_yaml
+from mtl.ablation.claims import Claim
+from mtl.ablation.keys import config_keys, own_factors
+from mtl.ablation.reading import DEFAULT_MARGIN, KEYS, SUFFIXES, DesignName, Reader
+from mtl.ablation.settings import DEFAULT_SEEDS, Settings, assignments, leaves, listed, seeds_of, short, value_at
+from mtl.errors import ConfigError, suggestion
+from mtl.layers import merge
+from mtl.strict_yaml import Document, Place
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """A question and the plan that answers it.
+
+    `base` is a preset, `settings` the `set` on top of it. `grid` is factor -> level name -> settings. `source` and
+    `lines` say where it was written, for messages; they are no part of it.
+    """
+
+    name: str
+    question: str
+    base: str = "baseline"
+    settings: Settings = field(default_factory=dict)
+    seeds: tuple[int, ...] = DEFAULT_SEEDS
+    arms: dict[str, Settings] = field(default_factory=dict)
+    grid: dict[str, dict[str, Settings]] = field(default_factory=dict)
+    design: DesignName = "full"
+    where: tuple[str, ...] = ()
+    baseline: str | dict[str, str] | None = None
+    margin: float = DEFAULT_MARGIN
+    claims: tuple[Claim, ...] = ()
+    source: str = field(default="definition", compare=False)
+    lines: dict[Place, int] = field(default_factory=dict, compare=False, repr=False)
+
+    def at(self, *place: str | int) -> str:
+        """`file:line` of a place, or of what is around it."""
+        return Document(source=self.source, value=None, lines=self.lines).where(place)
+
+    def own_factors(self) -> dict[str, tuple[str, ...]]:
+        """The factors that are no config keys, with their level names."""
+        return own_factors(self.grid)
+
+    def canonical(self) -> dict[str, Any]:
+        """The definition as plain data, without its name and what is empty; `read_definition` takes it."""
+        found: dict[str, Any] = {"question": self.question, "base": self.base, "set": self.settings}
+        found |= {"seeds": list(self.seeds), "arms": self.arms}
+        found["grid"] = {
+            factor: [value_at(settings, factor) for settings in levels.values()]
+            if factor in config_keys()
+            else dict(levels)
+            for factor, levels in self.grid.items()
+        }
+        found |= {"design": self.design, "where": list(self.where), "baseline": self.baseline, "margin": self.margin}
+        found["claims"] = [claim.plain() for claim in self.claims]
+        return {key: value for key, value in found.items() if value not in (None, {}, [])}
+
+    def to_yaml(self) -> str:
+        """The definition as a file, which begins with its question."""
+        question = "".join(mark if mark.isprintable() else " " for mark in self.question)
+        return f"# {' '.join(question.split())}\n{strict_yaml.dump({'name': self.name} | self.canonical())}"
+
+
+def library() -> list[Path]:
+    """The folders that hold definitions: `ablations/` here, then the ones that come with `mtl`. The first wins."""
+    shipped = Path(str(resources.files("mtl.ablation"))) / "definitions"
+    beside = Path(mtl.__file__).parents[1] / "ablations"  # an editable clone
+    folders = [Path("ablations"), shipped if shipped.is_dir() else beside]
+    found: dict[Path, Path] = {}
+    for folder in folders:
+        if folder.is_dir():
+            found.setdefault(folder.resolve(), folder)
+    return list(found.values())
+
+
+def definitions() -> dict[str, Path]:
+    """Every definition of the library by name."""
+    found: dict[str, Path] = {}
+    for folder in library():
+        for path in sorted(folder.iterdir()):
+            if path.suffix in SUFFIXES and path.is_file():
+                found.setdefault(path.stem, path)
+    return found
+
+
+def find_definition(word: str) -> Definition:
+    """The definition that a name of the library, or a path, means. Raises ConfigError with the nearest."""
+    if word.endswith(SUFFIXES) or "/" in word:
+        return read_definition(Path(word))
+    found = definitions()
+    if word not in found:
+        names = ", ".join(sorted(found)) or "none"
+        raise ConfigError(
+            f"no ablation {short(word)}; there are {names}.{suggestion(word, found)} A file of your own is named with its "
+            f"path, as in ablations/{word if word.isidentifier() else 'mine'}.yaml."
+        )
+    return read_definition(found[word])
+
+
+def read_definition(path: Path) -> Definition:
+    """A definition from a file. Raises ConfigError with every problem, each with its line."""
+    document = strict_yaml.read(path)
+    if not isinstance(document.value, dict):
+        raise ConfigError(f"{path}: expected a definition ({', '.join(KEYS)}), came {short(document.value)}.")
+    return Definition(**Reader(document, path.parent).fields(path.stem))
+
+
+def from_words(grids: Sequence[str], sets: Sequence[str] = (), base: str = "baseline") -> Definition:
+    """A definition on the spot: `pairing=siamese,concat`, `seed=0,1,2`, and `key=value` for all arms.
+
+    Its name is `grid-` and 8 digits of a hash of what it says. Raises ConfigError with every problem.
+    """
+    problems: list[str] = []
+    grid: dict[str, list[Any]] = {}
+    seeds: tuple[int, ...] | None = None
+    for word in grids:
+        key, values = listed(word)
+        if key == "seed" and seeds is None:
+            seeds = seeds_of(values, short(word), problems)
+        elif key in grid or key == "seed":
+            problems.append(f"{short(word)}: {key} is given a second time; write all its values in one list.")
+        else:
+            grid[key] = values
+    settings, more = assignments(sets, problems)
+    if seeds is not None and more is not None:
+        problems.append("seed: given in --grid and as a setting; keep one of the two.")
+    if not grid:
+        problems.append("--grid: nothing varies but the seed. Add a factor, as in --grid pairing=siamese,concat.")
+        raise ConfigError("\n".join(problems))
+    value = {"question": f"Which values of {' and '.join(grid)[:500]} do best?", "base": base, "grid": grid}
+    reader = Reader(Document(source="--grid", value=value), Path())
+    reader.problems = problems
+    fields = reader.fields("grid") | {"source": "the command line", "seeds": seeds or more or DEFAULT_SEEDS}
+    found = _with_settings(Definition(**fields), settings, [])
+    text = json.dumps(found.canonical(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return replace(found, name=f"grid-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
+
+
+def with_words(definition: Definition, words: Sequence[str]) -> Definition:
+    """The definition with `key=value` words over its `set`; `seed=0,1` sets its seeds.
+
+    Raises ConfigError, also for a key that the definition's grid varies: there the word would have no effect.
+    """
+    problems: list[str] = []
+    settings, seeds = assignments(words, problems)
+    return replace(_with_settings(definition, settings, problems), seeds=seeds or definition.seeds)
+
+
+def _with_settings(definition: Definition, settings: Settings, problems: list[str]) -> Definition:
+    """The definition with these over its `set`. Raises ConfigError with `problems`, and for what the grid varies."""
+    for key in leaves(settings):
+        for factor, levels in definition.grid.items():
+            varied = {leaf for level in levels.values() for leaf in leaves(level)}
+            if any(leaf == key or leaf.startswith(f"{key}.") for leaf in varied):
+                problems.append(f"{key}: {definition.name} varies it ({factor}: {', '.join(levels)}); leave it out.")
+    if problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
+    return replace(definition, settings=merge(definition.settings, settings))
