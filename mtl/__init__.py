@@ -5,14 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mtl.api import ablate
     from mtl.config import RunConfig
     from mtl.layers import config_from
     from mtl.runs import load_runs
     from mtl.trainer import train
 
-__all__ = ["RunConfig", "config_from", "load_runs", "train"]
+__all__ = ["RunConfig", "ablate", "config_from", "load_runs", "train"]
 
-_HOMES = {"RunConfig": "mtl.config", "config_from": "mtl.layers", "load_runs": "mtl.runs", "train": "mtl.trainer"}
+_HOMES = {
+    "RunConfig": "mtl.config",
+    "ablate": "mtl.api",
+    "config_from": "mtl.layers",
+    "load_runs": "mtl.runs",
+    "train": "mtl.trainer",
+}
 
 
 def __getattr__(name: str) -> Any:

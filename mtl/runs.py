@@ -22,6 +22,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -29,7 +30,7 @@ import numpy as np
 
 from mtl import strict_yaml
 from mtl.config import RunConfig
-from mtl.errors import RunError, suggestion
+from mtl.errors import RunError, RunInUse, suggestion
 from mtl.files import write_bytes, write_json
 from mtl.metrics import Predictions
 from mtl.tasks import TASKS, Split, TaskName
@@ -106,7 +107,7 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder, so that no second process trains the same run. Raises RunError when another one holds it.
+        """Hold the folder, so that no second process trains the same run. Raises RunInUse when another one holds it.
 
         The system lets go of the lock when the process ends, however it ends.
         """
@@ -117,7 +118,7 @@ class RunFolder:
                 if time.monotonic() > deadline:
                     file.seek(0)
                     holder = file.read().strip() or "another process"
-                    raise RunError(f"{self.path}: in use by {holder}. Wait for it, or stop it first.")
+                    raise RunInUse(f"{self.path}: in use by {holder}. Wait for it, or stop it first.")
                 time.sleep(0.02)
             file.truncate(0)
             file.write(f"process {os.getpid()}")
@@ -209,6 +210,29 @@ class RunFolder:
             except ValueError:
                 break
         return lines
+
+
+def lost_record(config: RunConfig, run_id: str, error: str) -> Record:
+    """The record of a run that failed where it could not write one itself: unknown is null."""
+    unknown = ("best_step", "steps", "seconds", "peak_memory", "frozen_unchanged")
+    return {
+        "schema": SCHEMA,
+        "run_id": run_id,
+        "cell": run_id.rpartition("-s")[0],
+        "seed": config.seed,
+        "status": "failed",
+        "config": config.resolved().model_dump(mode="json"),
+        "metrics": {},
+        "undefined": {},
+        **dict.fromkeys(unknown),
+        "throughput": {"examples_per_second": None, "tokens_per_second": None},
+        "diagnostics": {},
+        "data": {},
+        "environment": {},
+        "wandb": {"mode": "disabled", "id": None, "status": "disabled", "reason": None},
+        "error": error,
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def _try_lock(file: IO[str]) -> bool:

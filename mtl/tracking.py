@@ -16,7 +16,7 @@ import os
 import shlex
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 from urllib.parse import urlsplit
@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from mtl.errors import ConfigError, RunError
 from mtl.tracking_wandb import Client, compare, known, mark_synced, read_back
 
-__all__ = ["Limits", "NullTracker", "RunInfo", "Tracker", "WandbMode", "WandbTracker", "compare", "has_api_key",
+__all__ = ["Limits", "NullTracker", "RunInfo", "Table", "Tracker", "WandbMode", "WandbTracker", "compare", "has_api_key",
            "open_tracker", "read_back", "resolve_mode"]  # fmt: skip
 
 WandbMode = Literal["online", "offline", "disabled"]
@@ -103,14 +103,25 @@ class Limits:
     grace: float = 20.0  # beyond what the client itself keeps to; after that its process is killed
 
 
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows to show in W&B under a name. Cells are text, numbers or None."""
+
+    name: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | float | None]]
+
+
 class Tracker(Protocol):
     """Where a run's numbers go besides its record. `finish` and `abort` return the record's `wandb` object."""
 
     def log(self, step: int, metrics: Mapping[str, float | None]) -> None:
         """Add metrics at a step; steps never go back. Unknown values (None, NaN) are left out."""
 
-    def finish(self, summary: Mapping[str, float | None], files: Sequence[Path] = ()) -> dict[str, Any]:
-        """Close a finished run with its final numbers and files, and read it back: {mode, id, status, reason}."""
+    def finish(
+        self, summary: Mapping[str, float | None], files: Sequence[Path] = (), table: Table | None = None
+    ) -> dict[str, Any]:
+        """Close a finished run with its final numbers, files and a table, and read it back: {mode, id, status, reason}."""
 
     def abort(self, reason: str) -> dict[str, Any]:
         """Close an interrupted or failed run quickly, marked as failed: {mode, id, status, reason}."""
@@ -127,7 +138,9 @@ class NullTracker:
     def log(self, step: int, metrics: Mapping[str, float | None]) -> None:
         """Forget the metrics."""
 
-    def finish(self, summary: Mapping[str, float | None], files: Sequence[Path] = ()) -> dict[str, Any]:
+    def finish(
+        self, summary: Mapping[str, float | None], files: Sequence[Path] = (), table: Table | None = None
+    ) -> dict[str, Any]:
         """Say that W&B was off."""
         return {"mode": "disabled", "id": None, "status": "disabled", "reason": None}
 
@@ -170,12 +183,14 @@ class WandbTracker:
         except Exception as error:
             self._fail(error)
 
-    def finish(self, summary: Mapping[str, float | None], files: Sequence[Path] = ()) -> dict[str, Any]:
+    def finish(
+        self, summary: Mapping[str, float | None], files: Sequence[Path] = (), table: Table | None = None
+    ) -> dict[str, Any]:
         """Close the run and verify W&B's copy of `summary`; the second call returns what the first did."""
         if self._outcome is None:
             try:
                 starting = 0.0 if self._ready_by is None else max(0.0, self._ready_by - time.monotonic())
-                self._close(known(summary), files, 0, starting + self._limits.finish + self._limits.grace)
+                self._close(known(summary), files, 0, starting + self._limits.finish + self._limits.grace, table)
                 status, reason = self._verify(summary)
             except Exception as error:
                 self._fail(error)
@@ -194,12 +209,20 @@ class WandbTracker:
             self._outcome = self._record("degraded" if self._problem else "unverified", self._problem or reason)
         return self._outcome
 
-    def _close(self, summary: dict[str, float], files: Sequence[Path], exit_code: int, seconds: float) -> bool:
+    def _close(
+        self,
+        summary: dict[str, float],
+        files: Sequence[Path],
+        exit_code: int,
+        seconds: float,
+        table: Table | None = None,
+    ) -> bool:
         """Have the client close the run; whether it did so in time."""
         if self._client is None:
             return False
         paths = [str(file.resolve()) for file in files]
-        self._client.send({"finish": {"summary": summary, "files": paths, "exit_code": exit_code}})
+        order = {"summary": summary, "files": paths, "exit_code": exit_code, "table": table and asdict(table)}
+        self._client.send({"finish": order})
         closed = self._listen(seconds)
         if self._client is not None:
             self._client.close()

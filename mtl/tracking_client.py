@@ -5,7 +5,8 @@ end the process it lives in. So it lives here, and training only writes lines to
 replies leave on stdout, one JSON object a line:
     {"start": {...}}  ->  {"ready": null}, or {"offline": reason} where no server answers and the disk is used instead
     {"log": [step, {name: value}]}
-    {"finish": {"summary": {...}, "files": [...], "exit_code": 0}}  ->  {"done": null}
+    {"finish": {"summary": {...}, "files": [...], "exit_code": 0, "table": null or {name, columns, rows}}}
+                         ->  {"done": null}
     {"read": {...}}  ->  {"summary": {...}}
 Any of them can be answered by {"failed": reason}, which ends the process. When stdin ends without `finish`, training
 was killed: the run is closed as failed, with all that was logged.
@@ -158,7 +159,13 @@ def _init(start: Order) -> Any:
     return run
 
 
-def _finish(run: Any, folder: Path, *, summary: dict[str, float], files: list[str], exit_code: int) -> None:
+def _finish(
+    run: Any, folder: Path, *, summary: dict[str, float], files: list[str], exit_code: int, table: Order | None
+) -> None:
+    if table is not None:
+        import wandb
+
+        run.log({table["name"]: wandb.Table(columns=table["columns"], data=table["rows"], allow_mixed_types=True)})
     run.summary.update(summary)
     for file in files:
         inside = Path(file).is_relative_to(folder)

@@ -23,6 +23,11 @@ runs_option = click.option(
 device_option = click.option(
     "--device", metavar="NAME", help="cpu, cuda or cuda:1.  [default: cuda where there is one]"
 )
+wandb_option = click.option(
+    "--wandb",
+    type=click.Choice(["online", "offline", "disabled"]),
+    help="Weights & Biases.  [default: $WANDB_MODE; online with a key, else offline]",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
 bad_row_option = click.option(
@@ -39,6 +44,13 @@ def refuse_no_folder(runs: Path) -> None:
     source = click.get_current_context().get_parameter_source("runs")
     if not runs.is_dir() and (runs.exists() or source is not click.core.ParameterSource.DEFAULT):
         raise ConfigError(f"--runs {runs}: {'a file, not a folder' if runs.exists() else 'no such folder'}.")
+
+
+def refuse_a_file(runs: Path) -> None:
+    """Raises ConfigError where the folder of runs cannot be made because a file is in the way."""
+    for path in (runs, *runs.parents):
+        if path.exists() and not path.is_dir():
+            raise ConfigError(f"--runs {runs}: {'' if path == runs else f'{path} is '}a file, not a folder.")
 
 
 def print_json(value: Any) -> None:

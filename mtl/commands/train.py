@@ -15,10 +15,11 @@ from mtl.commands.options import (
     json_option,
     print_json,
     quiet_option,
+    refuse_a_file,
     runs_option,
     stdout,
+    wandb_option,
 )
-from mtl.errors import ConfigError
 
 if TYPE_CHECKING:
     from mtl.runs import Record
@@ -28,11 +29,7 @@ if TYPE_CHECKING:
 @click.argument("words", nargs=-1, metavar="[PRESET] [FILE.yaml] [KEY=VALUE]...")
 @runs_option
 @device_option
-@click.option(
-    "--wandb",
-    type=click.Choice(["online", "offline", "disabled"]),
-    help="Weights & Biases.  [default: $WANDB_MODE; online with a key, else offline]",
-)
+@wandb_option
 @bad_row_option
 @click.option("--fresh", is_flag=True, help="Throw away what this run has done so far and start again.")
 @quiet_option
@@ -61,7 +58,7 @@ def train(
     """
     from mtl.layers import config_from
 
-    _refuse_a_file(runs)
+    refuse_a_file(runs)
     config = config_from(words)
 
     from mtl.progress import make_progress, tell
@@ -82,13 +79,6 @@ def train(
     if record["status"] != "done":
         tell(f"The run {record['status']}: {record['error']}")
         context.exit(1)
-
-
-def _refuse_a_file(runs: Path) -> None:
-    """Raises ConfigError where the folder of runs cannot be made because a file is in the way."""
-    for path in (runs, *runs.parents):
-        if path.exists() and not path.is_dir():
-            raise ConfigError(f"--runs {runs}: {'' if path == runs else f'{path} is '}a file, not a folder.")
 
 
 def print_record(record: Record, folder: Path) -> None:
@@ -125,7 +115,9 @@ def print_record(record: Record, folder: Path) -> None:
 def summary(record: Record) -> str:
     """One line on cost, and on what happened to frozen weights and W&B."""
     speed, memory, tracked = record["throughput"]["tokens_per_second"], record["peak_memory"], record["wandb"]
-    parts: list[Any] = [f"{record['status']} after {record['steps']} steps in {record['seconds']:.0f} s"]
+    parts: list[Any] = [str(record["status"])]
+    if record["steps"] is not None:
+        parts[0] += f" after {record['steps']} steps in {record['seconds']:.0f} s"
     if speed is not None:
         parts.append(f"{speed:.0f} tokens/s")
     if memory is not None:

@@ -1,0 +1,186 @@
+"""A definition at work: expand it, run what is missing, judge what is there.
+
+    runs/<run_id>/                    every cell on every seed, as `mtl train` leaves it
+    runs/grids/<name>/definition.yaml the question as it was asked
+                      grid.json       which runs answer it: arm -> seed -> run
+                      results.json    the verdicts
+                      worker-*.log    what workers printed
+
+The engine receives `train` and never imports it, so that planning and judging load no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtl import identity
+from mtl.ablation.definition import Definition
+from mtl.ablation.design import Design, expand
+from mtl.ablation.execution import Execution
+from mtl.ablation.plan import Plan, Planner
+from mtl.ablation.pool import LocalPool, slots
+from mtl.ablation.results import Results, Runs, make_results
+from mtl.ablation.summary_run import send_summary
+from mtl.ablation.view import View, duration
+from mtl.ablation.worker import Orders, Train
+from mtl.data.prepare import OnBadRow, Sources
+from mtl.errors import ConfigError
+from mtl.files import write_bytes, write_json
+from mtl.interrupt import Interruption
+from mtl.runs import SCHEMA
+from mtl.tracking import WandbMode, resolve_mode
+
+GRIDS = "grids"
+"""The folder among the runs that holds what belongs to grids."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """What a grid came to: its results, how many runs were trained for it now, and why some failed (run -> reason)."""
+
+    results: Results
+    plan: Plan
+    trained: int
+    failures: Mapping[str, str]
+    folder: Path
+
+
+class Grid:
+    """A definition on a folder of runs. Raises ConfigError, DataError or EncoderError before anything is computed."""
+
+    def __init__(self, definition: Definition, *, runs: Path, on_bad_row: OnBadRow = "error") -> None:
+        self.definition, self.runs = definition, runs
+        self.folder = runs / GRIDS / definition.name
+        sources = Sources(on_bad_row)
+        self.design: Design = expand(definition, sources.cell)
+        self.planner = Planner(runs, sources)
+        self.seeds: dict[str, tuple[int, ...]] = {arm.name: definition.seeds for arm in self.design.arms}
+
+    def plan(self, workers: int) -> Plan:
+        """The runs of all arms on their seeds."""
+        return self.planner.plan(self.design, self.seeds, workers)
+
+    def results(self, looks: int = 1) -> Results:
+        """What the runs on disk say now."""
+        return make_results(self.definition, self.design, self.seeds, Runs(self.runs), looks=looks)
+
+    def add_seeds(self, results: Results, most: int) -> bool:
+        """Plan one more seed for every arm that is undecided and can be decided, the largest difference first, and for the
+        baseline where it lacks that seed. Whether there was anything to add; no arm gets more than `most` seeds.
+        """
+        undecided = []
+        for arm in results.arms:
+            verdict = arm.verdicts.get(results.primary)
+            if verdict is not None and verdict.word == "undecided" and verdict.more_seeds is not None:
+                assert verdict.estimate is not None
+                undecided.append((-abs(verdict.estimate.value), arm.name))
+        names = [name for _, name in sorted(undecided) if len(self.seeds[name]) < most]
+        for name in names:
+            self.seeds[name] = _with_next(self.seeds[name], self.seeds[results.baseline])
+        if names:
+            longest = max((self.seeds[name] for name in names), key=len)
+            if len(longest) > len(self.seeds[results.baseline]):
+                self.seeds[results.baseline] = longest
+        order = [results.baseline, *names, *(name for name in self.seeds if name not in (results.baseline, *names))]
+        self.seeds = {name: self.seeds[name] for name in order}
+        return bool(names)
+
+    def write(self, looks: int) -> None:
+        """Put the question and the names of its runs beside the runs."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(self.folder / "definition.yaml", self.definition.to_yaml().encode())
+        named = {
+            arm.name: {str(seed): identity.run_id(arm.cell, seed) for seed in self.seeds[arm.name]}
+            for arm in self.design.arms
+        }
+        write_json(self.folder / "grid.json", {"schema": SCHEMA, "looks": looks, "runs": named})
+
+    def write_results(self, results: Results) -> bool:
+        """Put the verdicts beside the runs; whether they are others than before."""
+        plain: dict[str, Any] = json.loads(json.dumps(results.as_json()))
+        path = self.folder / "results.json"
+        try:
+            before = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            before = None
+        write_json(path, plain)
+        return bool(before != plain)
+
+
+def _with_next(seeds: tuple[int, ...], baseline: tuple[int, ...]) -> tuple[int, ...]:
+    """One seed more: the baseline's next where it is ahead, so that the two are paired, else the next number."""
+    ahead = [seed for seed in baseline if seed not in seeds]
+    return (*seeds, ahead[0] if ahead else max(seeds) + 1)
+
+
+def run_grid(
+    definition: Definition,
+    *,
+    train: Train,
+    runs: Path,
+    workers: int | None = None,
+    device: str | None = None,
+    wandb: WandbMode | None = None,
+    on_bad_row: OnBadRow = "error",
+    retry: int = 1,
+    fail_fast: bool = False,
+    until_decided: bool = False,
+    max_seeds: int | None = None,
+    view: View | None = None,
+) -> Ablation:
+    """Train what is missing of a grid, in worker processes, and judge its arms.
+
+    Calling it again trains only what is missing. A run whose worker dies or raises is tried `retry` more times. With
+    `until_decided`, arms that are undecided get further seeds, up to `max_seeds` each; decisions then use a level that
+    allows for looking that often. Raises Interrupted after SIGINT or SIGTERM, once runs under way have saved themselves.
+    """
+    mode = resolve_mode(wandb)
+    view = view or View()
+    if until_decided != (max_seeds is not None):
+        raise ConfigError("--until-decided and --max-seeds K need each other: the first says how, the second how far.")
+    if max_seeds is not None and max_seeds <= len(definition.seeds):
+        raise ConfigError(f"--max-seeds {max_seeds}: the grid has {len(definition.seeds)} seeds already; ask for more.")
+    looks = 1 if max_seeds is None else max_seeds - len(definition.seeds) + 1
+    grid = Grid(definition, runs=runs, on_bad_row=on_bad_row)
+    chosen = slots(workers, device, len(definition.seeds) * len(grid.design.arms))
+    grid.write(looks)
+    orders = Orders(train=train, runs=runs, device=None, wandb=mode, on_bad_row=on_bad_row, group=definition.name)
+    pool = LocalPool(orders, chosen, grid.folder)
+    execution = Execution(runs, pool, view, retry=retry, fail_fast=fail_fast)
+    trained = 0
+    try:
+        with Interruption() as interruption:
+            while True:
+                plan = grid.plan(len(chosen))
+                trained += len(plan.pending)
+                if plan.pending:
+                    view.note(opening(plan, len(chosen), chosen[0].threads))
+                    view.begin(plan, grid.planner.costs)
+                    execution.run(plan.runs, interruption)
+                results = grid.results(looks)
+                stopped = fail_fast and execution.failures
+                if max_seeds is None or stopped or not grid.add_seeds(results, max_seeds):
+                    break
+                view.note("Some arms are undecided: one more seed for each.")
+                grid.write(looks)
+    finally:
+        view.end()
+        pool.close()
+    if grid.write_results(results):
+        send_summary(results, grid.folder, mode)
+    return Ablation(
+        results=results, plan=plan, trained=trained, failures=dict(execution.failures), folder=grid.folder
+    )  # fmt: skip
+
+
+def opening(plan: Plan, workers: int, threads: int) -> str:
+    """What is about to happen, in a line."""
+    pending, total = len(plan.pending), len(plan.runs)
+    there = f", {total - pending} there already" if pending < total else ""
+    eta = "" if plan.seconds is None else f", about {duration(plan.seconds)}"
+    several = "s" if workers != 1 else ""
+    return f"{total} runs{there}; {pending} to train with {workers} worker{several} of {threads} thread{'s' if threads != 1 else ''}{eta}"

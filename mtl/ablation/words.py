@@ -1,0 +1,90 @@
+"""Results in words and rows: what the terminal, W&B and reports say of an arm, said in one place."""
+
+from __future__ import annotations
+
+from mtl import stats
+from mtl.ablation.results import ArmResult, Results, Score, scores_of
+from mtl.tasks import TASKS
+
+
+def mean_sd(summary: stats.Summary | None) -> str:
+    """`0.812 ± 0.006 (3)`: mean, sample standard deviation, seeds; no spread for one seed; `-` for none."""
+    if summary is None:
+        return "-"
+    spread = "" if summary.sd is None else f" ± {summary.sd:.3f}"
+    return f"{summary.mean:.3f}{spread} ({summary.n})"
+
+
+def span(estimate: stats.Estimate | None, level: float = 0.95) -> str:
+    """`+0.031 [+0.012, +0.050]`: a difference and its interval."""
+    if estimate is None:
+        return "-"
+    low, high = estimate.interval(level)
+    return f"{estimate.value:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def cost(arm: ArmResult, baseline: ArmResult) -> str:
+    """`21 s (x1.4)`: a run's mean seconds, and how many times the baseline's."""
+    if arm.seconds is None:
+        return "-"
+    times = ""
+    if arm is not baseline and baseline.seconds is not None and baseline.seconds.mean > 0:
+        times = f" (x{arm.seconds.mean / baseline.seconds.mean:.2f})"
+    return f"{arm.seconds.mean:.0f} s{times}"
+
+
+def by_task(arm: ArmResult, results: Results) -> str:
+    """The verdicts on single tasks that are decided: `helps quora +0.07, hurts sst -0.02`."""
+    decided = []
+    for score, verdict in arm.verdicts.items():
+        if score != results.primary and verdict.word in ("helps", "hurts") and verdict.estimate is not None:
+            decided.append(f"{verdict.word} {score} {verdict.estimate.value:+.3f}")
+    return ", ".join(decided)
+
+
+def sentence(arm: ArmResult, results: Results) -> str:
+    """The verdict on an arm in a sentence, with its interval and its cost."""
+    score: Score = results.primary
+    verdict = arm.verdicts.get(score)
+    if verdict is None:
+        return f"{arm.name}: trained on {', '.join(arm.tasks)} only; see its tasks and the claims."
+    if verdict.estimate is None:
+        return f"{arm.name}: {verdict.text}."
+    level = f"{100 * verdict.level:.3g} %"
+    tasks = by_task(arm, results)
+    low, high = verdict.estimate.interval(verdict.level)
+    return (
+        f"{arm.name}: {verdict.text}; {score} {verdict.estimate.value:+.3f}, {level} interval {low:+.3f} to {high:+.3f}"
+        + (f" ({tasks})" if tasks else "")
+        + f"; {cost(arm, results.arm(results.baseline))} a run."
+    )
+
+
+def best_of(results: Results) -> str:
+    """What the best arm's score is worth, seen that it is the best of several; empty where there is none."""
+    best = results.best_of
+    if best is None:
+        return ""
+    return (
+        f"Best: {best.arm}, {best.observed:.3f}. Without any effect the best of {best.arms} arms would be expected to "
+        f"reach {best.expected:.3f} (baseline {best.baseline:.3f})."
+    )
+
+
+def comparison(results: Results) -> tuple[list[str], list[list[str]]]:
+    """The comparison table: columns, and a row an arm, as text."""
+    baseline = results.arm(results.baseline)
+    scores = [score for score in scores_of(tuple(TASKS)) if any(score in arm.scores for arm in results.arms)]
+    columns = ["arm", *scores, "difference [95 %]", "verdict", "cost"]
+    rows = []
+    for arm in results.arms:
+        verdict = arm.verdicts.get(results.primary)
+        said = "baseline" if arm is baseline else "see tasks" if verdict is None else verdict.text
+        rows.append([
+            arm.name,
+            *(mean_sd(arm.scores.get(score)) for score in scores),
+            span(None if verdict is None else verdict.estimate),
+            said,
+            cost(arm, baseline),
+        ])  # fmt: skip
+    return columns, rows

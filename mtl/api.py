@@ -1,0 +1,37 @@
+"""What the commands do, as functions for notebooks and scripts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtl.ablation.definition import Definition, find_definition, with_words
+from mtl.ablation.engine import Ablation, run_grid
+from mtl.ablation.view import make_view
+
+if TYPE_CHECKING:
+    from mtl.config import RunConfig
+    from mtl.runs import Record
+
+
+def ablate(
+    grid: str | Definition, *words: str, runs: str | Path = "runs", quiet: bool = False, **options: Any
+) -> Ablation:
+    """Train what is missing of a grid in worker processes, and judge its arms: `mtl ablate --grid` as a function.
+
+    `grid` is a definition, its name or its path; `words` are `key=value` over its settings. `options` are those of
+    `mtl.ablation.engine.run_grid`: workers, device, wandb, on_bad_row, retry, fail_fast, until_decided with max_seeds. The
+    result's `results` hold arms, verdicts, effects and claims; `mtl.load_runs(runs)` has every run as a row. Raises
+    ConfigError, DataError or EncoderError before anything is trained.
+    """
+    definition = find_definition(grid) if isinstance(grid, str) else grid
+    if words:
+        definition = with_words(definition, list(words))
+    return run_grid(definition, train=train_lazily, runs=Path(runs), view=make_view(quiet), **options)
+
+
+def train_lazily(config: RunConfig, **options: Any) -> Record:
+    """`mtl.train`, imported where a run is trained and not where runs are planned."""
+    from mtl.trainer import train
+
+    return train(config, **options)

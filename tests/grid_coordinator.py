@@ -1,0 +1,24 @@
+"""A coordinator as a process of its own, for tests that kill it: `python -m tests.grid_coordinator DEFINITION RUNS`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from mtl.ablation.definition import read_definition
+from mtl.ablation.engine import run_grid
+from mtl.ablation.view import View
+from mtl.progress import tell
+from tests.grid_trains import counted
+
+if __name__ == "__main__":
+    done = run_grid(
+        read_definition(Path(sys.argv[1])),
+        train=counted,
+        runs=Path(sys.argv[2]),
+        workers=2,
+        wandb="disabled",
+        retry=1000,
+        view=View(tell),
+    )
+    sys.exit(1 if done.failures else 0)

@@ -1,0 +1,58 @@
+"""Ways to train a run that tests hand to the engine. Workers import this module by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+from mtl.config import RunConfig
+from mtl.runs import Record
+
+
+def plainly(config: RunConfig, **options: Any) -> Record:
+    """Train as `mtl train` does, saving often."""
+    from mtl.trainer import train
+
+    return train(config, save_seconds=0.2, **options)
+
+
+def counted(config: RunConfig, **options: Any) -> Record:
+    """Train, and add a line to `ends.log` beside the runs for every run that this call trained to its end."""
+    begun: list[str] = []
+    progress = options["progress"]
+    begin = progress.begin
+
+    def noted(run_id: str, step: int, total: int) -> None:
+        begun.append(run_id)
+        begin(run_id, step, total)
+
+    progress.begin = noted
+    record = plainly(config, **options)
+    if record["status"] == "done" and begun:
+        with (options["runs"] / "ends.log").open("a") as file:
+            file.write(f"{record['run_id']}\n")
+    return record
+
+
+def dies_on_seed_1(config: RunConfig, **options: Any) -> Record:
+    """Be killed, as when memory runs out, on every try of seed 1."""
+    if config.seed == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return counted(config, **options)
+
+
+def raises_on_seed_1(config: RunConfig, **options: Any) -> Record:
+    """Raise on every try of seed 1."""
+    if config.seed == 1:
+        raise MemoryError("no memory for seed 1")
+    return counted(config, **options)
+
+
+def raises_once(config: RunConfig, **options: Any) -> Record:
+    """Raise on the first try of every run."""
+    tried = options["runs"] / f"tried.{config.pairing}.{config.seed}"
+    if not tried.exists():
+        tried.touch()
+        raise OSError("the disk had a bad moment")
+    return counted(config, **options)
