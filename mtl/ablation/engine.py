@@ -140,11 +140,7 @@ def run_grid(
     """
     mode = resolve_mode(wandb)
     view = view or View()
-    if until_decided != (max_seeds is not None):
-        raise ConfigError("--until-decided and --max-seeds K need each other: the first says how, the second how far.")
-    if max_seeds is not None and max_seeds <= len(definition.seeds):
-        raise ConfigError(f"--max-seeds {max_seeds}: the grid has {len(definition.seeds)} seeds already; ask for more.")
-    looks = 1 if max_seeds is None else max_seeds - len(definition.seeds) + 1
+    looks = planned_looks(definition, until_decided, max_seeds)
     grid = Grid(definition, runs=runs, on_bad_row=on_bad_row)
     chosen = slots(workers, device, len(definition.seeds) * len(grid.design.arms))
     grid.write(looks)
@@ -175,6 +171,17 @@ def run_grid(
     return Ablation(
         results=results, plan=plan, trained=trained, failures=dict(execution.failures), folder=grid.folder
     )  # fmt: skip
+
+
+def planned_looks(definition: Definition, until_decided: bool, max_seeds: int | None) -> int:
+    """How often the data will be judged at most. Raises ConfigError for a limit that makes no sense."""
+    if until_decided != (max_seeds is not None):
+        raise ConfigError("--until-decided and --max-seeds K need each other: the first says how, the second how far.")
+    if max_seeds is None:
+        return 1
+    if max_seeds <= len(definition.seeds):
+        raise ConfigError(f"--max-seeds {max_seeds}: the grid has {len(definition.seeds)} seeds already; ask for more.")
+    return max_seeds - len(definition.seeds) + 1
 
 
 def opening(plan: Plan, workers: int, threads: int) -> str:

@@ -8,11 +8,11 @@ from mtl.tasks import TASKS
 
 
 def mean_sd(summary: stats.Summary | None) -> str:
-    """`0.812 ± 0.006 (3)`: mean, sample standard deviation, seeds; no spread for one seed; `-` for none."""
+    """`0.812 ± 0.006`: mean and sample standard deviation; no spread for one seed; `-` for none."""
     if summary is None:
         return "-"
     spread = "" if summary.sd is None else f" ± {summary.sd:.3f}"
-    return f"{summary.mean:.3f}{spread} ({summary.n})"
+    return f"{summary.mean:.3f}{spread}"
 
 
 def span(estimate: stats.Estimate | None, level: float = 0.95) -> str:
@@ -61,27 +61,28 @@ def sentence(arm: ArmResult, results: Results) -> str:
 
 
 def best_of(results: Results) -> str:
-    """What the best arm's score is worth, seen that it is the best of several; empty where there is none."""
+    """What the best arm's score is worth, seen that it is the best of several; empty where there is one arm or none."""
     best = results.best_of
-    if best is None:
+    if best is None or best.arms < 2:
         return ""
-    return (
-        f"Best: {best.arm}, {best.observed:.3f}. Without any effect the best of {best.arms} arms would be expected to "
-        f"reach {best.expected:.3f} (baseline {best.baseline:.3f})."
-    )
+    expected = f"if none of the {best.arms} arms had an effect, the best of them would be expected to reach {best.expected:.3f}"
+    if best.observed <= best.baseline:
+        return f"No arm is above the baseline's {best.baseline:.3f}; {expected}."
+    return f"Best: {best.arm}, {best.observed:.3f} against the baseline's {best.baseline:.3f}; {expected}."
 
 
 def comparison(results: Results) -> tuple[list[str], list[list[str]]]:
     """The comparison table: columns, and a row an arm, as text."""
     baseline = results.arm(results.baseline)
     scores = [score for score in scores_of(tuple(TASKS)) if any(score in arm.scores for arm in results.arms)]
-    columns = ["arm", *scores, "difference [95 %]", "verdict", "cost"]
+    columns = ["arm", "seeds", *scores, "difference [95 %]", "verdict", "cost"]
     rows = []
     for arm in results.arms:
         verdict = arm.verdicts.get(results.primary)
-        said = "baseline" if arm is baseline else "see tasks" if verdict is None else verdict.text
+        said = "baseline" if arm is baseline else "see tasks" if verdict is None else verdict.word
         rows.append([
             arm.name,
+            str(len(arm.seeds)),
             *(mean_sd(arm.scores.get(score)) for score in scores),
             span(None if verdict is None else verdict.estimate),
             said,

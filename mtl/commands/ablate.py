@@ -79,9 +79,10 @@ def ablate(
     definition = definition_of(grids, words, base)
     refuse_a_file(runs)
     if dry_run:
-        from mtl.ablation.engine import Grid
+        from mtl.ablation.engine import Grid, planned_looks
         from mtl.ablation.pool import slots
 
+        planned_looks(definition, until_decided, max_seeds)
         grid = Grid(definition, runs=runs, on_bad_row=on_bad_row)
         chosen = slots(workers, device, len(definition.seeds) * len(grid.design.arms))
         plan = grid.plan(len(chosen))
@@ -116,8 +117,9 @@ def definition_of(grids: tuple[str, ...], words: tuple[str, ...], base: str | No
     from mtl.ablation.definition import find_definition, from_words, with_words
 
     if not grids:
+        name = words[0] if words and "=" not in words[0] else "quickstart"
         raise click.UsageError(
-            "--grid is missing: name a definition, or a factor with levels; bare --grid runs quickstart."
+            f"--grid is missing. Name a definition, `mtl ablate --grid {name}`, or factors with levels."
         )
     factors = [word for word in grids if "=" in word]
     named = [word for word in grids if "=" not in word]
@@ -189,24 +191,25 @@ def setting(value: Any) -> str:
 
 def print_results(done: Ablation) -> None:
     """The verdicts: in words, as a table, and what stands beside them."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from mtl.ablation.words import best_of, comparison, sentence
 
-    results, console = done.results, stdout()
+    results, console = done.results, stdout(140)
     console.print(f"{results.name}: {results.question}", soft_wrap=True)
     for arm in results.arms:
         if arm.name != results.baseline:
             console.print(f"  {sentence(arm, results)}", soft_wrap=True)
     columns, rows = comparison(results)
-    table = Table()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for number, name in enumerate(columns):
         table.add_column(name, overflow="fold", justify="right" if 0 < number < len(columns) - 2 else "left")
     for row in rows:
         table.add_row(*row)
     console.print(table)
     console.print(
-        f"dev scores, mean ± sd over (n) seeds; differences from {results.baseline} are paired by seed and example, "
+        f"dev scores, mean ± sd over seeds; differences from {results.baseline} are paired by seed and example, "
         f"Holm-corrected over arms; margin {results.margin:g}.",
         soft_wrap=True,
     )
@@ -216,6 +219,8 @@ def print_results(done: Ablation) -> None:
             console.print(f"missing: {arm.name}, seed {seed}: {reason}", soft_wrap=True)
     if line := best_of(results):
         console.print(line, soft_wrap=True)
+    if len(done.results.arm(results.baseline).seeds) == 1:
+        console.print("One seed gets no verdict: add seeds, as in seed=0,1,2.")
     trained = f"{done.trained} runs trained" if done.trained else "nothing to train: all runs were there"
     console.print(f"{trained}; results in {done.folder}", soft_wrap=True)
 
