@@ -10,6 +10,7 @@ import pytest
 from mtl import strict_yaml
 from mtl.ablation.definition import read_definition
 from mtl.ablation.engine import run_grid
+from mtl.commands.sync import sync_runs
 from tests.grid_trains import plainly
 from tests.wandb_peer import Peer
 from tests.wandb_runs import own_home, peer
@@ -46,3 +47,18 @@ def test_a_grid_is_a_group_with_a_report(
     again = run_grid(read_definition(path), train=plainly, runs=tmp_path / "runs", workers=1, wandb="online")
     assert again.trained == 0
     assert len(peer.calls) == calls, "nothing new, and something was sent"
+
+
+def test_what_a_grid_logged_offline_can_be_sent_later(
+    tiny_data: Path, tmp_path: Path, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[1]))
+    settings = {"encoder": "random-tiny", "data": str(tiny_data), "train.epochs": 1}
+    plain = {"question": "Does it help?", "set": settings, "arms": {"mean": {"pooling": "mean"}}, "seeds": [0]}
+    path = tmp_path / "later.yaml"
+    path.write_text(strict_yaml.dump(plain))
+    run_grid(read_definition(path), train=plainly, runs=tmp_path / "runs", workers=1, wandb="offline")
+    assert not peer.runs
+    outcomes = sync_runs(tmp_path / "runs")
+    assert len(outcomes) == 3
+    assert {run.job_type for run in peer.runs.values()} == {"train", "report"}

@@ -31,11 +31,8 @@ from mtl.data.prepare import OnBadRow, Sources
 from mtl.errors import ConfigError
 from mtl.files import write_bytes, write_json
 from mtl.interrupt import Interruption
-from mtl.runs import SCHEMA
+from mtl.runs import GRIDS, SCHEMA
 from mtl.tracking import WandbMode, resolve_mode
-
-GRIDS = "grids"
-"""The folder among the runs that holds what belongs to grids."""
 
 
 @dataclass(frozen=True, kw_only=True)

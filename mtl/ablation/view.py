@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 class View:
     """Keeps count of a grid and says nothing: the neutral member. `say` is given lines worth keeping."""
 
+    EVERY = 60.0
+    """Seconds between lines on runs that are under way."""
+
     def __init__(self, say: Callable[[str], None] = lambda line: None) -> None:
         self.note = say
         self.running: dict[str, _Running] = {}
+        self.said = time.monotonic()
 
     def begin(self, plan: Plan, costs: Costs) -> None:
         """A plan's pending runs are about to be trained."""
@@ -47,6 +51,7 @@ class View:
         outcome = f"dev  {dev_line(record['metrics'])}"
         if record["status"] != "done":
             outcome = f"{record['status']}: {record['error']}"
+        self.said = time.monotonic()
         self.note(f"[{self.done}/{self.total}] {named(run)}  {record['seconds']:.0f} s  {outcome}{self._left()}")
 
     def failed(self, run: PlannedRun, reason: str, *, again: bool) -> None:
@@ -63,7 +68,11 @@ class View:
         self.note(f"{named(run)}  is being trained by another process; its record will be used")
 
     def tick(self) -> None:
-        """Time has passed."""
+        """Time has passed: now and then, say how far things are."""
+        if self.running and time.monotonic() - self.said > self.EVERY:
+            self.said = time.monotonic()
+            under_way = ", ".join(f"{named(one.run)} {one.share:.0%}" for one in self.running.values())
+            self.note(f"under way: {under_way}{self._left()}")
 
     def end(self) -> None:
         """The grid has ended, well or not."""
@@ -129,6 +138,9 @@ class LiveView(View):
     def begin(self, plan: Plan, costs: Costs) -> None:
         super().begin(plan, costs)
         self.live.start()
+
+    def tick(self) -> None:
+        """The table shows it."""
 
     def end(self) -> None:
         self.live.stop()
