@@ -4,7 +4,8 @@ The plain loop is what most people write: each side of a pair is padded to the l
 of its own, torch's default AdamW, the same heads, losses, clipping and dropout. Both sides train on the same batches of
 the same rows, in turn, `--repeats` times; a figure is the median over repeats. Tokens are real ones: padding is not
 counted on either side. The matrix-product rate is measured in between, on this machine, with the encoder's own shapes.
-The surgeries are measured against `sum`, in turn, on the same consolidated batches.
+Where layers are frozen, a row `store built` has their hidden states in the store (`mtl.prefix`), and says what building it
+costs; the row without it computes them at every step. The surgeries are measured against `sum`, in turn, on the same consolidated batches.
 
     python benchmarks/throughput.py --data FOLDER
 """
@@ -13,11 +14,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +29,15 @@ import torch
 from torch import Tensor, nn
 
 from mtl import config_from
+from mtl.data.cache import CACHE_BYTES
 from mtl.data.prepare import Prepared, prepare
 from mtl.data.schedules import Step
 from mtl.environment import choose_device, environment, keep_memory
 from mtl.interrupt import Interruption
 from mtl.losses import task_loss
 from mtl.methods.surgery import SURGERIES
+from mtl.pairing import distinct
+from mtl.prefix import AHEAD
 from mtl.progress import Progress
 from mtl.runs import RunFolder
 from mtl.tasks import TASKS
@@ -43,6 +49,8 @@ SETTINGS = {
     "concat, all layers": ["concat", "freeze.unfrozen=all"],
     "concat, 3 unfrozen": ["concat"],
 }
+STORED = {f"{name}, store built": SETTINGS[name] for name in ("siamese, 3 unfrozen", "concat, 3 unfrozen")}
+"""With the frozen layers' hidden states in the store; the plain loop computes them at every step."""
 
 
 SMART = {
@@ -50,6 +58,10 @@ SMART = {
     "siamese, all layers, mu 1": ["baseline", "heads.sts=cosine", "smart.mu=1"],
 }
 """Each against the same settings with `smart=null`."""
+
+
+BUILD_STEPS = 200
+"""Building is measured on the rows of so many steps: on far fewer, many a block would be filled up in vain."""
 
 
 class PlainLoop:
@@ -123,12 +135,15 @@ def matrix_rate(device: torch.device, tokens: int, width: int, seconds: float = 
     return 2 * tokens * width * 4 * width * count / (time.perf_counter() - started)
 
 
-def needed(prepared: Prepared, tokens: int) -> float:
-    """Floating-point operations of the encoder's linear layers for `tokens`: forward, and backward where it trains."""
+def needed(prepared: Prepared, tokens: int, *, stored: bool = False) -> float:
+    """Floating-point operations of the encoder's linear layers for `tokens`: forward, and backward where it trains.
+
+    With `stored` the frozen layers have no forward pass.
+    """
     shape, unfrozen = prepared.pretrained.shape, prepared.config.freeze.unfrozen
     layer = 4 * shape.width**2 + 2 * shape.width * shape.inner
     trained = shape.layers if unfrozen == "all" else unfrozen
-    return tokens * layer * (2 * shape.layers + 4 * trained)
+    return tokens * layer * (2 * (trained if stored else shape.layers) + 4 * trained)
 
 
 def timed(step: Callable[[Step], None], steps: list[Step], device: torch.device) -> float:
@@ -139,26 +154,54 @@ def timed(step: Callable[[Step], None], steps: list[Step], device: torch.device)
     return time.perf_counter() - started
 
 
-def measure(words: list[str], options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
-    """One row of the table."""
+def ahead(ours: Training, steps: list[Step]) -> list[Step]:
+    """What the loop does before these steps where the store does not hold their frozen part."""
+    if not ours.prefix.complete:
+        for start in range(0, len(steps), AHEAD):
+            ours.look_ahead(steps[start : start + AHEAD])
+    return steps
+
+
+def build_store(ours: Training, steps: list[Step]) -> dict[str, float]:
+    """Fill the store with what the steps need; what that took, and how much the whole run needs."""
+    prepared, whole = ours.prepared, distinct(ours.wanted(), ours.prepared.pairer)
+    used = [prepared.train[task].take(rows) for step in steps for task, rows in step.items()]
+    ids, types = distinct(used, prepared.pairer)
+    started = time.perf_counter()
+    ours.prefix.fill(ids, types)
+    seconds = time.perf_counter() - started
+    rate = sum(map(len, ids)) / seconds
+    return {"tokens_per_second": rate, "tokens": sum(map(len, whole[0])), "seconds": sum(map(len, whole[0])) / rate}
+
+
+def measure(words: list[str], options: argparse.Namespace, device: torch.device, *, stored: bool) -> dict[str, Any]:
+    """One row of the table. A store is a new one, in a folder of its own."""
     words = [*words, f"data={options.data}", f"train.batch_size={options.batch_size}", f"encoder={options.encoder}"]
     prepared = prepare(config_from(words), on_bad_row="skip")
-    with tempfile.TemporaryDirectory() as folder:
-        ours = Training(prepared, RunFolder(Path(folder)), device, Interruption(), Progress(), 1e9)
+    with tempfile.TemporaryDirectory() as folder, cache_in(Path(folder)):
+        limit = CACHE_BYTES if stored else 0
+        ours = Training(prepared, RunFolder(Path(folder)), device, Interruption(), Progress(), 1e9, cache_bytes=limit)
         plain = PlainLoop(prepared, device)
         steps = ours.epoch(0)
         warm, chosen = steps[:3], steps[3 : 3 + options.steps]
+        built = build_store(ours, steps[: max(BUILD_STEPS, 3 + options.steps)]) if stored else None
         timed(ours.step, warm, device)
         timed(plain.step, warm, device)
         ours.state.tokens, plain.pushed = 0, 0
         times: list[tuple[float, float, float]] = []
         for _ in range(options.repeats):
             rate = matrix_rate(device, 512, prepared.pretrained.shape.width)
-            times.append((timed(ours.step, chosen, device), timed(plain.step, chosen, device), rate))
+            started = time.perf_counter()
+            ahead(ours, chosen)
+            spent = time.perf_counter() - started
+            times.append((spent + timed(ours.step, chosen, device), timed(plain.step, chosen, device), rate))
             ours.pending.clear()
     tokens = ours.state.tokens / options.repeats
-    work = needed(prepared, int(tokens))
+    work = needed(prepared, int(tokens), stored=stored)
+    if built is not None:
+        built["steps"] = built["seconds"] / statistics.median(a / len(chosen) for a, _, _ in times)
     return {
+        "store": built,
         "mtl_tokens_per_second": statistics.median(tokens / a for a, _, _ in times),
         "plain_tokens_per_second": statistics.median(tokens / b for _, b, _ in times),
         "ratio": statistics.median(b / a for a, b, _ in times),
@@ -168,6 +211,19 @@ def measure(words: list[str], options: argparse.Namespace, device: torch.device)
         "matrix_share_mtl": statistics.median(work / a / rate for a, _, rate in times),
         "matrix_share_plain": statistics.median(work / b / rate for _, b, rate in times),
     }
+
+
+@contextmanager
+def cache_in(folder: Path) -> Iterator[None]:
+    """Let caches be in a folder for a while."""
+    before = os.environ.get("MTL_CACHE")
+    os.environ["MTL_CACHE"] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ["MTL_CACHE"]
+        if before is not None:
+            os.environ["MTL_CACHE"] = before
 
 
 def passes(prepared: Prepared) -> dict[str, float]:
@@ -261,7 +317,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="steps a repeat (default 20)")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument(
-        "--only", choices=[*SETTINGS, *SMART, SURGERY], action="append", help="measure this row alone; repeatable"
+        "--only",
+        choices=[*SETTINGS, *STORED, *SMART, SURGERY],
+        action="append",
+        help="measure this row alone; repeatable",
     )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -269,14 +328,14 @@ def main() -> None:
     keep_memory()  # as `mtl train` does; the plain loop gains from it too
     found, smart = {}, {}
     surgery = None
-    for name in options.only or [*SETTINGS, *SMART, SURGERY]:
+    for name in options.only or [*SETTINGS, *STORED, *SMART, SURGERY]:
         print(f"measuring: {name}", file=sys.stderr, flush=True)
         if name in SMART:
             smart[name] = measure_smart(SMART[name], options, device)
         elif name == SURGERY:
             surgery = measure_surgery(options, device)
         else:
-            found[name] = measure(SETTINGS[name], options, device)
+            found[name] = measure((SETTINGS | STORED)[name], options, device, stored=name in STORED)
     machine = environment(device)
     if options.json:
         rows = {"rows": found, "smart": smart, "surgery": surgery}
@@ -304,6 +363,12 @@ def print_speed(found: dict[str, dict[str, Any]]) -> None:
             f"| {row['real_share_plain']:.0%} | {row['matrix_gflops']:.0f} GFLOP/s | {row['matrix_share_mtl']:.0%} "
             f"| {row['matrix_share_plain']:.0%} |"
         )
+    for name, row in found.items():
+        if (store := row["store"]) is not None:
+            print(
+                f"\n{name}: building takes {store['tokens_per_second']:.0f} tokens/s, {store['seconds']:.0f} s for all "
+                f"{store['tokens']:.0f} of them, as long as {store['steps']:.0f} steps with the store"
+            )
 
 
 def print_surgery(surgery: dict[str, Any]) -> None:

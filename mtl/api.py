@@ -20,7 +20,7 @@ def ablate(
     """Train what is missing of a grid in worker processes, and judge its arms: `mtl ablate --grid` as a function.
 
     `grid` is a definition, its name or its path; `words` are `key=value` over its settings. `options` are those of
-    `mtl.ablation.engine.run_grid`: workers, device, wandb, on_bad_row, retry, fail_fast, until_decided with max_seeds. The
+    `mtl.ablation.engine.run_grid`: workers, device, wandb, on_bad_row, retry, fail_fast, until_decided with max_seeds, cache_bytes. The
     result's `results` hold arms, verdicts, effects and claims; `mtl.load_runs(runs)` has every run as a row. Raises
     ConfigError, DataError or EncoderError before anything is trained.
     """

@@ -17,6 +17,7 @@ from mtl.metrics import Predictions
 from mtl.model import MultiTaskModel
 from mtl.packing import pack
 from mtl.pairing import Pairer
+from mtl.prefix import NO_PREFIX, Prefix
 from mtl.tasks import TASKS, TaskName
 
 TOKENS_A_PASS = {"cpu": 2048, "cuda": 65536}
@@ -38,12 +39,14 @@ class Evaluator:
         device: torch.device,
         precision: Precision = "fp32",
         tick: Callable[[], None] = lambda: None,
+        prefix: Prefix = NO_PREFIX,
     ) -> None:
         self.model = model
         self.pairer = pairer
         self.device = device
         self.precision: Precision = precision
         self.tick = tick
+        self.prefix = prefix
 
     def predict(self, rows: TokenizedRows) -> Predictions:
         """Outputs for every row, in order: float32 (rows, outputs)."""
@@ -96,9 +99,13 @@ class Evaluator:
         vectors = torch.empty(len(ids), width, device=self.device)
         for chunk in np.split(order, cuts):
             self.tick()
-            batch = pack([ids[i] for i in chunk], [types[i] for i in chunk]).to(self.device)
+            chosen = [ids[i] for i in chunk], [types[i] for i in chunk]
+            batch, states = pack(*chosen).to(self.device), self.prefix.states(*chosen)
             with autocast(self.device, self.precision):
-                encoded = self.model.encoder(batch, how=self.model.pooling)
+                if states is None:
+                    encoded = self.model.encoder(batch, how=self.model.pooling)
+                else:
+                    encoded = self.model.vectors_above(states, batch)
             vectors[torch.from_numpy(chunk).to(self.device)] = encoded.float()
         return vectors
 

@@ -12,8 +12,11 @@ import json
 
 from mtl.config import RunConfig
 
-NUMERICS = 1
-"""Raised whenever the same config would give other numbers, so that old and new runs are never taken for one another."""
+NUMERICS = 2
+"""Raised whenever the same config would give other numbers, so that old and new runs are never taken for one another.
+
+The store of hidden states (`mtl.prefix_blocks`) is named by it too.
+"""
 
 
 def cell(config: RunConfig, *, data: str, encoder: str) -> str:

@@ -19,7 +19,8 @@ from mtl.encoder import Encoder
 from mtl.heads import Head, make_head
 from mtl.methods.freezing import Freezing
 from mtl.packing import Packed, pack
-from mtl.pairing import Pairer
+from mtl.pairing import Pairer, lay_out
+from mtl.prefix import NO_PREFIX, Prefix
 from mtl.rng import torch_stream
 from mtl.tasks import TASKS, TaskName
 
@@ -44,14 +45,22 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Tasks that share one pass through the encoder. The parts' sequences follow one another in `packed`."""
+    """Tasks that share one pass through the encoder. The parts' sequences follow one another in `packed`.
+
+    `prefix` are the hidden states at the freeze boundary, (tokens, H), where they were had in advance.
+    """
 
     packed: Packed
     parts: tuple[Part, ...]
+    prefix: Tensor | None = None
 
 
 def make_batch(
-    data: Mapping[TaskName, TokenizedRows], step: Mapping[TaskName, np.ndarray], pairer: Pairer, device: torch.device
+    data: Mapping[TaskName, TokenizedRows],
+    step: Mapping[TaskName, np.ndarray],
+    pairer: Pairer,
+    device: torch.device,
+    prefix: Prefix = NO_PREFIX,
 ) -> Batch:
     """The rows of a step (row numbers by task), laid out by the pairing and packed."""
     ids: list[np.ndarray] = []
@@ -59,12 +68,7 @@ def make_batch(
     parts = []
     for task, index in step.items():
         rows = data[task]
-        sentence = rows.table.sentence
-        first = [sentence(i) for i in rows.first[index]]
-        if rows.second is None:
-            laid_ids, laid_types = pairer.singles(first)
-        else:
-            laid_ids, laid_types = pairer.pairs(first, [sentence(i) for i in rows.second[index]])
+        laid_ids, laid_types = lay_out(rows, index, pairer)
         ids += laid_ids
         types += laid_types
         assert rows.rows.labels is not None
@@ -72,7 +76,7 @@ def make_batch(
         vectors = pairer.vectors if TASKS[task].pair else 1
         tokens = sum(map(len, laid_ids))
         parts.append(Part(task=task, rows=len(index), vectors=vectors, tokens=tokens, labels=labels))
-    return Batch(packed=pack(ids, types).to(device), parts=tuple(parts))
+    return Batch(packed=pack(ids, types).to(device), parts=tuple(parts), prefix=prefix.states(ids, types))
 
 
 class MultiTaskModel(nn.Module):
@@ -106,7 +110,10 @@ class MultiTaskModel(nn.Module):
 
     def forward(self, batch: Batch, probability: float = 0.0) -> dict[TaskName, Tensor]:
         """Outputs by task: (rows, outputs), or (rows,) for tasks with one output. `probability` is dropout's."""
-        vectors = self.vectors(batch, self.embed(batch, probability), probability)
+        if batch.prefix is None:
+            vectors = self.vectors(batch, self.embed(batch, probability), probability)
+        else:
+            vectors = self.vectors_above(batch.prefix, batch.packed, probability)
         return self.outputs(batch, vectors, probability)
 
     def embed(self, batch: Batch, probability: float = 0.0) -> Tensor:
@@ -126,6 +133,11 @@ class MultiTaskModel(nn.Module):
             self.encoder, embedded, batch.packed, frozen=frozen, probability=probability, through_frozen=through_frozen
         )
         return self.encoder.pool(hidden, batch.packed, self.pooling)
+
+    def vectors_above(self, prefix: Tensor, packed: Packed, probability: float = 0.0) -> Tensor:
+        """From the hidden states at the freeze boundary, (tokens, H), to sequence vectors (S, H)."""
+        hidden = self.freezing.above(self.encoder, prefix, packed, probability=probability)
+        return self.encoder.pool(hidden, packed, self.pooling)
 
     def outputs(self, batch: Batch, vectors: Tensor, probability: float = 0.0) -> dict[TaskName, Tensor]:
         """The heads on sequence vectors (S, H) in the batch's order."""

@@ -7,10 +7,15 @@ one sequence `[CLS] a [SEP] b [SEP]` with token types 0 and 1, and its head sees
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mtl.config import Pairing
+
+if TYPE_CHECKING:
+    from mtl.data.tokens import TokenizedRows
 
 Sequences = tuple[list[np.ndarray], list[np.ndarray]]
 """Token ids and token types, one int32 array of shape (l,) each a sequence."""
@@ -70,6 +75,37 @@ class Concat(Pairer):
             ids.append(np.concatenate([head, tail]))
             types.append(np.repeat(np.array([0, 1], dtype=np.int32), [len(head), len(tail)]))
         return ids, types
+
+
+def lay_out(rows: TokenizedRows, index: np.ndarray, pairer: Pairer) -> Sequences:
+    """The sequences of the rows at `index` (whole numbers, (n,)) of one task."""
+    sentence = rows.table.sentence
+    first = [sentence(i) for i in rows.first[index]]
+    if rows.second is None:
+        return pairer.singles(first)
+    return pairer.pairs(first, [sentence(i) for i in rows.second[index]])
+
+
+def distinct(parts: Iterable[TokenizedRows], pairer: Pairer) -> Sequences:
+    """Every sequence that the rows of some parts over one table are laid out as, once each or little more."""
+    sentences: list[np.ndarray] = []
+    ids: list[np.ndarray] = []
+    types: list[np.ndarray] = []
+    for part in parts:
+        if part.second is None:
+            sentences.append(part.first)
+        elif pairer.vectors == 2:
+            sentences += [part.first, part.second]
+        else:
+            laid = lay_out(part, np.arange(len(part)), pairer)
+            ids += laid[0]
+            types += laid[1]
+        table = part.table
+    if sentences:
+        laid = pairer.singles([table.sentence(i) for i in np.unique(np.concatenate(sentences))])
+        ids += laid[0]
+        types += laid[1]
+    return ids, types
 
 
 def shorten(first: int, second: int, budget: int) -> tuple[int, int]:

@@ -22,6 +22,9 @@ class Progress:
     def begin(self, run_id: str, step: int, total: int) -> None:
         """The run starts, or goes on, at `step` of `total`."""
 
+    def preparing(self, done: int, total: int) -> None:
+        """The frozen layers have been computed for so many tokens of those that the run needs."""
+
     def stepped(self, step: int, losses: Mapping[str, float], tokens_per_second: float) -> None:
         """Steps up to `step` are done; `losses` are the means of the last few."""
 
@@ -60,6 +63,12 @@ class PlainProgress(Progress):
     def begin(self, run_id: str, step: int, total: int) -> None:
         self.total, self.started, self.first, self.said = total, time.monotonic(), step, time.monotonic()
         self.note(f"run {run_id}: step {step} of {total}")
+
+    def preparing(self, done: int, total: int) -> None:
+        self.started = time.monotonic()  # the time that steps take is counted from here
+        if done == total or self.started - self.said >= self.EVERY:
+            self.said = self.started
+            self.note(f"frozen layers: {done / total:.0%}")
 
     def stepped(self, step: int, losses: Mapping[str, float], tokens_per_second: float) -> None:
         now = time.monotonic()
@@ -100,6 +109,9 @@ class LiveProgress(Progress):
     def begin(self, run_id: str, step: int, total: int) -> None:
         self.task = self.bar.add_task(run_id, total=total, completed=step, note="")
         _harmless(self.bar.start)
+
+    def preparing(self, done: int, total: int) -> None:
+        _harmless(lambda: self.bar.update(self.task, note=f"frozen layers {done / total:.0%}"))
 
     def stepped(self, step: int, losses: Mapping[str, float], tokens_per_second: float) -> None:
         means = " ".join(f"{task} {loss:.2f}" for task, loss in losses.items())

@@ -19,6 +19,7 @@ from mtl.evaluate import Evaluator
 from mtl.methods.freezing import Freezing
 from mtl.metrics import Predictions, score_all
 from mtl.model import MultiTaskModel
+from mtl.prefix import make_prefix
 from mtl.pretrained import find
 from mtl.runs import Record, RunFolder
 from mtl.tasks import Split, TaskName
@@ -75,7 +76,9 @@ def load_trained(folder: RunFolder, device: str | None = None) -> Trained:
         for name, tensor in tensors.items():
             parameters[name].copy_(tensor)
     tokenizer = pretrained.tokenizer()
-    evaluator = Evaluator(model.to(where), pairer(config, tokenizer), where, config.train.precision)
+    # As in training, so that the same sentence gets the same bits; new text would only fill the store up.
+    prefix = make_prefix(config, model.to(where).encoder, freezing.fixed, pretrained.fingerprint, where, cache_bytes=0)
+    evaluator = Evaluator(model, pairer(config, tokenizer), where, config.train.precision, prefix=prefix)
     return Trained(folder=folder, record=record, tokenizer=tokenizer, evaluator=evaluator)
 
 

@@ -19,16 +19,20 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mtl import checkpoint
 from mtl.config import RunConfig
+from mtl.data.cache import CACHE_BYTES
 from mtl.data.prepare import OnBadRow, Prepared, Sources, prepare
 from mtl.data.schedules import SCHEDULES, Step
+from mtl.data.tokens import TokenizedRows
 from mtl.environment import choose_device, keep_memory
 from mtl.errors import RunError
 from mtl.evaluate import Evaluator, autocast
@@ -41,6 +45,8 @@ from mtl.methods.surgery import SURGERIES, Group
 from mtl.metrics import Scores, score_all
 from mtl.model import MultiTaskModel, make_batch
 from mtl.optim import Optimizer, learning_rate
+from mtl.pairing import distinct, lay_out
+from mtl.prefix import AHEAD, make_prefix
 from mtl.progress import Progress
 from mtl.record import make_record, run_info
 from mtl.rng import numpy_stream, stream_seed
@@ -68,14 +74,16 @@ def train(
     progress: Progress | None = None,
     save_seconds: float = SAVE_SECONDS,
     sources: Sources | None = None,
+    cache_bytes: int = CACHE_BYTES,
 ) -> Record:
     """Train one run and return its record (the contents of `record.json`, schema 1).
 
     A run that is done, or diverged, is not trained again: its record is returned. An interrupted or failed one goes on
     from its last saved state; `fresh` throws away what is there. The record's status is `done`, `diverged` (a loss or
     gradient was not finite) or `interrupted` (SIGINT, SIGTERM). `sources` spares the next run in this process what this
-    one has read. Raises ConfigError, DataError or EncoderError before anything is written, RunInUse when another process
-    trains the same run, and any other error after recording `failed`.
+    one has read. `cache_bytes` is the disk that hidden states of frozen layers may take, those of all runs together; 0
+    keeps none, and no number depends on it. Raises ConfigError, DataError or EncoderError before anything is written,
+    RunInUse when another process trains the same run, and any other error after recording `failed`.
     """
     where = choose_device(device)
     mode = resolve_mode(wandb)
@@ -89,7 +97,9 @@ def train(
             return record
         keep_memory()
         with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []), Interruption() as interruption:
-            training = Training(prepared, folder, where, interruption, progress or Progress(), save_seconds)
+            training = Training(
+                prepared, folder, where, interruption, progress or Progress(), save_seconds, cache_bytes=cache_bytes
+            )
             return training.recorded(mode, group)
 
 
@@ -118,6 +128,8 @@ class Training:
         interruption: Interruption,
         progress: Progress,
         save_seconds: float,
+        *,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         config = prepared.config
         self.prepared, self.config, self.folder, self.device = prepared, config, folder, device
@@ -129,7 +141,20 @@ class Training:
         self.optimizer = Optimizer(self.trainable, config.train)
         self.penalty = make_penalty(self.model, config)
         self.surgery = SURGERIES[config.surgery]([p for p in self.model.encoder.parameters() if p.requires_grad])
-        self.evaluator = Evaluator(self.model, prepared.pairer, device, config.train.precision, interruption.check)
+        self.prefix = make_prefix(
+            config,
+            self.model.encoder,
+            freezing.fixed,
+            prepared.pretrained.fingerprint,
+            device,
+            cache_bytes=cache_bytes,
+            tick=interruption.check,
+            note=progress.note,
+            preparing=progress.preparing,
+        )
+        self.evaluator = Evaluator(
+            self.model, prepared.pairer, device, config.train.precision, interruption.check, self.prefix
+        )
 
         self.sizes = {task: len(prepared.train[task]) for task in config.tasks}
         self.epoch_steps = len(self.epoch(0))
@@ -176,9 +201,11 @@ class Training:
         state = self.state
         self.resume()
         self.progress.begin(self.prepared.run_id, state.step, self.total)
+        self.prefix.fill(*distinct(self.wanted(), self.prepared.pairer))
         with self.folder.metrics.open("a", encoding="utf-8") as self.log:
             saved = time.monotonic()
             steps: list[Step] = []
+            ahead = state.step
             while True:
                 if self.due() and state.evaluated_at != state.step:
                     self.flush(tracker)
@@ -198,6 +225,8 @@ class Training:
                     self.flush(tracker)
                     self.save()
                     raise
+                if state.step == ahead and not self.prefix.complete:
+                    ahead += self.look_ahead(steps[position : position + AHEAD])
                 self.step(steps[position])
                 if state.step % LOG_EVERY == 0:
                     self.flush(tracker)
@@ -208,6 +237,28 @@ class Training:
             if self.config.train.select == "last":
                 self.keep()
             checkpoint.check_selected(self.folder, state.best_step)
+
+    def wanted(self) -> list[TokenizedRows]:
+        """The rows that will go through the encoder: of the training rows, those of the steps that there are."""
+        prepared, chosen = self.prepared, self.prepared.train
+        if self.total < self.epoch_steps:
+            steps = self.epoch(0)[: self.total]
+            chosen = {
+                task: rows.take(np.concatenate([step[task] for step in steps if task in step]))
+                for task, rows in prepared.train.items()
+                if any(task in step for step in steps)
+            }
+        return [*chosen.values(), *prepared.dev.values(), *prepared.train_slice.values()]
+
+    def look_ahead(self, steps: list[Step]) -> int:
+        """Have the frozen part of the next steps computed together; returns how many they are."""
+        started = time.monotonic()
+        laid = [
+            lay_out(self.prepared.train[t], rows, self.prepared.pairer) for step in steps for t, rows in step.items()
+        ]
+        self.prefix.ahead(*(list(chain.from_iterable(part)) for part in zip(*laid, strict=True)))
+        self.state.step_seconds += time.monotonic() - started
+        return len(steps)
 
     def due(self) -> bool:
         """Whether dev is scored at this step: after each epoch, and at the end."""
@@ -236,7 +287,7 @@ class Training:
     def losses_of(self, tasks: Group) -> dict[TaskName, Tensor]:
         """Each task's mean loss on its rows of this step, with its penalty, in one pass through the encoder."""
         batch = make_batch(
-            self.prepared.train, {task: self.rows[task] for task in tasks}, self.prepared.pairer, self.device
+            self.prepared.train, {t: self.rows[t] for t in tasks}, self.prepared.pairer, self.device, self.prefix
         )
         self.state.tokens += batch.packed.tokens
         with autocast(self.device, self.config.train.precision):

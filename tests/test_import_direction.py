@@ -15,9 +15,9 @@ import mtl
 
 ROOT = Path(mtl.__file__).parent
 HEAVY = {"torch", "pandas", "wandb", "transformers", "datasets", "sentence_transformers", "optuna", "matplotlib"}
-LIGHT = ["config", "tasks", "errors", "metrics", "runs", "strict_yaml", "layers", "identity", "pairing"]
+LIGHT = ["config", "tasks", "errors", "metrics", "runs", "strict_yaml", "layers", "identity", "pairing", "prefix_store"]
 LIGHT_WHEN_THERE = ["stats", "ablation", "report", "study"]
-METHODS_SIDE = ["methods", "encoder", "heads", "pairing", "packing", "losses", "optim"]
+METHODS_SIDE = ["methods", "encoder", "heads", "pairing", "packing", "losses", "optim", "prefix"]
 
 
 def name_of(path: Path) -> str:

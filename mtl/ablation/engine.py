@@ -27,6 +27,7 @@ from mtl.ablation.results import Results, Runs, make_results
 from mtl.ablation.summary_run import send_summary
 from mtl.ablation.view import View, duration
 from mtl.ablation.worker import Orders, Train
+from mtl.data.cache import CACHE_BYTES
 from mtl.data.prepare import OnBadRow, Sources
 from mtl.errors import ConfigError
 from mtl.files import write_bytes, write_json
@@ -127,6 +128,7 @@ def run_grid(
     fail_fast: bool = False,
     until_decided: bool = False,
     max_seeds: int | None = None,
+    cache_bytes: int = CACHE_BYTES,
     view: View | None = None,
 ) -> Ablation:
     """Train what is missing of a grid, in worker processes, and judge its arms.
@@ -141,7 +143,10 @@ def run_grid(
     grid = Grid(definition, runs=runs, on_bad_row=on_bad_row)
     chosen = slots(workers, device, len(definition.seeds) * len(grid.design.arms))
     grid.write(looks)
-    orders = Orders(train=train, runs=runs, device=None, wandb=mode, on_bad_row=on_bad_row, group=definition.name)
+    orders = Orders(
+        train=train, runs=runs, device=None, wandb=mode, on_bad_row=on_bad_row, group=definition.name,
+        cache_bytes=cache_bytes,
+    )  # fmt: skip
     pool = LocalPool(orders, chosen, grid.folder)
     execution = Execution(runs, pool, view, retry=retry, fail_fast=fail_fast)
     trained = 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mtl.ablation.costs import Costs
 from mtl.ablation.plan import Plan, PlannedRun
-from mtl.ablation.worker import Scored, Stepped
+from mtl.ablation.worker import Preparing, Scored, Stepped
 from mtl.progress import dev_line, is_terminal, shown, tell
 from mtl.runs import Record
 
@@ -38,7 +38,7 @@ class View:
         """A run was given to a worker."""
         self.running[run.run_id] = _Running(run)
 
-    def heard(self, run: PlannedRun, event: Stepped | Scored) -> None:
+    def heard(self, run: PlannedRun, event: Preparing | Stepped | Scored) -> None:
         """A run tells how far it is, or its dev scores."""
         self.running[run.run_id].hear(event)
 
@@ -105,9 +105,13 @@ class _Running:
     def __init__(self, run: PlannedRun) -> None:
         self.run, self.started = run, time.monotonic()
         self.first = self.step = self.total = 0
+        self.prepared = 1.0
         self.dev: float | None = None
 
-    def hear(self, event: Stepped | Scored) -> None:
+    def hear(self, event: Preparing | Stepped | Scored) -> None:
+        if isinstance(event, Preparing):
+            self.prepared, self.started = event.share, time.monotonic()
+            return
         self.step = event.step
         if isinstance(event, Scored):
             self.dev = event.metrics["dev/overall"]
@@ -117,6 +121,13 @@ class _Running:
     @property
     def share(self) -> float:
         return self.step / self.total if self.total else 0.0
+
+    @property
+    def stage(self) -> str:
+        """`12/300` steps, or what comes before the first."""
+        if not self.total:
+            return "starting"
+        return f"{self.step}/{self.total}" if self.prepared == 1 else f"frozen layers {self.prepared:.0%}"
 
     def whole(self) -> float | None:
         """Seconds that the whole run takes at the pace seen so far."""
@@ -156,8 +167,7 @@ class LiveView(View):
         table = Table.grid(padding=(0, 2))
         for running in list(self.running.values()):
             bar = ProgressBar(total=max(1, running.total), completed=running.step, width=24)
-            steps = f"{running.step}/{running.total}" if running.total else "starting"
-            table.add_row(named(running.run), bar, steps, f"dev {shown(running.dev)}")
+            table.add_row(named(running.run), bar, running.stage, f"dev {shown(running.dev)}")
         eta = self.eta()
         left = "" if eta is None else f", about {duration(eta)} left"
         return Group(table, Text(f"{self.done} of {self.total} runs done{left}"))

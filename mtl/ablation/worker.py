@@ -44,6 +44,7 @@ class Train(Protocol):
         group: str | None,
         progress: Progress,
         sources: Sources,
+        cache_bytes: int,
     ) -> Mapping[str, Any]: ...
 
 
@@ -57,6 +58,7 @@ class Orders:
     wandb: WandbMode | None
     on_bad_row: OnBadRow
     group: str
+    cache_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,14 @@ class Job:
 
     run_id: str
     config: RunConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparing:
+    """What frozen layers compute has been had in advance for this share of what the run needs."""
+
+    run_id: str
+    share: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +109,7 @@ class Ended:
     detail: str | None = None
 
 
-Event = Stepped | Scored | Ended
+Event = Preparing | Stepped | Scored | Ended
 
 
 class _Telling(Progress):
@@ -112,14 +122,23 @@ class _Telling(Progress):
         self._total = total
         self._tell(Stepped(run_id=self._run_id, step=step, total=total))
 
+    def preparing(self, done: int, total: int) -> None:
+        if self._due() or done == total:
+            self._tell(Preparing(run_id=self._run_id, share=done / max(1, total)))
+
     def stepped(self, step: int, losses: Mapping[str, float], tokens_per_second: float) -> None:
-        now = time.monotonic()
-        if now - self._said >= TELL_SECONDS:
-            self._said = now
+        if self._due():
             self._tell(Stepped(run_id=self._run_id, step=step, total=self._total))
 
     def evaluated(self, step: int, metrics: Mapping[str, float | None]) -> None:
         self._tell(Scored(run_id=self._run_id, step=step, metrics=dict(metrics)))
+
+    def _due(self) -> bool:
+        """Whether it is time to say something again."""
+        now = time.monotonic()
+        due = now - self._said >= TELL_SECONDS
+        self._said = now if due else self._said
+        return due
 
     def _tell(self, event: Event) -> None:
         with contextlib.suppress(OSError):
@@ -164,6 +183,7 @@ def _run(job: Job, orders: Orders, sources: Sources, connection: Connection) -> 
             group=orders.group,
             progress=_Telling(connection, job.run_id),
             sources=sources,
+            cache_bytes=orders.cache_bytes,
         )
     except RunInUse as error:
         return Ended(run_id=job.run_id, how="busy", reason=str(error))

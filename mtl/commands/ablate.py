@@ -11,6 +11,7 @@ import click
 from mtl.commands.options import (
     CONTEXT,
     bad_row_option,
+    cache_size_option,
     device_option,
     json_option,
     print_json,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 @device_option
 @wandb_option
 @bad_row_option
+@cache_size_option
 @quiet_option
 @json_option
 def ablate(
@@ -63,6 +65,7 @@ def ablate(
     device: str | None,
     wandb: Literal["online", "offline", "disabled"] | None,
     on_bad_row: Literal["error", "skip"],
+    cache_size: float,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -100,6 +103,7 @@ def ablate(
         done = run_grid(
             definition, runs=runs, quiet=quiet, workers=workers, device=device, wandb=wandb, on_bad_row=on_bad_row,
             retry=retry, fail_fast=fail_fast, until_decided=until_decided, max_seeds=max_seeds,
+            cache_bytes=int(cache_size * 1e9),
         )  # fmt: skip
     except Interrupted as interrupted:
         tell("Interrupted; the same command goes on from here.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mtl.data.cache import CACHE_BYTES
 from mtl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,6 +37,14 @@ bad_row_option = click.option(
     default="error",
     show_default=True,
     help="Refuse data with a bad row, or leave the row out and count it.",
+)
+cache_size_option = click.option(
+    "--cache-size",
+    type=click.FloatRange(min=0),
+    default=CACHE_BYTES / 1e9,
+    show_default=True,
+    metavar="GB",
+    help="Disk for what frozen layers compute, shared by all runs; 0 keeps nothing. It changes speed, never a result.",
 )
 
 

@@ -11,6 +11,7 @@ import click
 from mtl.commands.options import (
     CONTEXT,
     bad_row_option,
+    cache_size_option,
     device_option,
     json_option,
     print_json,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @device_option
 @wandb_option
 @bad_row_option
+@cache_size_option
 @click.option("--fresh", is_flag=True, help="Throw away what this run has done so far and start again.")
 @quiet_option
 @json_option
@@ -40,6 +42,7 @@ def train(
     device: str | None,
     wandb: Literal["online", "offline", "disabled"] | None,
     on_bad_row: Literal["error", "skip"],
+    cache_size: float,
     fresh: bool,
     quiet: bool,
     as_json: bool,
@@ -66,8 +69,15 @@ def train(
 
     progress = make_progress(quiet)
     record = run(
-        config, runs=runs, device=device, wandb=wandb, on_bad_row=on_bad_row, fresh=fresh, progress=progress
-    )  # fmt: skip
+        config,
+        runs=runs,
+        device=device,
+        wandb=wandb,
+        on_bad_row=on_bad_row,
+        fresh=fresh,
+        progress=progress,
+        cache_bytes=int(cache_size * 1e9),
+    )
     if as_json:
         print_json(record)
     else:

@@ -8,6 +8,9 @@ from pathlib import Path
 from mtl.errors import DataError
 from mtl.files import write_bytes
 
+CACHE_BYTES = 20 * 10**9
+"""How much disk the hidden states of frozen layers may take (`mtl.prefix_store`). The other caches are small."""
+
 
 def cache_folder() -> Path:
     """`$MTL_CACHE`, else `$XDG_CACHE_HOME/mtl`, else `~/.cache/mtl`. It need not exist yet."""

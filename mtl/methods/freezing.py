@@ -30,6 +30,11 @@ class Freezing:
         self.everyone = self.scope == frozenset(tasks)
         self.dropout = settings.dropout
 
+    @property
+    def fixed(self) -> int | None:
+        """How many layers are a fixed function of the tokens, for every task; None where none is, or it is not worth it."""
+        return self.boundary if self.boundary and self.everyone and not self.dropout else None
+
     def frozen_parameters(self, encoder: Encoder) -> list[nn.Parameter]:
         """The parameters that no task moves: none unless the scope is every task."""
         return encoder.frozen_parameters(self.boundary) if self.everyone and self.boundary is not None else []
@@ -60,6 +65,10 @@ class Freezing:
         with torch.set_grad_enabled(through_frozen and torch.is_grad_enabled()):
             prefix = encoder.run(embedded, batch, stop=self.boundary, probability=self._below(probability))
         return encoder.run(prefix, batch, start=self.boundary, probability=probability)
+
+    def above(self, encoder: Encoder, prefix: Tensor, batch: Packed, *, probability: float) -> Tensor:
+        """From the hidden states at the boundary, which were had in advance, to the last ones, (T, H)."""
+        return encoder.run(prefix, batch, start=self.boundary or 0, probability=probability)
 
     def _below(self, probability: float) -> float:
         """Dropout's probability inside the frozen part."""
