@@ -53,11 +53,20 @@ def sentence(arm: ArmResult, results: Results) -> str:
     level = f"{100 * verdict.level:.3g} %"
     tasks = by_task(arm, results)
     low, high = verdict.estimate.interval(verdict.level)
+    if verdict.word == "undecided":
+        found = verdict.estimate.detectable(alpha=1 - verdict.level, comparisons=compared(results))
+        tasks += f"{', ' if tasks else ''}{len(verdict.estimate.seeds)} seeds find {found:.3f} four times in five"
     return (
         f"{arm.name}: {verdict.text}; {score} {verdict.estimate.value:+.3f}, {level} interval {low:+.3f} to {high:+.3f}"
         + (f" ({tasks})" if tasks else "")
         + f"; {cost(arm, results.arm(results.baseline))} a run."
     )
+
+
+def compared(results: Results) -> int:
+    """How many arms are judged together on the score that decides."""
+    verdicts = (arm.verdicts.get(results.primary) for arm in results.arms)
+    return sum(verdict is not None and verdict.estimate is not None for verdict in verdicts)
 
 
 def best_of(results: Results) -> str:
