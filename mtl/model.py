@@ -128,16 +128,19 @@ class MultiTaskModel(nn.Module):
 
         With `through_frozen` the frozen part has a graph too, for gradients with respect to `embedded`.
         """
-        frozen = batch.parts[0].task in self.freezing.scope
-        hidden = self.freezing.run(
-            self.encoder, embedded, batch.packed, frozen=frozen, probability=probability, through_frozen=through_frozen
+        return self.freezing.vectors(
+            self.encoder,
+            embedded,
+            batch.packed,
+            frozen=batch.parts[0].task in self.freezing.scope,
+            probability=probability,
+            how=self.pooling,
+            through_frozen=through_frozen,
         )
-        return self.encoder.pool(hidden, batch.packed, self.pooling)
 
     def vectors_above(self, prefix: Tensor, packed: Packed, probability: float = 0.0) -> Tensor:
         """From the hidden states at the freeze boundary, (tokens, H), to sequence vectors (S, H)."""
-        hidden = self.freezing.above(self.encoder, prefix, packed, probability=probability)
-        return self.encoder.pool(hidden, packed, self.pooling)
+        return self.freezing.above(self.encoder, prefix, packed, probability=probability, how=self.pooling)
 
     def outputs(self, batch: Batch, vectors: Tensor, probability: float = 0.0) -> dict[TaskName, Tensor]:
         """The heads on sequence vectors (S, H) in the batch's order."""

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers import BertModel
 
-from mtl.encoder import Encoder
+from mtl.dropout import dropout
+from mtl.encoder import Encoder, Layer
 from mtl.errors import EncoderError
 from mtl.packing import pack
 from mtl.pretrained import Pretrained, find, to_published
@@ -56,7 +58,8 @@ def test_outputs_equal_the_reference(name: str) -> None:
         hidden = encoder.run(encoder.embed(batch), batch)
         states, pooled, mask = reference_outputs(reference, ids, types)
     assert (hidden - states[mask]).abs().max() <= 1e-5
-    assert (encoder.pool(hidden, batch) - pooled).abs().max() <= 1e-5
+    with torch.no_grad():
+        assert (encoder(batch) - pooled).abs().max() <= 1e-5
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -85,13 +88,61 @@ def test_a_sequence_does_not_feel_what_it_is_packed_with() -> None:
     assert (together - alone).abs().max() <= 1e-6
 
 
+def test_a_layer_at_first_tokens_alone_is_the_layer_there() -> None:
+    """Values and gradients, in float64, so that nothing but rounding can hide."""
+    encoder, _ = both("random-tiny")
+    encoder.double()
+    batch = pack(*sentences(encoder))
+    layer = encoder.layers[-1]
+    assert isinstance(layer, Layer)
+    weights = torch.randn(batch.sequences, encoder.shape.width, dtype=torch.float64)
+    found = []
+    for compute in (lambda h: layer(h, batch, 0.0)[batch.starts], lambda h: layer.first(h, batch, 0.0)):
+        layer.zero_grad()
+        hidden = encoder.embed(batch).detach().requires_grad_()
+        rows = compute(hidden)
+        (rows * weights).sum().backward()
+        gradients = {name: p.grad.clone() for name, p in layer.named_parameters() if p.grad is not None}
+        assert hidden.grad is not None
+        found.append({"rows": rows.detach(), "hidden": hidden.grad} | gradients)
+    whole, first = found
+    assert whole.keys() == first.keys()
+    for name, value in whole.items():
+        assert (value - first[name]).abs().max() <= 1e-12, name
+
+
+def test_dropout_on_attention_weights_takes_values_away_with_their_bias() -> None:
+    encoder, _ = both("random-tiny")
+    encoder.double()
+    batch = pack(*sentences(encoder))
+    layer = encoder.layers[-1]
+    assert isinstance(layer, Layer)
+    with torch.no_grad():
+        layer.qkv.bias.normal_(generator=torch.Generator().manual_seed(0))  # as loaded it is zero
+        hidden = encoder.embed(batch)
+        torch.manual_seed(5)
+        found = layer.first(hidden, batch, 0.4)
+        heads, width = layer.attention_heads, encoder.shape.width
+        parts = batch.pad(layer.qkv(hidden)).view(batch.sequences, batch.longest, 3, heads, -1)
+        query, key, value = (parts[:, :, i].transpose(1, 2) for i in range(3))
+        scores = query[:, :, :1] @ key.transpose(2, 3) / (width // heads) ** 0.5
+        assert batch.mask is not None
+        torch.manual_seed(5)
+        weights = dropout(scores.masked_fill(~batch.mask, -torch.inf).softmax(-1).squeeze(2), 0.4)
+        mixed = (weights.unsqueeze(2) @ value).reshape(batch.sequences, width)
+        rows = hidden[batch.starts]
+        rows = layer.attention_norm(rows + dropout(layer.attention_out(mixed), 0.4))
+        rows = layer.outer_norm(rows + dropout(layer.outer(functional.gelu(layer.inner(rows))), 0.4))
+    assert (found - rows).abs().max() <= 1e-12
+
+
 @pytest.mark.parametrize("how", ["cls", "mean", "max"])
 def test_pooling_takes_real_tokens_only(how: str) -> None:
     encoder, reference = both("random-tiny")
     ids, types = sentences(encoder)
     batch = pack(ids, types)
     with torch.no_grad():
-        found = encoder.pool(encoder.run(encoder.embed(batch), batch), batch, how)  # type: ignore[arg-type]
+        found = encoder(batch, how=how)  # type: ignore[arg-type]
         states, _, _ = reference_outputs(reference, ids, types)
     by_hand = {"cls": lambda s: s[0], "mean": lambda s: s.mean(0), "max": lambda s: s.max(0).values}[how]
     expected = torch.stack([by_hand(states[row, : len(one)]) for row, one in enumerate(ids)])  # type: ignore[no-untyped-call]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mtl.config import Freeze
+from mtl.config import Freeze, Pooling
 from mtl.encoder import Encoder
 from mtl.packing import Packed
 from mtl.tasks import TaskName
@@ -46,7 +46,7 @@ class Freezing:
         with torch.no_grad():
             return encoder.embed(batch, self._below(probability))
 
-    def run(
+    def vectors(
         self,
         encoder: Encoder,
         embedded: Tensor,
@@ -54,21 +54,22 @@ class Freezing:
         *,
         frozen: bool,
         probability: float,
+        how: Pooling,
         through_frozen: bool = False,
     ) -> Tensor:
-        """From `embedded` to the last hidden states, (T, H).
+        """From `embedded`, (T, H), to one vector a sequence, (S, H).
 
         With `frozen` no gradient reaches below the boundary, unless `through_frozen` asks for the one of `embedded`.
         """
         if not frozen or self.boundary is None:
-            return encoder.run(embedded, batch, probability=probability)
+            return encoder.vectors(embedded, batch, probability=probability, how=how)
         with torch.set_grad_enabled(through_frozen and torch.is_grad_enabled()):
             prefix = encoder.run(embedded, batch, stop=self.boundary, probability=self._below(probability))
-        return encoder.run(prefix, batch, start=self.boundary, probability=probability)
+        return self.above(encoder, prefix, batch, probability=probability, how=how)
 
-    def above(self, encoder: Encoder, prefix: Tensor, batch: Packed, *, probability: float) -> Tensor:
-        """From the hidden states at the boundary, which were had in advance, to the last ones, (T, H)."""
-        return encoder.run(prefix, batch, start=self.boundary or 0, probability=probability)
+    def above(self, encoder: Encoder, prefix: Tensor, batch: Packed, *, probability: float, how: Pooling) -> Tensor:
+        """From the hidden states at the boundary, (T, H), to one vector a sequence, (S, H)."""
+        return encoder.vectors(prefix, batch, start=self.boundary or 0, probability=probability, how=how)
 
     def _below(self, probability: float) -> float:
         """Dropout's probability inside the frozen part."""
