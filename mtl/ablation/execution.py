@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mtl.ablation.plan import ENDED, PlannedRun
@@ -37,31 +37,54 @@ class Execution:
         self._running: dict[str, PlannedRun] = {}
         self._elsewhere: deque[PlannedRun] = deque()
         self._attempts: dict[str, int] = {}
+        self._cancelled: dict[str, Callable[[PlannedRun], None]] = {}
         self._looked = 0.0
         self.failures: dict[str, str] = {}
 
-    def run(self, runs: Sequence[PlannedRun], interruption: Interruption) -> None:
+    def run(self, runs: Iterable[PlannedRun], interruption: Interruption) -> None:
         """Train what is pending. Raises Interrupted once all that ran has saved itself."""
-        self._waiting.extend(run for run in runs if not run.ended)
+        self.add(runs)
         while self._waiting or self._running or self._elsewhere:
-            try:
-                interruption.check()
-            except Interrupted:
-                self._view.note("Stopping: runs under way save themselves.")
-                self._stop()
-                raise
-            self._look_elsewhere()
-            while self._waiting and self._pool.room():
-                self._start(self._waiting.popleft())
-            if not self._running:
-                time.sleep(POLL_SECONDS if self._elsewhere else 0)
-            for event in self._pool.wait(POLL_SECONDS):
-                self._take(event)
-            self._view.tick()
+            self.turn(interruption)
             if self.failures and self._fail_fast:
                 self._view.note("Stopping at the first failure: runs under way save themselves.")
                 self._stop()
                 return
+
+    def add(self, runs: Iterable[PlannedRun]) -> None:
+        """Have these trained in the turns to come, those that have not ended."""
+        self._waiting.extend(run for run in runs if not run.ended)
+
+    def room(self) -> int:
+        """How many more runs would be started at once."""
+        return self._pool.room() - len(self._waiting)
+
+    def turn(self, interruption: Interruption) -> None:
+        """Start what there is room for and take what has happened. Raises Interrupted once all that ran has saved itself."""
+        try:
+            interruption.check()
+        except Interrupted:
+            self._view.note("Stopping: runs under way save themselves.")
+            self._stop()
+            raise
+        self._look_elsewhere()
+        while self._waiting and self._pool.room():
+            self._start(self._waiting.popleft())
+        if not self._running:
+            time.sleep(POLL_SECONDS if self._elsewhere else 0)
+        for event in self._pool.wait(POLL_SECONDS):
+            self._take(event)
+        self._view.tick()
+
+    def cancel(self, run_id: str, then: Callable[[PlannedRun], None]) -> None:
+        """Have a run save itself and end. `then` is called, in a later turn or now, unless it ends by itself before."""
+        for queue in (self._waiting, self._elsewhere):
+            for run in [run for run in queue if run.run_id == run_id]:
+                queue.remove(run)
+                then(run)
+        if run_id in self._running:
+            self._cancelled[run_id] = then
+            self._pool.cancel(run_id)
 
     def _start(self, run: PlannedRun) -> None:
         record = self._record(run)
@@ -81,8 +104,11 @@ class Execution:
             self._view.heard(run, event)
             return
         del self._running[run.run_id]
+        then = self._cancelled.pop(run.run_id, None)
         record = self._record(run)
-        if event.how == "busy":
+        if then is not None and (record is None or record["status"] not in ENDED):
+            then(run)
+        elif event.how == "busy":
             self._attempts[run.run_id] -= 1
             self._elsewhere.append(run)
             self._view.elsewhere(run)

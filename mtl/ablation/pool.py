@@ -1,7 +1,7 @@
 """Where runs are trained: the seam between the engine and processes, and the processes of this machine.
 
 The engine gives jobs to a `Pool` while it has room, and takes events. A cluster's scheduler can stand in for `LocalPool`:
-it needs these five methods, and folders that both sides see.
+it needs these six methods, and folders that both sides see.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Protocol
 
-from mtl.ablation.worker import Ended, Event, Job, Orders
+from mtl.ablation.worker import Cancel, Ended, Event, Job, Orders
 from mtl.errors import ConfigError
 
 MEMORY_A_WORKER = 3e9
@@ -33,6 +33,9 @@ class Pool(Protocol):
 
     def start(self, job: Job) -> None:
         """Begin a run. Call only while there is room."""
+
+    def cancel(self, run_id: str) -> None:
+        """Ask one run to save itself and end, which it may do by itself first. One that is not under way is no matter."""
 
     def wait(self, seconds: float) -> list[Event]:
         """What has happened; waits up to so long for something to happen."""
@@ -107,6 +110,11 @@ class LocalPool:
             self._workers[number] = worker = _Worker(orders, slot.threads, self._logs / f"worker-{number}.log")
             worker.give(job)
 
+    def cancel(self, run_id: str) -> None:
+        for worker in self._workers.values():
+            if worker.job is not None and worker.job.run_id == run_id:
+                worker.cancel()
+
     def wait(self, seconds: float) -> list[Event]:
         events: list[Event] = []
         busy = {worker.connection: number for number, worker in self._workers.items() if worker.job is not None}
@@ -167,6 +175,11 @@ class _Worker:
             self.job = None
         return event
 
+    def cancel(self) -> None:
+        """Ask for the run to be saved; the process lives on."""
+        assert self.job is not None
+        self._send(Cancel(run_id=self.job.run_id))
+
     def stop(self) -> None:
         """Ask for the run to be saved and the process to end."""
         self._send(None)
@@ -178,7 +191,7 @@ class _Worker:
             self.process.kill()
         self.process.wait()
 
-    def _send(self, message: Orders | Job | None) -> bool:
+    def _send(self, message: Orders | Job | Cancel | None) -> bool:
         try:
             self.connection.send(message)
         except OSError:

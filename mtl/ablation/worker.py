@@ -70,6 +70,13 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cancel:
+    """The run, if it is under way, is to save itself and end; the worker lives on."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preparing:
     """What frozen layers compute has been had in advance for this share of what the run needs."""
 
@@ -115,12 +122,13 @@ Event = Preparing | Stepped | Scored | Ended
 class _Telling(Progress):
     """Tells the coordinator. One that is gone is no reason to fail: the worker is about to be asked to stop."""
 
-    def __init__(self, connection: Connection, run_id: str) -> None:
-        self._connection, self._run_id, self._said = connection, run_id, 0.0
+    def __init__(self, connection: Connection, run_id: str, current: _Current) -> None:
+        self._connection, self._run_id, self._said, self._current = connection, run_id, 0.0, current
 
     def begin(self, run_id: str, step: int, total: int) -> None:
         self._total = total
         self._tell(Stepped(run_id=self._run_id, step=step, total=total))
+        self._current.check()
 
     def preparing(self, done: int, total: int) -> None:
         if self._due() or done == total:
@@ -145,6 +153,37 @@ class _Telling(Progress):
             self._connection.send(event)
 
 
+class _Current:
+    """The run under way, which may be cancelled.
+
+    A run under way takes SIGINT as a wish to save itself and end (`mtl.interrupt`). Outside of one the signal does nothing
+    here, so a cancellation that comes too late, or too early to be heard, harms nobody.
+    """
+
+    def __init__(self) -> None:
+        signal.signal(signal.SIGINT, lambda number, frame: None)
+        self._lock = threading.Lock()
+        self._run_id: str | None = None
+        self._cancelled = False
+
+    def begin(self, run_id: str | None) -> None:
+        """Another run is under way, or none."""
+        with self._lock:
+            self._run_id, self._cancelled = run_id, False
+
+    def cancel(self, run_id: str) -> None:
+        """Have the run end, if it is this one."""
+        with self._lock:
+            if run_id == self._run_id:
+                self._cancelled = True
+                os.kill(os.getpid(), signal.SIGINT)
+
+    def check(self) -> None:
+        """Repeat a cancellation that came before the run could hear it."""
+        if self._cancelled:
+            signal.raise_signal(signal.SIGINT)
+
+
 def main(descriptor: int) -> None:
     """Serve the connection behind a file descriptor until it ends."""
     os.set_inheritable(descriptor, False)
@@ -154,25 +193,33 @@ def main(descriptor: int) -> None:
     orders: Orders = connection.recv()
     sources = Sources(orders.on_bad_row)
     stopping = threading.Event()
-    threading.Thread(target=_listen, args=(connection, jobs, stopping), daemon=True).start()
+    current = _Current()
+    threading.Thread(target=_listen, args=(connection, jobs, current, stopping), daemon=True).start()
     while not stopping.is_set():
         job = jobs.get()
         print(f"--- {job.run_id}", file=sys.stderr, flush=True)
-        ended = _run(job, orders, sources, connection)
+        current.begin(job.run_id)
+        ended = _run(job, orders, sources, _Telling(connection, job.run_id, current))
+        current.begin(None)
         with contextlib.suppress(OSError):
             connection.send(ended)
 
 
-def _listen(connection: Connection, jobs: queue.SimpleQueue[Job], stopping: threading.Event) -> None:
-    """Take jobs as they come. When no more can come, ask this process to stop as anybody would."""
+def _listen(
+    connection: Connection, jobs: queue.SimpleQueue[Job], current: _Current, stopping: threading.Event
+) -> None:
+    """Take jobs and cancellations as they come. When no more can come, ask this process to stop as anybody would."""
     with contextlib.suppress(EOFError, OSError):
-        while (job := connection.recv()) is not None:
-            jobs.put(job)
+        while (message := connection.recv()) is not None:
+            if isinstance(message, Cancel):
+                current.cancel(message.run_id)
+            else:
+                jobs.put(message)
     stopping.set()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _run(job: Job, orders: Orders, sources: Sources, connection: Connection) -> Ended:
+def _run(job: Job, orders: Orders, sources: Sources, progress: Progress) -> Ended:
     try:
         orders.train(
             job.config,
@@ -181,7 +228,7 @@ def _run(job: Job, orders: Orders, sources: Sources, connection: Connection) -> 
             wandb=orders.wandb,
             on_bad_row=orders.on_bad_row,
             group=orders.group,
-            progress=_Telling(connection, job.run_id),
+            progress=progress,
             sources=sources,
             cache_bytes=orders.cache_bytes,
         )

@@ -223,7 +223,7 @@ def print_results(done: Ablation) -> None:
             console.print(f"missing: {arm.name}, seed {seed}: {reason}", soft_wrap=True)
     if line := best_of(results):
         console.print(line, soft_wrap=True)
-    if len(done.results.arm(results.baseline).seeds) == 1:
+    if all(len(arm.seeds) + len(arm.missing) == 1 for arm in results.arms):
         console.print("One seed gets no verdict: add seeds, as in seed=0,1,2.")
     trained = f"{done.trained} runs trained" if done.trained else "nothing to train: all runs were there"
     console.print(f"{trained}; results in {done.folder}", soft_wrap=True)
