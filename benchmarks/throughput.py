@@ -1,11 +1,10 @@
-"""Training steps against a plain loop over `transformers.BertModel`, both in one run.
+"""Training steps against a plain loop over `transformers.BertModel` (`plain.py`), both in one run.
 
-The plain loop is what most people write: each side of a pair is padded to the longest of its batch and encoded in a call
-of its own, torch's default AdamW, the same heads, losses, clipping and dropout. Both sides train on the same batches of
-the same rows, in turn, `--repeats` times; a figure is the median over repeats. Tokens are real ones: padding is not
-counted on either side. The matrix-product rate is measured in between, on this machine, with the encoder's own shapes.
-Where layers are frozen, a row `store built` has their hidden states in the store (`mtl.prefix`), and says what building it
-costs; the row without it computes them at every step. The surgeries are measured against `sum`, in turn, on the same consolidated batches.
+Both sides train on the same batches of the same rows, in turn, `--repeats` times; a figure is the median over repeats.
+Tokens are real ones: padding is not counted on either side. The matrix-product rate is measured in between, on this
+machine, with the encoder's own shapes. Where layers are frozen, a row `store built` has their hidden states in the store
+(`mtl.prefix`), and says what building it costs; the row without it computes them at every step. The surgeries are measured
+against `sum`, in turn, on the same consolidated batches.
 
     python benchmarks/throughput.py --data FOLDER
 """
@@ -15,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -24,9 +24,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from plain import PlainLoop
 
 from mtl import config_from
 from mtl.data.cache import CACHE_BYTES
@@ -34,13 +33,13 @@ from mtl.data.prepare import Prepared, prepare
 from mtl.data.schedules import Step
 from mtl.environment import choose_device, environment, keep_memory
 from mtl.interrupt import Interruption
-from mtl.losses import task_loss
 from mtl.methods.surgery import SURGERIES
 from mtl.pairing import distinct
 from mtl.prefix import AHEAD
+from mtl.pretrained import find
 from mtl.progress import Progress
+from mtl.random_tiny import write_random
 from mtl.runs import RunFolder
-from mtl.tasks import TASKS
 from mtl.trainer import Training
 
 SETTINGS = {
@@ -48,8 +47,11 @@ SETTINGS = {
     "siamese, 3 unfrozen": ["final"],
     "concat, all layers": ["concat", "freeze.unfrozen=all"],
     "concat, 3 unfrozen": ["concat"],
+    "consolidated, surgery, all layers": ["baseline", "heads.sts=cosine", "schedule=consolidated", "surgery=dominant"],
 }
+DEEP = "12 layers"
 STORED = {f"{name}, store built": SETTINGS[name] for name in ("siamese, 3 unfrozen", "concat, 3 unfrozen")}
+STORED |= {f"{DEEP}, siamese, 3 unfrozen, store built": ["final"]}
 """With the frozen layers' hidden states in the store; the plain loop computes them at every step."""
 
 
@@ -62,62 +64,6 @@ SMART = {
 
 BUILD_STEPS = 200
 """Building is measured on the rows of so many steps: on far fewer, many a block would be filled up in vain."""
-
-
-class PlainLoop:
-    """A straightforward multi-task loop: padded batches through `transformers.BertModel`."""
-
-    def __init__(self, prepared: Prepared, device: torch.device) -> None:
-        from transformers import BertModel
-
-        config = prepared.config
-        self.prepared, self.device, self.settings = prepared, device, config.train
-        self.encoder = BertModel.from_pretrained(prepared.pretrained.folder).train().to(device)
-        if config.freeze.unfrozen != "all":
-            cut = len(self.encoder.encoder.layer) - config.freeze.unfrozen
-            for part in (self.encoder.embeddings, *self.encoder.encoder.layer[:cut]):
-                part.requires_grad_(False)
-        twin = Training(prepared, RunFolder(Path("unused")), device, Interruption(), Progress(), 1e9)
-        self.heads = nn.ModuleDict({task: twin.model.head(task) for task in config.tasks})
-        self.parameters = [p for p in (*self.encoder.parameters(), *self.heads.parameters()) if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=config.train.lr)
-        self.pushed = 0
-
-    def encode(self, ids: list[np.ndarray], types: list[np.ndarray]) -> Tensor:
-        longest = max(map(len, ids))
-        padded, kinds, mask = (torch.zeros(len(ids), longest, dtype=torch.int64) for _ in range(3))
-        for row, (sequence, kind) in enumerate(zip(ids, types, strict=True)):
-            padded[row, : len(sequence)] = torch.from_numpy(sequence.astype(np.int64))
-            kinds[row, : len(sequence)] = torch.from_numpy(kind.astype(np.int64))
-            mask[row, : len(sequence)] = 1
-        self.pushed += padded.numel()
-        inputs = {"input_ids": padded, "token_type_ids": kinds, "attention_mask": mask}
-        output: Tensor = self.encoder(**{k: v.to(self.device) for k, v in inputs.items()}).pooler_output
-        return output
-
-    def step(self, rows: Step) -> None:
-        pairer = self.prepared.pairer
-        self.optimizer.zero_grad()
-        losses = []
-        for task, index in rows.items():
-            part = self.prepared.train[task]
-            first = [part.table.sentence(i) for i in part.first[index]]
-            second = None
-            if part.second is None:
-                y = self.encode(*pairer.singles(first))
-            else:
-                other = [part.table.sentence(i) for i in part.second[index]]
-                if pairer.vectors == 2:
-                    y, second = self.encode(*pairer.singles(first)), self.encode(*pairer.singles(other))
-                else:
-                    y = self.encode(*pairer.pairs(first, other))
-            assert part.rows.labels is not None
-            labels = torch.from_numpy(part.rows.labels[index].astype(np.float32)).to(self.device)
-            losses.append(task_loss(TASKS[task].kind, self.heads[task](y, second, self.settings.dropout), labels))
-        torch.autograd.backward(losses)
-        if self.settings.max_grad_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)
-        self.optimizer.step()
 
 
 def matrix_rate(device: torch.device, tokens: int, width: int, seconds: float = 0.5) -> float:
@@ -162,6 +108,16 @@ def ahead(ours: Training, steps: list[Step]) -> list[Step]:
     return steps
 
 
+def deep_encoder(folder: Path) -> Path:
+    """An encoder of MiniLM's width and vocabulary with 12 layers of random weights."""
+    model = find("minilm-l6").folder
+    settings = json.loads((model / "config.json").read_text("utf-8"))
+    sizes = ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "max_position_embeddings")
+    write_random(folder, seed=0, num_hidden_layers=12, **{name: settings[name] for name in sizes})
+    shutil.copy(model / "tokenizer.json", folder)
+    return folder
+
+
 def build_store(ours: Training, steps: list[Step]) -> dict[str, float]:
     """Fill the store with what the steps need; what that took, and how much the whole run needs."""
     prepared, whole = ours.prepared, distinct(ours.wanted(), ours.prepared.pairer)
@@ -174,11 +130,14 @@ def build_store(ours: Training, steps: list[Step]) -> dict[str, float]:
     return {"tokens_per_second": rate, "tokens": sum(map(len, whole[0])), "seconds": sum(map(len, whole[0])) / rate}
 
 
-def measure(words: list[str], options: argparse.Namespace, device: torch.device, *, stored: bool) -> dict[str, Any]:
+def measure(
+    words: list[str], options: argparse.Namespace, device: torch.device, *, stored: bool, deep: bool
+) -> dict[str, Any]:
     """One row of the table. A store is a new one, in a folder of its own."""
-    words = [*words, f"data={options.data}", f"train.batch_size={options.batch_size}", f"encoder={options.encoder}"]
-    prepared = prepare(config_from(words), on_bad_row="skip")
+    words = [*words, f"data={options.data}", f"train.batch_size={options.batch_size}"]
     with tempfile.TemporaryDirectory() as folder, cache_in(Path(folder)):
+        encoder = deep_encoder(Path(folder) / "deep") if deep else options.encoder
+        prepared = prepare(config_from([*words, f"encoder={encoder}"]), on_bad_row="skip")
         limit = CACHE_BYTES if stored else 0
         ours = Training(prepared, RunFolder(Path(folder)), device, Interruption(), Progress(), 1e9, cache_bytes=limit)
         plain = PlainLoop(prepared, device)
@@ -335,7 +294,7 @@ def main() -> None:
         elif name == SURGERY:
             surgery = measure_surgery(options, device)
         else:
-            found[name] = measure((SETTINGS | STORED)[name], options, device, stored=name in STORED)
+            found[name] = measure((SETTINGS | STORED)[name], options, device, stored=name in STORED, deep=DEEP in name)
     machine = environment(device)
     if options.json:
         rows = {"rows": found, "smart": smart, "surgery": surgery}

@@ -1,0 +1,88 @@
+"""How cost grows: with the layers that train, with training rows, with cells of a grid. `final` in all else.
+
+Steps are medians over repeats in one process; whole runs and grids are wall time of the commands, each with new hidden states.
+
+    python benchmarks/scaling.py --data FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from grid import fresh_states, timed
+
+from mtl import config_from
+from mtl.data.prepare import Sources, prepare
+from mtl.environment import choose_device, keep_memory, processor
+from mtl.interrupt import Interruption
+from mtl.pairing import distinct
+from mtl.progress import Progress
+from mtl.runs import RunFolder
+from mtl.trainer import Training
+
+LAYERS = ("0", "1", "2", "3", "4", "5", "6", "all")
+ROWS = (200, 400, 800, 1600)
+CELLS = (1, 2, 4, 8)
+
+
+def step_seconds(unfrozen: str, options: argparse.Namespace, sources: Sources) -> tuple[float, float]:
+    """Median seconds of a step, and its tokens, once the hidden states of frozen layers are there."""
+    words = ["final", f"data={options.data}", f"freeze.unfrozen={unfrozen}"]
+    prepared = prepare(config_from(words), sources=sources)
+    with tempfile.TemporaryDirectory() as scratch, fresh_states(Path(scratch)):
+        training = Training(
+            prepared, RunFolder(Path(scratch)), choose_device(options.device), Interruption(), Progress(), 1e9
+        )
+        steps = training.epoch(0)[: 3 + options.steps]
+        rows = [prepared.train[task].take(chosen) for step in steps for task, chosen in step.items()]
+        training.prefix.fill(*distinct(rows, prepared.pairer))
+        times = []
+        for number, step in enumerate(steps):
+            started = time.perf_counter()
+            training.step(step)
+            if number >= 3:
+                times.append(time.perf_counter() - started)
+    return statistics.median(times), training.state.tokens / len(steps)
+
+
+def command_seconds(words: list[str]) -> float:
+    """Wall time of a command over an empty folder of runs."""
+    with tempfile.TemporaryDirectory() as scratch, fresh_states(Path(scratch)):
+        return timed("-m", "mtl", *words, "--runs", f"{scratch}/runs", "--on-bad-row", "skip", "--quiet")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="sample", help="sample, or a folder of course files")
+    parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--limit", type=int, default=200, help="training rows a task in grids")
+    options = parser.parse_args()
+    keep_memory()
+    sources = Sources("skip")
+    print(f"{processor()}; data {options.data}\n\n| layers that train | a step, ms | tokens/s |\n|---|---|---|")
+    for unfrozen in LAYERS:
+        seconds, tokens = step_seconds(unfrozen, options, sources)
+        print(f"| {unfrozen} | {1000 * seconds:.0f} | {tokens / seconds:.0f} |")
+        sys.stdout.flush()
+    print("\n| training rows a task | `mtl train final train.epochs=1`, s |\n|---|---|")
+    for rows in ROWS:
+        seconds = command_seconds(["train", "final", f"data={options.data}", "train.epochs=1", f"limit={rows}"])
+        print(f"| {rows} | {seconds:.0f} |", flush=True)
+    print("\n| cells of a grid | wall time, s | a cell, s |\n|---|---|---|")
+    for cells in CELLS:
+        rates = ",".join(f"{(1 + number) * 1e-5:g}" for number in range(max(2, cells)))
+        words = ["ablate", "--grid", f"train.lr={rates}", "--grid", "seed=0", "--base", "final", "train.epochs=1"]
+        if cells == 1:
+            words = ["train", "final", "train.lr=1e-5", "train.epochs=1"]
+        seconds = command_seconds([*words, f"data={options.data}", f"limit={options.limit}"])
+        print(f"| {cells} | {seconds:.0f} | {seconds / cells:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
