@@ -20,7 +20,7 @@ from mtl.methods.freezing import Freezing
 from mtl.metrics import Predictions, score_all
 from mtl.model import MultiTaskModel
 from mtl.prefix import make_prefix
-from mtl.pretrained import find
+from mtl.pretrained import Pretrained, find
 from mtl.runs import Record, RunFolder
 from mtl.tasks import Split, TaskName
 
@@ -34,6 +34,7 @@ class Trained:
 
     folder: RunFolder
     record: Record
+    pretrained: Pretrained
     tokenizer: Tokenizer
     evaluator: Evaluator
 
@@ -79,7 +80,7 @@ def load_trained(folder: RunFolder, device: str | None = None) -> Trained:
     # As in training, so that the same sentence gets the same bits; new text would only fill the store up.
     prefix = make_prefix(config, model.to(where).encoder, freezing.fixed, pretrained.fingerprint, where, cache_bytes=0)
     evaluator = Evaluator(model, pairer(config, tokenizer), where, config.train.precision, prefix=prefix)
-    return Trained(folder=folder, record=record, tokenizer=tokenizer, evaluator=evaluator)
+    return Trained(folder=folder, record=record, pretrained=pretrained, tokenizer=tokenizer, evaluator=evaluator)
 
 
 def open_test(trained: Trained, on_bad_row: OnBadRow = "error", data: str | None = None) -> dict[str, Any]:

@@ -1,0 +1,33 @@
+"""`mtl export`: a run's encoder for other libraries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mtl.commands.options import CONTEXT, refuse_no_folder, runs_option
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("run")
+@click.argument("folder", type=click.Path(path_type=Path))
+@runs_option
+def export(run: str, folder: Path, runs: Path) -> None:
+    """Write RUN's encoder to FOLDER, which transformers and sentence-transformers load. RUN may be the beginning of a name.
+
+    The vectors are the run's own: sentence-transformers gives what the run's heads see of a sentence alone. The heads are
+    beside it in heads.safetensors.
+
+    \b
+    Example:
+      mtl export 3f2a model
+    """
+    from mtl.export import export as write
+    from mtl.runs import find_run
+    from mtl.trained import load_trained
+
+    refuse_no_folder(runs)
+    trained = load_trained(find_run(runs, run), "cpu")
+    write(trained, folder)
+    click.echo(f"{trained.folder.run_id}: {folder}")

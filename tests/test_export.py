@@ -1,0 +1,76 @@
+"""An exported run is what `transformers` and `sentence-transformers` load, and gives the vectors that the run's heads saw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mtl.errors import ConfigError
+from mtl.export import export
+from mtl.layers import config_from
+from mtl.packing import pack
+from mtl.runs import RunFolder
+from mtl.trained import Trained, load_trained
+from mtl.trainer import train
+
+SENTENCES = ["the cat was very good", "a bad book", "worst film in the story with a dog on it"]
+
+
+def trained(tmp_path: Path, data: Path, **changes: Any) -> Trained:
+    words = [
+        "encoder=random-tiny",
+        f"data={data}",
+        "train.epochs=1",
+        "max_length=8",
+        "freeze.unfrozen=1",
+        "train.lr=1e-2",
+    ]
+    config = config_from([*words, *(f"{key}={value}" for key, value in changes.items())])
+    record = train(config, runs=tmp_path / "runs", wandb="disabled")
+    return load_trained(RunFolder(tmp_path / "runs" / record["run_id"]), "cpu")
+
+
+def own_vectors(run: Trained) -> np.ndarray:
+    pairer, model = run.evaluator.pairer, run.evaluator.model
+    pieces = [np.array(run.tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int32) for text in SENTENCES]
+    with torch.no_grad():
+        found: np.ndarray = model.encoder(pack(*pairer.singles(pieces)), how=model.pooling).numpy()
+    return found
+
+
+@pytest.mark.parametrize("pooling", ["pooler", "cls", "mean", "max"])
+def test_sentence_transformers_gives_the_runs_vectors(tmp_path: Path, tiny_data: Path, pooling: str) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    run = trained(tmp_path, tiny_data, pooling=pooling)
+    export(run, tmp_path / "model")
+    loaded = SentenceTransformer(str(tmp_path / "model"), device="cpu")
+    assert np.abs(loaded.encode(SENTENCES) - own_vectors(run)).max() <= 1e-5
+
+
+def test_transformers_gives_the_runs_vectors_and_tokens(tmp_path: Path, tiny_data: Path) -> None:
+    from transformers import AutoModel, AutoTokenizer
+
+    run = trained(tmp_path, tiny_data)
+    export(run, tmp_path / "model")
+    tokenizer, model = AutoTokenizer.from_pretrained(tmp_path / "model"), AutoModel.from_pretrained(tmp_path / "model")
+    batch = tokenizer(SENTENCES, padding=True, truncation=True, return_tensors="pt")
+    assert batch["input_ids"].shape[1] == 8  # cut where the run cuts
+    with torch.no_grad():
+        found = model.eval()(**batch).pooler_output.numpy()
+    assert np.abs(found - own_vectors(run)).max() <= 1e-5
+    before = run.pretrained.load().state_dict()["layers.1.qkv.weight"]
+    assert not torch.equal(before, run.evaluator.model.encoder.state_dict()["layers.1.qkv.weight"])
+
+
+def test_nothing_is_overwritten(tmp_path: Path, tiny_data: Path) -> None:
+    run = trained(tmp_path, tiny_data)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.txt").touch()
+    with pytest.raises(ConfigError, match="not an empty folder"):
+        export(run, tmp_path / "model")
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["mine.txt"]
