@@ -8,10 +8,11 @@ if TYPE_CHECKING:
     from mtl.api import ablate
     from mtl.config import RunConfig
     from mtl.layers import config_from
+    from mtl.report.reporting import write_report
     from mtl.runs import load_runs
     from mtl.trainer import train
 
-__all__ = ["RunConfig", "ablate", "config_from", "load_runs", "train"]
+__all__ = ["RunConfig", "ablate", "config_from", "load_runs", "train", "write_report"]
 
 _HOMES = {
     "RunConfig": "mtl.config",
@@ -19,6 +20,7 @@ _HOMES = {
     "config_from": "mtl.layers",
     "load_runs": "mtl.runs",
     "train": "mtl.trainer",
+    "write_report": "mtl.report.reporting",
 }
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "runs": ("mtl.commands.runs", "What ran: list, show, diff, verify."),
     "test": ("mtl.commands.test", "Open the test split for chosen runs, and write that down."),
     "predict": ("mtl.commands.predict", "Label new text with a run's model."),
+    "export": ("mtl.commands.export", "Write a run's encoder for transformers and sentence-transformers."),
     "data": ("mtl.commands.data", "Check data for problems and leaks; download it."),
     "config": ("mtl.commands.config", "Print a resolved config, or the JSON Schema for editors."),
     "sync": ("mtl.commands.sync", "Send offline runs to Weights & Biases."),

@@ -18,6 +18,7 @@ from mtl.ablation.definition import Definition, read_definition
 from mtl.ablation.engine import Ablation, run_grid
 from mtl.ablation.view import View
 from mtl.runs import RunFolder
+from tests.conftest import write_tiny_data
 from tests.grid_trains import counted, dies_on_seed_1, raises_on_seed_1, raises_once
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -185,6 +186,22 @@ def test_seeds_are_added_only_where_a_verdict_is_missing(tiny_data: Path, tmp_pa
     again, _ = grid(path, tmp_path / "runs", until_decided=True, max_seeds=4)
     assert again.trained == 0
     assert again.results.as_json() == done.results.as_json()
+
+
+def test_arms_on_other_data_are_shown_and_not_compared(tiny_data: Path, tmp_path: Path) -> None:
+    other = write_tiny_data(tmp_path / "other", seed=7)
+    path = write(
+        tmp_path / "data.yaml",
+        tiny_data,
+        grid={"data": [str(tiny_data), str(other)], "pooling": ["cls", "mean"]},
+        seeds=[0, 1],
+    )
+    done, _ = grid(path, tmp_path / "runs")
+    compared = {arm.name: arm.verdicts["overall"].word for arm in done.results.arms[1:]}
+    assert compared.pop("pooling=mean") != "no verdict"
+    assert set(compared.values()) == {"no verdict"}
+    assert "same data" in done.results.arms[-1].verdicts["overall"].reason
+    assert all("overall" in arm.scores for arm in done.results.arms)
 
 
 def test_the_function_for_notebooks_does_what_the_command_does(definition: Path, tmp_path: Path) -> None:

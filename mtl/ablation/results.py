@@ -7,7 +7,7 @@ metric, and `overall` where arms share their tasks) is judged over all arms toge
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -150,7 +150,7 @@ def make_results(
         for arm in design.arms
     )
     tasks = baseline.config.tasks
-    scored = {name: one.scores for name, one in found.items() if one.arm.config.tasks == tasks}
+    scored = {name: one.scores for name, one in found.items() if one.same_examples(found[design.baseline])}
     factors = {factor: levels[0] for factor, levels in design.factors.items()}
     effects: dict[str, list[Effect]] = {"main": [], "two": [], "shapley": []}
     if len(factors) > 1:
@@ -200,13 +200,23 @@ class _Found:
                     key = f"dev/{TASKS[task].metric_key}"
                     self.missing[seed] = f"{key} is undefined: {record['undefined'].get(key, 'no reason recorded')}"
                 else:
-                    self.scores[task][seed] = one
+                    # Ids and labels may be those of other sentences; the data's fingerprint is of all that a row has.
+                    self.scores[task][seed] = replace(one, order=record["data"]["parts"].get(f"dev/{task}", one.order))
 
     def tasks_of(self, score: Score) -> tuple[TaskName, ...]:
         """The tasks whose mean is the score; empty where the arm has no such score."""
         if score == "overall":
             return self.arm.config.tasks if len(self.arm.config.tasks) > 1 else ()
         return (score,) if score in self.arm.config.tasks else ()
+
+    def same_examples(self, other: _Found) -> bool:
+        """Whether both were scored on the same tasks and rows, so that their scores can be subtracted."""
+        orders = [
+            {task: {one.order for one in runs.values()} for task, runs in found.scores.items()}
+            for found in (self, other)
+        ]
+        mine, others = orders
+        return mine.keys() == others.keys() and all(len(mine[task] | others[task]) <= 1 for task in mine)
 
     def summaries(self) -> dict[Score, stats.Summary]:
         """Every score over seeds. A seed on which one task is undefined has no overall."""

@@ -1,0 +1,89 @@
+"""`mtl report`: what the records say, as Markdown with figures, as a page, as tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mtl.commands.options import CONTEXT, json_option, print_json, refuse_a_file, runs_option
+from mtl.errors import RunError
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("name", required=False, metavar="[NAME|PATH]")
+@runs_option
+@click.option(
+    "--output", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Where reports lie."
+)
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 where the report there is stale.")
+@click.option("--html", is_flag=True, help="Also one page that needs nothing else: NAME.html.")
+@click.option("--latex", is_flag=True, help="Also the tables for LaTeX, in NAME/tables.")
+@click.option("--csv", is_flag=True, help="Also the tables as CSV, in NAME/tables.")
+@click.option("--text/--no-text", default=None, help="Show sentences in example lists.  [default: the built-in data's]")
+@json_option
+def report(
+    name: str | None,
+    runs: Path,
+    output: Path,
+    check: bool,
+    html: bool,
+    latex: bool,
+    csv: bool,
+    text: bool | None,
+    as_json: bool,
+) -> None:
+    """Turn a grid's or a run's records into a report: verdicts, tables and figures, in NAME.md.
+
+    NAME is a grid as `mtl ablate` left it, or a run, or the beginning of one; without it, the grid that was started last. The
+    records that a report is made from are kept beside it, so that --check, and every other form, need no runs. Sentences of data
+    that is not built in show only with --text: keep such a report to yourself.
+
+    \b
+    Example:
+      mtl report quickstart --html
+    """
+    refuse_a_file(output)
+    if check:
+        if html or latex or csv or text is not None:
+            raise click.UsageError("--check writes nothing; leave --html, --latex, --csv and --text out.")
+        print_check(name, runs, output, as_json)
+        return
+    from mtl.progress import tell
+    from mtl.report.reporting import Form, write_report
+
+    wanted: dict[Form, bool] = {"html": html, "latex": latex, "csv": csv}
+    done = write_report(name, runs=runs, output=output, text=text, forms=[form for form, on in wanted.items() if on])
+    if done.private:
+        tell(
+            f"{done.places.markdown} holds sentences of the data: keep it to yourself, or leave them out with --no-text."
+        )
+    if as_json:
+        files = [str(path) for path in done.files]
+        print_json({"name": done.places.name, "files": files, "results": done.report.material.results.as_json()})
+        return
+    verdict = done.report.document.sections[0].blocks[0]
+    click.echo(f"{done.places.name}: {getattr(verdict, 'text', '')}")
+    for path in done.files:
+        if path.parent == done.places.output:
+            click.echo(path)
+    for folder in (done.places.figures, done.places.tables):
+        if count := sum(path.parent == folder for path in done.files):
+            click.echo(f"{folder}: {count} files")
+
+
+def print_check(name: str | None, runs: Path, output: Path, as_json: bool) -> None:
+    """Exit 1 where the report is not what its records, or the runs where they are at hand, say."""
+    from mtl.report.reporting import check_report
+
+    found = check_report(name, runs=runs, output=output)
+    if as_json:
+        print_json({"name": found.source.name, "stale": found.stale})
+        if found.stale is not None:
+            click.get_current_context().exit(1)
+    elif found.stale is not None:
+        raise RunError(f"stale: {found.stale}\n`mtl report {found.source.name}` writes it again.")
+    else:
+        click.echo(
+            f"{found.places.markdown} is what {'its records and the runs' if found.source.has_runs else 'its records'} say."
+        )

@@ -1,0 +1,61 @@
+"""The numbers that a report puts beside ours, and which of our arms they belong beside.
+
+Source: Gorti & Thiesmeyer, *Freeze Your Layers* (Stanford CS224N 2023): BERT-base, the course's data, one seed each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mtl.config import PRESETS, RunConfig
+from mtl.layers import merge
+
+Row = Literal["baseline", "final", "concat"]
+
+PAPER = "Gorti & Thiesmeyer 2023"
+
+SCORES: dict[tuple[Row, str], dict[str, float]] = {
+    ("baseline", "dev"): {"sst": 0.508, "quora": 0.811, "sts": 0.551, "overall": 0.623},
+    ("final", "dev"): {"sst": 0.498, "quora": 0.817, "sts": 0.690, "overall": 0.668},
+    ("final", "test"): {"sst": 0.518, "quora": 0.819, "sts": 0.643, "overall": 0.660},
+    ("concat", "dev"): {"sst": 0.494, "quora": 0.881, "sts": 0.865, "overall": 0.747},
+}
+"""Accuracy of sst and quora, Pearson's r of sts, and their plain mean, by model and split."""
+
+SST_CLASSES = (0.42, 0.73, 0.07, 0.66, 0.47)
+"""The final model's dev accuracy on the gold classes 0 to 4 of sst."""
+
+SST_NAMES = ("negative", "somewhat negative", "neutral", "somewhat positive", "positive")
+
+TOGGLES = ("tasks", "pairing", "pooling", "heads", "freeze", "schedule", "surgery", "smart")
+"""Which methods are on. Data, encoder, learning rate and length of training may differ from the paper's and be said beside."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A published model, and how tables call it."""
+
+    row: Row
+    title: str
+
+
+REFERENCES = (
+    Reference(row="baseline", title="baseline"),
+    Reference(row="final", title="final"),
+    Reference(row="concat", title="concatenated pairs"),
+)
+
+
+def published_row(config: RunConfig) -> Row | None:
+    """The published model that has the same methods on as `config`, or None."""
+    for row in SCORES:
+        if _toggles(config) == _toggles(RunConfig.model_validate(merge({}, PRESETS[row[0]]))):
+            return row[0]
+    return None
+
+
+def _toggles(config: RunConfig) -> dict[str, Any]:
+    plain = config.resolved().model_dump(mode="json")
+    plain["freeze"] = {key: plain["freeze"][key] for key in ("unfrozen", "scope")}
+    return {key: plain[key] for key in TOGGLES}

@@ -1,0 +1,134 @@
+"""The ablation: a column of ticks per method, each score, the difference from the baseline, the verdict, the cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mtl.ablation import words
+from mtl.ablation.results import ArmResult, Results, Score
+from mtl.report.document import NOTHING, Block, Cell, Column, Figure, Paragraph, Section, Table, text
+from mtl.report.material import Material
+from mtl.report.wording import method_cell, methods_on, other_changes, summary_cell
+from mtl.tasks import TASKS
+
+
+def section(material: Material) -> Section | None:
+    if material.kind == "run":
+        return None
+    blocks: list[Block] = []
+    for number, group in enumerate(material.groups):
+        name = "ablation" if number == 0 else f"ablation-{number + 1}"
+        if number:
+            blocks.append(
+                Paragraph(text=f"Apart from these, because nothing here compares with the above: {group.what}.")
+            )
+        blocks.append(_table(name, material, group.results))
+    if any(verdict.estimate for arm in material.results.arms for verdict in arm.verdicts.values()):
+        blocks.append(_by_task(material))
+    if figure := _effects(material):
+        blocks.append(figure)
+    return Section(title="Ablation", key="ablation", blocks=tuple(blocks))
+
+
+def scores_shown(results: Results) -> list[Score]:
+    """The scores that any arm has, in order."""
+    order: tuple[Score, ...] = (*TASKS, "overall")
+    return [score for score in order if any(score in arm.scores or score in arm.verdicts for arm in results.arms)]
+
+
+def difference_cell(arm: ArmResult, score: Score) -> Cell:
+    """A difference with its 95 % interval, sorted by the difference."""
+    verdict = arm.verdicts.get(score)
+    estimate = None if verdict is None else verdict.estimate
+    return Cell(text=words.span(estimate), sort=None if estimate is None else estimate.value)
+
+
+def _table(name: str, material: Material, results: Results) -> Table:
+    arms = {arm.name: material.arms[arm.name] for arm in results.arms}
+    methods = methods_on([arm.config for arm in arms.values()])
+    others = {arm.name: other_changes(arm.changes) for arm in arms.values()}
+    shown = scores_shown(results)
+    heads = [Column(title="arm"), *(Column(title=method, kind="ticks") for method in methods)]
+    if any(others.values()):
+        heads.append(Column(title="also"))
+    heads += [Column(title=score, kind="number") for score in shown]
+    heads += [Column(title=f"difference of {results.primary} [95 %]", kind="number"), Column(title="verdict")]
+    heads.append(Column(title="cost", kind="number"))
+    rows = []
+    for arm in results.arms:
+        cells = [text(arm.name), *(method_cell(method, arms[arm.name].config) for method in methods)]
+        if any(others.values()):
+            cells.append(text(others[arm.name]))
+        cells += [_score(arm, score) for score in shown]
+        cells += [difference_cell(arm, results.primary), _verdict(arm, results)]
+        cells.append(Cell(text=words.cost(arm, results.arms[0]), sort=arm.seconds.mean if arm.seconds else None))
+        rows.append(tuple(cells))
+    caption = (
+        "Dev scores, mean ± sample standard deviation over n seeds. Ticks: the method is on; only methods that differ between "
+        f"arms have a column. Differences from {results.baseline} with their 95 % intervals over seeds and examples; a verdict also "
+        "needs Holm's correction over the arms. Cost: mean seconds of a run, and times the baseline's."
+    )
+    return Table(name=name, columns=tuple(heads), rows=tuple(rows), caption=caption)
+
+
+def _score(arm: ArmResult, score: Score) -> Cell:
+    has = score in arm.tasks or (score == "overall" and len(arm.tasks) > 1)
+    return summary_cell(arm.scores.get(score), "missing" if has else NOTHING)
+
+
+def _verdict(arm: ArmResult, results: Results) -> Cell:
+    if arm.name == results.baseline:
+        return text("baseline")
+    if verdict := arm.verdicts.get(results.primary):
+        return text(verdict.text)
+    if not arm.seeds:
+        return text("missing")
+    return text("other tasks: see claims")
+
+
+def _by_task(material: Material) -> Table:
+    results = material.results
+    shown = scores_shown(results)
+    heads = [Column(title="arm")]
+    for score in shown:
+        heads += [Column(title=f"{score} [95 %]", kind="number"), Column(title=f"{score}: verdict")]
+    rows = []
+    for arm in results.arms[1:]:
+        cells = [text(arm.name)]
+        for score in shown:
+            verdict = arm.verdicts.get(score)
+            cells += [difference_cell(arm, score), text(verdict.text if verdict else NOTHING)]
+        rows.append(tuple(cells))
+    caption = f"Differences from {results.baseline} on dev by score, each score judged over all arms together."
+    return Table(name="differences", columns=tuple(heads), rows=tuple(rows), caption=caption)
+
+
+def _effects(material: Material) -> Figure | None:
+    results = material.results
+    panels = []
+    for score in ordered(results, scores_shown(results)):
+        lines = []
+        for arm in results.arms[1:]:
+            verdict = arm.verdicts.get(score)
+            if verdict is not None and verdict.estimate is not None:
+                low, high = verdict.estimate.interval(0.95)
+                line = {"arm": arm.name, "value": verdict.estimate.value, "low": low, "high": high}
+                lines.append(line | {"word": verdict.word})
+        if lines:
+            panels.append({"score": score, "lines": lines})
+    if not panels:
+        return None
+    count = len({line["arm"] for panel in panels for line in panel["lines"]})  # type: ignore[index]
+    return Figure(
+        name="effects",
+        drawing="effects",
+        caption=f"Difference from {results.baseline} on dev, with 95 % intervals over seeds and examples. The grey band is the margin, "
+        f"±{results.margin:g}, inside which a difference is called none.",
+        alt=f"Differences of {count} arms from the baseline with intervals; the numbers are in the table of differences.",
+        data={"baseline": results.baseline, "margin": results.margin, "panels": panels},
+    )
+
+
+def ordered(results: Results, shown: Sequence[Score]) -> list[Score]:
+    """The score that decides first."""
+    return [results.primary, *(score for score in shown if score != results.primary)]

@@ -1,0 +1,38 @@
+"""What choosing costs: the best of several beside what luck alone would give, and how often test was opened."""
+
+from __future__ import annotations
+
+from mtl.ablation import words
+from mtl.report.document import Block, Cell, Paragraph, Section, columns, table, text
+from mtl.report.material import Material
+from mtl.report.wording import plural
+
+
+def section(material: Material) -> Section:
+    results = material.results
+    blocks: list[Block] = []
+    if line := words.best_of(results):
+        blocks.append(Paragraph(text=line))
+    if results.looks > 1:
+        blocks.append(
+            Paragraph(
+                text=f"Seeds were added until arms were decided: up to {results.looks} looks at the data, which the level allows for."
+            )
+        )
+    rows, total = [], 0
+    for arm in (arm for group in material.groups for arm in group.results.arms):
+        opened = [(seed, material.openings(arm.name, seed)) for seed in material.seeds[arm.name]]
+        count = sum(len(openings) for _, openings in opened)
+        total += count
+        if count:
+            runs = "; ".join(f"seed {seed}: {len(openings)}" for seed, openings in opened if openings)
+            rows.append((text(arm.name), Cell(text=str(count), sort=count), text(runs)))
+    if not total:
+        blocks.append(Paragraph(text="Test was not opened: arms were compared, and chosen, on dev alone."))
+    else:
+        blocks.append(Paragraph(text=(
+            f"Test was opened {plural(total, 'time')}. Arms are compared on dev; every look at test is counted here, since a score chosen "
+            "by test is no test score."
+        )))  # fmt: skip
+        blocks.append(table("test-openings", columns("arm", "openings of test", "by seed", kinds="tnt"), rows))
+    return Section(title="Choosing, and openings of test", key="honesty", blocks=tuple(blocks))

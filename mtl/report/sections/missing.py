@@ -1,0 +1,23 @@
+"""Runs that have no score: not run, failed, diverged, damaged or undefined, each with its reason."""
+
+from __future__ import annotations
+
+from mtl.report.document import Cell, Paragraph, Section, columns, table, text
+from mtl.report.material import Material
+from mtl.report.wording import plural
+
+
+def section(material: Material) -> Section | None:
+    rows = []
+    for group in material.groups:
+        for arm in group.results.arms:
+            for seed, reason in arm.missing.items():
+                record = material.record(arm.name, seed)
+                state = "no record" if record is None else str(record["status"])
+                rows.append((text(arm.name), Cell(text=str(seed), sort=seed), text(state), text(reason)))
+    if not rows:
+        return None
+    planned = sum(len(seeds) for seeds in material.seeds.values())
+    said = f"{plural(len(rows), 'run')} of {planned} have no score, or not all of theirs; nothing stands in for them."
+    heads = columns("arm", "seed", "state", "reason", kinds="tntt")
+    return Section(title="Missing runs", key="missing", blocks=(Paragraph(text=said), table("missing", heads, rows)))

@@ -1,0 +1,113 @@
+"""What `mtl report WORD` is about: a grid or a run among the runs, or the records that an earlier report keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtl.ablation.definition import find_definition
+from mtl.config import RunConfig
+from mtl.errors import ConfigError, RunError, suggestion
+from mtl.report import archive
+from mtl.report.archive import Archive
+from mtl.report.gather import gather_grid, gather_run
+from mtl.report.material import Texts
+from mtl.report.publish import Places
+from mtl.report.texts import dev_sentences
+from mtl.runs import GRIDS, NAMES, RunFolder, find_run, run_folders
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A report's subject: its name, and where its runs are: the folder of a grid or run, or None where only records are."""
+
+    name: str
+    grid: Path | None = None
+    run: RunFolder | None = None
+
+    def gather(self, *, text: bool | None, before: Archive | None = None) -> Archive:
+        """The records as the runs say them now. Raises RunError, also where there are no runs."""
+        if self.grid is not None:
+            return gather_grid(self.grid, self.grid.parent.parent, text=text, before=before)
+        if self.run is not None:
+            return gather_run(self.run, text=text, before=before)
+        raise RunError(f"{self.name}: there are no runs to make it from.")
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether the runs are at hand."""
+        return self.grid is not None or self.run is not None
+
+
+def find_source(word: str | None, runs: Path, output: Path) -> Source:
+    """The grid, run or kept records that a word means; without one the grid that was started last. Raises ConfigError."""
+    if word is None:
+        return _latest(runs)
+    path = Path(word)
+    if (path / archive.FILE).is_file() and path.resolve().parent == output.resolve():
+        word, path = path.resolve().name, Path(path.resolve().name)
+    if (path / "grid.json").is_file():
+        return _grid(path)
+    if any((path / name).is_file() for name in NAMES):
+        return Source(name=path.resolve().name, run=RunFolder(path))
+    name = find_definition(word).name if path.suffix in (".yaml", ".yml") else word
+    if Path(name).name != name:
+        raise ConfigError(
+            f"{word}: expected a grid's or a run's folder; there is none. A name works too: `mtl report quickstart`."
+        )
+    if (runs / GRIDS / name / "grid.json").is_file():
+        return _grid(runs / GRIDS / name)
+    if any(folder.run_id.startswith(name) for folder in run_folders(runs)):
+        found = find_run(runs, name)
+        return Source(name=found.run_id, run=found)
+    if Places(output=output, name=name).records.is_file():
+        return Source(name=name)
+    known = [*grids(runs), *kept(output), *(folder.run_id for folder in run_folders(runs))]
+    there = ", ".join(grids(runs)) or "none"
+    raise ConfigError(
+        f"no grid or run {name!r} in {runs}, and no records of it in {output}.{suggestion(name, known)} Grids there: {there}. "
+        f"`mtl ablate --grid {name if name.isidentifier() else 'NAME'}` makes one."
+    )
+
+
+def grids(runs: Path) -> list[str]:
+    """The names of the grids among runs."""
+    return sorted(path.parent.name for path in (runs / GRIDS).glob("*/grid.json"))
+
+
+def kept(output: Path) -> list[str]:
+    """The names of the reports whose records an output folder keeps."""
+    return sorted(path.parent.name for path in output.glob(f"*/{archive.FILE}"))
+
+
+def texts_of(records: Archive, source: Source) -> Texts:
+    """The sentences that a report may show, where its records allow it: of the very rows that its runs were scored on."""
+    if not records["text"]:
+        return {}
+    folders: Iterable[RunFolder] = ()
+    if source.run is not None:
+        folders = [source.run]
+    elif source.grid is not None:
+        folders = [RunFolder(source.grid.parent.parent / run_id) for run_id in records["runs"]]
+    configs = [folder.config() for folder in folders if (folder.path / "config.yaml").is_file()]
+    if not configs:
+        configs = [RunConfig.model_validate(arm["config"]) for arm in records["design"]["arms"]]
+        if {config.data for config in configs} != {"sample"}:
+            raise ConfigError(
+                f"{source.name}: sentences are not kept with its records, and its runs are not at hand. Leave --text out."
+            )
+    parts = [((run["record"] or {}).get("data") or {}).get("parts", {}) for run in records["runs"].values()]
+    known = {fingerprint for found in parts for fingerprint in found.values()}
+    return dev_sentences(configs, known)
+
+
+def _grid(folder: Path) -> Source:
+    return Source(name=folder.resolve().name, grid=folder)
+
+
+def _latest(runs: Path) -> Source:
+    found = sorted((runs / GRIDS).glob("*/grid.json"), key=lambda path: (path.stat().st_mtime, path.parent.name))
+    if not found:
+        raise ConfigError(f"no grids in {runs}. `mtl ablate --grid` makes one; or name a run: `mtl report RUN`.")
+    return _grid(found[-1].parent)

@@ -1,0 +1,111 @@
+"""How a report says numbers, methods and settings; what the terminal says too is in `mtl.ablation.words`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from mtl import stats
+from mtl.ablation.settings import level_name
+from mtl.config import AUTO_HEADS, RunConfig
+from mtl.report.document import NOTHING, TICK, Cell
+
+METHODS: dict[str, Callable[[RunConfig], str | None]] = {
+    "freezing": lambda config: None if config.freeze.unfrozen == "all" else _freezing(config),
+    "joined pairs": lambda config: "" if config.pairing == "concat" else None,
+    "surgery": lambda config: None if config.surgery == "sum" else config.surgery,
+    "SMART": lambda config: None if config.smart is None else _smart(config),
+    "schedule": lambda config: None if config.schedule == "pooled" else config.schedule,
+    "pooling": lambda config: None if config.pooling == "pooler" else config.pooling,
+    "sts cosine": lambda config: "" if "sts" in config.tasks and config.head("sts") == "cosine" else None,
+    "one task": lambda config: config.tasks[0] if len(config.tasks) == 1 else None,
+}
+"""Columns of ticks: None where a config has the method off, else which of its kinds."""
+
+TOLD = ("freeze", "pairing", "surgery", "smart", "schedule", "pooling", "tasks")
+"""Settings that the ticks tell."""
+
+
+def mean_sd(summary: stats.Summary | None) -> str:
+    """`0.812 ± 0.006 (sd, n=3)`; one seed has no spread: `0.812 (n=1)`."""
+    if summary is None:
+        return NOTHING
+    spread = f" ± {summary.sd:.3f} (sd, n={summary.n})" if summary.sd is not None else f" (n={summary.n})"
+    return f"{summary.mean:.3f}{spread}"
+
+
+def summary_cell(summary: stats.Summary | None, missing: str = NOTHING) -> Cell:
+    """Mean and spread, sorted by the mean; `missing` where there is none."""
+    return Cell(text=missing if summary is None else mean_sd(summary), sort=None if summary is None else summary.mean)
+
+
+def method_cell(name: str, config: RunConfig) -> Cell:
+    """A tick with which kind of the method is on, or nothing."""
+    found = METHODS[name](config)
+    return Cell(text="" if found is None else f"{TICK} {found}".strip(), sort=float(found is not None))
+
+
+def methods_on(configs: Sequence[RunConfig]) -> list[str]:
+    """The methods that some but not all of these have on, or have on in different kinds."""
+    return [name for name, kind in METHODS.items() if len({kind(config) for config in configs}) > 1]
+
+
+def other_changes(changes: Mapping[str, Any]) -> str:
+    """What differs from the baseline and no tick tells: `train.lr=1e-4, heads.quora=features`.
+
+    Heads that come with the pairing are no difference of their own.
+    """
+    usual = {f"heads.{task}": head for task, head in AUTO_HEADS.get(changes.get("pairing", ""), {}).items()}
+    usual |= {"heads.sts": "cosine"} if changes.get("heads.sts") == "cosine" else {}
+    untold = {key: value for key, value in changes.items() if key.split(".")[0] not in TOLD and usual.get(key) != value}
+    return ", ".join(f"{key}={level_name(value)}" for key, value in untold.items())
+
+
+def mean_of(values: Iterable[float | None]) -> float | None:
+    """The plain mean of what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def share(value: float | None) -> Cell:
+    """A share as a cell: `9 %`, `0.4 %`."""
+    if value is None:
+        return Cell(text=NOTHING)
+    return Cell(text=f"{100 * value:.{1 if 0 < value < 0.1 else 0}f} %", sort=value)
+
+
+def small(value: float | None) -> Cell:
+    """A number of any size with three digits that count: `1.2e-05`."""
+    return Cell(text=NOTHING if value is None else f"{value:.3g}", sort=value)
+
+
+def joined(items: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
+
+
+def names(items: Sequence[str]) -> str:
+    """Names of arms in a line; they may hold commas."""
+    return "; ".join(items)
+
+
+def plural(count: int, word: str) -> str:
+    """`1 run`, `3 runs`."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `12 min`, `3.4 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _freezing(config: RunConfig) -> str:
+    scope = "" if config.freeze.scope == "all" else f" for {', '.join(config.freeze.scope)}"
+    return f"all but the last {config.freeze.unfrozen}{scope}" if config.freeze.unfrozen else f"all layers{scope}"
+
+
+def _smart(config: RunConfig) -> str:
+    assert config.smart is not None
+    return f"λ={config.smart.lambda_s:g}, μ={config.smart.mu:g}, {config.smart.projection}"
