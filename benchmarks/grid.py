@@ -13,19 +13,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from caches import fresh_states
+
 from mtl import identity
-from mtl.data.cache import cache_folder
 from mtl.data.prepare import Sources
 from mtl.environment import processor
 from mtl.layers import config_from
@@ -95,22 +92,6 @@ def main() -> None:
         if name in result:
             share = result["grid"] / result[name]
             print(f"| {name} | {result[name]:.0f} s | {share:.2f} | {1 / share:.2f} |")
-
-
-@contextmanager
-def fresh_states(folder: Path) -> Iterator[None]:
-    """Let hidden states be kept in a new cache for a while; tokens are copied into it."""
-    cache = Path(tempfile.mkdtemp(dir=folder))
-    if (cache_folder() / "tokens").is_dir():
-        shutil.copytree(cache_folder() / "tokens", cache / "tokens")
-    before = os.environ.get("MTL_CACHE")
-    os.environ["MTL_CACHE"] = str(cache)
-    try:
-        yield
-    finally:
-        del os.environ["MTL_CACHE"]
-        if before is not None:
-            os.environ["MTL_CACHE"] = before
 
 
 def definition(cells: list[tuple[str, str]], options: argparse.Namespace) -> dict[str, Any]:

@@ -14,7 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from grid import fresh_states, timed
+from caches import fresh_states
+from grid import timed
 
 from mtl import config_from
 from mtl.data.prepare import Sources, prepare
