@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from mtl.ablation.claims import Claim
 from mtl.ablation.definition import (
+    LIBRARY,
     Definition,
     definitions,
     find_definition,
     from_words,
-    library,
     read_definition,
     with_words,
 )
@@ -375,7 +375,7 @@ def test_a_file_of_the_working_directory_wins(tmp_path: Path, monkeypatch: pytes
     put(tmp_path, "question: mine?\ngrid: {pairing: [siamese, concat]}", "ablations/quickstart.yaml")
     assert find_definition("quickstart").question == "mine?"
     assert find_definition("paper").question != "mine?"
-    assert library()[0] == Path("ablations")
+    assert LIBRARY.folders()[0] == Path("ablations")
 
 
 def test_an_unknown_name_lists_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,18 +11,17 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import mtl
 from mtl import strict_yaml
 from mtl.ablation.claims import Claim
 from mtl.ablation.keys import config_keys, own_factors
-from mtl.ablation.reading import DEFAULT_MARGIN, KEYS, SUFFIXES, DesignName, Reader
+from mtl.ablation.reading import DEFAULT_MARGIN, KEYS, DesignName, Reader
 from mtl.ablation.settings import DEFAULT_SEEDS, Settings, assignments, leaves, listed, seeds_of, short, value_at
-from mtl.errors import ConfigError, suggestion
+from mtl.errors import ConfigError
 from mtl.layers import merge
+from mtl.library import Library
 from mtl.strict_yaml import Document, Place
 
 
@@ -77,40 +76,17 @@ class Definition:
         return f"# {' '.join(question.split())}\n{strict_yaml.dump({'name': self.name} | self.canonical())}"
 
 
-def library() -> list[Path]:
-    """The folders that hold definitions: `ablations/` here, then the ones that come with `mtl`. The first wins."""
-    shipped = Path(str(resources.files("mtl.ablation"))) / "definitions"
-    beside = Path(mtl.__file__).parents[1] / "ablations"  # an editable clone
-    folders = [Path("ablations"), shipped if shipped.is_dir() else beside]
-    found: dict[Path, Path] = {}
-    for folder in folders:
-        if folder.is_dir():
-            found.setdefault(folder.resolve(), folder)
-    return list(found.values())
+LIBRARY = Library(kind="ablation", folder="ablations", package="mtl.ablation", inside="definitions")
 
 
 def definitions() -> dict[str, Path]:
     """Every definition of the library by name."""
-    found: dict[str, Path] = {}
-    for folder in library():
-        for path in sorted(folder.iterdir()):
-            if path.suffix in SUFFIXES and path.is_file():
-                found.setdefault(path.stem, path)
-    return found
+    return LIBRARY.paths()
 
 
 def find_definition(word: str) -> Definition:
     """The definition that a name of the library, or a path, means. Raises ConfigError with the nearest."""
-    if word.endswith(SUFFIXES) or "/" in word:
-        return read_definition(Path(word))
-    found = definitions()
-    if word not in found:
-        names = ", ".join(sorted(found)) or "none"
-        raise ConfigError(
-            f"no ablation {short(word)}; there are {names}.{suggestion(word, found)} A file of your own is named with its "
-            f"path, as in ablations/{word if word.isidentifier() else 'mine'}.yaml."
-        )
-    return read_definition(found[word])
+    return read_definition(LIBRARY.find(word))
 
 
 def read_definition(path: Path) -> Definition:

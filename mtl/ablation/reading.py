@@ -24,6 +24,7 @@ from mtl.ablation.settings import (
 from mtl.ablation.where import RESERVED, WORD, compile_where
 from mtl.errors import ConfigError, suggestion
 from mtl.layers import file_layer, merge, preset_layer, spread
+from mtl.library import SUFFIXES
 from mtl.strict_yaml import Document, Place
 
 DesignName = Literal["full", "one-at-a-time", "leave-one-out", "pairwise"]
@@ -33,7 +34,6 @@ DEFAULT_MARGIN = 0.01
 MAX_NAME = 100
 """Characters of the name of an arm, a factor, a level."""
 MAX_QUESTION = 2000
-SUFFIXES = (".yaml", ".yml")
 
 
 class Reader:

@@ -167,7 +167,7 @@ class _Current:
         self._cancelled = False
 
     def begin(self, run_id: str | None) -> None:
-        """Another run is under way, or none."""
+        """Another run is about to be under way, or none is any more."""
         with self._lock:
             self._run_id, self._cancelled = run_id, False
 
@@ -198,22 +198,20 @@ def main(descriptor: int) -> None:
     while not stopping.is_set():
         job = jobs.get()
         print(f"--- {job.run_id}", file=sys.stderr, flush=True)
-        current.begin(job.run_id)
         ended = _run(job, orders, sources, _Telling(connection, job.run_id, current))
         current.begin(None)
         with contextlib.suppress(OSError):
             connection.send(ended)
 
 
-def _listen(
-    connection: Connection, jobs: queue.SimpleQueue[Job], current: _Current, stopping: threading.Event
-) -> None:
+def _listen(connection: Connection, jobs: queue.SimpleQueue[Job], current: _Current, stopping: threading.Event) -> None:
     """Take jobs and cancellations as they come. When no more can come, ask this process to stop as anybody would."""
     with contextlib.suppress(EOFError, OSError):
         while (message := connection.recv()) is not None:
             if isinstance(message, Cancel):
                 current.cancel(message.run_id)
             else:
+                current.begin(message.run_id)
                 jobs.put(message)
     stopping.set()
     os.kill(os.getpid(), signal.SIGTERM)
