@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mtl.api import ablate
+    from mtl.api import ablate, optimize
     from mtl.config import RunConfig
     from mtl.layers import config_from
     from mtl.report.reporting import write_report
     from mtl.runs import load_runs
     from mtl.trainer import train
 
-__all__ = ["RunConfig", "ablate", "config_from", "load_runs", "train", "write_report"]
+__all__ = ["RunConfig", "ablate", "config_from", "load_runs", "optimize", "train", "write_report"]
 
 _HOMES = {
     "RunConfig": "mtl.config",
     "ablate": "mtl.api",
     "config_from": "mtl.layers",
     "load_runs": "mtl.runs",
+    "optimize": "mtl.api",
     "train": "mtl.trainer",
     "write_report": "mtl.report.reporting",
 }

@@ -16,6 +16,7 @@ from mtl.errors import MtlError, suggestion
 COMMANDS = {
     "train": ("mtl.commands.train", "Train one run and print its dev scores."),
     "ablate": ("mtl.commands.ablate", "Run a grid of arms and seeds, and say what helps."),
+    "study": ("mtl.commands.study", "Search the toggles with Optuna, and take the winner apart."),
     "report": ("mtl.commands.report", "Turn records into tables, figures and verdicts."),
     "runs": ("mtl.commands.runs", "What ran: list, show, diff, verify."),
     "test": ("mtl.commands.test", "Open the test split for chosen runs, and write that down."),

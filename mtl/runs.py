@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 SCHEMA = 1
 NAMES = ("config.yaml", "record.json")
 GRIDS = "grids"
-"""The folder among the runs that holds what belongs to grids: no run itself."""
+STUDIES = "studies"
+"""The folders among the runs that hold what belongs to grids and studies: no runs themselves."""
 REQUIRED = ("run_id", "cell", "seed", "status", "config", "metrics", "undefined", "best_step", "steps", "seconds",
             "throughput", "peak_memory", "diagnostics", "frozen_unchanged", "data", "wandb", "error")  # fmt: skip
 LOCK_SECONDS = 1.0

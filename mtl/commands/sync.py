@@ -17,7 +17,7 @@ import click
 
 from mtl.commands.options import CONTEXT, json_option, print_json, runs_option
 from mtl.errors import ConfigError, suggestion
-from mtl.runs import GRIDS
+from mtl.runs import GRIDS, STUDIES
 
 LONGEST = 900  # seconds for one run, files included
 ENOUGH = 3  # failures in a row, after which the rest is not tried: the server is away
@@ -99,11 +99,12 @@ def _find(folder: Path, name: str) -> Path:
 
 
 def _names(folder: Path) -> list[str]:
-    """What may have something to send: runs, and the reports of grids."""
+    """What may have something to send: runs, and the reports of grids and studies."""
     if not folder.is_dir():
         raise ConfigError(f"There is no folder {str(folder)!r} of runs. Name another with --runs DIR.")
-    runs = [path.name for path in folder.iterdir() if path.is_dir() and path.name != GRIDS]
-    return sorted(runs) + sorted(f"{GRIDS}/{path.parent.name}" for path in folder.glob(f"{GRIDS}/*/wandb"))
+    runs = [path.name for path in folder.iterdir() if path.is_dir() and path.name not in (GRIDS, STUDIES)]
+    reports = [path.parent for room in (GRIDS, STUDIES) for path in folder.glob(f"{room}/*/wandb")]
+    return sorted(runs) + sorted(str(path.relative_to(folder)) for path in reports)
 
 
 def _sync_run(run: Path, logs: list[Path], seconds: float) -> Outcome:

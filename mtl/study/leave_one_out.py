@@ -1,0 +1,115 @@
+"""The winner taken apart: what each of its differences from the base is worth, as an ablation on fresh seeds.
+
+The factors are the parameters in which the winner differs from the base; one that others rest on (`smart` and its weight)
+goes together with them, and so do those that the config does not let go alone (surgery and its schedule).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mtl.ablation.definition import Definition
+from mtl.ablation.factors import together
+from mtl.ablation.keys import config_keys
+from mtl.ablation.settings import Settings, level_name, value_at
+from mtl.errors import ConfigError
+from mtl.layers import merge
+from mtl.study.definition import Study
+from mtl.study.space import Parameter, Point, Space, value_of
+
+
+def leave_one_out(definition: Study, point: Point, seeds: Sequence[int]) -> Definition:
+    """The ablation of a trial: everything, then without each of its changes. Raises ConfigError where it changes nothing."""
+    space = definition.make_space()
+    groups = _groups(space, point)
+    if not groups:
+        raise ConfigError(f"{definition.name}: the best trial is the base itself: there is nothing to leave out.")
+    grid: dict[str, dict[str, Settings]] = {}
+    for group in groups:
+        chosen = together([space[name].settings(point[name]) for name in group])
+        before = _before(space, group, chosen)
+        name, levels = _factor(space, group, point, before, chosen)
+        grid[name] = levels
+    return Definition(
+        name=f"{definition.name}-best",
+        question=f"Which of the changes that the study {definition.name} chose are worth keeping?",
+        base=definition.base,
+        settings=definition.settings,
+        seeds=tuple(seeds),
+        grid=grid,
+        design="leave-one-out",
+        source=f"study {definition.name}",
+    )
+
+
+def _groups(space: Space, point: Point) -> list[list[str]]:
+    """The parameters that differ from the base, those together that cannot go alone."""
+    base = space.plain({}).resolved()
+    best = space.plain(point).resolved()
+    groups: list[list[str]] = []
+    for name in point:
+        parameter = space[name]
+        owner = next((group for group in groups if any(_below(parameter, space[one]) for one in group)), None)
+        if owner is not None:
+            owner.append(name)
+        elif any(value_of(base, key) != value_of(best, key) for key in parameter.sets()):
+            groups.append([name])
+    while (joined := _joined(space, point, groups)) is not None:
+        groups = joined
+    return groups
+
+
+def _below(parameter: Parameter, other: Parameter) -> bool:
+    """Whether a parameter is a knob of a section that the other switches on."""
+    return any(key.startswith(f"{section}.") for key in parameter.sets() for section in other.sets())
+
+
+def _joined(space: Space, point: Point, groups: list[list[str]]) -> list[list[str]] | None:
+    """The groups with two put together where one of them cannot go alone; None where all can."""
+    for group in groups:
+        if not _refused(space, point, group):
+            continue
+        for other in groups:
+            if other is not group and not _refused(space, point, [*group, *other]):
+                rest = [one for one in groups if one is not group and one is not other]
+                return [*rest, [*group, *other]]
+        raise ConfigError(f"without {' and '.join(group)} the best trial cannot be run, whatever else is left out.")
+    return None
+
+
+def _refused(space: Space, point: Point, group: Sequence[str]) -> bool:
+    return bool(space.plain({name: value for name, value in point.items() if name not in group}).problems())
+
+
+def _before(space: Space, group: Sequence[str], chosen: Settings) -> Settings:
+    """What the base has in place of what a group sets."""
+    base = space.plain({}).model_dump(mode="json")
+    found: Settings = {}
+    for name in group:
+        for key in sorted(space[name].sets()):
+            try:
+                value = value_at(base, key)
+            except (KeyError, TypeError):  # a knob of a section that the base has not
+                continue
+            piece: Settings = {}
+            inner = piece
+            *path, last = key.split(".")
+            for part in path:
+                inner = inner.setdefault(part, {})
+            inner[last] = value
+            found = merge(found, piece)
+    return found
+
+
+def _factor(
+    space: Space, group: Sequence[str], point: Point, before: Settings, chosen: Settings
+) -> tuple[str, dict[str, Settings]]:
+    """A factor's name and its two levels, the base's first."""
+    (first, *others) = group
+    inside = all(_below(space[other], space[first]) for other in others)
+    if first in config_keys() and inside:
+        levels = {level_name(value_at(before, first)): before, level_name(value_at(chosen, first)): chosen}
+        return first, levels
+    if not others:
+        return first, {"base": before, str(point[first]): chosen}
+    return "-and-".join(name.replace(".", "_") for name in group), {"base": before, "best": chosen}

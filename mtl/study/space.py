@@ -1,0 +1,205 @@
+"""The space of a study: parameters, and the way from a point of it to a config and back.
+
+A parameter is a list of levels (a config key's values, or several settings under one name) or a range of whole or real
+numbers. One with a condition (`when`) is there only where the condition holds for what the parameters before it have set.
+A point names each parameter that is there with its value: the level's name, or the number. Nothing is drawn here; whoever
+draws (a sampler) is asked parameter by parameter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mtl.ablation.factors import together, validated
+from mtl.ablation.keys import config_keys
+from mtl.ablation.settings import Settings, leaves, level_name
+from mtl.ablation.where import Condition, compile_where
+from mtl.config import RunConfig
+from mtl.errors import ConfigError
+from mtl.layers import merge, spread
+from mtl.runs import flatten
+from mtl.strict_yaml import Document
+
+Value = str | int | float
+"""A parameter's value in a point: a level's name, or a number."""
+
+Point = dict[str, Value]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One dimension: `levels` (name -> settings), or numbers from `low` to `high`, both included.
+
+    `step` is the distance of numbers in a grid of them, None for all real ones; `log` draws them evenly by their logarithm.
+    """
+
+    name: str
+    kind: Literal["levels", "int", "float"]
+    levels: dict[str, Settings] = field(default_factory=dict)
+    low: float = 0
+    high: float = 0
+    step: float | None = None
+    log: bool = False
+    when: str | None = None
+
+    def settings(self, value: Value) -> Settings:
+        """What a value sets."""
+        if self.kind == "levels":
+            return self.levels[str(value)]
+        return dict(spread(Document(source=self.name, value={self.name: value})).value)
+
+    def sets(self) -> set[str]:
+        """The config keys that it sets."""
+        if self.kind != "levels":
+            return {self.name}
+        return {key for settings in self.levels.values() for key in leaves(settings)}
+
+    def ends(self) -> list[Value]:
+        """Its levels, or its smallest and largest number."""
+        if self.kind == "levels":
+            return list(self.levels)
+        return [int(self.low), int(self.high)] if self.kind == "int" else [float(self.low), float(self.high)]
+
+    def count(self) -> float:
+        """How many values it can have."""
+        if self.kind == "levels":
+            return len(self.levels)
+        return math.inf if self.step is None else math.floor((self.high - self.low) / self.step + 1e-9) + 1
+
+    def takes(self, value: object) -> bool:
+        """Whether a number is one of its values."""
+        if isinstance(value, bool) or not isinstance(value, int if self.kind == "int" else int | float):
+            return False
+        if not self.low <= value <= self.high:
+            return False
+        steps = 0.0 if self.step is None else (value - self.low) / self.step
+        return abs(steps - round(steps)) < 1e-9
+
+    def shown(self) -> str:
+        """`siamese, concat`; `0.0001 to 0.01, log`."""
+        if self.kind == "levels":
+            return ", ".join(self.levels)
+        low, high = map(level_name, self.ends())
+        step = "" if self.step in (None, 1) or self.log else f" in steps of {level_name(self.step)}"
+        return f"{low} to {high}{step}{', log' if self.log else ''}"
+
+
+class Space:
+    """Parameters over a base, those that conditions rest on before those that have the conditions."""
+
+    def __init__(self, base: Settings, parameters: Sequence[Parameter]) -> None:
+        self.base = base
+        self.parameters = list(parameters)
+        own = own_levels(parameters)
+        self.own = set(own)
+        self._conditions: dict[str, Condition] = {
+            one.name: compile_where(one.when, own) for one in parameters if one.when is not None
+        }
+
+    def __getitem__(self, name: str) -> Parameter:
+        return next(one for one in self.parameters if one.name == name)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether parameters come and go."""
+        return bool(self._conditions)
+
+    def draw(self, suggest: Callable[[Parameter], Value]) -> Point:
+        """A point: every parameter that is there, in order, with what `suggest` says of it."""
+        point: Point = {}
+        for parameter in self.parameters:
+            if self.holds(parameter, point):
+                point[parameter.name] = suggest(parameter)
+        return point
+
+    def holds(self, parameter: Parameter, point: Mapping[str, Value]) -> bool:
+        """Whether a parameter is there beside the values of those before it."""
+        condition = self._conditions.get(parameter.name)
+        if condition is None:
+            return True
+        config = self.plain(point).resolved()
+        cell = {key: point.get(key) if key in self.own else value_of(config, key) for key in condition.keys}
+        return condition.holds(cell)
+
+    def plain(self, point: Mapping[str, Value]) -> RunConfig:
+        """The config of a point as it is written; it may still exclude itself (`RunConfig.problems`)."""
+        settings = together([self[name].settings(value) for name, value in point.items()])
+        return validated(merge(self.base, settings), "study")
+
+    def point(self, config: RunConfig) -> Point:
+        """The point that computes what a config does. Raises ConfigError with what keeps it out of the space."""
+        target = config.resolved()
+        plain = config.model_dump(mode="json")
+        problems: list[str] = []
+
+        def found(parameter: Parameter) -> Value:
+            if parameter.kind == "levels":
+                for level, settings in parameter.levels.items():
+                    if validated(merge(plain, settings), "study").resolved() == target:
+                        return level
+                shown = ", ".join(f"{key}={level_name(value_of(target, key))}" for key in sorted(parameter.sets()))
+            elif parameter.takes(value := value_of(target, parameter.name)):
+                return int(value) if parameter.kind == "int" else float(value)
+            else:
+                shown = f"{parameter.name}={level_name(value)}"
+            problems.append(f"{shown} is none of the values of {parameter.name} ({parameter.shown()})")
+            return parameter.ends()[0]
+
+        point = self.draw(found)
+        if not problems:
+            here = flatten(self.plain(point).resolved().model_dump(mode="json"))
+            there = flatten(target.model_dump(mode="json"))
+            other = [key for key in {**there, **here} if here.get(key) != there.get(key) and key != "seed"]
+            if other:
+                names = ", ".join(f"{key}={level_name(there.get(key))}" for key in other)
+                problems.append(f"it has {names}, which the space does not vary and its base has not")
+        if problems:
+            raise ConfigError("; ".join(problems))
+        return point
+
+
+def own_levels(parameters: Iterable[Parameter]) -> dict[str, tuple[str, ...]]:
+    """The parameters that are no config keys, with their level names."""
+    return {one.name: tuple(one.levels) for one in parameters if one.name not in config_keys()}
+
+
+def rests_on(key: str, parameter: Parameter) -> bool:
+    """Whether a condition on `key` depends on what the parameter sets: the key itself, or the section that it is in."""
+    return key == parameter.name or any(key == own or key.startswith(f"{own}.") for own in parameter.sets())
+
+
+def ordered(parameters: Sequence[Parameter], asked: Mapping[str, Iterable[str]]) -> list[Parameter] | None:
+    """The parameters, each after those that its condition rests on; None where conditions go in a circle.
+
+    `asked` has the keys of each parameter's condition.
+    """
+    left, done = list(parameters), list[Parameter]()
+    while left:
+        ready = [
+            one for one in left if not any(rests_on(key, other) for key in asked.get(one.name, ()) for other in left)
+        ]
+        if not ready:
+            return None
+        done.append(ready[0])
+        left.remove(ready[0])
+    return done
+
+
+def value_of(config: RunConfig, key: str) -> Any:
+    """The value of a dotted key, as plain data; None below a section that is off."""
+    found: Any = config
+    for part in key.split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, tuple):
+        return list(found)
+    return found.model_dump(mode="json") if hasattr(found, "model_dump") else found
+
+
+def in_words(point: Mapping[str, object]) -> str:
+    """`pairing=concat, train.lr=3.1e-05`."""
+    return ", ".join(
+        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in point.items()
+    )

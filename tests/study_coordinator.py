@@ -1,0 +1,27 @@
+"""A coordinator of a study as a process of its own: `python -m tests.study_coordinator STUDY RUNS [STORAGE]`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from mtl.ablation.view import View
+from mtl.progress import tell
+from mtl.study import trials
+from mtl.study.definition import read_study
+from mtl.study.engine import optimize
+from tests.study_trains import instant
+
+if __name__ == "__main__":
+    trials.ORPHAN_SECONDS = 2.0
+    done = optimize(
+        read_study(Path(sys.argv[1])),
+        train=instant,
+        runs=Path(sys.argv[2]),
+        storage=sys.argv[3] if len(sys.argv) > 3 else None,
+        workers=2 if len(sys.argv) == 3 else 1,
+        wandb="disabled",
+        retry=1000,
+        view=View(tell),
+    )
+    sys.exit(1 if done.failures else 0)

@@ -1,0 +1,64 @@
+"""What the tests of studies share: a space on tiny data, and a search of it by formula."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mtl import strict_yaml
+from mtl.ablation.view import View
+from mtl.data.prepare import Sources
+from mtl.study.definition import Study, study_from
+from mtl.study.engine import Found, search
+from mtl.study.storage import quiet
+from tests.study_trains import FormulaPool
+
+SPACE: dict[str, Any] = {
+    "pairing": ["siamese", "concat"],
+    "heads.sst": ["mlp", "linear"],
+    "pooling": ["pooler", "mean"],
+    "freeze.unfrozen": {"int": [0, 2]},
+    "train.lr": {"float": [1e-6, 1e-2], "log": True},
+}
+
+
+def write_study(path: Path, data: Path, **more: Any) -> Path:
+    """A study in a file, over a run of eight epochs on the tiny data."""
+    settings = {"encoder": "random-tiny", "data": str(data), "train.epochs": 8, "train.batch_size": 4}
+    plain = {"question": "Which is best?", "set": settings | more.pop("set", {}), "space": SPACE} | more
+    path.write_text(strict_yaml.dump(plain))
+    return path
+
+
+def make_study(data: Path, name: str = "small", **more: Any) -> Study:
+    """The same without a file."""
+    settings = {"encoder": "random-tiny", "data": str(data), "train.epochs": 8, "train.batch_size": 4}
+    plain = {"question": "Which is best?", "set": settings | more.pop("set", {}), "space": SPACE} | more
+    return study_from(strict_yaml.parse(strict_yaml.dump(plain), f"{name}.yaml"), Path(), name)
+
+
+def by_formula(
+    definition: Study,
+    runs: Path,
+    *,
+    storage: Any = None,
+    sources: Sources | None = None,
+    slots: int = 2,
+    said: list[str] | None = None,
+) -> tuple[Found, FormulaPool]:
+    """A search whose runs are a formula; in memory where no storage is given."""
+    import optuna
+
+    quiet()
+    pool, sources = FormulaPool(runs, slots), sources or Sources()
+    found = search(
+        definition,
+        storage or optuna.storages.InMemoryStorage(),
+        pool,
+        runs=runs,
+        sources=sources,
+        base_cell=definition.check(sources),
+        workers=slots,
+        view=View([].append if said is None else said.append),
+    )
+    return found, pool
