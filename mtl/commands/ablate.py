@@ -13,13 +13,16 @@ from mtl.commands.options import (
     bad_row_option,
     cache_size_option,
     device_option,
+    going_on_later,
     json_option,
     print_json,
     quiet_option,
     refuse_a_file,
+    retry_option,
     runs_option,
     stdout,
     wandb_option,
+    workers_option,
 )
 from mtl.errors import ConfigError
 
@@ -39,8 +42,8 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--base", metavar="PRESET", help="What a grid made on the spot starts from.  [default: baseline]")
 @click.option("--dry-run", is_flag=True, help="Print the plan with an estimate of time, and train nothing.")
-@click.option("--workers", type=click.IntRange(1), help="Runs at a time.  [default: one a GPU, or one a core]")
-@click.option("--retry", type=click.IntRange(0), default=1, show_default=True, help="More tries for a run that fails.")
+@workers_option
+@retry_option
 @click.option("--fail-fast", is_flag=True, help="Stop at the first run that fails for good.")
 @click.option("--until-decided", is_flag=True, help="Add seeds to arms that are undecided, up to --max-seeds.")
 @click.option("--max-seeds", type=click.IntRange(2), metavar="K", help="The most seeds an arm gets.")
@@ -96,18 +99,13 @@ def ablate(
         return
 
     from mtl.api import ablate as run_grid
-    from mtl.interrupt import Interrupted
-    from mtl.progress import tell
 
-    try:
+    with going_on_later():
         done = run_grid(
             definition, runs=runs, quiet=quiet, workers=workers, device=device, wandb=wandb, on_bad_row=on_bad_row,
             retry=retry, fail_fast=fail_fast, until_decided=until_decided, max_seeds=max_seeds,
             cache_bytes=int(cache_size * 1e9),
         )  # fmt: skip
-    except Interrupted as interrupted:
-        tell("Interrupted; the same command goes on from here.")
-        click.get_current_context().exit(128 + interrupted.signal_number)
     if as_json:
         print_json(done.results.as_json() | {"failures": dict(done.failures)})
     else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +48,27 @@ cache_size_option = click.option(
     metavar="GB",
     help="Disk for what frozen layers compute, shared by all runs; 0 keeps nothing. It changes speed, never a result.",
 )
+
+
+workers_option = click.option(
+    "--workers", type=click.IntRange(1), help="Runs at a time.  [default: one a GPU, or one a core]"
+)
+retry_option = click.option(
+    "--retry", type=click.IntRange(0), default=1, show_default=True, help="More tries for a run that fails."
+)
+
+
+@contextmanager
+def going_on_later() -> Iterator[None]:
+    """Turn an interruption, after which the same command goes on, into its words and its exit code."""
+    from mtl.interrupt import Interrupted
+    from mtl.progress import tell
+
+    try:
+        yield
+    except Interrupted as interrupted:
+        tell("Interrupted; the same command goes on from here.")
+        click.get_current_context().exit(128 + interrupted.signal_number)
 
 
 def refuse_no_folder(runs: Path) -> None:

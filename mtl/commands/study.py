@@ -12,14 +12,17 @@ from mtl.commands.options import (
     bad_row_option,
     cache_size_option,
     device_option,
+    going_on_later,
     json_option,
     print_json,
     quiet_option,
     refuse_a_file,
     refuse_no_folder,
+    retry_option,
     runs_option,
     stdout,
     wandb_option,
+    workers_option,
 )
 from mtl.errors import ConfigError, suggestion
 
@@ -52,8 +55,8 @@ def study() -> None:
 @click.option("--trials", type=click.IntRange(1), metavar="N", help="Trials in all, those of earlier calls included.")
 @click.option("--hours", type=click.FloatRange(min=0, min_open=True), metavar="H", help="Hours of searching in all.")
 @click.option("--name", metavar="NAME", help="Another name for the study, as for other data.")
-@click.option("--workers", type=click.IntRange(1), help="Runs at a time.  [default: one a GPU, or one a core]")
-@click.option("--retry", type=click.IntRange(0), default=1, show_default=True, help="More tries for a run that fails.")
+@workers_option
+@retry_option
 @storage_option
 @runs_option
 @device_option
@@ -89,21 +92,16 @@ def optimize(
     """
     refuse_a_file(runs)
     from mtl.api import optimize as run_study
-    from mtl.interrupt import Interrupted
-    from mtl.progress import tell
 
     named = [word for word in words if "=" not in word]
     if len(named) > 1:
         raise click.UsageError(f"one study at a time; came {', '.join(named)}.")
-    try:
+    with going_on_later():
         done = run_study(
             (named or ["quick"])[0], *(word for word in words if "=" in word), name=name, trials=trials, hours=hours,
             runs=runs, quiet=quiet, workers=workers, device=device, wandb=wandb, on_bad_row=on_bad_row, retry=retry,
             storage=storage, cache_bytes=int(cache_size * 1e9),
         )  # fmt: skip
-    except Interrupted as interrupted:
-        tell("Interrupted; the same command goes on from here.")
-        click.get_current_context().exit(128 + interrupted.signal_number)
     if as_json:
         print_json(done.results.as_json() | {"failures": dict(done.failures), "trained": done.trained})
     else:
@@ -163,7 +161,7 @@ def best(name: str, output: Path | None, trial: int | None, storage: str | None,
 @study.command(context_settings=CONTEXT, short_help="Take the best apart, with verdicts.")
 @click.argument("name", default="quick")
 @click.option("--seeds", type=click.IntRange(2, 1000), default=3, show_default=True, help="How many fresh seeds.")
-@click.option("--workers", type=click.IntRange(1), help="Runs at a time.  [default: one a GPU, or one a core]")
+@workers_option
 @trial_option
 @storage_option
 @runs_option
@@ -195,22 +193,17 @@ def ablate(
     """
     from mtl.api import ablate as run_grid
     from mtl.commands.ablate import print_results as print_verdicts
-    from mtl.interrupt import Interrupted
-    from mtl.progress import tell
     from mtl.study.export import best_trial
     from mtl.study.leave_one_out import leave_one_out
 
     definition, results = results_of(name, storage, runs)
     start = max(definition.seeds) + 1
     grid = leave_one_out(definition, best_trial(results, trial).point, range(start, start + seeds))
-    try:
+    with going_on_later():
         done = run_grid(
             grid, runs=runs, quiet=quiet, workers=workers, device=device, wandb=wandb, on_bad_row=on_bad_row,
             cache_bytes=int(cache_size * 1e9),
         )  # fmt: skip
-    except Interrupted as interrupted:
-        tell("Interrupted; the same command goes on from here.")
-        click.get_current_context().exit(128 + interrupted.signal_number)
     if as_json:
         print_json(done.results.as_json() | {"failures": dict(done.failures)})
     else:
