@@ -6,10 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from mtl.cli import main
 from mtl.data.prepare import Sources
+from mtl.errors import ConfigError, RunError
+from mtl.report.figures import draw
+from mtl.report.reporting import check_report, write_report
+from mtl.report.source import find_source
 from mtl.study.document import study_document
-from mtl.study.drawings import draw
 from mtl.study.engine import Found
 from tests.study_tools import SPACE, by_formula, make_study
 
@@ -68,3 +73,92 @@ def test_a_front_has_a_picture_and_a_table(tiny_data: Path, tmp_path: Path) -> N
     assert draw(front)
     winners = next(one for one in document.tables() if one.name == "winners")
     assert len(winners.rows) == len(results.front)
+
+
+# --- the same study through `mtl report`
+
+
+@pytest.fixture
+def runs(found: Found, tmp_path: Path) -> Path:
+    """A folder of runs with the study among them."""
+    folder = tmp_path / "runs/studies" / found.results.name
+    folder.mkdir(parents=True)
+    found.write(folder)
+    return tmp_path / "runs"
+
+
+def test_a_study_is_reported_in_every_form_and_checked_without_its_runs(
+    found: Found, runs: Path, tmp_path: Path
+) -> None:
+    reports, name = tmp_path / "reports", found.results.name
+    done = write_report(name, runs=runs, output=reports, forms=("html", "latex", "csv"))
+    assert done.report.plain == json.loads(json.dumps(found.results.as_json()))
+    assert not done.private
+    markdown = (reports / f"study-{name}.md").read_text()
+    own = (runs / "studies" / name / "report.md").read_text()
+    assert markdown.replace(f"study-{name}/figures/", "figures/") == own
+    assert {path.suffix for path in done.files} == {".md", ".gz", ".svg", ".tex", ".csv", ".html"}
+    assert "a|b" in (reports / f"study-{name}/tables/trials.csv").read_text()
+    for word in (name, f"study-{name}"):
+        assert check_report(word, runs=runs, output=reports).stale is None
+        away = check_report(word, runs=tmp_path / "none", output=reports)
+        assert away.stale is None
+        assert not away.source.has_runs
+
+
+def test_a_report_of_a_study_that_has_gone_on_is_stale(found: Found, runs: Path, tmp_path: Path) -> None:
+    reports, name = tmp_path / "reports", found.results.name
+    write_report(name, runs=runs, output=reports)
+    path = runs / "studies" / name / "results.json"
+    results = json.loads(path.read_text())
+    results["trials"] = results["trials"][:-1]
+    path.write_text(json.dumps(results))
+    assert "study.trials" in str(check_report(name, runs=runs, output=reports).stale)
+
+
+def test_a_grid_of_the_same_name_comes_first_and_the_prefix_means_the_study(found: Found, runs: Path) -> None:
+    name = found.results.name
+    assert find_source(None, runs, runs).study == runs / "studies" / name
+    grid = runs / "grids" / name
+    grid.mkdir(parents=True)
+    (grid / "grid.json").write_text("{}")
+    assert find_source(name, runs, runs).grid == grid
+    assert find_source(f"study-{name}", runs, runs).study == runs / "studies" / name
+    assert find_source(str(runs / "studies" / name), runs, runs).name == f"study-{name}"
+
+
+def test_records_of_a_study_hold_no_folder_of_the_machine(found: Found, runs: Path) -> None:
+    name = found.results.name
+    path = runs / "studies" / name / "results.json"
+    results = json.loads(path.read_text())
+    results["trials"][0] |= {"reason": f"{runs.resolve()}/abc-s0: no space", "point": {"data": str(runs / "mine")}}
+    path.write_text(json.dumps(results))
+    records = find_source(name, runs, runs).gather(text=None)
+    assert str(runs.resolve()) not in json.dumps(records)
+    assert records["study"]["trials"][0]["reason"] == "abc-s0: no space"
+    assert records["study"]["trials"][0]["point"] == {"data": "mine"}
+
+
+def test_damaged_results_are_named(found: Found, runs: Path, tmp_path: Path) -> None:
+    name = found.results.name
+    path = runs / "studies" / name / "results.json"
+    results = json.loads(path.read_text())
+    results["trials"][3]["number"] = "many"
+    path.write_text(json.dumps(results))
+    with pytest.raises(RunError, match=r"damaged at trials\.3\.number"):
+        write_report(name, runs=runs, output=tmp_path)
+    path.write_text("{")
+    with pytest.raises(RunError, match=r"results\.json"):
+        write_report(name, runs=runs, output=tmp_path)
+    with pytest.raises(ConfigError, match="no grid, study or run 'nothing'"):
+        write_report("nothing", runs=runs, output=tmp_path)
+
+
+def test_the_command_reports_a_study(found: Found, runs: Path, tmp_path: Path) -> None:
+    words = ["report", "--runs", str(runs), "--output", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith(f"study-{found.results.name}: Best: trial")
+    plain = json.loads(CliRunner().invoke(main, [*words, "--json"]).stdout)
+    assert plain["results"]["name"] == found.results.name
+    assert CliRunner().invoke(main, [*words, "--check"]).exit_code == 0

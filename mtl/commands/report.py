@@ -33,10 +33,10 @@ def report(
     text: bool | None,
     as_json: bool,
 ) -> None:
-    """Turn a grid's or a run's records into a report: verdicts, tables and figures, in NAME.md.
+    """Turn a grid's, a study's or a run's records into a report: verdicts, tables and figures, in NAME.md.
 
-    NAME is a grid as `mtl ablate` left it, or a run, or the beginning of one; without it, the grid that was started last. The
-    records that a report is made from are kept beside it, so that --check, and every other form, need no runs. Sentences of data
+    NAME is a grid as `mtl ablate` left it, a study (its report is study-NAME.md), or a run or the beginning of one; without it,
+    the grid or study that was at work last. The records that a report is made from are kept beside it, so that --check, and every other form, need no runs. Sentences of data
     that is not built in show only with --text: keep such a report to yourself.
 
     \b
@@ -60,7 +60,7 @@ def report(
         )
     if as_json:
         files = [str(path) for path in done.files]
-        print_json({"name": done.places.name, "files": files, "results": done.report.material.results.as_json()})
+        print_json({"name": done.places.name, "files": files, "results": done.report.plain})
         return
     verdict = done.report.document.sections[0].blocks[0]
     click.echo(f"{done.places.name}: {getattr(verdict, 'text', '')}")

@@ -36,7 +36,7 @@ def effects(data: Data) -> Figure:
     """Differences from the baseline with intervals, a panel a score."""
     arms = list(dict.fromkeys(line["arm"] for panel in data["panels"] for line in panel["lines"]))
     places = {arm: place for place, arm in enumerate(arms)}
-    figure, panels = _subplots(
+    figure, panels = subplots(
         1, len(data["panels"]), width=2.4 + 1.75 * len(data["panels"]), height=1.15 + 0.27 * len(arms)
     )
     seen: dict[str, Any] = {}
@@ -85,7 +85,7 @@ def shortened(name: str, most: int = MOST_NAME) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
-def _subplots(rows: int, columns: int, *, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+def subplots(rows: int, columns: int, *, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
     """A figure of this many inches and its panels in a row. No pyplot: a notebook's own figures are left alone."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -99,7 +99,7 @@ def factors(data: Data) -> Figure:
     """Main effects, interactions and shares as points with intervals, kinds apart."""
     lines = data["lines"]
     kinds = list(dict.fromkeys(line["kind"] for line in lines))
-    figure, (axes,) = _subplots(1, 1, width=6.4, height=1.0 + 0.24 * (len(lines) + len(kinds)))
+    figure, (axes,) = subplots(1, 1, width=6.4, height=1.0 + 0.24 * (len(lines) + len(kinds)))
     axes.axvspan(-data["margin"], data["margin"], color=BAND, lw=0)
     axes.axvline(0, color=BLACK, lw=0.8)
     place, ticks, labels = 0.0, [], []
@@ -128,7 +128,7 @@ def confusion(data: Data) -> Figure:
     import seaborn  # type: ignore[import-untyped]
 
     panels, names = data["panels"], data["names"]
-    figure, axes = _subplots(1, len(panels), width=1.5 + 2.3 * len(panels), height=2.9, sharey=True)
+    figure, axes = subplots(1, len(panels), width=1.5 + 2.3 * len(panels), height=2.9, sharey=True)
     for one, panel in zip(axes, panels, strict=True):
         counts = np.array(panel["counts"], dtype=float)
         shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -146,7 +146,7 @@ def confusion(data: Data) -> Figure:
 def regression(data: Data) -> Figure:
     """sts: gold against prediction, with the least-squares line and the extreme residuals."""
     panels = data["panels"]
-    figure, axes = _subplots(1, len(panels), width=0.5 + 2.7 * len(panels), height=2.9, sharey=True)
+    figure, axes = subplots(1, len(panels), width=0.5 + 2.7 * len(panels), height=2.9, sharey=True)
     for one, panel in zip(axes, panels, strict=True):
         x, y = np.array(panel["predicted"]), np.array(panel["gold"])
         one.scatter(x, y, s=7, color=BLUE, alpha=0.3, lw=0, rasterized=False)
@@ -176,7 +176,7 @@ def curves(data: Data) -> Figure:
 
     panels = data["panels"]
     arms = list(dict.fromkeys(line["arm"] for panel in panels for line in panel["lines"]))
-    figure, axes = _subplots(1, len(panels), width=0.6 + 1.9 * len(panels), height=2.6 + 0.16 * len(arms))
+    figure, axes = subplots(1, len(panels), width=0.6 + 1.9 * len(panels), height=2.6 + 0.16 * len(arms))
     for one, panel in zip(axes, panels, strict=True):
         for line in panel["lines"]:
             colour, marker, _ = MODELS[arms.index(line["arm"]) % len(MODELS)]

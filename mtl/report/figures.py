@@ -16,11 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+from mtl.report import drawings, study_drawings
 from mtl.report.document import Figure
-from mtl.report.drawings import DRAWINGS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
+
+DRAWINGS = drawings.DRAWINGS | study_drawings.DRAWINGS
 
 STYLE: dict[str, Any] = {
     "font.size": 8.5,

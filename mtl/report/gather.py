@@ -137,7 +137,7 @@ class _Gathered:
             known, tests = None, []
         self.runs[run_id] = {
             "record": None if known is None else self.trimmed(known),
-            "reason": self.without_paths(reason),
+            "reason": without_paths(reason, self.root),
             "history": [] if known is None else _history(folder),
             "tests": [_opening(opening) for opening in tests],
             "dev": {} if record is None else {task: self.dev(folder, run_id, task) for task in tasks},
@@ -147,7 +147,7 @@ class _Gathered:
         try:
             predictions = folder.predictions("dev", task)
         except RunError as error:
-            return {"error": self.without_paths(str(error))}
+            return {"error": without_paths(str(error), self.root)}
         self.predictions.setdefault(run_id, {})[task] = predictions
         return pack(predictions, whole=False) | {"rows": self.place(predictions)}
 
@@ -177,11 +177,12 @@ class _Gathered:
         kept["environment"]["packages"] = environment.get("packages") or {}
         return kept
 
-    def without_paths(self, reason: str) -> str:
-        """A reason without the folder that the runs lay in."""
-        for root in (f"{self.root}{os.sep}", f"{self.root.resolve()}{os.sep}"):
-            reason = reason.replace(root, "")
-        return reason.replace(str(Path.home()), "~")
+
+def without_paths(words: str, root: Path) -> str:
+    """Words, such as a reason, without the folder that the runs lay in."""
+    for folder in (f"{root}{os.sep}", f"{root.resolve()}{os.sep}"):
+        words = words.replace(folder, "")
+    return words.replace(str(Path.home()), "~")
 
 
 def last_part(place: str) -> str:

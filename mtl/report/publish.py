@@ -23,6 +23,8 @@ from mtl.report.archive import Archive
 from mtl.report.contents import build
 from mtl.report.document import Document
 from mtl.report.material import Material, Texts
+from mtl.report.plain import cleaned
+from mtl.report.studies import study_report
 
 FORMS: dict[str, Callable[[Document], dict[str, str]]] = {"csv": tables.csv_files, "latex": tables.latex_files}
 """Other forms of the tables: from a document to file names and their text."""
@@ -64,20 +66,21 @@ class Places:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A report in memory: its document and its Markdown."""
+    """A report in memory: its document, its Markdown, and what it says as plain data. A study has no `material`."""
 
     document: Document
     markdown: str
-    material: Material
+    plain: Mapping[str, Any]
+    material: Material | None
 
 
 def make(records: Archive, texts: Texts | None = None) -> Report:
     """The report that records make; `texts` are the sentences that may show."""
-    material = Material(records, texts)
-    document = build(material)
-    return Report(
-        document=document, markdown=markdown.render(document, f"{records['name']}/figures"), material=material
-    )
+    material = None if records["kind"] == "study" else Material(records, texts)
+    document: Document = cleaned(study_report(records) if material is None else build(material))
+    plain = records["study"] if material is None else material.results.as_json()
+    written = markdown.render(document, f"{records['name']}/figures")
+    return Report(document=document, markdown=written, plain=plain, material=material)
 
 
 def publish(

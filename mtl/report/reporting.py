@@ -34,9 +34,9 @@ def write_report(
     forms: Sequence[Form] = (),
     text: bool | None = None,
 ) -> Written:
-    """Make the report of a grid, a run or kept records, and write it below `output`.
+    """Make the report of a grid, a study, a run or kept records, and write it below `output`.
 
-    `name` None is the grid that was started last. `text` None shows sentences of the built-in data only. Raises ConfigError
+    `name` None is the grid or study that was at work last. `text` None shows sentences of the built-in data only. Raises ConfigError
     where the name means nothing, RunError where its files are damaged.
     """
     source = find_source(name, Path(runs), Path(output))

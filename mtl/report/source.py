@@ -1,4 +1,4 @@
-"""What `mtl report WORD` is about: a grid or a run among the runs, or the records that an earlier report keeps."""
+"""What `mtl report WORD` is about: a grid, a study or a run among the runs, or the records that an earlier report keeps."""
 
 from __future__ import annotations
 
@@ -14,22 +14,26 @@ from mtl.report.archive import Archive
 from mtl.report.gather import gather_grid, gather_run
 from mtl.report.material import Texts
 from mtl.report.publish import Places
+from mtl.report.studies import PREFIX, RESULTS, gather_study, studies_among, study_results
 from mtl.report.texts import dev_sentences
-from mtl.runs import GRIDS, NAMES, RunFolder, find_run, run_folders
+from mtl.runs import GRIDS, NAMES, STUDIES, RunFolder, find_run, run_folders
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A report's subject: its name, and where its runs are: the folder of a grid or run, or None where only records are."""
+    """A report's subject: its name, and the folder of the grid, study or run; None where only records are."""
 
     name: str
     grid: Path | None = None
+    study: Path | None = None
     run: RunFolder | None = None
 
     def gather(self, *, text: bool | None, before: Archive | None = None) -> Archive:
         """The records as the runs say them now. Raises RunError, also where there are no runs."""
         if self.grid is not None:
             return gather_grid(self.grid, self.grid.parent.parent, text=text, before=before)
+        if self.study is not None:
+            return gather_study(self.study)
         if self.run is not None:
             return gather_run(self.run, text=text, before=before)
         raise RunError(f"{self.name}: there are no runs to make it from.")
@@ -37,11 +41,14 @@ class Source:
     @property
     def has_runs(self) -> bool:
         """Whether the runs are at hand."""
-        return self.grid is not None or self.run is not None
+        return any(place is not None for place in (self.grid, self.study, self.run))
 
 
 def find_source(word: str | None, runs: Path, output: Path) -> Source:
-    """The grid, run or kept records that a word means; without one the grid that was started last. Raises ConfigError."""
+    """What a word means: a grid, a study, a run, or kept records, in this order. Raises ConfigError.
+
+    Without one it is the grid or study that was at work last.
+    """
     if word is None:
         return _latest(runs)
     path = Path(word)
@@ -49,25 +56,30 @@ def find_source(word: str | None, runs: Path, output: Path) -> Source:
         word, path = path.resolve().name, Path(path.resolve().name)
     if (path / "grid.json").is_file():
         return _grid(path)
+    if (path / RESULTS).is_file() and path.resolve().parent.name == STUDIES:
+        return _study(path)
     if any((path / name).is_file() for name in NAMES):
         return Source(name=path.resolve().name, run=RunFolder(path))
     name = find_definition(word).name if path.suffix in (".yaml", ".yml") else word
     if Path(name).name != name:
         raise ConfigError(
-            f"{word}: expected a grid's or a run's folder; there is none. A name works too: `mtl report quickstart`."
+            f"{word}: expected a grid's, a study's or a run's folder; there is none. A name works too: `mtl report quickstart`."
         )
     if (runs / GRIDS / name / "grid.json").is_file():
         return _grid(runs / GRIDS / name)
+    if (results := study_results(runs, name.removeprefix(PREFIX))).is_file():
+        return _study(results.parent)
     if any(folder.run_id.startswith(name) for folder in run_folders(runs)):
         found = find_run(runs, name)
         return Source(name=found.run_id, run=found)
-    if Places(output=output, name=name).records.is_file():
-        return Source(name=name)
-    known = [*grids(runs), *kept(output), *(folder.run_id for folder in run_folders(runs))]
-    there = ", ".join(grids(runs)) or "none"
+    for written in (name, f"{PREFIX}{name}"):
+        if Places(output=output, name=written).records.is_file():
+            return Source(name=written)
+    there = [*grids(runs), *studies_among(runs)]
+    known = [*there, *kept(output), *(folder.run_id for folder in run_folders(runs))]
     raise ConfigError(
-        f"no grid or run {name!r} in {runs}, and no records of it in {output}.{suggestion(name, known)} Grids there: {there}. "
-        f"`mtl ablate --grid {name if name.isidentifier() else 'NAME'}` makes one."
+        f"no grid, study or run {name!r} in {runs}, and no records of it in {output}.{suggestion(name, known)} Grids and studies "
+        f"there: {', '.join(there) or 'none'}. `mtl ablate --grid {name if name.isidentifier() else 'NAME'}` makes a grid."
     )
 
 
@@ -106,8 +118,15 @@ def _grid(folder: Path) -> Source:
     return Source(name=folder.resolve().name, grid=folder)
 
 
+def _study(folder: Path) -> Source:
+    return Source(name=f"{PREFIX}{folder.resolve().name}", study=folder)
+
+
 def _latest(runs: Path) -> Source:
-    found = sorted((runs / GRIDS).glob("*/grid.json"), key=lambda path: (path.stat().st_mtime, path.parent.name))
+    found = [*(runs / GRIDS).glob("*/grid.json"), *(runs / STUDIES).glob(f"*/{RESULTS}")]
     if not found:
-        raise ConfigError(f"no grids in {runs}. `mtl ablate --grid` makes one; or name a run: `mtl report RUN`.")
-    return _grid(found[-1].parent)
+        raise ConfigError(
+            f"no grids or studies in {runs}. `mtl ablate --grid` makes one; or name a run: `mtl report RUN`."
+        )
+    last = max(found, key=lambda path: (path.stat().st_mtime, path.parent.name))
+    return _study(last.parent) if last.name == RESULTS else _grid(last.parent)

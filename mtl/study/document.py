@@ -14,7 +14,7 @@ from mtl.study.space import in_words
 from mtl.study.words import effort, importance_table, values_in_words
 
 HISTORY, IMPORTANCES, FRONT = "study-history", "study-importances", "study-front"
-"""How figures are drawn (`mtl.study.drawings`)."""
+"""How figures are drawn (`mtl.report.study_drawings`)."""
 
 
 def study_document(results: StudyResults) -> Document:

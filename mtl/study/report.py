@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from mtl.files import write_bytes
+from mtl.report.document import Document
+from mtl.report.figures import draw
 from mtl.report.markdown import render
+from mtl.report.plain import cleaned
 from mtl.study.document import study_document
-from mtl.study.drawings import draw
 from mtl.study.results import StudyResults
 
 
 def write_report(results: StudyResults, folder: Path) -> Path:
     """Write `report.md` and its figures; returns its path."""
-    document = study_document(results)
+    document: Document = cleaned(study_document(results))
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     for figure in document.figures():

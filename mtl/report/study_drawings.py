@@ -1,44 +1,20 @@
-"""The figures of a study's report, in the look of all reports."""
+"""How the figures of a study's report are drawn; see `mtl.report.drawings`."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mtl.report.document import Figure
-from mtl.report.figures import digest, style
-from mtl.study.document import FRONT, HISTORY, IMPORTANCES
+from mtl.report.drawings import BLACK, BLUE, GREY, Data, bare, subplots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Data = Mapping[str, Any]
-BLACK, GREY, BLUE = "#222222", "#888888", "#0072b2"
+    from matplotlib.figure import Figure
 
 
-def draw(figure: Figure) -> bytes:
-    """A figure as SVG; equal data give equal bytes on one version of matplotlib."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Canvas
-
-    with style():
-        names = len(figure.data.get("names", ())) * len(figure.data.get("shares", ()))
-        canvas = Canvas(figsize=(5.6, 1.0 + 0.17 * names if names else 3.0))
-        FigureCanvasAgg(canvas)
-        axes = canvas.add_subplot()
-        DRAWINGS[figure.drawing](axes, figure.data)
-        canvas.legend(loc="outside upper right", ncols=3)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-        buffer = io.BytesIO()
-        canvas.savefig(
-            buffer, format="svg", metadata={"Date": None, "Creator": None, "Description": f"data {digest(figure)}"}
-        )
-    return buffer.getvalue()
-
-
-def _history(axes: Axes, data: Data) -> None:
+def history(data: Data) -> Figure:
+    """Every trial's score, the best so far, and ticks where trials were pruned."""
+    figure, axes = _one(height=3.0)
     numbers = [one[0] for one in data["trials"]]
     axes.plot(numbers, [one[1] for one in data["trials"]], "o", color=GREY, ms=4, label="trial")
     axes.step(numbers, [one[2] for one in data["trials"]], where="post", color=BLUE, label="best so far")
@@ -47,9 +23,12 @@ def _history(axes: Axes, data: Data) -> None:
         axes.plot(data["pruned"], [low] * len(data["pruned"]), "|", color=BLACK, ms=7, label="pruned")
     axes.set_xlabel("trial")
     axes.set_ylabel(data["key"])
+    return _with_legend(figure)
 
 
-def _importances(axes: Axes, data: Data) -> None:
+def importances(data: Data) -> Figure:
+    """Shares of what mattered, a bar for each parameter and evaluator."""
+    figure, axes = _one(height=1.0 + 0.17 * len(data["names"]) * len(data["shares"]))
     height = 0.8 / max(1, len(data["shares"]))
     for at, (evaluator, shares) in enumerate(data["shares"].items()):
         places = [place + at * height for place in range(len(shares))]
@@ -58,15 +37,34 @@ def _importances(axes: Axes, data: Data) -> None:
     axes.set_yticks([place + 0.4 - height / 2 for place in range(len(data["names"]))], data["names"])
     axes.invert_yaxis()
     axes.set_xlabel("share")
+    return _with_legend(figure)
 
 
-def _front(axes: Axes, data: Data) -> None:
+def front(data: Data) -> Figure:
+    """Trials by two objectives, those on the front filled."""
+    figure, axes = _one(height=3.0)
     for on, look in ((False, {"mfc": "white", "mec": GREY}), (True, {"mfc": BLUE, "mec": BLUE})):
         points = [one for one in data["points"] if bool(one[2]) is on]
         label = "on the front" if on else "beaten"
         axes.plot([one[0] for one in points], [one[1] for one in points], "o", ls="none", ms=5, label=label, **look)  # type: ignore[arg-type]
     axes.set_xlabel(data["x"])
     axes.set_ylabel(data["y"])
+    return _with_legend(figure)
 
 
-DRAWINGS: dict[str, Callable[[Axes, Data], None]] = {HISTORY: _history, IMPORTANCES: _importances, FRONT: _front}
+def _one(height: float) -> tuple[Figure, Axes]:
+    figure, (axes,) = subplots(1, 1, width=5.6, height=height)
+    bare(axes)
+    return figure, axes
+
+
+def _with_legend(figure: Figure) -> Figure:
+    figure.legend(loc="outside upper right", ncols=3)
+    return figure
+
+
+DRAWINGS: dict[str, Callable[[Data], Figure]] = {
+    "study-front": front,
+    "study-history": history,
+    "study-importances": importances,
+}
