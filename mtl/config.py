@@ -23,6 +23,7 @@ StsHead = Literal["auto", "same", "cosine", "dot", "features", "linear", "mlp"]
 Schedule = Literal["pooled", "consolidated", "round_robin", "sqrt", "annealed"]
 Surgery = Literal["sum", "dominant", "pcgrad"]
 Precision = Literal["fp32", "bf16"]
+States = Literal["fp32", "fp16"]
 
 PAIR_HEADS: dict[Pairing, tuple[str, ...]] = {"siamese": ("dot", "cosine", "features"), "concat": ("linear", "mlp")}
 """Heads that can take each pairing's features: two sentence vectors, or one."""
@@ -67,6 +68,10 @@ class Freeze(Section):
     scope: Literal["all"] | TaskNames = Field("all", description="the tasks whose steps leave the frozen part alone")
     dropout: bool = Field(
         False, description="dropout inside the frozen part; off makes it a fixed function of the text"
+    )
+    states: States = Field(
+        "fp32",
+        description="how the frozen part's outputs are kept; fp16 rounds them and halves the disk they take; for scope=all, dropout=false, no SMART",
     )
 
 
@@ -194,9 +199,28 @@ class RunConfig(Section):
                     message=f"freeze.scope names {', '.join(absent)}, not among tasks={list(self.tasks)}. "
                     "Add the task or leave it out of the scope.",
                 ))  # fmt: skip
+        if self.freeze.states == "fp16":
+            found += self._states_not_fixed()
         if self.surgery != "sum":
             found += self._surgery_alone()
         return found
+
+    def _states_not_fixed(self) -> list[Problem]:
+        """Why there are no fixed outputs of frozen layers to be rounded."""
+        resolved = self.resolved()
+        if resolved.freeze.states == "fp32":  # nothing is frozen
+            return []
+        reasons = {
+            "freeze.scope": (resolved.freeze.scope != "all", "with a freeze.scope they move"),
+            "freeze.dropout": (resolved.freeze.dropout, "with freeze.dropout=true they are random"),
+            "smart": (resolved.smart is not None, "SMART perturbs what goes into them"),
+        }
+        needs = "freeze.states='fp16' rounds the outputs of frozen layers"
+        return [
+            Problem(uses=("freeze.states", key), message=f"{needs}; {why}. Use freeze.states=fp32, or change {key}.")
+            for key, (on, why) in reasons.items()
+            if on
+        ]
 
     def _surgery_alone(self) -> list[Problem]:
         """Why surgery would never have two tasks in one step."""
@@ -247,6 +271,8 @@ class RunConfig(Section):
         """What identity hashes: the resolved settings as plain data, without the seed, nulls and absent tasks' heads."""
         config = self.resolved()
         plain = config.model_dump(mode="json", exclude={"seed"}, exclude_none=True)
+        if config.freeze.states == "fp32":
+            del plain["freeze"]["states"]  # cells from before there was a choice keep their names
         plain["heads"] = {task: plain["heads"][task] for task in config.tasks}
         if config.freeze.unfrozen == "all":
             plain["freeze"] = {"unfrozen": "all"}

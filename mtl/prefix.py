@@ -6,7 +6,8 @@ fixed function of a sequence's tokens. `FixedPrefix` hands them to training and 
 
 What a sequence gets is its own function to the last bit, whoever computes it, when, beside what (`mtl.prefix_blocks`). So a
 run's numbers do not depend on whether, or how much of, the store is there: a store that is off, full, damaged or not to be
-written costs time. They differ from those of a packed batch by rounding, 1e-6 or so.
+written costs time. They differ from those of a packed batch by rounding, 1e-6 or so; by more with `freeze.states=fp16`, which
+rounds them to 11 bits, stored or not.
 Shapes: T tokens of S sequences, l tokens of one, H width.
 """
 
@@ -113,7 +114,7 @@ class FixedPrefix(Prefix):
     ) -> None:
         """Add to the store, a segment at a time. What another process is at is left to it as long as there is other work."""
         total = sum(len(ids[i]) for i in missing)
-        amount = f"{len(missing)} sequences, {total * self.blocks.width * 4 / 1e9:.2g} GB"
+        amount = f"{len(missing)} sequences, {total * self.blocks.width * self.blocks.kind.itemsize / 1e9:.2g} GB"
         self.note(f"frozen layers: computing {amount}, once for all runs that freeze here")
         waiting = deque(self._segments(missing, ids))
         put_off = set()
@@ -161,7 +162,7 @@ class FixedPrefix(Prefix):
 
     def _segments(self, missing: list[int], ids: Sequence[np.ndarray]) -> list[list[int]]:
         """The missing sequences cut into segments of like size."""
-        ends = np.cumsum([len(ids[i]) * self.blocks.width * 4 for i in missing])
+        ends = np.cumsum([len(ids[i]) * self.blocks.width * self.blocks.kind.itemsize for i in missing])
         least, most = SEGMENT_BYTES
         total = int(ends[-1])
         count = max(min(SEGMENTS, total // least), -(-total // most), 1)
@@ -192,6 +193,6 @@ def make_prefix(
     """
     if depth is None or config.smart is not None:
         return NO_PREFIX
-    blocks = Blocks(encoder, depth, device, config.train.precision, tick)
-    store = PrefixStore(cache_folder() / "prefix", blocks.numbers(fingerprint), blocks.width, cache_bytes)
+    blocks = Blocks(encoder, depth, device, config.train.precision, config.freeze.states, tick)
+    store = PrefixStore(cache_folder() / "prefix", blocks.numbers(fingerprint), blocks.width, cache_bytes, blocks.kind)
     return FixedPrefix(blocks, store, note=note, preparing=preparing)

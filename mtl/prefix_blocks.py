@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mtl.config import Precision
+from mtl.config import Precision, States
 from mtl.encoder import Encoder
 from mtl.environment import processor
 from mtl.identity import NUMERICS
@@ -27,6 +27,9 @@ from mtl.packing import Packed, pack
 
 TOKENS_A_BLOCK = {"cpu": 128, "cuda": 2048}
 """About how many tokens are computed together. More gain little, and the last block of each length is filled up in vain."""
+
+
+KINDS: dict[States, str] = {"fp32": "<f4", "fp16": "<f2"}
 
 
 class Blocks:
@@ -38,10 +41,15 @@ class Blocks:
         depth: int,
         device: torch.device,
         precision: Precision = "fp32",
+        states: States = "fp32",
         tick: Callable[[], None] = lambda: None,
     ) -> None:
-        """Through the embeddings and the first `depth` layers. `tick` is called between blocks; it may raise to stop."""
+        """Through the embeddings and the first `depth` layers, computed in one precision and handed out in another.
+
+        `tick` is called between blocks; it may raise to stop.
+        """
         self.encoder, self.depth, self.device, self.precision, self.tick = encoder, depth, device, precision, tick
+        self.kind = np.dtype(KINDS[states])
         self.width = encoder.shape.width
         self.layouts: dict[int, Packed] = {}
         self.pool: ThreadPoolExecutor | None = None
@@ -52,12 +60,14 @@ class Blocks:
             machine = torch.cuda.get_device_name(self.device)
         else:
             machine = f"{processor()} {torch.backends.cpu.get_cpu_capability()}"
-        parts = (NUMERICS, encoder, self.depth, self.precision, torch.__version__, machine)
-        also = (torch.get_float32_matmul_precision(), TOKENS_A_BLOCK[self.device.type])
-        return hashlib.sha256(repr(parts + also).encode()).hexdigest()[:24]
+        parts = [NUMERICS, encoder, self.depth, self.precision, torch.__version__, machine]
+        parts += [torch.get_float32_matmul_precision(), TOKENS_A_BLOCK[self.device.type]]
+        if self.kind.itemsize < 4:
+            parts.append(self.kind.str)
+        return hashlib.sha256(repr(tuple(parts)).encode()).hexdigest()[:24]
 
     def compute(self, ids: Sequence[np.ndarray], types: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The states (l, H), float32, of each sequence."""
+        """The states (l, H) of each sequence, of type `kind`."""
         if not ids:
             return []
         by_length: dict[int, list[int]] = {}
@@ -93,7 +103,8 @@ class Blocks:
         batch = dataclasses.replace(self.layouts[length], ids=flat[0], types=flat[1])
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             states = self.encoder.run(self.encoder.embed(batch), batch, stop=self.depth)
-        return states.float().cpu().numpy().reshape(len(ids), length, self.width)
+        rounded = states.half() if self.kind.itemsize == 2 else states.float()
+        return rounded.cpu().numpy().reshape(len(ids), length, self.width)
 
     @contextmanager
     def _on_one_thread_each(self, blocks: int) -> Iterator[Map]:

@@ -18,7 +18,10 @@ from typing import IO
 
 import numpy as np
 
-MAGIC = b"mtl-prefix-1\0\0\0\0"
+FLOAT32 = np.dtype("<f4")
+MAGIC = {"<f4": b"mtl-prefix-1\0\0\0\0", "<f2": b"mtl-prefix-1/2\0\0"}
+"""How a file begins, by the type of its states."""
+
 HEADER = struct.Struct("<16sQQQ16s")
 """Magic, sequences, tokens, width, and a hash of these and the index. It is followed by the index, then the states."""
 
@@ -31,11 +34,11 @@ class Damaged(ValueError):
 
 
 class Segment:
-    """Some sequences' states, float32 (tokens, width), mapped from a file. The lock on it lasts as long as the object."""
+    """Some sequences' states (tokens, width), mapped from a file. The lock on it lasts as long as the object."""
 
-    def __init__(self, path: Path, width: int) -> None:
-        """Raises OSError where the file cannot be read, and Damaged."""
-        self.path = path
+    def __init__(self, path: Path, width: int, kind: np.dtype = FLOAT32) -> None:
+        """States of type `kind`. Raises OSError where the file cannot be read, and Damaged."""
+        self.path, self.kind = path, kind
         self.file = path.open("rb")
         try:
             self._map(width)
@@ -50,7 +53,8 @@ class Segment:
         if len(head) < HEADER.size:
             raise Damaged(f"{path}: no header")
         magic, sequences, tokens, found, digest = HEADER.unpack(head)
-        if (magic, found) != (MAGIC, width) or os.fstat(self.file.fileno()).st_size != size(sequences, tokens, width):
+        expected = size(sequences, tokens, width, self.kind)
+        if (magic, found) != (MAGIC[self.kind.str], width) or os.fstat(self.file.fileno()).st_size != expected:
             raise Damaged(f"{path}: the header does not fit the file")
         index = self.file.read(sequences * ENTRY.itemsize)
         if _digest(head, index) != digest:
@@ -58,11 +62,11 @@ class Segment:
         self.entries = np.frombuffer(index, dtype=ENTRY)
         self.mapped = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
         first = HEADER.size + len(index)
-        self.states = np.frombuffer(self.mapped, dtype="<f4", offset=first).reshape(tokens, width)
+        self.states = np.frombuffer(self.mapped, dtype=self.kind, offset=first).reshape(tokens, width)
         self.checked = np.zeros(sequences, dtype=bool)
 
     def read(self, number: int, into: np.ndarray) -> None:
-        """Copy a sequence's states into an array (l, width). Raises Damaged."""
+        """Copy a sequence's states into an array (l, width), float32 or theirs. Raises Damaged."""
         _, start, length, checksum = self.entries[number]
         states = self.states[start : start + length]
         if not self.checked[number]:
@@ -77,7 +81,7 @@ class Segment:
 
 
 def write(file: IO[bytes], keys: Sequence[bytes], states: Sequence[np.ndarray]) -> None:
-    """Write a segment. `states` are float32 (l, width), in the order of `keys`. Raises OSError."""
+    """Write a segment. `states` are (l, width) of one type, float32 or float16, in the order of `keys`. Raises OSError."""
     entries = np.zeros(len(keys), dtype=ENTRY)
     lengths = [len(rows) for rows in states]
     entries["key"] = np.frombuffer(b"".join(keys), dtype="V16")
@@ -85,16 +89,16 @@ def write(file: IO[bytes], keys: Sequence[bytes], states: Sequence[np.ndarray]) 
     entries["length"] = lengths
     entries["checksum"] = [zlib.crc32(rows.data) for rows in states]
     index = entries.tobytes()
-    numbers = (MAGIC, len(keys), sum(lengths), states[0].shape[1])
+    numbers = (MAGIC[states[0].dtype.str], len(keys), sum(lengths), states[0].shape[1])
     file.write(HEADER.pack(*numbers, _digest(HEADER.pack(*numbers, bytes(16)), index)))
     file.write(index)
     for rows in states:
         file.write(rows.data)
 
 
-def size(sequences: int, tokens: int, width: int) -> int:
+def size(sequences: int, tokens: int, width: int, kind: np.dtype = FLOAT32) -> int:
     """Bytes of a segment."""
-    return HEADER.size + sequences * ENTRY.itemsize + tokens * width * 4
+    return HEADER.size + sequences * ENTRY.itemsize + tokens * width * kind.itemsize
 
 
 def _digest(head: bytes, index: bytes) -> bytes:

@@ -21,7 +21,7 @@ from typing import IO, Literal
 
 import numpy as np
 
-from mtl.prefix_segment import Damaged, Segment, size, write
+from mtl.prefix_segment import FLOAT32, Damaged, Segment, size, write
 
 SPARE_BYTES = 2 * 10**9
 """What the store leaves free on the disk, whatever its limit."""
@@ -41,7 +41,7 @@ class Slot:
         self.file.close()
 
     def write(self, keys: Sequence[bytes], states: Sequence[np.ndarray]) -> None:
-        """Put the segment in place. `states` are float32 (l, width), in the order of `keys`. Raises OSError."""
+        """Put the segment in place. `states` are (l, width), in the order of `keys`, of the store's type. Raises OSError."""
         write(self.file, keys, states)
         # Not flushed to the disk: after a power cut the checksums tell, and the numbers can be had again.
         self.file.flush()
@@ -52,10 +52,11 @@ class PrefixStore:
     """What a process uses of the store: the segments that hold sequences it wants.
 
     `limit` (bytes) is for all that lies below `root`, whatever its name; 0 turns the store off: nothing is read or written.
+    `kind` is the type that states are kept in, float32 or float16.
     """
 
-    def __init__(self, root: Path, name: str, width: int, limit: int) -> None:
-        self.root, self.folder, self.width, self.limit = root, root / name, width, limit
+    def __init__(self, root: Path, name: str, width: int, limit: int, kind: np.dtype = FLOAT32) -> None:
+        self.root, self.folder, self.width, self.limit, self.kind = root, root / name, width, limit, kind
         self.wanted: Collection[bytes] = ()
         self.places: dict[bytes, tuple[Segment, int]] = {}
         self.seen: set[str] = set()
@@ -81,7 +82,7 @@ class PrefixStore:
         for path in found:
             self.seen.add(path.name)
             try:
-                segment = Segment(path, self.width)
+                segment = Segment(path, self.width, self.kind)
             except Damaged:
                 _remove(path)
                 continue
@@ -123,7 +124,7 @@ class PrefixStore:
         "busy" where another process is writing the same one, unless `insist`; None where the limit or the disk has no
         room. Raises OSError where the folder cannot be written.
         """
-        needed = size(len(keys), tokens, self.width)
+        needed = size(len(keys), tokens, self.width, self.kind)
         name = hashlib.blake2b(b"".join(sorted(keys)), digest_size=16).hexdigest()
         if needed > self.limit:
             return None

@@ -68,6 +68,8 @@ def test_two_spellings_of_one_run_are_one_cell(words: list[str], same: list[str]
         ([], ["freeze.scope=sts"]),
         ([], ["freeze.dropout=true"]),
         ([], ["freeze.scope=sst,quora", "freeze.dropout=true"]),
+        ([], ["freeze.states=fp16"]),
+        (["final"], ["final", "freeze.states=fp32"]),
         (["freeze.unfrozen=3"], ["freeze.unfrozen=3", "freeze.scope=sts,sst,quora"]),
         (["freeze.unfrozen=3", "freeze.scope=sst,sts"], ["freeze.unfrozen=3", "freeze.scope=[sts, sst]"]),
         (["freeze.unfrozen=3", "tasks=sts"], ["freeze.unfrozen=3", "tasks=sts", "freeze.scope=sts"]),
@@ -165,6 +167,7 @@ CHANGES = {
     "freeze.unfrozen": "freeze.unfrozen=2",
     "freeze.scope": "freeze.scope=sts",
     "freeze.dropout": "freeze.dropout=true",
+    "freeze.states": "freeze.states=fp16",
     "smart": "smart={}",
     "smart.lambda_s": "smart.lambda_s=3",
     "smart.mu": "smart.mu=0",
@@ -189,7 +192,12 @@ CHANGES = {
     "overall": "overall=shifted",
 }
 ELSEWHERE = {"seed", "data", "encoder"}
-NEEDS = {"freeze.scope": "final", "freeze.dropout": "final", "surgery": "schedule=consolidated"}
+NEEDS = {
+    "freeze.scope": "final",
+    "freeze.dropout": "final",
+    "freeze.states": "final",
+    "surgery": "schedule=consolidated",
+}
 """What else has to be set for a setting to matter."""
 
 

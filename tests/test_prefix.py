@@ -23,6 +23,7 @@ from mtl import prefix_store
 from mtl.cli import main
 from mtl.config import RunConfig
 from mtl.data.prepare import prepare
+from mtl.errors import ConfigError
 from mtl.interrupt import Interruption
 from mtl.layers import merge
 from mtl.model import make_batch
@@ -30,7 +31,7 @@ from mtl.packing import pack
 from mtl.pairing import distinct
 from mtl.prefix import NO_PREFIX, FixedPrefix, make_prefix, sequence_key
 from mtl.prefix_blocks import Blocks
-from mtl.prefix_segment import size
+from mtl.prefix_segment import ENTRY, HEADER, size
 from mtl.prefix_store import PrefixStore
 from mtl.pretrained import Pretrained, find
 from mtl.progress import Progress
@@ -342,8 +343,8 @@ def test_other_weights_depths_precisions_and_token_types_are_other_numbers(tmp_p
     encoder = find("random-tiny").load()
     one = Blocks(encoder, 1, CPU)
     names = [one.numbers("a"), one.numbers("b"), Blocks(encoder, 2, CPU).numbers("a")]
-    names.append(Blocks(encoder, 1, CPU, "bf16").numbers("a"))
-    assert len(set(names)) == 4
+    names += [Blocks(encoder, 1, CPU, "bf16").numbers("a"), Blocks(encoder, 1, CPU, states="fp16").numbers("a")]
+    assert len(set(names)) == 5
     assert Blocks(encoder, 1, CPU).numbers("a") == names[0]
     ids, types = np.array([2, 7, 3, 9, 3]), np.array([0, 0, 0, 1, 1])
     assert sequence_key(ids, types) != sequence_key(ids, np.zeros_like(types))
@@ -383,6 +384,82 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_bits_with_the_store_or_witho
         assert segments(cache)
     assert train(chosen, runs=tmp_path / "stopped")["status"] == "done"
     assert results(tmp_path / "stopped") == results(tmp_path / "whole")
+
+
+# --- in half precision
+
+
+def test_half_precision_rounds_what_is_handed_out_stored_or_not(cache: Path) -> None:
+    encoder = find("random-tiny").load()
+    whole, half = Blocks(encoder, 1, CPU), Blocks(encoder, 1, CPU, states="fp16")
+    ids, types = sequences(40)
+    exact = np.concatenate(whole.compute(ids, types))
+    rounded = exact.astype(np.float16).astype(np.float32)
+    assert not np.array_equal(rounded, exact)
+    for limit in (0, GB):
+        prefix = FixedPrefix(half, PrefixStore(cache, "half", half.width, limit, half.kind))
+        prefix.fill(ids, types)
+        assert prefix.complete == bool(limit)
+        found = prefix.states(ids, types)
+        assert found.dtype == torch.float32
+        assert np.array_equal(found.numpy(), rounded)
+        prefix.ahead(ids, types)
+        assert np.array_equal(prefix.states(ids, types).numpy(), rounded)
+
+
+def test_half_precision_takes_half_the_disk_and_neither_reads_the_others_files(cache: Path) -> None:
+    encoder = find("random-tiny").load()
+    ids, types = sequences(200)
+    sizes = {}
+    for states in ("fp32", "fp16"):
+        blocks = Blocks(encoder, 1, CPU, states=states)
+        prefix = FixedPrefix(blocks, PrefixStore(cache, states, blocks.width, GB, blocks.kind))
+        prefix.fill(ids, types)
+        (path,) = (cache / states).glob("*.states")
+        sizes[states] = path.stat().st_size
+    index = 200 * ENTRY.itemsize + HEADER.size
+    assert (sizes["fp16"] - index) * 2 == sizes["fp32"] - index
+    keys = {sequence_key(*one) for one in zip(ids, types, strict=True)}
+    other = PrefixStore(cache, "fp16", encoder.shape.width, GB)  # which expects float32
+    other.open(keys)
+    assert not any(key in other for key in keys)
+
+
+def test_a_run_in_half_precision_is_another_run_and_the_same_with_the_store_or_without(
+    tiny: dict[str, Any], tmp_path: Path, cache: Path
+) -> None:
+    half = frozen(tiny, freeze__states="fp16")
+    for name, limit in (("cold", GB), ("warm", GB), ("off", 0)):
+        train(half, runs=tmp_path / name, cache_bytes=limit)
+    assert results(tmp_path / "cold") == results(tmp_path / "warm") == results(tmp_path / "off")
+    train(frozen(tiny), runs=tmp_path / "whole")
+    assert results(tmp_path / "whole") != results(tmp_path / "cold")
+    (one,), (other,) = (tmp_path / "whole").iterdir(), (tmp_path / "cold").iterdir()
+    losses = [RunFolder(folder).record() for folder in (one, other)]
+    assert losses[0] is not None
+    assert losses[1] is not None
+    assert losses[0]["cell"] != losses[1]["cell"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"freeze": {"scope": ["sst"]}}, "freeze.scope"),
+        ({"freeze": {"dropout": True}}, "freeze.dropout"),
+        ({"smart": {}}, "smart"),
+    ],
+)
+def test_half_precision_of_layers_that_are_not_fixed_is_refused(
+    tiny: dict[str, Any], tmp_path: Path, changes: dict[str, Any], key: str
+) -> None:
+    settings = merge(frozen(tiny, freeze__states="fp16").model_dump(mode="json"), changes)
+    with pytest.raises(ConfigError, match=rf"freeze\.states='fp16' rounds.*change {key}\."):
+        train(RunConfig.model_validate(settings), runs=tmp_path)
+
+
+def test_half_precision_with_every_layer_training_is_refused(tiny: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"freeze\.unfrozen=2: .*no layer"):
+        train(frozen(tiny, freeze={"unfrozen": 2, "states": "fp16"}), runs=tmp_path)
 
 
 # --- several writers, kills, damage, no room

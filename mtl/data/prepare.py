@@ -129,6 +129,11 @@ def prepare(config: RunConfig, on_bad_row: OnBadRow = "error", sources: Sources 
 def check_sizes(config: RunConfig, pretrained: Pretrained) -> None:
     """Raises ConfigError for settings that the encoder is too small for."""
     unfrozen, layers = config.freeze.unfrozen, pretrained.shape.layers
+    if unfrozen == layers and config.freeze.states == "fp16":
+        raise ConfigError(
+            f"freeze.unfrozen={unfrozen}: the encoder has {layers} layers, so no layer is frozen whose outputs "
+            "freeze.states='fp16' could round. Use freeze.states=fp32."
+        )
     if unfrozen != "all" and unfrozen > layers:
         raise ConfigError(
             f"freeze.unfrozen={unfrozen}: the encoder has {layers} layers. "
