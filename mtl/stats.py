@@ -54,6 +54,10 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
+MOST_SEEDS = 100
+"""Seeds that somebody might still add; the need for more is no plan, and its number means little."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What a comparison says, in one of five words.
@@ -79,7 +83,9 @@ class Verdict:
             return self.word
         if self.more_seeds is None:
             return "undecided: more dev examples needed, no number of seeds is enough"
-        return f"undecided: about {_two_digits(self.more_seeds)} more seed{'s' if self.more_seeds != 1 else ''}"
+        if self.more_seeds > MOST_SEEDS:
+            return f"undecided: over {MOST_SEEDS} more seeds"
+        return f"undecided: about {self.more_seeds} more seed{'s' if self.more_seeds != 1 else ''}"
 
     def __str__(self) -> str:
         return self.text
@@ -199,8 +205,3 @@ def largest_of_normals(count: int) -> float:
     grid = np.linspace(-12, 12, 4801)
     density = count * np.exp(-grid * grid / 2) / math.sqrt(2 * math.pi) * ndtr(grid) ** (count - 1)
     return float(np.trapezoid(grid * density, grid))
-
-
-def _two_digits(number: int) -> int:
-    """`number` with two digits that count, as an "about" has."""
-    return number if number < 100 else round(number, 2 - len(str(number)))
