@@ -94,7 +94,9 @@ def _beside(material: Material, arms: list[ArmResult]) -> str:
     matched = [arm.name for arm in arms if published_row(material.arms[arm.name].config)]
     if not matched:
         return "No arm here has the methods of a published model on."
+    limits = {arm.config.limit for arm in material.arms.values()}
+    rows = f", {config.limit} training rows a task" if limits == {config.limit} and config.limit else ""
     return (
         f"Published: {PAPER}, BERT-base on the course's data, one seed each; beside {names(matched)}, where the same methods are "
-        f"on. Ours are encoder {config.encoder} on data {config.data}: compare directions, not values."
+        f"on. Ours are encoder {config.encoder} on data {config.data}{rows}: compare directions, not values."
     )

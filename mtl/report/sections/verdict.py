@@ -8,6 +8,9 @@ from mtl.report.document import Block, Listing, Paragraph, Section
 from mtl.report.material import Material
 from mtl.report.wording import joined, mean_sd, names, plural
 
+MOST_NAMED = 3
+"""Arms that cannot be compared are named up to this number, else counted: the tables name them."""
+
 WORDS = {
     "helps": "Helps",
     "hurts": "Hurts",
@@ -58,7 +61,8 @@ def headline(results: Results) -> str:
     said = [f"{title}: {names(by_word[word])}." for word, title in WORDS.items() if word in by_word]
     apart = [arm.name for arm in results.arms[1:] if results.primary not in arm.verdicts]
     if apart:
-        said.append(f"Not comparable on {results.primary}, as their tasks are others: {names(apart)}.")
+        which = names(apart) if len(apart) <= MOST_NAMED else f"{len(apart)} arms"
+        said.append(f"Not comparable on {results.primary}, as their tasks are others: {which}.")
     return " ".join(said) or "There is no other arm to compare with the baseline."
 
 
