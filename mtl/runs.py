@@ -239,10 +239,15 @@ def lost_record(config: RunConfig, run_id: str, error: str) -> Record:
 
 
 def _try_lock(file: IO[str]) -> bool:
+    """Take the lock; False where another process has it. Raises RunError where the disk knows no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError as error:
+        raise RunError(
+            f"{file.name}: this file system has no file locks ({error.strerror}). Put --runs on one that has."
+        ) from None
     return True
 
 
@@ -253,19 +258,33 @@ def run_folders(root: Path) -> list[RunFolder]:
     return [RunFolder(path) for path in sorted(root.iterdir()) if any((path / name).is_file() for name in NAMES)]
 
 
+def runs_named(root: Path, name: str) -> list[RunFolder]:
+    """The runs below `root` that a run id means, or the beginning of one; before a seed it may be one too: `3f2a-s1`."""
+    folders = run_folders(root)
+    beginning, mark, seed = name.rpartition("-s")
+    return (
+        [folder for folder in folders if folder.run_id == name]
+        or [folder for folder in folders if folder.run_id.startswith(name)]
+        or [one for one in folders if mark and one.run_id.startswith(beginning) and one.run_id.endswith(mark + seed)]
+    )
+
+
 def find_run(root: Path, name: str) -> RunFolder:
-    """The run that `name` means: a run id, the beginning of one, or a folder. Raises RunError with the nearest."""
+    """The one run that `name` means (`runs_named`), or a folder. Raises RunError with the nearest."""
     folders = run_folders(root)
     as_path = Path(name)
     if any((as_path / file).is_file() for file in NAMES):
         return RunFolder(as_path)
-    matches = [folder for folder in folders if folder.run_id == name] or [
-        folder for folder in folders if folder.run_id.startswith(name)
-    ]
+    matches = runs_named(root, name)
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise RunError(f"{name!r} is the beginning of {len(matches)} runs: {', '.join(f.run_id for f in matches[:5])}.")
+        there = ", ".join(folder.run_id for folder in matches[:5])
+        raise RunError(
+            f"{name!r} is the beginning of {len(matches)} runs: {there}. Say more, or add the seed: {name}-s0."
+        )
+    if not folders:
+        raise RunError(f"no run {name!r}: {root} holds no runs yet. `mtl train` makes one.")
     hint = suggestion(name, [folder.run_id for folder in folders])
     raise RunError(f"no run {name!r} in {root}.{hint} `mtl runs list --runs {root}` shows what is there.")
 

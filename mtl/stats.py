@@ -87,6 +87,13 @@ class Verdict:
             return f"undecided: over {MOST_SEEDS} more seeds"
         return f"undecided: about {self.more_seeds} more seed{'s' if self.more_seeds != 1 else ''}"
 
+    def within(self, margin: float) -> bool:
+        """Whether the interval decided by lies inside +-margin."""
+        if self.estimate is None:
+            return False
+        low, high = self.estimate.interval(self.level)
+        return -margin <= low and high <= margin
+
     def __str__(self) -> str:
         return self.text
 
@@ -119,6 +126,8 @@ def judge(
     known = {name: estimate for name, estimate in estimates.items() if estimate is not None}
     adjusted = dict(zip(known, holm([estimate.p for estimate in known.values()]), strict=True))
     rank = {name: place for place, name in enumerate(sorted(known, key=lambda name: known[name].p))}
+    # Holm stops at the first that fails: those after it fail with it, whatever their own p.
+    stop = min((rank[name] for name in known if adjusted[name] >= alpha), default=len(known))
     verdicts = {}
     for name, estimate in estimates.items():
         if estimate is None:
@@ -127,7 +136,7 @@ def judge(
                 word="no verdict", estimate=None, adjusted_p=None, more_seeds=None, reason=reason, level=1 - alpha
             )
         else:
-            comparisons = len(known) - rank[name]
+            comparisons = len(known) - min(rank[name], stop)
             verdicts[name] = _verdict(estimate, adjusted[name], margin=margin, alpha=alpha, comparisons=comparisons)
     return verdicts
 
@@ -145,6 +154,9 @@ def _verdict(estimate: Estimate, adjusted_p: float, *, margin: float, alpha: flo
     else:
         word = "undecided"
         more_seeds = estimate.seeds_needed(margin=margin, alpha=alpha, comparisons=comparisons)
+        more_seeds = (
+            None if more_seeds is None else max(1, more_seeds)
+        )  # 0: it is the other arms' luck that is in the way
         found = estimate.detectable(alpha=alpha, comparisons=comparisons)
         what = (
             "is clear of 0, but not after Holm's correction"

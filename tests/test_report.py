@@ -23,9 +23,11 @@ from markdown_it import MarkdownIt
 
 from mtl.cli import main
 from mtl.report.figures import draw
+from mtl.report.gather import without_paths
 from mtl.report.publish import make
 from mtl.report.source import find_source
 from mtl.runs import RunFolder
+from tests.conftest import write_tiny_data
 from tests.report_runs import fill_grid, write_grid, write_run
 
 GRID = """
@@ -62,6 +64,11 @@ def mtl(*words: str, code: int = 0) -> Result:
 def fill(text: str = GRID, **options: Any) -> tuple[Any, dict[tuple[str, int], RunFolder]]:
     grid = write_grid(Path("runs"), text, Path("definitions"))
     return grid, fill_grid(grid, gains={"better": 0.6}, **options)
+
+
+def write_and_fill(text: str) -> None:
+    """A grid with its runs, `better` far better than the others."""
+    fill_grid(write_grid(Path("runs"), text, Path("definitions")), gains={"better": 0.6})
 
 
 def written(name: str = "tiny") -> str:
@@ -288,6 +295,73 @@ def test_records_hold_no_sentence_and_no_place_of_the_machine(tmp_path: Path) ->
     assert str(tmp_path) not in records() + written()
     assert "/somewhere" not in records()
     assert "sst-0001" in records()
+
+
+def test_folders_in_names_made_of_them_are_shortened_as_far_as_they_stay_apart(tmp_path: Path) -> None:
+    places = [write_tiny_data(tmp_path / name / "course", seed=seed) for seed, name in enumerate(("one", "two"))]
+    text = GRID[: GRID.index("arms:")] + f"grid: {{data: {[str(place) for place in places]}}}\n"
+    grid = write_grid(Path("runs"), text, Path("definitions"))
+    first, second = grid.design.arms
+    assert str(tmp_path) in second.name
+    for arm in (first, second):
+        for seed in grid.seeds[arm.name]:
+            write_run(grid.runs, arm.config.model_copy(update={"seed": seed}), arm.cell)
+    mtl("report", "tiny")
+    assert str(tmp_path) not in records() + written()
+    assert "two/course" in written()
+    mtl("report", "tiny", "--check")
+
+
+def test_a_reason_loses_every_folder_of_the_machine() -> None:
+    words = "OSError: no space: '/srv/me/data/x.csv' (see https://a.b/c/d, 3/4, and ~/notes/y.txt)"
+    assert without_paths(words, Path("runs")) == "OSError: no space: 'x.csv' (see https://a.b/c/d, 3/4, and y.txt)"
+
+
+def test_the_card_says_how_long_and_how_fast_and_on_how_much_of_the_data() -> None:
+    _, folders = fill()
+    for folder in folders.values():
+        record = json.loads((folder.path / "record.json").read_text())
+        record["data"]["trained_on"] = dict.fromkeys(record["data"]["trained_on"], 7)
+        (folder.path / "record.json").write_text(json.dumps(record))
+    card = section(built(), "Comparability")
+    assert "| learning rate, batch size | 1e-05 at 16, 2e-05 at 16 |" in card
+    assert "| epochs | 3 |" in card
+    assert re.search(r"\| 7 of \d+ \|", card)
+    assert "of which these runs saw a part" in card
+
+
+def test_claims_between_arms_that_stand_apart_together_are_judged() -> None:
+    text = GRID.replace(
+        "  same:", "  shifted: {overall: shifted}\n  shifted too: {overall: shifted, train.lr: 3e-5}\n  same:"
+    )
+    text += "  - {claim: Apart, arm: shifted too, than: shifted, expect: helps}\n"
+    text += "  - {claim: Apart and alone, arm: shifted, expect: train above dev}\n"
+    write_and_fill(text)
+    claims = section(built(), "Claims")
+    assert "Not judged" not in claims
+    assert {row["claim"] for row in tables(claims)[0]} >= {"Apart", "Apart and alone"}
+
+
+def test_a_claim_of_no_difference_holds_where_a_sure_difference_is_smaller_than_counts() -> None:
+    text = (
+        GRID.replace("margin: 0.01", "margin: 0.9") + "  - {claim: Nothing much, arm: better, expect: no difference}\n"
+    )
+    write_and_fill(text)
+    markdown = built()
+    found = next(row for row in tables(section(markdown, "Claims"))[0] if row["claim"] == "Nothing much")
+    assert found["judged"] == "reproduced"
+    assert found["because"] == "the interval is inside the margin of 0.9"
+    ablation = {row["arm"]: row["verdict"] for row in tables(section(markdown, "Ablation"))[0]}
+    assert ablation["better"] == "helps"
+
+
+def test_a_grid_is_reported_from_inside_its_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    fill()
+    expected = built()
+    monkeypatch.chdir("runs/grids/tiny")
+    assert make(find_source(".", Path("none"), Path("reports")).gather(text=False)).markdown == expected
+    monkeypatch.chdir("..")
+    assert make(find_source("tiny", Path("none"), Path("reports")).gather(text=False)).markdown == expected
 
 
 # --- stale reports

@@ -165,3 +165,6 @@ def test_the_first_difference_is_named() -> None:
     assert first_difference({"a": 1, "b": {"c": 1.5}}, {"a": 1, "b": {"c": 2.5}}) == "b.c is 1.5, the runs say 2.5"
     assert first_difference({"a": 1}, {"a": 1, "b": 2}) == "b is only in the runs"
     assert first_difference({"a": 1}, {"a": 1.0}) == "a is 1, the runs say 1.0"
+    assert first_difference({"a": [1, {"b": 2}]}, {"a": [1, {"b": 3}]}) == "a[1].b is 2, the runs say 3"
+    assert first_difference({"a": [1]}, {"a": [1.0]}) == "a[0] is 1, the runs say 1.0"
+    assert first_difference({"a": [1]}, {"a": [1, 2]}) == "a has 1 entries, the runs say 2"

@@ -452,6 +452,29 @@ def test_so_many_seeds_are_named_as_somebody_might_add_and_one_seed_is_no_seeds(
     assert all(f"about {need} more seed" in text for need, text in by_need.items() if need is not None and need <= 100)
 
 
+def test_an_arm_that_anothers_luck_holds_back_needs_a_seed_at_least_and_the_divisor_of_where_holm_stopped() -> None:
+    close = {
+        name: estimate(value, 4e-4, 0.0, seeds=12)
+        for name, value in (("a", 0.0170), ("b", 0.0169), ("c", 0.0), ("d", 0.0))
+    }
+    assert 0.05 / 4 < close["a"].p < close["b"].p < 0.05 / 3
+    found = judge(close, margin=0.0)
+    assert [found[name].word for name in close] == ["undecided"] * 4
+    expected = close["b"].seeds_needed(margin=0.0, comparisons=4)
+    assert found["b"].more_seeds == expected
+    assert expected is not None
+    assert expected >= 1
+    assert all(one.more_seeds is None or one.more_seeds >= 1 for one in found.values())
+
+
+def test_an_interval_inside_the_margin_is_within_it_even_where_it_is_clear_of_0() -> None:
+    small = judge({"arm": estimate(0.004, 1e-8, 0.0)}, margin=0.01)["arm"]
+    assert small.word == "helps"
+    assert small.within(0.01)
+    assert not small.within(0.003)
+    assert not judge({"arm": None}, margin=0.01)["arm"].within(0.01)
+
+
 def test_a_clear_interval_is_not_enough_among_many_arms() -> None:
     close = estimate(0.02, 1e-5, 5e-5)
     assert 0.05 / 4 < close.p < 0.05

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from optuna.distributions import FloatDistribution
 
 from mtl.data.prepare import Sources
 from mtl.errors import ConfigError
 from mtl.runs import RunFolder
 from mtl.study.export import best_yaml
+from mtl.study.importance import importances
 from mtl.study.objectives import Objective, dominates
-from mtl.study.storage import open_storage
+from mtl.study.storage import open_storage, quiet
 from tests.study_tools import SPACE, by_formula, make_study
 from tests.study_trains import STEPS_AN_EPOCH, level, score
 
@@ -190,6 +194,35 @@ def test_importances_are_named_and_see_what_matters(tiny_data: Path, tmp_path: P
     for one in found.results.importances:
         assert sum(one.shares.values()) == pytest.approx(1)
         assert max(one.shares, key=lambda name: one.shares[name]) == "train.lr"
+
+
+@pytest.mark.parametrize("objective", ["dev/overall", "dev/sts/mean_squared_error"])
+def test_ped_anova_says_what_makes_trials_good_and_not_what_makes_them_bad(tiny_data: Path, objective: str) -> None:
+    """The learning rate alone makes the best tenth, the dropout alone the worst; nothing else does anything."""
+    import optuna
+
+    quiet()
+    space = {"train.lr": {"float": [1e-5, 1e-2]}, "train.dropout": {"float": [0.0, 0.9]}}
+    definition = make_study(tiny_data, space=space, objective=objective)
+    sign = definition.objectives[0].sign
+    study = optuna.create_study(direction=definition.objectives[0].direction)
+    draw = np.random.default_rng(0)
+    kinds = {"train.lr": FloatDistribution(1e-5, 1e-2), "train.dropout": FloatDistribution(0.0, 0.9)}
+    for _ in range(150):
+        rate, dropout = draw.uniform(1e-5, 1e-2), draw.uniform(0.0, 0.9)
+        value = sign * ((rate > 9e-3) - (dropout > 0.81) + 0.01 * draw.random())
+        params = {"train.lr": rate, "train.dropout": dropout}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=kinds, value=value))
+    shares = next(one.shares for one in importances(study, definition) if one.evaluator == "PED-ANOVA")
+    assert shares["train.lr"] > 0.9, shares
+
+
+def test_only_pruned_trials_save_steps(tiny_data: Path, tmp_path: Path, sources: Sources) -> None:
+    study = make_study(tiny_data, budget={"trials": 6}, pruner="none", fresh=0)
+    results = by_formula(study, tmp_path, sources=sources)[0].results
+    assert results.saved_share == 0
+    diverged = replace(results.trials[0], outcome="diverged", steps=1, all_steps=1000)
+    assert replace(results, trials=(diverged, *results.trials[1:])).saved_share == 0
 
 
 def test_parameters_come_and_go_with_their_condition(tiny_data: Path, tmp_path: Path, sources: Sources) -> None:

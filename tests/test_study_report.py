@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from click.testing import CliRunner
 from mtl.cli import main
 from mtl.data.prepare import Sources
 from mtl.errors import ConfigError, RunError
+from mtl.report import archive
+from mtl.report.document import Paragraph
 from mtl.report.figures import draw
+from mtl.report.publish import Places
 from mtl.report.reporting import check_report, write_report
 from mtl.report.source import find_source
 from mtl.study.document import study_document
@@ -73,6 +77,11 @@ def test_a_front_has_a_picture_and_a_table(tiny_data: Path, tmp_path: Path) -> N
     assert draw(front)
     winners = next(one for one in document.tables() if one.name == "winners")
     assert len(winners.rows) == len(results.front)
+    said = next(block.text for block in document.blocks() if isinstance(block, Paragraph) and block.tone == "verdict")
+    best = max(results.winners(), key=lambda trial: trial.values[0])
+    assert f"trial {best.number} has the best dev/sst/accuracy ({best.values[0]:.3f})" in said
+    nothing = study_document(replace(results, trials=(), front=()))
+    assert not [figure for figure in nothing.figures() if figure.name == "front"]
 
 
 # --- the same study through `mtl report`
@@ -162,3 +171,29 @@ def test_the_command_reports_a_study(found: Found, runs: Path, tmp_path: Path) -
     plain = json.loads(CliRunner().invoke(main, [*words, "--json"]).stdout)
     assert plain["results"]["name"] == found.results.name
     assert CliRunner().invoke(main, [*words, "--check"]).exit_code == 0
+
+
+def test_a_study_named_like_a_report_is_found_and_sentences_are_refused(
+    found: Found, runs: Path, tmp_path: Path
+) -> None:
+    (runs / "studies" / found.results.name).rename(runs / "studies" / "study-own")
+    assert find_source("study-own", runs, runs).study == runs / "studies" / "study-own"
+    write_report(str(runs / "studies" / "study-own"), runs=runs, output=tmp_path)
+    with pytest.raises(ConfigError, match="no sentences"):
+        write_report("study-own", runs=tmp_path / "none", output=tmp_path, text=True)
+
+
+def test_a_report_of_another_kind_is_not_written_over(found: Found, runs: Path, tmp_path: Path) -> None:
+    name = found.results.name
+    write_report(name, runs=runs, output=tmp_path)
+    path = Places(output=tmp_path, name=f"study-{name}").records
+    archive.write(path, archive.read(path) | {"kind": "grid"})
+    with pytest.raises(ConfigError, match="report of a grid of that name"):
+        write_report(name, runs=runs, output=tmp_path)
+
+
+def test_a_table_that_has_gone_makes_a_report_stale(found: Found, runs: Path, tmp_path: Path) -> None:
+    name = found.results.name
+    write_report(name, runs=runs, output=tmp_path, forms=("csv",))
+    (tmp_path / f"study-{name}/tables/space.csv").unlink()
+    assert str(check_report(name, runs=runs, output=tmp_path).stale).endswith("space.csv: missing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import threading
@@ -13,10 +14,10 @@ import numpy as np
 import pytest
 
 from mtl import checkpoint
-from mtl.errors import RunError
+from mtl.errors import RunError, RunInUse
 from mtl.metrics import Predictions
 from mtl.progress import Progress
-from mtl.runs import RunFolder, load_runs, run_folders
+from mtl.runs import RunFolder, find_run, load_runs, run_folders
 from mtl.trained import load_trained, open_test
 from mtl.trainer import Training, train
 from mtl.verify import verify
@@ -228,3 +229,28 @@ def test_a_diverged_run_names_the_step_at_which_it_did(
     assert record["status"] == "diverged"
     assert record["steps"] == 3
     assert record["error"].startswith("step 3 of ")
+
+
+def test_a_disk_without_locks_is_not_taken_for_a_run_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("mtl.runs.fcntl.flock", unsupported)
+    with pytest.raises(RunError, match="has no file locks .No locks available.") as caught, RunFolder(tmp_path).lock():
+        pass
+    assert not isinstance(caught.value, RunInUse)
+
+
+def test_the_beginning_of_a_cell_with_a_seed_names_a_run(tmp_path: Path) -> None:
+    for name in ("3f2a00000000-s0", "3f2a00000000-s1", "3f2a00000000-s11", "81c000000000-s1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("{}")
+    assert find_run(tmp_path, "3f2a-s1").run_id == "3f2a00000000-s1"
+    assert find_run(tmp_path, "3f2a-s11").run_id == "3f2a00000000-s11"
+    assert find_run(tmp_path, "81c0").run_id == "81c000000000-s1"
+    with pytest.raises(RunError, match="the beginning of 3 runs: .* add the seed: 3f2a-s0"):
+        find_run(tmp_path, "3f2a")
+    with pytest.raises(RunError, match="no run '3f2a-s2'"):
+        find_run(tmp_path, "3f2a-s2")
+    with pytest.raises(RunError, match="holds no runs yet. `mtl train` makes one"):
+        find_run(tmp_path / "none", "x")

@@ -286,6 +286,10 @@ def _judge_claims(
             judged = judge_claim(claim, list(zip(*numbers.values(), strict=True)), margin=definition.margin)
         else:
             assert verdict is not None
+            if claim.expect == "no difference" and verdict.within(definition.margin):
+                # An effect can be sure and still smaller than counts.
+                reason = f"the interval is inside the margin of {definition.margin:g}"
+                verdict = replace(verdict, word="no difference", reason=reason, more_seeds=None)
             judged = judge_claim(claim, None if verdict.word == "no verdict" else verdict.word)
         results.append(ClaimResult(claim=claim, verdict=verdict, numbers=numbers, judged=judged))
     return tuple(results)

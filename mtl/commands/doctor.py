@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -86,8 +87,8 @@ def folders(runs: Path) -> list[Check]:
             there = path.absolute()
             while not there.exists():
                 there = there.parent
-            with tempfile.TemporaryFile(dir=there):
-                pass
+            with tempfile.TemporaryFile(dir=there) as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
             return f"{path} can be written, {shutil.disk_usage(there).free / 1e9:.1f} GB free"
 
         found.append(_tried(f"{name} folder", look))

@@ -78,11 +78,11 @@ def refuse_no_folder(runs: Path) -> None:
         raise ConfigError(f"--runs {runs}: {'a file, not a folder' if runs.exists() else 'no such folder'}.")
 
 
-def refuse_a_file(runs: Path) -> None:
-    """Raises ConfigError where the folder of runs cannot be made because a file is in the way."""
-    for path in (runs, *runs.parents):
+def refuse_a_file(folder: Path, option: str = "--runs") -> None:
+    """Raises ConfigError where an option's folder cannot be made because a file is in the way."""
+    for path in (folder, *folder.parents):
         if path.exists() and not path.is_dir():
-            raise ConfigError(f"--runs {runs}: {'' if path == runs else f'{path} is '}a file, not a folder.")
+            raise ConfigError(f"{option} {folder}: {'' if path == folder else f'{path} is '}a file, not a folder.")
 
 
 def print_json(value: Any) -> None:

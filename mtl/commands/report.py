@@ -43,7 +43,8 @@ def report(
     Example:
       mtl report quickstart --html
     """
-    refuse_a_file(output)
+    refuse_a_file(runs)
+    refuse_a_file(output, "--output")
     if check:
         if html or latex or csv or text is not None:
             raise click.UsageError("--check writes nothing; leave --html, --latex, --csv and --text out.")

@@ -239,16 +239,21 @@ def dashboard(name: str, port: int, storage: str | None, runs: Path) -> None:
 
 def existing(name: str, storage: str | None, runs: Path) -> str:
     """The storage of a study that is there. Raises ConfigError with the nearest."""
+    from mtl.study.definition import studies
     from mtl.study.storage import known_studies, storage_url
 
     if storage is None:
         refuse_no_folder(runs)
         known = known_studies(runs)
         if name not in known:
-            there = ", ".join(known) or "none"
-            raise ConfigError(
-                f"no study {name!r} in {runs}; there are {there}.{suggestion(name, known)} `mtl study optimize {name}` begins one."
+            spaces = studies()
+            begin = (
+                f"`mtl study optimize {name}` begins it."
+                if name in spaces
+                else f"Spaces to search: {', '.join(spaces)}."
             )
+            near = suggestion(name, [*known, *spaces]) if name not in spaces else ""
+            raise ConfigError(f"no study {name!r} in {runs}; there are {', '.join(known) or 'none'}.{near} {begin}")
     return storage_url(runs, name, storage)
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ KEPT = ("run_id", "cell", "seed", "status", "metrics", "undefined", "best_step",
         "peak_memory", "diagnostics", "frozen_unchanged", "data")  # fmt: skip
 MACHINE = ("python", "numerics", "processor", "cores", "threads", "device", "cuda")
 PLACES = ("data", "encoder")
-"""Settings that may hold a folder; reports show its last part."""
+"""Settings that may hold a folder; reports show the end of it."""
+
+_ABSOLUTE = re.compile(r"(?<![\w./~:])(?:~|/[\w.@+-]+)(?:/[\w.@+-]+)*/([\w.@+-]+)")
 
 
 def grid_folder(runs: Path, name: str) -> Path:
@@ -114,7 +117,10 @@ def _gather(
     material = Material(archive)
     for focus in material.focus:
         found.keep_whole(material.run_id(focus.name, focus.seeds[0]))
-    same: Archive = json.loads(plain(archive))  # as it is read back, whoever asks
+    configs = [arm.config.model_dump() for arm in design.arms] + [record["config"] for record in records]
+    short = short_names(config[key] for config in configs for key in PLACES)
+    # As it is read back, whoever asks.
+    same: Archive = json.loads(plain(without_folders(archive, short)))
     return same
 
 
@@ -170,9 +176,7 @@ class _Gathered:
     def trimmed(self, record: Record) -> Record:
         """A record without what belongs to the machine alone, and without paths."""
         environment = record.get("environment") or {}
-        kept = {key: record[key] for key in KEPT} | {"config": dict(record["config"])}
-        for key in PLACES:
-            kept["config"][key] = last_part(kept["config"][key])
+        kept = {key: record[key] for key in KEPT} | {"config": record["config"]}
         kept["environment"] = {key: environment.get(key) for key in MACHINE}
         kept["environment"]["packages"] = environment.get("packages") or {}
         return kept
@@ -182,23 +186,42 @@ def without_paths(words: str, root: Path) -> str:
     """Words, such as a reason, without the folder that the runs lay in."""
     for folder in (f"{root}{os.sep}", f"{root.resolve()}{os.sep}"):
         words = words.replace(folder, "")
-    return words.replace(str(Path.home()), "~")
+    return _ABSOLUTE.sub(r"\1", words)
 
 
-def last_part(place: str) -> str:
-    """A folder's name without the folders around it; a name of the hub, or of what is built in, stays."""
-    path = Path(place).expanduser() if place.startswith("~") else Path(place)
-    return path.name if path.is_absolute() or place[:1] in (".", "~") else place
+def short_names(places: Iterable[str]) -> dict[str, str]:
+    """What stands for each folder among settings: its last part, or as many as tell it from the others.
+
+    A name of the hub, or of what is built in, is no folder and stays.
+    """
+    folders = {place: Path(place).expanduser().resolve().parts for place in places if place[:1] in ("/", ".", "~")}
+    for count in range(1, max(map(len, folders.values()), default=0) + 1):
+        found = {place: "/".join(parts[-count:]) for place, parts in folders.items()}
+        if len(set(found.values())) == len(set(folders.values())):
+            return found
+    return {}
+
+
+def without_folders(value: Any, short: Mapping[str, str]) -> Any:
+    """The same plain data with every folder by its short name, also inside names made of it; the longest first."""
+    if isinstance(value, str):
+        if value in short:
+            return short[value]
+        for place in sorted(short, key=len, reverse=True):
+            value = value.replace(place, short[place]) if len(place) > 3 else value
+        return value
+    if isinstance(value, dict):
+        return {without_folders(key, short): without_folders(item, short) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(item, short) for item in value]
+    return value
 
 
 def _plain_design(design: Design) -> dict[str, Any]:
     arms = []
     for arm in design.arms:
-        config, changes = arm.config.model_dump(mode="json"), dict(arm.changes)
-        for key in PLACES:
-            config[key] = last_part(config[key])
-            changes |= {key: last_part(changes[key])} if key in changes else {}
-        plain = {"name": arm.name, "cell": arm.cell, "config": config, "changes": changes}
+        config = arm.config.model_dump(mode="json")
+        plain = {"name": arm.name, "cell": arm.cell, "config": config, "changes": dict(arm.changes)}
         arms.append(plain | {"levels": arm.levels, "merged": list(arm.merged)})
     combinations = [[list(levels), name] for levels, name in design.combinations.items()]
     factors = {factor: list(levels) for factor, levels in design.factors.items()}

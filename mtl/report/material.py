@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from mtl import identity
-from mtl.ablation.claims import Claim, read_claims
+from mtl.ablation.claims import ALONE, Claim, read_claims
 from mtl.ablation.definition import Definition
 from mtl.ablation.design import Arm, Design
 from mtl.ablation.results import ArmResult, Results, Score, make_results
@@ -175,7 +175,7 @@ class Material:
             factors=factors if combinations else {},
             combinations=combinations,
         )
-        claims = tuple(claim for claim in self.claims if {claim.arm, claim.than or plain["baseline"]} <= names)
+        claims = tuple(claim for claim in self.claims if _arms_of(claim, plain["baseline"]) <= names)
         definition = Definition(
             name=self.name, question=self.question, margin=self.archive["margin"], claims=claims
         )  # fmt: skip
@@ -184,6 +184,11 @@ class Material:
         rule = "(r + 1) / 2 of sts counts towards overall" if first.config.overall == "shifted" else ""
         what = "" if whole else ", ".join(filter(None, [f"data {first.config.data}", rule]))
         return Group(results=replace(results, baseline=first.name), what=what)
+
+
+def _arms_of(claim: Claim, baseline: str) -> set[str]:
+    """The arms that a claim rests on."""
+    return {claim.arm} if claim.expect in ALONE else {claim.arm, claim.than or baseline}
 
 
 def best_arm(results: Results) -> ArmResult | None:

@@ -150,6 +150,12 @@ def first_difference(one: Any, other: Any, place: str = "") -> str | None:
             if found := first_difference(one[key], other[key], inner):
                 return found
         return None
+    if isinstance(one, list) and isinstance(other, list):
+        for at, (mine, yours) in enumerate(zip(one, other, strict=False)):
+            if found := first_difference(mine, yours, f"{place}[{at}]"):
+                return found
+        same = len(one) == len(other)
+        return None if same else f"{place} has {len(one)} entries, the runs say {len(other)}"
     if one == other and type(one) is type(other):
         return None
     return f"{place} is {_short(one)}, the runs say {_short(other)}"
@@ -166,13 +172,16 @@ def _stale_page(places: Places, document: Document) -> str | None:
 
 
 def _stale_tables(places: Places, document: Document) -> str | None:
-    made: Mapping[str, str] = {name: text for form in FORMS.values() for name, text in form(document).items()}
-    for path in sorted(places.tables.glob("*")):
-        if path.name not in made:
-            return f"{path}: no table of this report"
-        if path.read_text("utf-8") != made[path.name]:
-            return f"{path}: other than the report's table"
-    return None
+    there = {path.name: path for path in sorted(places.tables.glob("*"))}
+    for form, suffix in SUFFIXES.items():
+        made = FORMS[form](document) if any(name.endswith(suffix) for name in there) else {}
+        for name, text in made.items():
+            path = there.pop(name, None)
+            if path is None:
+                return f"{places.tables / name}: missing"
+            if path.read_text("utf-8") != text:
+                return f"{path}: other than the report's table"
+    return f"{next(iter(there.values()))}: no table of this report" if there else None
 
 
 def _first_line(written: str, expected: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mtl.errors import RunError
+from mtl.errors import ConfigError, RunError
 from mtl.report import archive
 from mtl.report.archive import Archive
 from mtl.report.publish import Places, Report, make, publish, stale
@@ -41,11 +41,18 @@ def write_report(
     """
     source = find_source(name, Path(runs), Path(output))
     places = Places(output=Path(output), name=source.name)
+    kept = _kept(places)
     if source.has_runs:
-        records = source.gather(text=text, before=_kept(places))
+        records = source.gather(text=text, before=kept)
     else:
         records = archive.read(places.records)
         records["text"] = records["text"] if text is None else text
+    if records["text"] and records["kind"] == "study":
+        raise ConfigError("--text: a study's report shows no sentences; leave it out.")
+    if kept is not None and kept["kind"] != records["kind"]:
+        raise ConfigError(
+            f"{places.markdown}: the report of a {kept['kind']} of that name lies there. Use another --output."
+        )
     report = make(records, texts_of(records, source))
     files = publish(
         records, report, places, forms=tuple(form for form in forms if form != "html"), html="html" in forms

@@ -16,7 +16,7 @@ from mtl.report.material import Texts
 from mtl.report.publish import Places
 from mtl.report.studies import PREFIX, RESULTS, gather_study, studies_among, study_results
 from mtl.report.texts import dev_sentences
-from mtl.runs import GRIDS, NAMES, STUDIES, RunFolder, find_run, run_folders
+from mtl.runs import GRIDS, NAMES, STUDIES, RunFolder, find_run, run_folders, runs_named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +67,10 @@ def find_source(word: str | None, runs: Path, output: Path) -> Source:
         )
     if (runs / GRIDS / name / "grid.json").is_file():
         return _grid(runs / GRIDS / name)
-    if (results := study_results(runs, name.removeprefix(PREFIX))).is_file():
-        return _study(results.parent)
-    if any(folder.run_id.startswith(name) for folder in run_folders(runs)):
+    for written in (name, name.removeprefix(PREFIX)):
+        if study_results(runs, written).is_file():
+            return _study(study_results(runs, written).parent)
+    if runs_named(runs, name):
         found = find_run(runs, name)
         return Source(name=found.run_id, run=found)
     for written in (name, f"{PREFIX}{name}"):
@@ -79,7 +80,7 @@ def find_source(word: str | None, runs: Path, output: Path) -> Source:
     known = [*there, *kept(output), *(folder.run_id for folder in run_folders(runs))]
     raise ConfigError(
         f"no grid, study or run {name!r} in {runs}, and no records of it in {output}.{suggestion(name, known)} Grids and studies "
-        f"there: {', '.join(there) or 'none'}. `mtl ablate --grid {name if name.isidentifier() else 'NAME'}` makes a grid."
+        f"there: {', '.join(there) or 'none'}. `mtl ablate --grid` makes a grid, `mtl study optimize` a study."
     )
 
 
@@ -115,11 +116,13 @@ def texts_of(records: Archive, source: Source) -> Texts:
 
 
 def _grid(folder: Path) -> Source:
-    return Source(name=folder.resolve().name, grid=folder)
+    folder = folder.resolve()  # its runs lie two folders up, wherever we are
+    return Source(name=folder.name, grid=folder)
 
 
 def _study(folder: Path) -> Source:
-    return Source(name=f"{PREFIX}{folder.resolve().name}", study=folder)
+    folder = folder.resolve()
+    return Source(name=f"{PREFIX}{folder.name}", study=folder)
 
 
 def _latest(runs: Path) -> Source:

@@ -12,7 +12,7 @@ from typing import Any
 from mtl.errors import RunError
 from mtl.report.archive import SCHEMA, Archive
 from mtl.report.document import Document
-from mtl.report.gather import PLACES, last_part, without_paths
+from mtl.report.gather import without_paths
 from mtl.runs import STUDIES
 
 RESULTS = "results.json"
@@ -37,8 +37,6 @@ def gather_study(folder: Path) -> Archive:
         name, question = results["name"], results["question"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path}: {error}. `mtl study optimize {folder.name}` writes it.") from None
-    for trial in results["trials"]:
-        trial["point"] = {key: last_part(value) if key in PLACES else value for key, value in trial["point"].items()}
     plain = _without_paths(results, folder.parent.parent)
     return {
         "schema": SCHEMA, "kind": "study", "name": f"{PREFIX}{name}", "question": question, "text": False, "study": plain,

@@ -9,7 +9,7 @@ from mtl.ablation.view import duration
 from mtl.ablation.words import mean_sd
 from mtl.report.document import Block, Document, Figure, Listing, Paragraph, Section, columns, number, table, text
 from mtl.study.objectives import Objective
-from mtl.study.results import StudyResults
+from mtl.study.results import MOST_WINNERS, StudyResults
 from mtl.study.space import in_words
 from mtl.study.words import effort, importance_table, values_in_words
 
@@ -46,8 +46,12 @@ def _winner(results: StudyResults) -> Section:
             said = "It has not been run on fresh seeds"
         blocks.append(Paragraph(
             text=f"It won with {won} on the seeds that it was chosen on, {list(results.seeds)}. {said}. The score that won is that of "
-            "the luckiest of many trials, so what is to be expected of these settings is the score on fresh seeds."
+            "the luckiest of many trials, so what is to be expected of these settings is the score on fresh seeds. Whether they beat the "
+            "base, and which of them matters, is not judged here: mtl study ablate does it, on fresh seeds with verdicts."
         ))  # fmt: skip
+    elif results.front:
+        first = "; ".join(_extreme(results, at) for at in range(len(results.objectives)))
+        blocks.append(Paragraph(text=f"{len(results.front)} trials on the front: {first}.", tone="verdict"))
     if results.front:
         heads = columns("trial", *(one.key for one in results.objectives), *(f"{one.key}, fresh seeds" for one in results.objectives),
                         "settings", kinds="n" + "n" * len(results.objectives) + "t" * len(results.objectives) + "t")  # fmt: skip
@@ -63,15 +67,24 @@ def _winner(results: StudyResults) -> Section:
             if len(results.objectives) == 1
             else "The Pareto front: no trial beats one of these in everything."
         )
+        if len(results.front) > MOST_WINNERS:
+            what += f" The first {MOST_WINNERS} were run on fresh seeds."
         caption = f"{what} Fresh seeds had no part in choosing: mean ± sample standard deviation."
         blocks.append(table("winners", heads, rows, caption))
     missing = [f"trial {one.trial}, seed {seed}: {why}" for one in results.fresh for seed, why in one.missing.items()]
     if missing:
         blocks.append(Paragraph(text="Missing on fresh seeds:"))
         blocks.append(Listing(items=tuple(missing)))
-    if len(results.objectives) == 2:
+    if len(results.objectives) == 2 and any(trial.values for trial in results.trials):
         blocks.append(_front(results))
     return Section(title="What won", key="won", blocks=tuple(blocks))
+
+
+def _extreme(results: StudyResults, at: int) -> str:
+    """`trial 4 has the best dev/overall (0.543)`."""
+    objective = results.objectives[at]
+    best = max(results.winners(), key=lambda trial: trial.values[at] * objective.sign)
+    return f"trial {best.number} has the best {objective.key} ({best.values[at]:.3f})"
 
 
 def _front(results: StudyResults) -> Figure:

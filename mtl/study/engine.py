@@ -32,7 +32,7 @@ from mtl.study.definition import Study
 from mtl.study.drawing import plan_runs
 from mtl.study.owner import Owner
 from mtl.study.report import write_report
-from mtl.study.results import StudyResults, make_results
+from mtl.study.results import MOST_WINNERS, StudyResults, make_results
 from mtl.study.storage import alone, open_storage, open_study, sqlite_file, storage_url, study_folder, told
 from mtl.study.summary_run import send_summary
 from mtl.study.trials import Trials
@@ -41,9 +41,6 @@ from mtl.tracking import WandbMode, resolve_mode
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
-
-MOST_WINNERS = 5
-"""Trials of a Pareto front that are run on fresh seeds."""
 
 
 @dataclass(frozen=True, kw_only=True)

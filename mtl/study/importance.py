@@ -52,9 +52,11 @@ def _importance(study: optuna.Study, definition: Study, at: int, evaluator: str)
         return Importance(objective=objective, evaluator=evaluator, shares={}, reason=why)
     chosen = getattr(optuna.importance, EVALUATORS[evaluator])
     judge = chosen() if evaluator == "PED-ANOVA" else chosen(seed=0)
+    sign = definition.objectives[at].sign
     try:
+        # PED-ANOVA takes the lowest values of a target for the good ones, whatever the study's direction.
         found = optuna.importance.get_param_importances(
-            study, evaluator=judge, target=lambda trial: float(trial.values[at])
+            study, evaluator=judge, target=lambda trial: -sign * float(trial.values[at])
         )
     except (ValueError, RuntimeError, ImportError) as error:
         return Importance(objective=objective, evaluator=evaluator, shares={}, reason=str(error).splitlines()[0])

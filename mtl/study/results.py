@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
+MOST_WINNERS = 5
+"""Trials of a Pareto front that are run on fresh seeds."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialResult:
     """One trial. `values` is empty unless it is done; `by_seed` has each objective's value on each seed."""
@@ -106,7 +110,8 @@ class StudyResults:
     def saved_share(self) -> float | None:
         """Which part of the steps of all trials pruning has saved."""
         full = sum(one.all_steps for one in self.own)
-        return 1 - sum(one.steps for one in self.own) / full if full else None
+        saved = sum(one.all_steps - one.steps for one in self.own if one.outcome == "pruned")
+        return saved / full if full else None
 
     def history(self) -> list[tuple[int, float, float]]:
         """(number, value, best so far) of every trial done, in the order of their numbers; one objective."""
@@ -148,7 +153,7 @@ def make_results(definition: Study, study: optuna.Study, runs: Path, *, judge: b
         trials=tuple(trials),
         front=tuple(one.number for one in front),
         importances=tuple(importances(study, definition)) if judge else (),
-        fresh=tuple(one for trial in front if (one := fresh_of(trial, definition, runs)) is not None),
+        fresh=tuple(one for trial in front[:MOST_WINNERS] if (one := fresh_of(trial, definition, runs)) is not None),
         seconds=seconds_spent(study.user_attrs),
     )
 
@@ -208,7 +213,9 @@ def fresh_of(trial: TrialResult, definition: Study, runs: Path) -> Fresh | None:
             records[seed] = record
     scores = {}
     for one in definition.objectives:
-        values = [value for record in records.values() if (value := one.of(record)) is not None]
+        found = {seed: one.of(record) for seed, record in records.items()}
+        missing |= {seed: f"{one.key} is undefined" for seed, value in found.items() if value is None}
+        values = [value for value in found.values() if value is not None]
         if summary := stats.summarise(values):
             scores[one.key] = summary
     return Fresh(trial=trial.number, cell=trial.cell, seeds=tuple(records), scores=scores, missing=missing)

@@ -83,7 +83,7 @@ def _verdict(arm: ArmResult, results: Results) -> Cell:
         return text(verdict.text)
     if not arm.seeds:
         return text("missing")
-    return text("other tasks: see claims")
+    return text("other tasks: see claims" if results.claims else "other tasks")
 
 
 def _by_task(material: Material) -> Table:

@@ -13,14 +13,15 @@ from mtl.report.wording import mean_sd, names
 MEANING = (
     "Reproduced: the verdict on the comparison is what the claim expects. Contradicted: it is the opposite, or an effect where none was "
     "claimed. No difference at this scale: none was found inside the margin, where an effect was claimed. Undecided: more seeds or "
-    "examples are needed. The claims that are comparisons are Holm-corrected together, at the level of the report."
+    "examples are needed. Claims of an effect count as found only after Holm's correction over all claims that are comparisons, at the "
+    "level of the report; a claim of no difference is reproduced where the interval lies inside the margin, which needs no correction."
 )
 
 
 def section(material: Material) -> Section | None:
     if not material.claims:
         return None
-    judged = material.results.claims
+    judged = [one for group in material.groups for one in group.results.claims]
     rows = []
     for one in judged:
         claim = one.claim

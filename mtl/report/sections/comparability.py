@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mtl.ablation.settings import level_name
-from mtl.report.document import Block, Cell, Paragraph, Section, columns, table, text
+from mtl.report.document import Block, Cell, Paragraph, Section, columns, number, table, text
 from mtl.report.material import Material
 from mtl.report.wording import joined
 from mtl.runs import Record
@@ -47,6 +47,8 @@ def _card(material: Material, records: list[Record], what: str) -> list[Block]:
             ),
         ),
         ("training rows a task, limit", _each(level_name(record["config"]["limit"]) for record in records)),
+        ("epochs", _each(record["config"]["train"]["epochs"] for record in records)),
+        ("learning rate, batch size", _each(map(_pace, records))),
         ("tokens a sequence, at most", _each(record["config"]["max_length"] for record in records)),
         ("numerics", _each(record["environment"].get("numerics") for record in records)),
     ]
@@ -69,6 +71,14 @@ def _card(material: Material, records: list[Record], what: str) -> list[Block]:
     return blocks
 
 
+def _pace(record: Record) -> str:
+    """`1e-05 at 16`, and how the rate changes."""
+    train = record["config"]["train"]
+    warmup = f", warm-up {train['warmup']:g}" if train["warmup"] else ""
+    decay = f", {train['decay']} decay" if train["decay"] != "none" else ""
+    return f"{train['lr']:g} at {train['batch_size']}{warmup}{decay}"
+
+
 def _each(values: Any) -> str:
     """Every different value, in order."""
     return ", ".join(dict.fromkeys("unknown" if value is None else str(value) for value in values))
@@ -79,13 +89,16 @@ def _rows(material: Material, record: Record, suffix: str) -> list[Block]:
     counts, parts = data.get("rows", {}), data.get("parts", {})
     leaks = material.archive["leaks"].get(data.get("fingerprint"), {})
     rows = []
+    limited = False
     for task in TASKS:
         if f"dev/{task}" not in counts:
             continue
         leak = leaks.get(task)
-        cells = [text(task)] + [
-            Cell(text=str(counts[f"{split}/{task}"]), sort=counts[f"{split}/{task}"]) for split in ("train", "dev")
-        ]
+        whole, used = counts[f"train/{task}"], data.get("trained_on", {}).get(task)
+        part = used is not None and used < whole
+        cells = [text(task), Cell(text=f"{used} of {whole}" if part else str(whole), sort=used if part else whole)]
+        cells.append(number(counts[f"dev/{task}"], "d"))
+        limited = limited or part
         cells.append(text(parts.get(f"dev/{task}", "unknown")))
         for key in ("rows", "sentences"):
             known = "unknown" if leak is None else f"{leak[key]} ({100 * (leak[f'{key}_share'] or 0):.1f} %)"
@@ -103,6 +116,8 @@ def _rows(material: Material, record: Record, suffix: str) -> list[Block]:
         kinds="tnntnn",
     )
     caption = "Leaks from train into dev lift scores."
+    if limited:
+        caption += " They are counted over all train rows, of which these runs saw a part."
     if not leaks:
         caption += " Not counted here: the data was not at hand, or is large; mtl data check DATA counts them."
     return [table(f"rows{suffix}", heads, rows, caption)]

@@ -28,8 +28,8 @@ def section(material: Material) -> Section:
     others = [arm for arm in results.arms[1:] if results.primary in arm.verdicts or not arm.seeds]
     if others:
         blocks.append(Listing(items=tuple(said_of(arm, results) for arm in others)))
-    if results.claims:
-        judged = [claim.judged for claim in results.claims]
+    judged = [claim.judged for group in material.groups for claim in group.results.claims]
+    if judged:
         counts = joined([f"{judged.count(word)} {word}" for word in dict.fromkeys(judged)])
         blocks.append(Paragraph(text=f"Of {plural(len(judged), 'claim')}: {counts}."))
     blocks.append(Paragraph(text=meaning(material)))
