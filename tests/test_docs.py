@@ -14,7 +14,9 @@ from mtl.config import RunConfig
 from mtl.layers import config_from
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md"]
+DOCS = ["README.md", "CONTRIBUTING.md"] + [
+    f"{folder}/README.md" for folder in ("ablations", "benchmarks", "reports", "studies")
+]
 
 
 def command_lines() -> list[str]:

@@ -21,7 +21,7 @@ def export(run: str, folder: Path, runs: Path) -> None:
 
     \b
     Example:
-      mtl export 3f2a model
+      mtl export 3f2a-s0 model
     """
     from mtl.export import export as write
     from mtl.runs import find_run

@@ -38,7 +38,7 @@ def predict(
 
     \b
     Example:
-      printf 'sentence\\nA quiet, clever film.\\n' | mtl predict 3f2a --task sst
+      printf 'sentence\\nA quiet, clever film.\\n' | mtl predict 3f2a-s0 --task sst
     """
     from mtl.data.new_text import read_new_text
     from mtl.runs import find_run

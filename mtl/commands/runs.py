@@ -73,7 +73,7 @@ def show(run: str, runs: Path, as_json: bool) -> None:
 
     \b
     Example:
-      mtl runs show 3f2a --runs runs
+      mtl runs show 3f2a-s0 --runs runs
     """
     from mtl import strict_yaml
     from mtl.commands.train import print_record
@@ -107,7 +107,7 @@ def diff(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
 
     \b
     Example:
-      mtl runs diff 3f2a 81c0 --runs runs
+      mtl runs diff 3f2a-s0 81c0-s0 --runs runs
     """
     from mtl.runs import differences, find_run
     from mtl.tasks import TASKS

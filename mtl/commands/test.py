@@ -40,7 +40,7 @@ def test(
 
     \b
     Example:
-      mtl test 3f2a --runs runs
+      mtl test 3f2a-s0 --runs runs
     """
     from mtl.runs import find_run
     from mtl.trained import load_trained, open_test
