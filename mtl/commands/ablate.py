@@ -96,6 +96,11 @@ def ablate(
             print_json(plan_json(grid.definition, plan))
         else:
             print_plan(grid, plan)
+            if until_decided:
+                most = len(grid.design.arms) * (max_seeds or len(definition.seeds))
+                click.echo(
+                    f"Seeds are added until every arm is decided: up to {most} runs with --max-seeds {max_seeds}."
+                )
         return
 
     from mtl.api import ablate as run_grid
