@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from mtl import strict_yaml
 from mtl.config import PRESETS, Heads, RunConfig
 from mtl.errors import ConfigError
-from mtl.layers import build, config_from, file_layer
+from mtl.layers import build, config_from, file_layer, typed_config
 from mtl.tasks import TASKS
 
 
@@ -556,3 +556,40 @@ WORDS = st.lists(st.builds("{}={}".format, KEYS | st.text(max_size=4), VALUES | 
 def test_whatever_is_written_gives_a_config_or_a_config_error(words: list[str]) -> None:
     with suppress(ConfigError):
         assert isinstance(config_from(words), RunConfig)
+
+
+# --- words that would do nothing
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["freeze.states=fp16"], "freezes nothing. Add freeze.unfrozen=3"),
+        (["freeze.scope=[sts]"], "freezes nothing"),
+        (["final", "freeze.dropout=true", "train.dropout=0"], "train.dropout=0 leaves no dropout"),
+        (["tasks=sst", "heads.quora=features"], "tasks=sst has no quora"),
+        (["tasks=sst", "pairing=concat"], "has no task of pairs"),
+        (["tasks=sst", "schedule=consolidated"], "is one task"),
+        (["tasks=sst", "overall=shifted"], "has no sts"),
+        (["smart.lambda_s=0", "smart.epsilon=1e-4"], "another setting of smart"),
+    ],
+)
+def test_a_word_that_would_do_nothing_is_refused_where_it_is_typed(words: list[str], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        typed_config(words)
+    assert any(f"{word!r} would do nothing" in str(caught.value) for word in words)
+    assert said in str(caught.value)
+    config_from(words)  # a cell of a grid may hold it
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["freeze.scope=all"], ["freeze.dropout=false"], ["heads.quora=dot"], ["heads.sts=same"], ["heads.sts=auto"],
+        ["final", "freeze.scope=sst,quora,sts"], ["tasks=sts,sst"], ["tasks=sst", "pairing=siamese"], ["smart={}"],
+        ["smart.lambda_s=0", "smart.mu=0"], ["final", "freeze.states=fp16"], ["train.weight_decay=-0.0"], ["limit=null"],
+        ["train.lr=3e-5", "concat"], ["smart.mu=0"],
+    ],
+)  # fmt: skip
+def test_words_that_say_what_is_so_anyway_are_taken(words: list[str]) -> None:
+    assert typed_config(words) == config_from(words)

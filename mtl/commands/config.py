@@ -14,18 +14,20 @@ from mtl.commands.options import CONTEXT, json_option, print_json
 def config(words: tuple[str, ...], schema: bool, as_json: bool) -> None:
     """Print the config that the same words give to `mtl train`, with every `auto` written out.
 
+    It looks at neither the data nor the encoder.
+
     \b
     Example:
       mtl config concat train.lr=3e-5
     """
     from mtl import strict_yaml
     from mtl.config import RunConfig
-    from mtl.layers import config_from
+    from mtl.layers import typed_config
 
     if schema:
         print_json(RunConfig.model_json_schema())
         return
-    plain = config_from(words).resolved().model_dump(mode="json")
+    plain = typed_config(words).resolved().model_dump(mode="json")
     if as_json:
         print_json(plain)
     else:

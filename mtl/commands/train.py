@@ -59,10 +59,10 @@ def train(
     Example:
       mtl train final data=sample train.epochs=1 freeze.unfrozen=2
     """
-    from mtl.layers import config_from
+    from mtl.layers import typed_config
 
     refuse_a_file(runs)
-    config = config_from(words)
+    config = typed_config(words)
 
     from mtl.progress import make_progress, tell
     from mtl.trainer import train as run
