@@ -75,4 +75,7 @@ def _published(claim: Claim) -> str:
 
 
 def _why(one: ClaimResult) -> str:
-    return one.verdict.reason if one.verdict is not None else "seed by seed"
+    if one.verdict is None:
+        return "seed by seed"
+    needed = one.verdict.text.removeprefix("undecided: ")
+    return one.verdict.reason if one.verdict.word != "undecided" else f"{one.verdict.reason}; to decide: {needed}"
