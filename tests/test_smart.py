@@ -76,6 +76,10 @@ def test_the_divergences_are_the_symmetric_kl_of_torch_distributions() -> None:
     assert torch.allclose(divergence("binary", one[:, 0], two[:, 0]), kl_divergence(a, b) + kl_divergence(b, a))
 
 
+ROUNDING = 1e-24
+"""The square of what float64 rounds: on some machines two equal products differ in the last bit, as memory happens to lie."""
+
+
 @pytest.mark.parametrize("kind", ["classes", "binary", "score"])
 def test_a_divergence_is_symmetric_zero_at_equality_and_survives_small_differences(kind: Any) -> None:
     draw = torch.Generator().manual_seed(1)
@@ -272,7 +276,7 @@ def test_an_example_whose_inner_gradient_is_not_finite_is_skipped_and_counted(
 # --- dropout
 
 
-def test_with_the_clean_pass_masks_the_floor_is_exactly_0_and_training_draws_as_without_smart(
+def test_with_the_clean_pass_masks_the_floor_is_0_and_training_draws_as_without_smart(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     training, penalty, batch = smart(tiny, tmp_path, heads={"quora": "features", "sts": "features"}, train__dropout=0.1)
@@ -285,7 +289,8 @@ def test_with_the_clean_pass_masks_the_floor_is_exactly_0_and_training_draws_as_
     assert all(torch.equal(outputs[task], plain[task]) for task in TASKS)
     clean = penalty.clean(batch)
     floor = penalty.floor(batch, clean, torch.get_rng_state())
-    assert {task: float(value) for task, value in floor.items()} == dict.fromkeys(TASKS, 0.0)
+    assert floor.keys() == TASKS.keys()
+    assert all(float(value) < ROUNDING for value in floor.values()), floor
 
 
 def test_with_masks_of_its_own_r_s_has_a_floor_that_dwarfs_a_small_epsilon_and_measuring_it_changes_nothing(
@@ -313,9 +318,9 @@ def test_d_breg_is_0_at_step_0_and_not_after_a_step(
     tiny: dict[str, Any], tmp_path: Path, pairing: dict[str, Any]
 ) -> None:
     training, penalty, batch = smart(tiny, tmp_path, **pairing)
-    assert all(value == 0 for value in penalty.distance(batch, penalty.clean(batch)).values())
+    assert all(value < ROUNDING for value in penalty.distance(batch, penalty.clean(batch)).values())
     training.step(training.epoch(0)[0])
-    assert all(value > 0 for value in penalty.distance(batch, penalty.clean(batch)).values())
+    assert all(value > ROUNDING for value in penalty.distance(batch, penalty.clean(batch)).values())
 
 
 def test_the_teacher_is_an_average_worked_by_hand(tiny: dict[str, Any], tmp_path: Path) -> None:
