@@ -133,6 +133,11 @@ class Estimate:
             return min(1.0, 2 * high)
         return min(1.0, 2 * math.exp(brentq(beyond, *ends, xtol=1e-10)))
 
+    def within(self, margin: float, level: float) -> bool:
+        """Whether the interval of that level lies inside +-margin."""
+        low, high = self.interval(level)
+        return -margin <= low and high <= margin
+
     def seeds_needed(self, *, margin: float, alpha: float = 0.05, comparisons: int = 1) -> int | None:
         """Further seeds until the expected interval clears 0 or fits inside +-margin.
 

@@ -28,8 +28,8 @@ from mtl.packing import Packed, pack
 TOKENS_A_BLOCK = {"cpu": 128, "cuda": 2048}
 """About how many tokens are computed together. More gain little, and the last block of each length is filled up in vain."""
 
-
 KINDS: dict[States, str] = {"fp32": "<f4", "fp16": "<f2"}
+"""The type that hidden states are handed out and kept in."""
 
 
 class Blocks:

@@ -54,7 +54,7 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
-MOST_SEEDS = 100
+MOST_MORE_SEEDS = 100
 """Seeds that somebody might still add; the need for more is no plan, and its number means little."""
 
 
@@ -83,16 +83,13 @@ class Verdict:
             return self.word
         if self.more_seeds is None:
             return "undecided: more dev examples needed, no number of seeds is enough"
-        if self.more_seeds > MOST_SEEDS:
-            return f"undecided: over {MOST_SEEDS} more seeds"
+        if self.more_seeds > MOST_MORE_SEEDS:
+            return f"undecided: over {MOST_MORE_SEEDS} more seeds"
         return f"undecided: about {self.more_seeds} more seed{'s' if self.more_seeds != 1 else ''}"
 
     def within(self, margin: float) -> bool:
         """Whether the interval decided by lies inside +-margin."""
-        if self.estimate is None:
-            return False
-        low, high = self.estimate.interval(self.level)
-        return -margin <= low and high <= margin
+        return self.estimate is not None and self.estimate.within(margin, self.level)
 
     def __str__(self) -> str:
         return self.text
@@ -149,14 +146,13 @@ def _verdict(estimate: Estimate, adjusted_p: float, *, margin: float, alpha: flo
     more_seeds = None
     if (low > 0 or high < 0) and adjusted_p < alpha:
         word, reason = ("helps" if low > 0 else "hurts"), f"{span} is clear of 0"
-    elif -margin <= low and high <= margin:
+    elif estimate.within(margin, level):
         word, reason = "no difference", f"{span} is inside the margin of {margin:g}"
     else:
         word = "undecided"
         more_seeds = estimate.seeds_needed(margin=margin, alpha=alpha, comparisons=comparisons)
-        more_seeds = (
-            None if more_seeds is None else max(1, more_seeds)
-        )  # 0: it is the other arms' luck that is in the way
+        if more_seeds == 0:
+            more_seeds = 1  # it is the other arms' luck that is in the way
         found = estimate.detectable(alpha=alpha, comparisons=comparisons)
         what = (
             "is clear of 0, but not after Holm's correction"

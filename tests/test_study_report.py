@@ -179,8 +179,9 @@ def test_a_study_named_like_a_report_is_found_and_sentences_are_refused(
     (runs / "studies" / found.results.name).rename(runs / "studies" / "study-own")
     assert find_source("study-own", runs, runs).study == runs / "studies" / "study-own"
     write_report(str(runs / "studies" / "study-own"), runs=runs, output=tmp_path)
-    with pytest.raises(ConfigError, match="no sentences"):
-        write_report("study-own", runs=tmp_path / "none", output=tmp_path, text=True)
+    for at_hand in (runs, tmp_path / "none"):
+        with pytest.raises(ConfigError, match="no sentences"):
+            write_report("study-study-own", runs=at_hand, output=tmp_path, text=True)
 
 
 def test_a_report_of_another_kind_is_not_written_over(found: Found, runs: Path, tmp_path: Path) -> None:

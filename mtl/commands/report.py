@@ -35,9 +35,10 @@ def report(
 ) -> None:
     """Turn a grid's, a study's or a run's records into a report: verdicts, tables and figures, in NAME.md.
 
-    NAME is a grid as `mtl ablate` left it, a study (its report is study-NAME.md), or a run or the beginning of one; without it,
-    the grid or study that was at work last. The records that a report is made from are kept beside it, so that --check, and every other form, need no runs. Sentences of data
-    that is not built in show only with --text: keep such a report to yourself.
+    NAME is a grid as `mtl ablate` left it, a study (its report is study-NAME.md), or a run or the beginning of one; without
+    it, the grid or study that was at work last. The records that a report is made from are kept beside it, so that --check,
+    and every other form, need no runs. Sentences of data that is not built in show only with --text: keep such a report to
+    yourself.
 
     \b
     Example:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,7 @@ def _gather(
     configs = [arm.config.model_dump() for arm in design.arms] + [record["config"] for record in records]
     short = short_names(config[key] for config in configs for key in PLACES)
     # As it is read back, whoever asks.
-    same: Archive = json.loads(plain(without_folders(archive, short)))
+    same: Archive = json.loads(plain(each_text(archive, lambda words: shortened(words, short))))
     return same
 
 
@@ -202,19 +202,22 @@ def short_names(places: Iterable[str]) -> dict[str, str]:
     return {}
 
 
-def without_folders(value: Any, short: Mapping[str, str]) -> Any:
-    """The same plain data with every folder by its short name, also inside names made of it; the longest first."""
+def shortened(words: str, short: Mapping[str, str]) -> str:
+    """Words with every folder by its short name, also inside names made of it; the longest first."""
+    if words in short:
+        return short[words]
+    for place in sorted(short, key=len, reverse=True):
+        words = words.replace(place, short[place]) if len(place) > 3 else words
+    return words
+
+
+def each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """The same plain data with every text in it, keys too, changed."""
     if isinstance(value, str):
-        if value in short:
-            return short[value]
-        for place in sorted(short, key=len, reverse=True):
-            value = value.replace(place, short[place]) if len(place) > 3 else value
-        return value
+        return change(value)
     if isinstance(value, dict):
-        return {without_folders(key, short): without_folders(item, short) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_folders(item, short) for item in value]
-    return value
+        return {change(key): each_text(item, change) for key, item in value.items()}
+    return [each_text(item, change) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _plain_design(design: Design) -> dict[str, Any]:

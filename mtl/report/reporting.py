@@ -47,7 +47,7 @@ def write_report(
     else:
         records = archive.read(places.records)
         records["text"] = records["text"] if text is None else text
-    if records["text"] and records["kind"] == "study":
+    if text and records["kind"] == "study":
         raise ConfigError("--text: a study's report shows no sentences; leave it out.")
     if kept is not None and kept["kind"] != records["kind"]:
         raise ConfigError(

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from mtl.errors import RunError
 from mtl.report.archive import SCHEMA, Archive
 from mtl.report.document import Document
-from mtl.report.gather import without_paths
+from mtl.report.gather import each_text, without_paths
 from mtl.runs import STUDIES
+from mtl.study.storage import study_folder
 
 RESULTS = "results.json"
 PREFIX = "study-"
@@ -21,7 +21,7 @@ PREFIX = "study-"
 
 def study_results(runs: Path, name: str) -> Path:
     """The results that a study of that name left among runs."""
-    return runs / STUDIES / name / RESULTS
+    return study_folder(runs, name) / RESULTS
 
 
 def studies_among(runs: Path) -> list[str]:
@@ -37,7 +37,8 @@ def gather_study(folder: Path) -> Archive:
         name, question = results["name"], results["question"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path}: {error}. `mtl study optimize {folder.name}` writes it.") from None
-    plain = _without_paths(results, folder.parent.parent)
+    runs = folder.parent.parent
+    plain = each_text(results, lambda words: without_paths(words, runs))
     return {
         "schema": SCHEMA, "kind": "study", "name": f"{PREFIX}{name}", "question": question, "text": False, "study": plain,
     }  # fmt: skip
@@ -57,12 +58,3 @@ def study_report(records: Archive) -> Document:
         place = ".".join(map(str, first["loc"]))
         raise RunError(f"{records['name']}: the study's results are damaged at {place}: {first['msg']}.") from None
     return study_document(results)
-
-
-def _without_paths(value: Any, root: Path) -> Any:
-    """The same, with no text that holds the folder that the runs lay in."""
-    if isinstance(value, str):
-        return without_paths(value, root)
-    if isinstance(value, dict):
-        return {key: _without_paths(item, root) for key, item in value.items()}
-    return [_without_paths(item, root) for item in value] if isinstance(value, list) else value
