@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from mtl.attention import attend
 from mtl.config import Pooling
 from mtl.dropout import dropout
+from mtl.linear import Linear
 from mtl.packing import Packed
 from mtl.shape import Shape
 
@@ -24,11 +25,11 @@ class Layer(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.attention_heads = shape.attention_heads
-        self.qkv = nn.Linear(shape.width, 3 * shape.width)
-        self.attention_out = nn.Linear(shape.width, shape.width)
+        self.qkv = Linear(shape.width, 3 * shape.width)
+        self.attention_out = Linear(shape.width, shape.width)
         self.attention_norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
-        self.inner = nn.Linear(shape.width, shape.inner)
-        self.outer = nn.Linear(shape.inner, shape.width)
+        self.inner = Linear(shape.width, shape.inner)
+        self.outer = Linear(shape.inner, shape.width)
         self.outer_norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
 
     def forward(self, hidden: Tensor, batch: Packed, probability: float) -> Tensor:
@@ -84,7 +85,7 @@ class Encoder(nn.Module):
         self.types = nn.Embedding(shape.types, shape.width)
         self.embedding_norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
-        self.pooler = nn.Linear(shape.width, shape.width)
+        self.pooler = Linear(shape.width, shape.width)
 
     def embed(self, batch: Packed, probability: float = 0.0) -> Tensor:
         """Token ids -> (T, H)."""
@@ -96,9 +97,10 @@ class Encoder(nn.Module):
         self, hidden: Tensor, batch: Packed, *, start: int = 0, stop: int | None = None, probability: float = 0.0
     ) -> Tensor:
         """(T, H) through layers start..stop (stop excluded; None is the end) -> (T, H)."""
+        hidden = batch.fill(hidden)
         for layer in self.layers[start:stop]:
             hidden = layer(hidden, batch, probability)
-        return hidden
+        return hidden[: batch.tokens]
 
     def vectors(
         self, hidden: Tensor, batch: Packed, *, start: int = 0, probability: float = 0.0, how: Pooling = "pooler"

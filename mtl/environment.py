@@ -43,6 +43,8 @@ def environment(device: torch.device) -> dict[str, Any]:
     """Versions, machine and threads, ready for JSON."""
     import torch
 
+    from mtl import linear
+
     return {
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
@@ -51,6 +53,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "products": "onednn" if device.type == "cpu" and linear.by_onednn() else "torch",
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "cuda": torch.version.cuda if device.type == "cuda" else None,
     }
@@ -66,13 +69,23 @@ def version(package: str) -> str | None:
 
 def processor() -> str | None:
     """The processor's name, where the system tells."""
+    return _of_processor("model name") or platform.processor() or None
+
+
+def vendor() -> str | None:
+    """The processor's maker as it names itself, `GenuineIntel` or `AuthenticAMD`, where the system tells."""
+    return _of_processor("vendor_id")
+
+
+def _of_processor(key: str) -> str | None:
+    """What Linux says of the first processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
+            if line.startswith(key):
                 return line.split(":", 1)[1].strip()
     except OSError:
         pass
-    return platform.processor() or None
+    return None
 
 
 def peak_memory(device: torch.device) -> int:

@@ -12,7 +12,7 @@ import json
 
 from mtl.config import RunConfig
 
-NUMERICS = 2
+NUMERICS = 3
 """Raised whenever the same config would give other numbers, so that old and new runs are never taken for one another.
 
 The store of hidden states (`mtl.prefix_blocks`) is named by it too.

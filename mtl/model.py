@@ -17,6 +17,7 @@ from mtl.config import RunConfig
 from mtl.data.tokens import TokenizedRows
 from mtl.encoder import Encoder
 from mtl.heads import Head, make_head
+from mtl.linear import arrange
 from mtl.methods.freezing import Freezing
 from mtl.packing import Packed, pack
 from mtl.pairing import Pairer, lay_out
@@ -96,6 +97,11 @@ class MultiTaskModel(nn.Module):
             frozen += list(encoder.pooler.parameters())
         for parameter in frozen:
             parameter.requires_grad_(False)
+
+    def placed(self, device: torch.device) -> MultiTaskModel:
+        """This model on a device, its weights laid out as products there like them. Once it is, the same rows get the same bits."""
+        arrange(self.to(device))
+        return self
 
     def head(self, task: TaskName) -> Head:
         head = self.heads[task]

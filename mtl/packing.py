@@ -1,7 +1,8 @@
 """Sequences of tokens laid end to end: one flat (tokens,) batch with no padding, and the map to a padded one.
 
-Every linear layer and norm of the encoder runs on flat (tokens, H) tensors. Attention alone needs sequences side by side, and
-has a layout of its own (`mtl.attention`); `Packed.pad` and `Packed.unpad`, each the other's gradient, serve pooling.
+Every linear layer and norm of the encoder runs on flat (tokens, H) tensors; a few rows that belong to no sequence make their
+number round (`Packed.fill`). Attention alone needs sequences side by side, and has a layout of its own (`mtl.attention`);
+`Packed.pad` and `Packed.unpad`, each the other's gradient, serve pooling.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from mtl.attention import HeadLayout, length_groups
+from mtl.linear import ROWS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,11 @@ class Packed:
     def sequences(self) -> int:
         return self.starts.shape[0]
 
+    @property
+    def spare(self) -> int:
+        """Rows that `fill` adds."""
+        return -self.tokens % ROWS
+
     def to(self, device: torch.device) -> Packed:
         """The same batch on another device."""
         if self.ids.device == device:
@@ -51,12 +59,21 @@ class Packed:
         return Packed(**{**vars(self), **moved, "layouts": {}})
 
     def heads(self, number: int) -> HeadLayout:
-        """The layout for attention with `number` heads, made once a batch; on a GPU with all sequences in one group."""
+        """The layout for attention with `number` heads, made once a batch; on a GPU with all sequences in one group.
+
+        The rows that `fill` adds see each other, as one more sequence would.
+        """
         if number not in self.layouts:
             starts, lengths = self.starts.cpu().numpy(), self.lengths.cpu().numpy()
+            if self.spare:
+                starts, lengths = np.append(starts, self.tokens), np.append(lengths, self.spare)
             cuts = length_groups(lengths) if self.ids.device.type == "cpu" else [np.arange(len(lengths))]
             self.layouts[number] = HeadLayout(starts, lengths, number, cuts, self.ids.device)
         return self.layouts[number]
+
+    def fill(self, flat: Tensor) -> Tensor:
+        """(T, C) -> (T + spare, C): rows of zeros up to a multiple of `mtl.linear.ROWS`."""
+        return F.pad(flat, (0, 0, 0, self.spare)) if self.spare else flat
 
     def pad(self, flat: Tensor) -> Tensor:
         """(T, C) -> (S, L, C), zeros in the padding."""

@@ -97,4 +97,4 @@ def run_info(training: Training, group: str | None) -> RunInfo:
 
 
 def _bytes(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.detach().view(torch.uint8)
+    return tensor.detach().contiguous().view(torch.uint8)

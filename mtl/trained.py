@@ -67,7 +67,7 @@ def load_trained(folder: RunFolder, device: str | None = None) -> Trained:
         )
     where = choose_device(device)
     freezing = Freezing(config.freeze, pretrained.shape.layers, config.tasks)
-    model = MultiTaskModel(config, pretrained.load(), freezing=freezing)
+    model = MultiTaskModel(config, pretrained.load(), freezing=freezing).placed(where)
     parameters = dict(model.named_parameters())
     if tensors.keys() != model.trainable().keys():
         raise RunError(
@@ -78,7 +78,7 @@ def load_trained(folder: RunFolder, device: str | None = None) -> Trained:
             parameters[name].copy_(tensor)
     tokenizer = pretrained.tokenizer()
     # As in training, so that the same sentence gets the same bits; new text would only fill the store up.
-    prefix = make_prefix(config, model.to(where).encoder, freezing.fixed, pretrained.fingerprint, where, cache_bytes=0)
+    prefix = make_prefix(config, model.encoder, freezing.fixed, pretrained.fingerprint, where, cache_bytes=0)
     evaluator = Evaluator(model, pairer(config, tokenizer), where, config.train.precision, prefix=prefix)
     return Trained(folder=folder, record=record, pretrained=pretrained, tokenizer=tokenizer, evaluator=evaluator)
 

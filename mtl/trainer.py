@@ -136,7 +136,7 @@ class Training:
         self.interruption, self.progress, self.save_seconds = interruption, progress, save_seconds
 
         freezing = Freezing(config.freeze, prepared.pretrained.shape.layers, config.tasks)
-        self.model = MultiTaskModel(config, prepared.pretrained.load(), freezing=freezing).to(device)
+        self.model = MultiTaskModel(config, prepared.pretrained.load(), freezing=freezing).placed(device)
         self.trainable = self.model.trainable()
         self.optimizer = Optimizer(self.trainable, config.train)
         self.penalty = make_penalty(self.model, config)

@@ -97,7 +97,7 @@ def test_a_layer_at_first_tokens_alone_is_the_layer_there() -> None:
     assert isinstance(layer, Layer)
     weights = torch.randn(batch.sequences, encoder.shape.width, dtype=torch.float64)
     found = []
-    for compute in (lambda h: layer(h, batch, 0.0)[batch.starts], lambda h: layer.first(h, batch, 0.0)):
+    for compute in (lambda h: layer(batch.fill(h), batch, 0.0)[batch.starts], lambda h: layer.first(h, batch, 0.0)):
         layer.zero_grad()
         hidden = encoder.embed(batch).detach().requires_grad_()
         rows = compute(hidden)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mtl.config import Train
-from mtl.optim import Optimizer, learning_rate
+from mtl.optim import MetRows, Optimizer, learning_rate
 
 
 def rates(total: int, **settings: Any) -> list[float]:
@@ -143,3 +143,75 @@ def test_rows_of_an_embedding_and_fused_clipping_give_what_dense_gradients_and_a
         assert norm == pytest.approx(expected.item())
         for one, two in zip(ours.parameters(), theirs.parameters(), strict=True):
             assert torch.allclose(one, two, atol=1e-6)
+
+
+STEPS: list[list[int] | None] = [[1, 1, 3], [3, 8], None, [0], [1, 8, 8, 5], [40, 2, 17, 33, 1], None, [5, 49, 48, 47]]
+"""Which rows of an embedding of 50 each step touches; None where it has no gradient."""
+
+
+def embedded(decay: float, *, sparse: bool, resumed: bool = False) -> list[torch.Tensor]:
+    """The table after each of `STEPS`, by `Optimizer`, which may be made anew from its own state after each."""
+    torch.manual_seed(0)
+    table = nn.Embedding(50, 16, sparse=sparse)
+    settings = Train(lr=0.05, weight_decay=decay, max_grad_norm=0.01)
+    optimizer = Optimizer({"words": table.weight}, settings)
+    targets = torch.randn(50, 16)
+    found = []
+    for ids in STEPS:
+        optimizer.zero_grad()
+        if ids is not None:
+            chosen = torch.tensor(ids)
+            (table(chosen) * targets[chosen]).sum().backward()
+            optimizer.step(0.05)
+        found.append(table.weight.detach().clone())
+        if resumed:
+            kept = {key: value.clone() for key, value in optimizer.moments().items()}
+            optimizer = Optimizer({"words": table.weight}, settings)
+            optimizer.load_moments(kept)
+    return found
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_adamw_over_the_rows_that_were_met_is_adamw_over_all_bit_for_bit(
+    decay: float, resumed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With room for two rows at first, so that it grows several times."""
+    monkeypatch.setattr(MetRows, "ROOM", 2)
+    ours = embedded(decay, sparse=True, resumed=resumed)
+    for one, two in zip(ours, embedded(decay, sparse=False), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_a_row_that_was_never_met_keeps_its_bytes_and_takes_no_memory() -> None:
+    torch.manual_seed(0)
+    table = nn.Embedding(5000, 16, sparse=True)
+    before = table.weight.detach().clone()
+    optimizer = Optimizer({"words": table.weight}, Train(lr=0.05))
+    table(torch.tensor([7, 4000])).sum().backward()
+    optimizer.step(0.05)
+    moved = (table.weight != before).any(1).nonzero().flatten().tolist()
+    assert moved == [7, 4000]
+    assert optimizer.moments()["words.exp_avg"].shape == (2, 16)
+    assert optimizer.adamw.state[optimizer.met[table.weight].values]["exp_avg"].shape == (MetRows.ROOM, 16)
+
+
+def test_moments_that_lie_otherwise_than_their_weight_are_put_right() -> None:
+    """The fused kernel pairs numbers by their place in memory."""
+    torch.manual_seed(0)
+    found = []
+    for lies_as_transpose in (False, True):
+        torch.manual_seed(0)
+        weight = nn.Parameter(torch.randn(6, 4))
+        if lies_as_transpose:
+            weight.data = weight.detach().t().contiguous().t()
+        optimizer = Optimizer({"weight": weight}, Train(lr=0.05))
+        for step in range(3):
+            gradient = torch.arange(24.0).view(6, 4) * (step - 1)
+            weight.grad = gradient  # lies in rows, whatever the weight does
+            optimizer.step(0.05)
+            kept = {key: value.contiguous().clone() for key, value in optimizer.moments().items()}
+            optimizer = Optimizer({"weight": weight}, Train(lr=0.05))
+            optimizer.load_moments(kept)
+        found.append(weight.detach())
+    assert torch.equal(*found)

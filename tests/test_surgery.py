@@ -386,7 +386,7 @@ def test_a_scoped_task_leaves_the_frozen_part_to_the_others_and_none_where_it_is
     for key in below:
         both = torch.stack([plain["sst"][key].flatten(), plain["quora"][key].flatten()]).double()
         weights = torch.linalg.lstsq(both.T, mixed[key].flatten().double()[:, None]).solution
-        assert torch.allclose(both.T @ weights, mixed[key].double().view(-1, 1), atol=1e-5), key
+        assert torch.allclose(both.T @ weights, mixed[key].double().reshape(-1, 1), atol=1e-5), key
     training.rows = {"sts": training.rows["sts"]}
     alone = step_gradient(training)
     assert not alone.keys() & set(below)

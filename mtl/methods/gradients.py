@@ -58,7 +58,7 @@ def put(parameters: Sequence[nn.Parameter], gradients: Sequence[Gradient], weigh
 
 def _inner(one: Tensor, other: Tensor) -> Tensor:
     if not one.is_sparse:
-        return torch.dot(one.reshape(-1), other.reshape(-1))
+        return torch.dot(_flat(one), _flat(other))
     if one is other:
         values = one.values().flatten()
         return torch.dot(values, values)
@@ -69,6 +69,11 @@ def _inner(one: Tensor, other: Tensor) -> Tensor:
     places = torch.searchsorted(rows, others).clamp_(max=len(rows) - 1)
     shared = (rows[places] == others).to(one.dtype)
     return torch.dot((one.values()[places] * other.values()).sum(1), shared)
+
+
+def _flat(values: Tensor) -> Tensor:
+    """All numbers in one row, in the order in which they lie (weights may lie as their transpose: `mtl.linear`)."""
+    return values.reshape(-1) if values.is_contiguous() else values.t().reshape(-1)
 
 
 def _dense_sum(present: list[tuple[Tensor, float]]) -> Tensor:
