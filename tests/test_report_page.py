@@ -308,6 +308,7 @@ def test_a_long_section_is_folded_and_a_link_to_it_opens_it(browser: Browser, ht
     browser.open(html)
     assert browser.texts("#flips blockquote") == []
     browser.one("nav a[href='#flips']").click()
+    browser.wait("#flips details[open]")
     assert len(browser.texts("#flips blockquote")) == 30
     browser.open(html, at="#flips")
     assert len(browser.texts("#flips blockquote")) == 30
