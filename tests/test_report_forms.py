@@ -103,6 +103,15 @@ FIGURES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+def test_a_figure_is_stale_where_something_else_would_be_seen_and_not_for_a_machines_last_bits() -> None:
+    def of(value: float) -> str:
+        return digest(Figure(name="f", drawing="effects", caption="c", alt="a", data={"rows": [{"at": [value, 1]}]}))
+
+    assert of(0.123456789) == of(0.1234567890000001) == of(0.12345678)
+    assert of(0.0) == of(-0.0) == of(1e-17)
+    assert len({of(value) for value in (0.1234, 0.1235, 1e-6, 0.0, -0.1234, 1234.0, 1234.1)}) == 7
+
+
 def test_every_drawing_is_tested() -> None:
     assert set(FIGURES) == set(DRAWINGS)
 

@@ -47,9 +47,18 @@ STYLE: dict[str, Any] = {
 
 
 def digest(figure: Figure) -> str:
-    """16 hex digits of what a figure shows and how."""
-    shown = json.dumps([figure.drawing, figure.data], sort_keys=True, allow_nan=False)
+    """16 hex digits of what a figure shows and how; the last bits of a sum, which differ between machines, are not shown."""
+    shown = json.dumps([figure.drawing, _as_drawn(figure.data)], sort_keys=True, allow_nan=False)
     return hashlib.sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _as_drawn(value: Any) -> Any:
+    """The same plain data with six digits of a number, and none beyond the ninth decimal place."""
+    if isinstance(value, float):
+        return float(f"{round(value, 9):.6g}") + 0.0  # no -0
+    if isinstance(value, dict):
+        return {key: _as_drawn(item) for key, item in value.items()}
+    return [_as_drawn(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def digest_in(svg: bytes) -> str | None:
