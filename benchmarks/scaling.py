@@ -1,6 +1,7 @@
 """How cost grows: with the layers that train, with training rows, with cells of a grid. `final` in all else.
 
-Steps are medians over repeats in one process; whole runs and grids are wall time of the commands, each with new hidden states.
+Steps are medians over repeats in one process; whole runs and grids are wall time of the commands, each with new hidden states. Last,
+what a run costs beside its work in a process that has trained one already, as a grid's worker has.
 
     python benchmarks/scaling.py --data FOLDER
 """
@@ -12,6 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from caches import fresh_states
@@ -24,7 +26,7 @@ from mtl.interrupt import Interruption
 from mtl.pairing import distinct
 from mtl.progress import Progress
 from mtl.runs import RunFolder
-from mtl.trainer import Training
+from mtl.trainer import Training, train
 
 LAYERS = ("0", "1", "2", "3", "4", "5", "6", "all")
 ROWS = (200, 400, 800, 1600)
@@ -49,6 +51,26 @@ def step_seconds(unfrozen: str, options: argparse.Namespace, sources: Sources) -
             if number >= 3:
                 times.append(time.perf_counter() - started)
     return statistics.median(times), training.state.tokens / len(steps)
+
+
+class Clock(Progress):
+    """When a run began its first step or its hidden states, and when its last evaluation ended."""
+
+    def begin(self, run_id: str, step: int, total: int) -> None:
+        self.begun = time.perf_counter()
+
+    def evaluated(self, step: int, metrics: Mapping[str, float | None]) -> None:
+        self.scored = time.perf_counter()
+
+
+def beside(options: argparse.Namespace, sources: Sources) -> Iterator[tuple[float, float, float]]:
+    """Seconds of two runs in one process: before the work, the work, and after it (the record, the end of W&B's copy)."""
+    with tempfile.TemporaryDirectory() as scratch, fresh_states(Path(scratch)):
+        for seed in (0, 1):
+            words = ["final", f"data={options.data}", "train.epochs=1", f"limit={options.limit}", f"seed={seed}"]
+            clock, started = Clock(), time.perf_counter()
+            train(config_from(words), runs=scratch, wandb="offline", progress=clock, sources=sources)
+            yield clock.begun - started, clock.scored - clock.begun, time.perf_counter() - clock.scored
 
 
 def command_seconds(words: list[str]) -> float:
@@ -83,6 +105,10 @@ def main() -> None:
             words = ["train", "final", "train.lr=1e-5", "train.epochs=1"]
         seconds = command_seconds([*words, f"data={options.data}", f"limit={options.limit}"])
         print(f"| {cells} | {seconds:.0f} | {seconds / cells:.1f} |", flush=True)
+
+    print("\n| in one process | before the work, s | work, s | after it, s |\n|---|---|---|---|")
+    for name, parts in zip(("first run", "second run"), beside(options, Sources("skip")), strict=True):
+        print(f"| {name} | " + " | ".join(f"{seconds:.2f}" for seconds in parts) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtl.ablation.words import signed
 from mtl.estimate import mean_squares
 from mtl.metrics import Predictions, overall, score
 from mtl.stats import (
@@ -544,3 +545,16 @@ def test_the_best_arm_is_named_with_its_score_and_arms_without_shared_seeds_do_n
     assert (best.arm, best.observed, best.baseline, best.arms) == ("good", 0.625, 0.25, 2)
     assert best.expected == pytest.approx(0.25 + best.standard_error / math.sqrt(2) / math.sqrt(math.pi))
     assert expected_best({"baseline": arms["baseline"]}, "baseline", ["sst"]) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ((0.0311, 0.012, -0.05), ["+0.031", "+0.012", "-0.050"]),
+        ((-0.0004, -0.001, 0.0002), ["0.000", "-0.001", "0.000"]),
+        ((-0.00012, -0.0003, 0.00002), ["-0.0001", "-0.0003", "0.0000"]),
+        ((0.0, -0.0, 0.0), ["0.000", "0.000", "0.000"]),
+    ],
+)
+def test_differences_too_small_for_three_decimals_get_more(values: tuple[float, ...], said: list[str]) -> None:
+    assert signed(*values) == said

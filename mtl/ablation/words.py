@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mtl import stats
 from mtl.ablation.results import ArmResult, Results, Score, scores_of
 from mtl.tasks import TASKS
@@ -19,8 +21,19 @@ def span(estimate: stats.Estimate | None, level: float = 0.95) -> str:
     """`+0.031 [+0.012, +0.050]`: a difference and its interval."""
     if estimate is None:
         return "-"
-    low, high = estimate.interval(level)
-    return f"{estimate.value:+.3f} [{low:+.3f}, {high:+.3f}]"
+    value, low, high = signed(estimate.value, *estimate.interval(level))
+    return f"{value} [{low}, {high}]"
+
+
+def signed(*values: float) -> list[str]:
+    """`+0.031`: numbers that belong together, with three decimals, or, where all are less than shows there, as many as it takes.
+
+    What is none at that has no sign.
+    """
+    largest = max(map(abs, values))
+    decimals = 3 if largest >= 0.0005 or largest == 0 else min(9, math.ceil(-math.log10(largest)))
+    rounded = [round(value, decimals) for value in values]
+    return [f"{value:+.{decimals}f}" if value else f"{0:.{decimals}f}" for value in rounded]
 
 
 def cost(arm: ArmResult, baseline: ArmResult) -> str:
@@ -52,12 +65,12 @@ def sentence(arm: ArmResult, results: Results) -> str:
         return f"{arm.name}: {verdict.text}."
     level = f"{100 * verdict.level:.3g} %"
     tasks = by_task(arm, results)
-    low, high = verdict.estimate.interval(verdict.level)
+    value, low, high = signed(verdict.estimate.value, *verdict.estimate.interval(verdict.level))
     if verdict.word == "undecided":
         found = verdict.estimate.detectable(alpha=1 - verdict.level, comparisons=compared(results))
         tasks += f"{', ' if tasks else ''}{len(verdict.estimate.seeds)} seeds find {found:.3f} four times in five"
     return (
-        f"{arm.name}: {verdict.text}; {score} {verdict.estimate.value:+.3f}, {level} interval {low:+.3f} to {high:+.3f}"
+        f"{arm.name}: {verdict.text}; {score} {value}, {level} interval {low} to {high}"
         + (f" ({tasks})" if tasks else "")
         + f"; {cost(arm, results.arm(results.baseline))} a run."
     )

@@ -61,7 +61,14 @@ def device() -> Check:
     if chosen.type == "cuda":
         memory = torch.cuda.get_device_properties(chosen).total_memory / 1e9
         return "device", True, f"{torch.cuda.get_device_name(chosen)}, {memory:.0f} GB"
-    return "device", True, f"cpu: {processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads for torch"
+    from mtl.linear import by_onednn
+
+    products = "oneDNN" if by_onednn() else "torch's own"
+    return (
+        "device",
+        True,
+        f"cpu: {processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads for torch, products by {products}",
+    )
 
 
 def encoder() -> Check:
