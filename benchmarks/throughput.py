@@ -33,7 +33,7 @@ from mtl.data.prepare import Prepared, prepare
 from mtl.data.schedules import Step
 from mtl.environment import choose_device, environment, keep_memory
 from mtl.interrupt import Interruption
-from mtl.linear import product
+from mtl.linear import by_onednn, product
 from mtl.methods.surgery import SURGERIES
 from mtl.pairing import distinct
 from mtl.prefix import AHEAD
@@ -67,13 +67,14 @@ BUILD_STEPS = 200
 """Building is measured on the rows of so many steps: on far fewer, many a block would be filled up in vain."""
 
 
-def matrix_rate(device: torch.device, tokens: int, width: int, seconds: float = 0.5) -> float:
-    """Floating-point operations a second of float32 products of the encoder's shapes, by the fastest library at hand."""
+def matrix_rates(device: torch.device, tokens: int, width: int, seconds: float = 0.5) -> dict[str, float]:
+    """Floating-point operations a second of float32 products of the encoder's shapes, by each library at hand."""
     x, weight = torch.randn(tokens, width, device=device), torch.randn(4 * width, width, device=device)
-    ways = [lambda: F.linear(x, weight)]
+    ways = {"torch's own": lambda: F.linear(x, weight)}
     if device.type == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        ways.append(lambda: product(x, weight))
-    return max(2 * tokens * width * 4 * width * _a_second(way, device, seconds / len(ways)) for way in ways)
+        ways["oneDNN"] = lambda: product(x, weight)
+    operations = 2 * tokens * width * 4 * width
+    return {name: operations * _a_second(way, device, seconds / len(ways)) for name, way in ways.items()}
 
 
 def _a_second(call: Callable[[], object], device: torch.device, seconds: float) -> float:
@@ -158,7 +159,7 @@ def measure(
         ours.state.tokens, plain.pushed = 0, 0
         times: list[tuple[float, float, float]] = []
         for _ in range(options.repeats):
-            rate = matrix_rate(device, 512, prepared.pretrained.shape.width)
+            rate = max(matrix_rates(device, 512, prepared.pretrained.shape.width).values())
             started = time.perf_counter()
             ahead(ours, chosen)
             spent = time.perf_counter() - started
@@ -301,6 +302,10 @@ def main() -> None:
         f"{machine['processor'] if machine['device'] == 'cpu' else machine['device']}, {machine['threads']} threads, "
     )
     print(f"torch {machine['packages']['torch']}, {options.encoder}, batch {options.batch_size}, data {options.data}")
+    if device.type == "cpu":
+        rates = matrix_rates(device, 512, 384)
+        said = ", ".join(f"{name} {rate / 1e9:.0f} GFLOP/s" for name, rate in rates.items())
+        print(f"products by {'oneDNN' if by_onednn() else 'torch'}; 512 x 384 by 384 x 1536: {said}")
     print(f"{options.steps} steps, medians of {options.repeats} interleaved repeats; real tokens a second\n")
     if found:
         print_speed(found)
