@@ -33,7 +33,7 @@ from mtl.data.prepare import Prepared, prepare
 from mtl.data.schedules import Step
 from mtl.environment import choose_device, environment, keep_memory
 from mtl.interrupt import Interruption
-from mtl.linear import by_onednn, product
+from mtl.linear import ONEDNN, by_onednn, product
 from mtl.methods.surgery import SURGERIES
 from mtl.pairing import distinct
 from mtl.prefix import AHEAD
@@ -71,7 +71,7 @@ def matrix_rates(device: torch.device, tokens: int, width: int, seconds: float =
     """Floating-point operations a second of float32 products of the encoder's shapes, by each library at hand."""
     x, weight = torch.randn(tokens, width, device=device), torch.randn(4 * width, width, device=device)
     ways = {"torch's own": lambda: F.linear(x, weight)}
-    if device.type == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    if device.type == "cpu" and ONEDNN:
         ways["oneDNN"] = lambda: product(x, weight)
     operations = 2 * tokens * width * 4 * width
     return {name: operations * _a_second(way, device, seconds / len(ways)) for name, way in ways.items()}

@@ -1,4 +1,4 @@
-"""minBERT on packed tokens: BERT as published, with no token of padding in a linear layer.
+"""minBERT on packed tokens: BERT as published, with no sequence padded to another's length in a linear layer.
 
 LayerNorm(word + position + token type) -> dropout -> N post-norm layers -> a vector a sequence. The flat (T, H) layout
 is `mtl.packing`'s; queries, keys and values are one product. Source: Devlin et al. 2019 (arXiv:1810.04805).
@@ -33,7 +33,7 @@ class Layer(nn.Module):
         self.outer_norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
 
     def forward(self, hidden: Tensor, batch: Packed, probability: float) -> Tensor:
-        """(T, H) -> (T, H). `probability` is dropout's, at all three places of the layer."""
+        """(T, H) -> (T, H), with the rows that `Packed.fill` added. `probability` is dropout's, at all three places."""
         mixed = attend(self.qkv(hidden), batch.heads(self.attention_heads), probability)
         attended = self.attention_out(mixed)
         hidden = self.attention_norm(hidden + dropout(attended, probability))

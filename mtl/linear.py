@@ -1,9 +1,9 @@
 """Linear layers on the machine's fastest product: y = x W' + b and its gradients.
 
-On the CPU torch multiplies with Intel's MKL, which gives other makers' processors AVX2 at best. There oneDNN, which torch ships
-too, reaches more than twice the rate (benchmarks/README.md has figures). Which of them is used is a fact of the
-machine, never of a measurement, so that a run repeats itself bit for bit. oneDNN compiles a kernel for each shape of matrices
-that it meets: `ROWS` rounds the number of rows up, so that shapes come again.
+On the CPU torch multiplies with Intel's MKL. On an AMD processor with AVX-512, oneDNN, which torch ships too, reaches more than
+twice MKL's rate (benchmarks/README.md has figures). Which of them is used is a fact of the machine, never of a measurement, so
+that a run repeats itself bit for bit. oneDNN compiles a kernel for each shape of matrices that it meets: `ROWS` rounds the
+number of rows up, so that shapes come again.
 Shapes: T rows, I inputs, O outputs.
 """
 
@@ -23,6 +23,10 @@ ROWS = 16
 """Rows of a batch of tokens are filled up to a multiple of this (`Packed.fill`), 2 % of a batch of 400."""
 
 
+ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
+"""Whether this torch has oneDNN's product, a private name that another version may not have."""
+
+
 class Linear(nn.Linear):
     """`nn.Linear`, (T, I) -> (T, O). What oneDNN cannot take (a GPU, float64, autocast) goes the ordinary way."""
 
@@ -36,11 +40,7 @@ class Linear(nn.Linear):
 @functools.cache
 def by_onednn() -> bool:
     """Whether float32 products on this machine's CPU are oneDNN's: an x86 with AVX-512 that is not Intel's."""
-    return (
-        torch.backends.cpu.get_cpu_capability() == "AVX512"
-        and vendor() not in (None, "GenuineIntel")
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
+    return ONEDNN and torch.backends.cpu.get_cpu_capability() == "AVX512" and vendor() not in (None, "GenuineIntel")
 
 
 def arrange(model: nn.Module) -> None:
@@ -55,7 +55,7 @@ def arrange(model: nn.Module) -> None:
 
 
 def product(one: Tensor, other: Tensor, bias: Tensor | None = None) -> Tensor:
-    """oneDNN's one (n, k) times other' (m, k) plus bias (m,) -> (n, m). `other` may be the transpose of what lies in memory."""
+    """one (n, k) times other' (m, k) plus bias (m,) -> (n, m), float32, by oneDNN. `other` may be a transposed view."""
     found: Tensor = torch.ops.mkldnn._linear_pointwise(one, other, bias, "none", [], "")
     return found
 

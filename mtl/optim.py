@@ -1,7 +1,7 @@
 """AdamW as BERT was fine-tuned, and its learning rate over the run.
 
 Two things keep a step cheap. The word embeddings' gradient comes as the few rows a batch touches, and AdamW runs over the rows
-that were ever touched instead of the whole vocabulary (`MetRows`). And clipping is not a pass of its own: the fused kernel
+that were ever touched instead of the whole vocabulary (`TouchedRows`). And clipping is not a pass of its own: the fused kernel
 divides by the scale as it reads the gradient.
 """
 
@@ -34,11 +34,11 @@ class Optimizer:
         plain = [parameter for parameter in self.parameters.values() if parameter.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": self.decay}, {"params": plain, "weight_decay": 0.0}]
         self.adamw = torch.optim.AdamW(groups, lr=settings.lr, betas=BETAS, eps=EPSILON, fused=True)
-        self.met: dict[nn.Parameter, MetRows] = {}
+        self.touched: dict[nn.Parameter, TouchedRows] = {}
 
     def zero_grad(self) -> None:
         """Forget the gradients: None, not zeros."""
-        for parameter in (*self.parameters.values(), *(rows.values for rows in self.met.values())):
+        for parameter in (*self.parameters.values(), *(rows.values for rows in self.touched.values())):
             parameter.grad = None
 
     def step(self, rate: float) -> Tensor:
@@ -53,7 +53,7 @@ class Optimizer:
             scale = ((norm + 1e-6) / self.limit).clamp(min=1.0).float()
             self.adamw.grad_scale, self.adamw.found_inf = scale, torch.zeros_like(scale)  # type: ignore[attr-defined]
         self.adamw.step()
-        for rows in self.met.values():
+        for rows in self.touched.values():
             rows.put_back()
         return norm
 
@@ -64,7 +64,7 @@ class Optimizer:
         """
         found: dict[str, Tensor] = {}
         for name, parameter in self.parameters.items():
-            rows = self.met.get(parameter)
+            rows = self.touched.get(parameter)
             state = self.adamw.state.get(parameter if rows is None else rows.values, {})
             found |= {f"{name}.{key}": value if rows is None else rows.of(value) for key, value in state.items()}
             if rows is not None:
@@ -73,38 +73,36 @@ class Optimizer:
 
     def load_moments(self, moments: Mapping[str, Tensor]) -> None:
         """Put back what `moments` gave; the parameters have their values of then already."""
+        of: dict[str, dict[str, Tensor]] = {}
         for key, value in moments.items():
             name, _, part = key.rpartition(".")
-            if part == "rows":
-                parameter = self.parameters[name]
-                self._meet(parameter, value.to(parameter.device))
-        for key, value in moments.items():
-            name, _, part = key.rpartition(".")
+            of.setdefault(name, {})[part] = value.to(self.parameters[name].device)
+        for name, parts in of.items():
             parameter = self.parameters[name]
-            rows = self.met.get(parameter)
-            if rows is None:
-                self.adamw.state[parameter][part] = (
-                    _like(parameter, value) if value.ndim else value.to(parameter.device)
-                )
-            elif part != "rows":
-                self.adamw.state[rows.values][part] = rows.widened(value.to(parameter.device))
+            numbers = parts.pop("rows", None)
+            if numbers is None:
+                state = {part: _like(parameter, value) if value.ndim else value for part, value in parts.items()}
+                self.adamw.state[parameter] = state
+            else:
+                rows = self._touch(parameter, numbers)
+                self.adamw.state[rows.values] = {part: rows.widened(value) for part, value in parts.items()}
 
     def _gradient(self, parameter: nn.Parameter) -> Tensor:
-        """What counts towards the norm: the gradient, or its rows that are not zero. A sparse `.grad` goes to `met` too."""
+        """What counts towards the norm: the gradient, or its rows that are not zero. A sparse `.grad` goes to `touched` too."""
         gradient = parameter.grad
         assert gradient is not None
         if not gradient.is_sparse:
             parameter.grad = _like(parameter, gradient)
             return parameter.grad
         rows = gradient.coalesce()
-        self._meet(parameter, rows.indices()[0]).take(rows.indices()[0], rows.values())
+        self._touch(parameter, rows.indices()[0]).take(rows.indices()[0], rows.values())
         return rows.values()
 
-    def _meet(self, parameter: nn.Parameter, numbers: Tensor) -> MetRows:
+    def _touch(self, parameter: nn.Parameter, numbers: Tensor) -> TouchedRows:
         """The rows of an embedding that AdamW runs over, with these among them. All of them, where they decay."""
-        rows = self.met.get(parameter)
+        rows = self.touched.get(parameter)
         if rows is None:
-            rows = self.met[parameter] = MetRows(parameter)
+            rows = self.touched[parameter] = TouchedRows(parameter)
             self._exchange(parameter, rows.values)
             if self.decay:
                 numbers = torch.arange(len(parameter), device=parameter.device)
@@ -120,7 +118,7 @@ class Optimizer:
             group["params"] = [new if parameter is old else parameter for parameter in group["params"]]
 
 
-class MetRows:
+class TouchedRows:
     """The rows of an embedding, (V, H), that ever had a gradient, laid together so that AdamW can run over them alone.
 
     Exact: a row that never had one has moments of 0 and, where nothing decays, stays as it is. `values` is the parameter that
@@ -136,7 +134,7 @@ class MetRows:
         self.numbers = torch.zeros(0, dtype=torch.int64, device=table.device)
         self.values = nn.Parameter(table.new_zeros(0, table.shape[1]))
         self.gradient = torch.zeros_like(self.values)
-        self.touched = self.numbers
+        self.last = self.numbers  # places of the rows that have a gradient now
 
     def add(self, numbers: Tensor) -> bool:
         """Have these rows (distinct) among them; True where `values` is another parameter now, since it had no room."""
@@ -154,14 +152,14 @@ class MetRows:
         values = self.table.new_zeros(room, self.table.shape[1])
         values[: len(self.numbers)] = torch.cat([self.values.detach()[:known], added])
         self.values = nn.Parameter(values)
-        self.gradient, self.touched = torch.zeros_like(values), self.numbers[:0]
+        self.gradient, self.last = torch.zeros_like(values), self.numbers[:0]
         return True
 
     def take(self, numbers: Tensor, gradient: Tensor) -> None:
         """Make the gradient of these rows, (n, H), the one that AdamW sees; that of all others is 0."""
-        self.gradient.index_fill_(0, self.touched, 0.0)
-        self.touched = self.place[numbers]
-        self.gradient.index_copy_(0, self.touched, gradient)
+        self.gradient.index_fill_(0, self.last, 0.0)
+        self.last = self.place[numbers]
+        self.gradient.index_copy_(0, self.last, gradient)
         self.values.grad = self.gradient
 
     def put_back(self) -> None:
@@ -180,9 +178,7 @@ class MetRows:
 
 def _like(parameter: Tensor, value: Tensor) -> Tensor:
     """A value that lies in memory as the parameter does, which the fused kernel takes for granted."""
-    if value.stride() == parameter.stride() and value.device == parameter.device:
-        return value
-    return torch.empty_like(parameter).copy_(value)
+    return value if value.stride() == parameter.stride() else torch.empty_like(parameter).copy_(value)
 
 
 def learning_rate(step: int, total: int, settings: Train) -> float:

@@ -13,21 +13,20 @@ from torch.nn import functional as F
 
 from mtl import environment, linear
 from mtl.config import RunConfig
-from mtl.linear import ROWS, Linear, arrange, by_onednn
+from mtl.encoder import Layer
+from mtl.linear import ONEDNN, ROWS, Linear, arrange, by_onednn
 from mtl.packing import Packed
 from mtl.runs import RunFolder
 from mtl.trainer import train
 
-needs_onednn = pytest.mark.skipif(
-    not hasattr(torch.ops.mkldnn, "_linear_pointwise"), reason="this torch was built without oneDNN"
-)
+needs_onednn = pytest.mark.skipif(not ONEDNN, reason="this torch has no oneDNN product")
 
 
 @pytest.fixture(params=[True, False], ids=["onednn", "torch"])
 def onednn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[bool]:
     """Whether products are oneDNN's, on any machine."""
-    if request.param and not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        pytest.skip("this torch was built without oneDNN")
+    if request.param and not ONEDNN:
+        pytest.skip("this torch has no oneDNN product")
     monkeypatch.setattr(linear, "by_onednn", lambda: request.param)
     yield request.param
 
@@ -83,7 +82,8 @@ def test_frozen_weights_and_inputs_without_a_graph_get_no_gradient(monkeypatch: 
     assert layer.weight.grad is None
     assert layer.bias.grad is not None
     assert torch.allclose(x.grad, layer.weight.sum(0).expand(3, 8), atol=1e-6)
-    assert not layer(torch.randn(3, 8)).isnan().any()
+    without = torch.randn(3, 8)
+    assert torch.allclose(layer(without), F.linear(without, layer.weight, layer.bias), atol=1e-6)
 
 
 @pytest.mark.parametrize("change", ["float64", "autocast"])
@@ -147,15 +147,23 @@ def test_layers_see_a_round_number_of_rows_and_the_filling_reaches_nothing(
 ) -> None:
     """With numbers in place of the zeros a run is the same, dropout and gradients included."""
     plain = train(RunConfig.model_validate(tiny), runs=tmp_path / "plain")
-    seen = set()
+    spare, rows, forward = set(), set(), Layer.forward
+
+    def watched(layer: Layer, hidden: Tensor, *arguments: Any) -> Tensor:
+        rows.add(len(hidden) % ROWS)
+        return forward(layer, hidden, *arguments)
 
     def filled(batch: Packed, flat: Tensor) -> Tensor:
-        seen.add((batch.tokens + batch.spare) % ROWS)
+        spare.add(batch.spare)
         noise = torch.linspace(-3, 3, batch.spare * flat.shape[1]).view(batch.spare, flat.shape[1])
         return torch.cat([flat, noise.to(flat.dtype)])
 
+    monkeypatch.setattr(Layer, "forward", watched)
+    train(RunConfig.model_validate(tiny), runs=tmp_path / "watched")
+    assert rows == {0}
     monkeypatch.setattr(Packed, "fill", filled)
     other = train(RunConfig.model_validate(tiny), runs=tmp_path / "other")
-    assert seen == {0}
+    assert rows == {0}
+    assert len(spare) > 3
     assert other["metrics"] == plain["metrics"]
     assert steps(tmp_path / "other" / other["run_id"]) == steps(tmp_path / "plain" / plain["run_id"])

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mtl.config import Train
-from mtl.optim import MetRows, Optimizer, learning_rate
+from mtl.optim import Optimizer, TouchedRows, learning_rate
 
 
 def rates(total: int, **settings: Any) -> list[float]:
@@ -173,17 +173,17 @@ def embedded(decay: float, *, sparse: bool, resumed: bool = False) -> list[torch
 
 @pytest.mark.parametrize("resumed", [False, True])
 @pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_adamw_over_the_rows_that_were_met_is_adamw_over_all_bit_for_bit(
+def test_adamw_over_the_rows_that_were_touched_is_adamw_over_all_bit_for_bit(
     decay: float, resumed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With room for two rows at first, so that it grows several times."""
-    monkeypatch.setattr(MetRows, "ROOM", 2)
+    monkeypatch.setattr(TouchedRows, "ROOM", 2)
     ours = embedded(decay, sparse=True, resumed=resumed)
     for one, two in zip(ours, embedded(decay, sparse=False), strict=True):
         assert torch.equal(one, two)
 
 
-def test_a_row_that_was_never_met_keeps_its_bytes_and_takes_no_memory() -> None:
+def test_a_row_that_was_never_touched_keeps_its_bytes_and_takes_no_memory() -> None:
     torch.manual_seed(0)
     table = nn.Embedding(5000, 16, sparse=True)
     before = table.weight.detach().clone()
@@ -193,7 +193,7 @@ def test_a_row_that_was_never_met_keeps_its_bytes_and_takes_no_memory() -> None:
     moved = (table.weight != before).any(1).nonzero().flatten().tolist()
     assert moved == [7, 4000]
     assert optimizer.moments()["words.exp_avg"].shape == (2, 16)
-    assert optimizer.adamw.state[optimizer.met[table.weight].values]["exp_avg"].shape == (MetRows.ROOM, 16)
+    assert optimizer.adamw.state[optimizer.touched[table.weight].values]["exp_avg"].shape == (TouchedRows.ROOM, 16)
 
 
 def test_moments_that_lie_otherwise_than_their_weight_are_put_right() -> None:

@@ -56,19 +56,17 @@ def device() -> Check:
     import torch
 
     from mtl.environment import choose_device, processor
+    from mtl.linear import by_onednn
 
     chosen = choose_device(None)
     if chosen.type == "cuda":
         memory = torch.cuda.get_device_properties(chosen).total_memory / 1e9
         return "device", True, f"{torch.cuda.get_device_name(chosen)}, {memory:.0f} GB"
-    from mtl.linear import by_onednn
-
     products = "oneDNN" if by_onednn() else "torch's own"
-    return (
-        "device",
-        True,
-        f"cpu: {processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads for torch, products by {products}",
+    found = (
+        f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads for torch, products by {products}"
     )
+    return "device", True, f"cpu: {found}"
 
 
 def encoder() -> Check:
