@@ -26,12 +26,12 @@ def span(estimate: stats.Estimate | None, level: float = 0.95) -> str:
 
 
 def signed(*values: float) -> list[str]:
-    """`+0.031`: numbers that belong together, with three decimals, or, where all are less than shows there, as many as it takes.
+    """`+0.031`: numbers that belong together, with three decimals, or more where the largest would be 0.001 or nothing at that.
 
     What is none at that has no sign.
     """
     largest = max(map(abs, values))
-    decimals = 3 if largest >= 0.0005 or largest == 0 else min(9, math.ceil(-math.log10(largest)))
+    decimals = 3 if largest >= 0.0015 or largest == 0 else min(9, max(4, math.ceil(-math.log10(largest))))
     rounded = [round(value, decimals) for value in values]
     return [f"{value:+.{decimals}f}" if value else f"{0:.{decimals}f}" for value in rounded]
 
