@@ -249,7 +249,10 @@ def test_values_that_lie_close_are_still_different_cells(words: list[str]) -> No
 @settings(max_examples=100, deadline=None)
 @given(st.permutations(list(CHANGES.values())), st.integers(0, 6), st.integers(0, 100))
 def test_equal_configs_have_equal_cells_however_they_were_written(changes: list[str], count: int, seed: int) -> None:
-    words = [change for change in changes[:count] if not change.startswith(("tasks", "heads", "pairing", "surgery"))]
+    refused = ["tasks", "heads", "pairing", "surgery"]  # alone, or beside what else may be drawn
+    if "freeze.states=fp16" in changes[:count]:
+        refused += ["freeze.scope", "freeze.dropout", "smart"]
+    words = [change for change in changes[:count] if not change.startswith(tuple(refused))]
     one, other = config_from([*words, f"seed={seed}"]), config_from(list(reversed(words)))
     assert cell(one, data=DATA, encoder=ENCODER) == cell(other, data=DATA, encoder=ENCODER)
     assert cell(one.resolved(), data=DATA, encoder=ENCODER) == cell(one, data=DATA, encoder=ENCODER)
