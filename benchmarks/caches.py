@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mtl.data.cache import cache_folder
+from mtl.cache import cache_folder
 
 
 @contextmanager

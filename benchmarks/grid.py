@@ -22,10 +22,10 @@ from typing import Any
 
 from caches import fresh_states
 
-from mtl import identity
-from mtl.data.prepare import Sources
-from mtl.environment import processor
-from mtl.layers import config_from
+from mtl.config import identity
+from mtl.config.settings import config_from
+from mtl.model.device import processor
+from mtl.runs.prepare import Sources
 
 RATES = ("1e-4", "5e-5", "2e-4", "3e-5")
 POOLINGS = ("pooler", "cls", "mean")

@@ -20,17 +20,17 @@ import torch
 from torch import Tensor, nn
 
 from mtl import config_from
-from mtl.data.prepare import Prepared, prepare
 from mtl.data.schedules import SCHEDULES, Step
 from mtl.data.tokens import TokenizedRows
-from mtl.environment import choose_device
-from mtl.interrupt import Interruption
-from mtl.losses import task_loss
-from mtl.metrics import Predictions, score_all
-from mtl.progress import Progress
-from mtl.runs import RunFolder
-from mtl.tasks import TASKS, TaskName
-from mtl.trainer import Training
+from mtl.model.device import choose_device
+from mtl.model.losses import task_loss
+from mtl.runs.folder import RunFolder
+from mtl.runs.prepare import Prepared, prepare
+from mtl.tasks.metrics import Predictions, score_all
+from mtl.tasks.registry import TASKS, TaskName
+from mtl.training.interrupt import Interruption
+from mtl.training.loop import Training
+from mtl.training.progress import Progress
 
 EVALUATION_ROWS = 64
 """Rows a batch when scoring."""

@@ -20,13 +20,13 @@ from caches import fresh_states
 from grid import timed
 
 from mtl import config_from
-from mtl.data.prepare import Sources, prepare
-from mtl.environment import choose_device, keep_memory, processor
-from mtl.interrupt import Interruption
-from mtl.pairing import distinct
-from mtl.progress import Progress
-from mtl.runs import RunFolder
-from mtl.trainer import Training, train
+from mtl.model.device import choose_device, keep_memory, processor
+from mtl.model.pairing import distinct
+from mtl.runs.folder import RunFolder
+from mtl.runs.prepare import Sources, prepare
+from mtl.training.interrupt import Interruption
+from mtl.training.loop import Training, train
+from mtl.training.progress import Progress
 
 LAYERS = ("0", "1", "2", "3", "4", "5", "6", "all")
 ROWS = (200, 400, 800, 1600)

@@ -3,7 +3,7 @@
 Both sides train on the same batches of the same rows, in turn, `--repeats` times; a figure is the median over repeats.
 Tokens are real ones: padding is not counted on either side. The matrix-product rate is measured in between, on this
 machine, with the encoder's own shapes. Where layers are frozen, a row `store built` has their hidden states in the store
-(`mtl.prefix`), and says what building it costs; the row without it computes them at every step. The surgeries are measured
+(`mtl.model.frozen.prefix`), and says what building it costs; the row without it computes them at every step. The surgeries are measured
 against `sum`, in turn, on the same consolidated batches.
 
     python benchmarks/throughput.py --data FOLDER
@@ -28,20 +28,21 @@ from plain import PlainLoop
 from torch.nn import functional as F
 
 from mtl import config_from
-from mtl.data.cache import CACHE_BYTES
-from mtl.data.prepare import Prepared, prepare
+from mtl.cache import CACHE_BYTES
 from mtl.data.schedules import Step
-from mtl.environment import choose_device, environment, keep_memory
-from mtl.interrupt import Interruption
-from mtl.linear import ONEDNN, by_onednn, product
 from mtl.methods.surgery import SURGERIES
-from mtl.pairing import distinct
-from mtl.prefix import AHEAD
-from mtl.pretrained import find
-from mtl.progress import Progress
-from mtl.random_tiny import write_random
-from mtl.runs import RunFolder
-from mtl.trainer import Training
+from mtl.model.device import choose_device, keep_memory
+from mtl.model.frozen.prefix import AHEAD
+from mtl.model.linear import ONEDNN, by_onednn, product
+from mtl.model.pairing import distinct
+from mtl.model.pretrained import find
+from mtl.model.random_tiny import write_random
+from mtl.runs.environment import environment
+from mtl.runs.folder import RunFolder
+from mtl.runs.prepare import Prepared, prepare
+from mtl.training.interrupt import Interruption
+from mtl.training.loop import Training
+from mtl.training.progress import Progress
 
 SETTINGS = {
     "siamese, all layers": ["baseline", "heads.sts=cosine"],

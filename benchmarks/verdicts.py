@@ -1,4 +1,4 @@
-"""How often the statistics of `mtl.stats` are right, on simulated grids whose true differences are known.
+"""How often the statistics of `mtl.stats.verdicts` are right, on simulated grids whose true differences are known.
 
 The model is that of tests/simulated_runs.py: seeds and dev examples both random, sizes of luck as met in practice and
 at the ends. Printed as Markdown: coverage of the 95 % interval, false calls of `helps` or `hurts` in grids where

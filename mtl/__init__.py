@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mtl.api import ablate, optimize
-    from mtl.config import RunConfig
-    from mtl.layers import config_from
-    from mtl.report.reporting import write_report
-    from mtl.runs import load_runs
-    from mtl.trainer import train
+    from mtl.config.schema import RunConfig
+    from mtl.config.settings import config_from
+    from mtl.report.write import write_report
+    from mtl.runs.folder import load_runs
+    from mtl.training.loop import train
 
 __all__ = ["RunConfig", "ablate", "config_from", "load_runs", "optimize", "train", "write_report"]
 
 _HOMES = {
-    "RunConfig": "mtl.config",
+    "RunConfig": "mtl.config.schema",
     "ablate": "mtl.api",
-    "config_from": "mtl.layers",
-    "load_runs": "mtl.runs",
+    "config_from": "mtl.config.settings",
+    "load_runs": "mtl.runs.folder",
     "optimize": "mtl.api",
-    "train": "mtl.trainer",
-    "write_report": "mtl.report.reporting",
+    "train": "mtl.training.loop",
+    "write_report": "mtl.report.write",
 }
 
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from mtl.ablation.definition import Definition, find_definition, with_words
 from mtl.ablation.engine import Ablation, run_grid
-from mtl.ablation.view import make_view
+from mtl.grid.view import make_view
+from mtl.report.study_files import write_report as write_study_report
 from mtl.study.definition import Study, find_study
 from mtl.study.definition import with_words as study_with_words
 from mtl.study.engine import Optimized
 from mtl.study.engine import optimize as run_study
 
 if TYPE_CHECKING:
-    from mtl.config import RunConfig
-    from mtl.runs import Record
+    from mtl.config.schema import RunConfig
+    from mtl.runs.folder import Record
 
 
 def ablate(
@@ -55,11 +56,13 @@ def optimize(
     definition = study_with_words(definition, list(words), name=name)
     if trials is not None or hours is not None:
         definition = replace(definition, trials=trials, hours=hours)
-    return run_study(definition, train=train_lazily, runs=Path(runs), view=make_view(quiet), **options)
+    done = run_study(definition, train=train_lazily, runs=Path(runs), view=make_view(quiet), **options)
+    write_study_report(done.results, done.folder)
+    return done
 
 
 def train_lazily(config: RunConfig, **options: Any) -> Record:
     """`mtl.train`, imported where a run is trained and not where runs are planned."""
-    from mtl.trainer import train
+    from mtl.training.loop import train
 
     return train(config, **options)

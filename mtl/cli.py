@@ -67,7 +67,7 @@ class LazyCommands(click.Group):
             message, code = f"Error: {place}{error.strerror or error or type(error).__name__}.", 1
         except KeyboardInterrupt:
             message, code = "Interrupted.", 130
-        from mtl.progress import tell
+        from mtl.training.progress import tell
 
         tell(message)
         ctx.exit(code)

@@ -39,8 +39,8 @@ def names() -> dict[str, Any]:
     from mtl import config_from
     from mtl.ablation.definition import definitions, read_definition
     from mtl.ablation.design import expand
-    from mtl.config import PRESETS
-    from mtl.data.prepare import Sources
+    from mtl.config.schema import PRESETS
+    from mtl.runs.prepare import Sources
     from mtl.study.definition import read_study, studies
 
     sources = Sources()
@@ -60,8 +60,8 @@ def names() -> dict[str, Any]:
 
 def committed(sources: Any) -> dict[str, dict[str, str]]:
     """The names of the committed records, each computed anew from its record's config and the data it names."""
-    from mtl import identity
-    from mtl.config import RunConfig
+    from mtl.config import identity
+    from mtl.config.schema import RunConfig
 
     found: dict[str, dict[str, str]] = {}
     for path in sorted(REPORTS.glob("*/records.json.gz")):
@@ -102,7 +102,7 @@ def machine() -> str:
     """What the last bits of a run on the CPU depend on."""
     import torch
 
-    from mtl.environment import environment
+    from mtl.runs.environment import environment
 
     known = environment(torch.device("cpu"))
     return "; ".join(str(known[key]) for key in ("processor", "products", "threads")) + f"; torch {torch.__version__}"

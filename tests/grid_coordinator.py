@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mtl.ablation.definition import read_definition
 from mtl.ablation.engine import run_grid
-from mtl.ablation.view import View
-from mtl.progress import tell
+from mtl.grid.view import View
+from mtl.training.progress import tell
 from tests.grid_trains import counted
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ import os
 import signal
 from typing import Any
 
-from mtl.config import RunConfig
-from mtl.runs import Record
+from mtl.config.schema import RunConfig
+from mtl.runs.folder import Record
 
 
 def plainly(config: RunConfig, **options: Any) -> Record:
     """Train as `mtl train` does, saving often."""
-    from mtl.trainer import train
+    from mtl.training.loop import train
 
     return train(config, save_seconds=0.2, **options)
 

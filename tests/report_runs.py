@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from mtl import identity
 from mtl.ablation.definition import Definition, read_definition
 from mtl.ablation.engine import Grid
-from mtl.config import RunConfig
-from mtl.metrics import Predictions, score_all
-from mtl.runs import SCHEMA, Record, RunFolder, lost_record
-from mtl.tasks import TASKS, TaskName
+from mtl.config import identity
+from mtl.config.schema import RunConfig
+from mtl.runs.folder import SCHEMA, Record, RunFolder, lost_record
+from mtl.tasks.metrics import Predictions, score_all
+from mtl.tasks.registry import TASKS, TaskName
 
 ROWS: dict[TaskName, int] = {"sst": 60, "quora": 50, "sts": 40}
 FINGERPRINT = "0123456789abcdef"

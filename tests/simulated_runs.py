@@ -18,9 +18,9 @@ from functools import cache
 import numpy as np
 from scipy.special import ndtri
 
-from mtl.metrics import Predictions
-from mtl.stats import Arm, Examples, examples
-from mtl.tasks import TASKS, TaskName
+from mtl.stats.verdicts import Arm, Examples, examples
+from mtl.tasks.metrics import Predictions
+from mtl.tasks.registry import TASKS, TaskName
 
 ALL: tuple[TaskName, ...] = ("sst", "quora", "sts")
 BASELINE = "baseline"

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from mtl.stats import Arm, difference, judge
-from mtl.tasks import TaskName
+from mtl.stats.verdicts import Arm, difference, judge
+from mtl.tasks.registry import TaskName
 from tests.simulated_runs import ALL, BASELINE, World, draw_arms
 
 NULL = ("one", "two", "three", "four")

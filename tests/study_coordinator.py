@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mtl.ablation.view import View
-from mtl.progress import tell
+from mtl.grid.view import View
 from mtl.study import trials
 from mtl.study.definition import read_study
 from mtl.study.engine import optimize
+from mtl.training.progress import tell
 from tests.study_trains import instant
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mtl import strict_yaml
-from mtl.ablation.view import View
-from mtl.data.prepare import Sources
+from mtl.config import yaml as strict_yaml
+from mtl.grid.view import View
+from mtl.runs.prepare import Sources
 from mtl.study.definition import Study, study_from
 from mtl.study.engine import Found, search
 from mtl.study.storage import quiet

@@ -13,12 +13,12 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from mtl import identity
-from mtl.ablation.worker import Ended, Event, Job, Scored, Stepped
-from mtl.config import RunConfig
-from mtl.interrupt import Interrupted, Interruption
+from mtl.config import identity
+from mtl.config.schema import RunConfig
+from mtl.grid.worker import Ended, Event, Job, Scored, Stepped
 from mtl.rng import numpy_stream
-from mtl.runs import Record, RunFolder, lost_record
+from mtl.runs.folder import Record, RunFolder, lost_record
+from mtl.training.interrupt import Interrupted, Interruption
 
 STEPS_AN_EPOCH = 10
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from mtl import strict_yaml
 from mtl.ablation.definition import Definition, read_definition
 from mtl.ablation.engine import Ablation, run_grid
-from mtl.ablation.view import View
-from mtl.runs import RunFolder
+from mtl.config import yaml as strict_yaml
+from mtl.grid.view import View
+from mtl.runs.folder import RunFolder
 from tests.conftest import write_tiny_data
 from tests.grid_trains import counted, dies_on_seed_1, raises_on_seed_1, raises_once
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from mtl import strict_yaml
-from mtl.runs import RunFolder
+from mtl.config import yaml as strict_yaml
+from mtl.runs.folder import RunFolder
 from tests.conftest import write_tiny_data
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mtl import strict_yaml
 from mtl.ablation.definition import read_definition
 from mtl.ablation.engine import run_grid
 from mtl.commands.sync import sync_runs
+from mtl.config import yaml as strict_yaml
 from tests.grid_trains import plainly
 from tests.wandb_peer import Peer
 from tests.wandb_runs import own_home, peer

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mtl.attention import HeadLayout, attend, length_groups
-from mtl.dropout import dropout, mask
+from mtl.model.attention import HeadLayout, attend, length_groups
+from mtl.model.dropout import dropout, mask
 
 LENGTHS = np.array([5, 1, 9, 3, 9, 2])
 HEADS, SIZE = 2, 3

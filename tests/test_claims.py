@@ -7,10 +7,10 @@ from typing import Any, get_args
 
 import pytest
 
-from mtl import strict_yaml
 from mtl.ablation.claims import EXPECTATIONS, Claim, Expectation, Judgement, Published, judge_claim, read_claims
 from mtl.ablation.definition import find_definition
-from mtl.strict_yaml import Document
+from mtl.config import yaml as strict_yaml
+from mtl.config.yaml import Document
 
 
 def claim(expect: Expectation, label: int | None = None) -> Claim:

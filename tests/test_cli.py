@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mtl.cli import COMMANDS, main
-from mtl.random_tiny import write_random
-from mtl.runs import RunFolder
+from mtl.model.random_tiny import write_random
+from mtl.runs.folder import RunFolder
 from tests.conftest import write_tiny_data
 
 

@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mtl.cli import main
+from mtl.config.settings import config_from
 from mtl.data.new_text import read_new_text
 from mtl.errors import ConfigError, DataError
-from mtl.layers import config_from
-from mtl.tasks import TASKS
-from mtl.tracking import compare, open_tracker, read_back
+from mtl.tasks.registry import TASKS
+from mtl.tracking.tracker import compare, open_tracker, read_back
 from tests.wandb_runs import SHORT, info
 
 

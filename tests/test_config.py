@@ -12,11 +12,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mtl import strict_yaml
-from mtl.config import PRESETS, Heads, RunConfig
+from mtl.config import yaml as strict_yaml
+from mtl.config.schema import PRESETS, Heads, RunConfig
+from mtl.config.settings import build, config_from, file_layer, typed_config
 from mtl.errors import ConfigError
-from mtl.layers import build, config_from, file_layer, typed_config
-from mtl.tasks import TASKS
+from mtl.tasks.registry import TASKS
 
 
 def refusal(*words: object) -> str:
@@ -358,7 +358,7 @@ def test_problems_name_the_file_and_line_of_the_setting_too(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("wrong", [{"pairing": "concat", "heads": {"quora": "dot"}}, {"tasks": ("sst", "sst")}])
 def test_training_refuses_excluded_settings_however_the_config_was_made(tmp_path: Path, wrong: dict[str, Any]) -> None:
-    from mtl.trainer import train
+    from mtl.training.loop import train
 
     config = RunConfig(encoder="random-tiny", limit=4, train={"max_steps": 1}, **wrong)  # type: ignore[arg-type]
     with pytest.raises(ConfigError):

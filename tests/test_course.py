@@ -10,11 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mtl.data.course import read_course, write_course
+from mtl.data.course.files import read_course, write_course
 from mtl.data.load import load_rows
 from mtl.data.rows import Rows
 from mtl.errors import DataError
-from mtl.tasks import SPLITS, TASKS, Split, TaskName
+from mtl.tasks.registry import SPLITS, TASKS, Split, TaskName
 
 COURSE = Path(__file__).resolve().parents[2] / "shared" / "data" / "cs224n"
 SST, QUORA, STS = TASKS["sst"], TASKS["quora"], TASKS["sts"]

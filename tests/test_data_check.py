@@ -12,11 +12,11 @@ from click.testing import CliRunner, Result
 
 from mtl.commands.data import data
 from mtl.data.check import check_rows
-from mtl.data.course import write_course
+from mtl.data.course.files import write_course
 from mtl.data.load import load_rows
 from mtl.data.rows import Rows, fingerprint
 from mtl.errors import ConfigError, DataError
-from mtl.tasks import SPLITS, TASKS, Split, TaskName
+from mtl.tasks.registry import SPLITS, TASKS, Split, TaskName
 
 COURSE = Path(__file__).resolve().parents[2] / "shared" / "data" / "cs224n"
 

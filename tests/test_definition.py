@@ -21,7 +21,7 @@ from mtl.ablation.definition import (
     read_definition,
     with_words,
 )
-from mtl.ablation.settings import level_name
+from mtl.config.assignments import level_name
 from mtl.errors import ConfigError
 
 SHIPPED = Path(__file__).parents[1] / "ablations"

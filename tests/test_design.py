@@ -12,14 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl import identity, strict_yaml
 from mtl.ablation.definition import Definition, find_definition, from_words, read_definition
 from mtl.ablation.design import Design, expand
 from mtl.ablation.factors import MAX_COMBINATIONS
-from mtl.config import PRESETS, RunConfig
+from mtl.config import identity
+from mtl.config import yaml as strict_yaml
+from mtl.config.schema import PRESETS, RunConfig
+from mtl.config.settings import build, config_from
+from mtl.config.yaml import Document
 from mtl.errors import ConfigError
-from mtl.layers import build, config_from
-from mtl.strict_yaml import Document
 
 SHIPPED = sorted((Path(__file__).parents[1] / "ablations").glob("*.yaml"))
 

@@ -10,8 +10,8 @@ import click
 import pytest
 
 from mtl.cli import COMMANDS, main
-from mtl.config import RunConfig
-from mtl.layers import config_from
+from mtl.config.schema import RunConfig
+from mtl.config.settings import config_from
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ["README.md", "CONTRIBUTING.md"] + [

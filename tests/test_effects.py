@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl.effects import Cells, Combination, Effect, interactions, main_effects, missing, shapley
-from mtl.stats import Arm, Examples, difference
-from mtl.tasks import TaskName
+from mtl.stats.effects import Cells, Combination, Effect, interactions, main_effects, missing, shapley
+from mtl.stats.verdicts import Arm, Examples, difference
+from mtl.tasks.registry import TaskName
 
 TASKS: tuple[TaskName, ...] = ("sst",)
 TWO = {"pairing": "siamese", "surgery": "sum"}

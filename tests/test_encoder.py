@@ -11,12 +11,13 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import BertModel
 
-from mtl.dropout import dropout
-from mtl.encoder import Encoder, Layer
 from mtl.errors import EncoderError
-from mtl.packing import pack
-from mtl.pretrained import Pretrained, find, to_published
-from mtl.random_tiny import write_random
+from mtl.model.dropout import dropout
+from mtl.model.encoder import Encoder, Layer
+from mtl.model.packing import pack
+from mtl.model.pretrained import Pretrained, find
+from mtl.model.random_tiny import write_random
+from mtl.model.weights import to_published
 
 ENCODERS = ["minilm-l6", "random-tiny"]
 LENGTHS = [7, 3, 19, 12, 3, 30]

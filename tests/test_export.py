@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from mtl.config.settings import config_from
 from mtl.errors import ConfigError
-from mtl.export import export
-from mtl.layers import config_from
-from mtl.packing import pack
-from mtl.runs import RunFolder
-from mtl.trained import Trained, load_trained
-from mtl.trainer import train
+from mtl.inference.export import export
+from mtl.inference.trained import Trained, load_trained
+from mtl.model.packing import pack
+from mtl.runs.folder import RunFolder
+from mtl.training.loop import train
 
 SENTENCES = ["the cat was very good", "a bad book", "worst film in the story with a dog on it"]
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mtl.config import PAIR_HEADS, Pairing
-from mtl.heads import HEADS, MLP, Cosine, Dot, Features, Head, Linear, make_head
-from mtl.losses import task_loss
-from mtl.tasks import TASKS, Kind, TaskName
+from mtl.config.schema import PAIR_HEADS, Pairing
+from mtl.model.heads import HEADS, MLP, Cosine, Dot, Features, Head, Linear, make_head
+from mtl.model.losses import task_loss
+from mtl.tasks.registry import TASKS, Kind, TaskName
 
 GELU_1 = 0.8413447460685429  # the normal distribution's value at 1: the erf form, where tanh's gives 0.84119
 WEIGHTS: dict[str, tuple[list[list[float]], list[float]]] = {

@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from mtl.cache import cache_folder
 from mtl.commands.data import data
-from mtl.data.cache import cache_folder
-from mtl.data.course import read_course
+from mtl.data.course.files import read_course
 from mtl.data.hub import SOURCES, fetch_hub
 from mtl.data.load import load_rows
 from mtl.data.rows import fingerprint
 from mtl.errors import DataError
-from mtl.tasks import SPLITS, TASKS
+from mtl.tasks.registry import SPLITS, TASKS
 
 datasets = pytest.importorskip("datasets")
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from mtl.config import Freeze, Heads, RunConfig, Schedule, Smart, Surgery, Train
-from mtl.identity import cell, run_id
-from mtl.layers import config_from
-from mtl.tasks import TASKS
+from mtl.config.identity import cell, run_id
+from mtl.config.schema import Freeze, Heads, RunConfig, Schedule, Smart, Surgery, Train
+from mtl.config.settings import config_from
+from mtl.tasks.registry import TASKS
 
 DATA, ENCODER = "0123456789abcdef", "fedcba9876543210"
 

@@ -1,11 +1,14 @@
-"""Imports go one way, and looking at results or asking for help never loads torch."""
+"""Imports go one way between packages, circles are none, and reading results or asking for help loads no torch.
+
+Every import counts for direction and circles: at the top of a module, inside a function, and under TYPE_CHECKING.
+"""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -14,10 +17,18 @@ import pytest
 import mtl
 
 ROOT = Path(mtl.__file__).parent
-HEAVY = {"torch", "pandas", "wandb", "transformers", "datasets", "sentence_transformers", "optuna", "matplotlib"}
-LIGHT = ["config", "tasks", "errors", "metrics", "runs", "strict_yaml", "layers", "identity", "pairing", "prefix_store"]
-LIGHT_WHEN_THERE = ["stats", "ablation", "report", "study"]
-METHODS_SIDE = ["methods", "encoder", "heads", "pairing", "packing", "losses", "optim", "prefix"]
+HEAVY = {"torch", "pandas", "wandb", "transformers", "datasets", "sentence_transformers", "optuna"}
+HEAVY |= {"matplotlib", "seaborn"}
+
+LAYERS = (
+    "errors", "files", "rng", "cache", "tasks", "config", "stats", "data", "model", "methods",
+    "tracking", "runs", "inference", "training", "grid", "ablation", "study", "report", "api",
+    "commands", "cli", "__main__",
+)  # fmt: skip
+"""Each imports only from those before it."""
+
+NO_HEAVY = ("config", "tasks", "stats", "errors", "runs.folder", "model.pairing", "model.frozen.store")
+NO_TORCH = ("ablation", "study", "report", "grid")
 
 
 def name_of(path: Path) -> str:
@@ -28,32 +39,37 @@ def name_of(path: Path) -> str:
 FILES = {name_of(path): path for path in sorted(ROOT.rglob("*.py"))}
 
 
-def statements(node: ast.AST, *, everywhere: bool) -> Iterator[ast.Import | ast.ImportFrom]:
-    """The import statements that run when the module is imported, or with `everywhere` all that run at all."""
+def statements(node: ast.AST, *, every: bool) -> Iterator[ast.Import | ast.ImportFrom]:
+    """The import statements that run when the module is imported; with `every`, all of them."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import | ast.ImportFrom):
             yield child
-        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+        elif not every and isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
             for other in child.orelse:
-                yield from statements(ast.Module([other], []), everywhere=everywhere)
-        elif everywhere or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            yield from statements(child, everywhere=everywhere)
+                yield from statements(ast.Module([other], []), every=every)
+        elif every or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from statements(child, every=every)
 
 
 @cache
-def imports(name: str, *, everywhere: bool = False) -> frozenset[str]:
-    """The modules that a module names in its import statements, with the packages around them."""
+def imports(name: str, *, every: bool = False) -> frozenset[str]:
+    """What a module names in its import statements: our modules, and other libraries' names."""
     found: set[str] = set()
-    for statement in statements(ast.parse(FILES[name].read_text()), everywhere=everywhere):
+    for statement in statements(ast.parse(FILES[name].read_text("utf-8")), every=every):
         if isinstance(statement, ast.Import):
             found |= {alias.name for alias in statement.names}
-        else:
-            assert statement.level == 0, f"{name}:{statement.lineno}: imports are absolute here"
-            assert statement.module is not None
-            inner = {f"{statement.module}.{alias.name}" for alias in statement.names}
-            found |= {statement.module} | (inner & FILES.keys())
-    around = {part.rsplit(".", depth)[0] for part in found for depth in range(1, part.count(".") + 1)}
-    return frozenset(found | around)
+            continue
+        assert statement.level == 0, f"{name}:{statement.lineno}: imports are absolute here"
+        assert statement.module is not None
+        for alias in statement.names:
+            inner = f"{statement.module}.{alias.name}"
+            found.add(inner if inner in FILES else statement.module)
+    return frozenset(found)
+
+
+def with_packages(names: frozenset[str]) -> set[str]:
+    """The same, with the packages that are imported on the way."""
+    return {part.rsplit(".", depth)[0] for part in names for depth in range(part.count(".") + 1)}
 
 
 def reached(name: str) -> dict[str, str]:
@@ -62,7 +78,7 @@ def reached(name: str) -> dict[str, str]:
     waiting = [name]
     while waiting:
         current = waiting.pop()
-        for found in imports(current):
+        for found in with_packages(imports(current)):
             if found not in via:
                 via[found] = current
                 if found in FILES:
@@ -70,104 +86,136 @@ def reached(name: str) -> dict[str, str]:
     return via
 
 
-def under(room: str) -> list[str]:
-    return [name for name in FILES if name == f"mtl.{room}" or name.startswith(f"mtl.{room}.")]
+def under(place: str) -> list[str]:
+    names = [name for name in FILES if name == f"mtl.{place}" or name.startswith(f"mtl.{place}.")]
+    assert names, f"there is no mtl.{place}"
+    return names
 
 
-def in_room(name: str, *rooms: str) -> bool:
-    return any(name == f"mtl.{room}" or name.startswith(f"mtl.{room}.") for room in rooms)
+def room(name: str) -> str:
+    """The package, or the module at the root, that a module belongs to; empty for `mtl` itself."""
+    return name.split(".")[1] if "." in name else ""
 
 
-def test_the_walk_sees_what_it_should() -> None:
-    assert "torch" in imports("mtl.encoder")
-    assert "mtl.config" in imports("mtl.layers")
-    assert "torch" not in imports("mtl.rng")
-    assert "torch" in imports("mtl.rng", everywhere=True)
-    assert "mtl.strict_yaml" in imports("mtl.layers")
-    assert "torch" in reached("mtl.trainer")
+def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """Groups of names that reach one another (Tarjan's strongly connected components)."""
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(node: str) -> None:
+        number[node] = lowest[node] = len(number)
+        stack.append(node)
+        for other in sorted(graph.get(node, ())):
+            if other not in number:
+                visit(other)
+                lowest[node] = min(lowest[node], lowest[other])
+            elif other in stack:
+                lowest[node] = min(lowest[node], number[other])
+        if lowest[node] == number[node]:
+            group = stack[stack.index(node) :]
+            del stack[stack.index(node) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for node in graph:
+        if node not in number:
+            visit(node)
+    return found
 
 
-@pytest.mark.parametrize("room", LIGHT)
-def test_what_reads_configs_and_records_names_no_heavy_library(room: str) -> None:
-    names = under(room)
-    assert names
-    for name in names:
+def module_graph() -> dict[str, set[str]]:
+    # A package is imported with every module in it; what counts is the module that a statement names.
+    return {
+        name: {
+            other
+            for other in imports(name, every=True) & FILES.keys()
+            if other not in ("mtl", name) and not name.startswith(f"{other}.")
+        }
+        for name in FILES
+    }
+
+
+def package_graph() -> dict[str, set[str]]:
+    graph: dict[str, set[str]] = {}
+    for name, others in module_graph().items():
+        graph.setdefault(room(name), set()).update(room(other) for other in others)
+    return {name: others - {name} for name, others in graph.items() if name}
+
+
+def test_the_walk_sees_every_kind_of_import() -> None:
+    assert "torch" in imports("mtl.model.encoder")
+    assert "mtl.config.schema" in imports("mtl.config.settings")
+    assert "torch" not in imports("mtl.rng"), "an import inside a function does not run"
+    assert "torch" in imports("mtl.rng", every=True)
+    assert "torch" in reached("mtl.training.loop")
+    types_only = ast.parse("if TYPE_CHECKING:\n    import torch")
+    assert not list(statements(types_only, every=False))
+    assert list(statements(types_only, every=True))
+
+
+def test_circles_are_found_where_there_are_some() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_modules_make_no_circle() -> None:
+    assert circles(module_graph()) == []
+
+
+def test_packages_make_no_circle() -> None:
+    assert circles(package_graph()) == []
+
+
+def test_the_root_holds_at_most_ten_modules() -> None:
+    assert len(list(ROOT.glob("*.py"))) <= 10
+
+
+@pytest.mark.parametrize("name", sorted(package_graph()))
+def test_a_package_imports_only_from_those_below_it(name: str) -> None:
+    assert name in LAYERS, "a new package needs its place in LAYERS"
+    above = set(LAYERS[LAYERS.index(name) :])
+    assert not package_graph()[name] & above
+
+
+@pytest.mark.parametrize("place", NO_HEAVY)
+def test_what_reads_configs_and_records_names_no_heavy_library(place: str) -> None:
+    for name in under(place):
         via = reached(name)
-        heavy = {f"{found} (by {via[found]})" for found in via if found.split(".")[0] in HEAVY}
-        assert not heavy, name
+        assert not {f"{found} (by {via[found]})" for found in via if found.split(".")[0] in HEAVY}, name
 
 
-@pytest.mark.parametrize("room", LIGHT_WHEN_THERE)
-def test_statistics_ablations_studies_and_reports_load_neither_torch_nor_wandb(room: str) -> None:
-    if not under(room):
-        pytest.skip(f"there is no mtl.{room} yet")
-    for name in under(room):
-        assert not {"torch", "transformers", "wandb", "mtl.trainer"} & reached(name).keys(), name
+@pytest.mark.parametrize("place", NO_TORCH)
+def test_planning_judging_and_reporting_load_neither_torch_nor_wandb(place: str) -> None:
+    for name in under(place):
+        assert not {"torch", "transformers", "wandb", "mtl.training.loop"} & reached(name).keys(), name
 
 
-@pytest.mark.parametrize("room", ["ablation", "study"])
-def test_engines_receive_train_and_never_import_the_trainer(room: str) -> None:
-    if not under(room):
-        pytest.skip(f"there is no mtl.{room} yet")
-    for name in under(room):
-        assert not any(in_room(found, "trainer") for found in imports(name, everywhere=True)), name
+@pytest.mark.parametrize("place", ["grid", "ablation", "study"])
+def test_engines_receive_train_and_never_import_the_training_loop(place: str) -> None:
+    for name in under(place):
+        assert "mtl.training.loop" not in imports(name, every=True), name
+
+
+@pytest.mark.parametrize("place", ["methods", "model"])
+def test_methods_and_model_know_nothing_of_the_loop_around_them(place: str) -> None:
+    above = {"training", "runs", "tracking", "commands", "cli", "ablation", "report", "grid", "study"}
+    for name in under(place):
+        assert not {found for found in reached(name) if room(found) in above}, name
 
 
 def test_light_modules_really_load_without_heavy_libraries() -> None:
-    program = "import sys, importlib\n" + "".join(f"importlib.import_module('mtl.{room}')\n" for room in LIGHT)
+    light = [name for place in NO_HEAVY for name in under(place)]
+    program = "import sys, importlib\n" + "".join(f"importlib.import_module({name!r})\n" for name in light)
     program += f"print(*sorted({HEAVY!r} & sys.modules.keys()))"
-    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert printed.strip() == ""
-
-
-def test_only_the_command_line_imports_the_command_line() -> None:
-    for name in FILES:
-        if in_room(name, "commands", "cli", "__main__"):
-            continue
-        assert not [found for found in imports(name, everywhere=True) if in_room(found, "commands", "cli")], name
-
-
-@pytest.mark.parametrize("room", METHODS_SIDE)
-def test_methods_and_model_parts_know_nothing_of_the_loop_around_them(room: str) -> None:
-    names = under(room)
-    assert names
-    for name in names:
-        above = (
-            "trainer",
-            "runs",
-            "tracking",
-            "tracking_client",
-            "tracking_wandb",
-            "commands",
-            "cli",
-            "ablation",
-            "report",
-        )
-        assert not [found for found in imports(name, everywhere=True) if in_room(found, *above)], name
-        assert not [found for found in reached(name) if in_room(found, *above)], name
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
 
 
 @pytest.mark.parametrize("library", ["wandb", "optuna", "datasets", "transformers"])
 def test_optional_and_slow_libraries_are_imported_where_they_are_used(library: str) -> None:
     assert not [name for name in FILES if any(found.split(".")[0] == library for found in imports(name))]
-
-
-def test_imports_make_no_circle() -> None:
-    def inside(name: str) -> set[str]:
-        # A package is imported with every module in it; what counts is the module that a statement names.
-        return {found for found in imports(name) & FILES.keys() if not name.startswith(f"{found}.") and found != "mtl"}
-
-    done: set[str] = set()
-
-    def visit(name: str, path: tuple[str, ...]) -> None:
-        assert name not in path, " -> ".join((*path, name))
-        if name not in done:
-            for found in sorted(inside(name)):
-                visit(found, (*path, name))
-            done.add(name)
-
-    for name in FILES:
-        visit(name, ())
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"]])

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtl import environment, linear
-from mtl.config import RunConfig
-from mtl.encoder import Layer
-from mtl.linear import ONEDNN, ROWS, Linear, arrange, by_onednn
-from mtl.packing import Packed
-from mtl.runs import RunFolder
-from mtl.trainer import train
+from mtl.config.schema import RunConfig
+from mtl.model import linear
+from mtl.model.encoder import Layer
+from mtl.model.linear import ONEDNN, ROWS, Linear, arrange, by_onednn
+from mtl.model.packing import Packed
+from mtl.runs import environment
+from mtl.runs.folder import RunFolder
+from mtl.training.loop import train
 
 needs_onednn = pytest.mark.skipif(not ONEDNN, reason="this torch has no oneDNN product")
 

@@ -11,7 +11,7 @@ import scipy.stats
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mtl.metrics import (
+from mtl.tasks.metrics import (
     Predictions,
     calibration_error,
     confusion_matrix,
@@ -22,7 +22,7 @@ from mtl.metrics import (
     score,
     score_all,
 )
-from mtl.tasks import TASKS, TaskName
+from mtl.tasks.registry import TASKS, TaskName
 
 ALL: tuple[TaskName, ...] = ("sst", "quora", "sts")
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from mtl.config import Train
-from mtl.optim import Optimizer, TouchedRows, learning_rate
+from mtl.config.schema import Train
+from mtl.training.optim import Optimizer, TouchedRows, learning_rate
 
 
 def rates(total: int, **settings: Any) -> list[float]:

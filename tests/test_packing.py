@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mtl.packing import Packed, pack
+from mtl.model.packing import Packed, pack
 
 LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=8)
 

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from mtl.pairing import PAIRERS, Concat, Pairer, Siamese, shorten
+from mtl.model.pairing import PAIRERS, Concat, Pairer, Siamese, shorten
 
 CLS, SEP = 101, 102
 LENGTHS = st.integers(0, 40)

@@ -18,27 +18,27 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from mtl import prefix as prefix_module
-from mtl import prefix_store
 from mtl.cli import main
-from mtl.config import RunConfig
-from mtl.data.prepare import prepare
+from mtl.config.schema import RunConfig
+from mtl.config.settings import merge
 from mtl.errors import ConfigError
-from mtl.interrupt import Interruption
-from mtl.layers import merge
-from mtl.model import make_batch
-from mtl.packing import pack
-from mtl.pairing import distinct
-from mtl.prefix import NO_PREFIX, FixedPrefix, make_prefix, sequence_key
-from mtl.prefix_blocks import Blocks
-from mtl.prefix_segment import ENTRY, HEADER, size
-from mtl.prefix_store import PrefixStore
-from mtl.pretrained import Pretrained, find
-from mtl.progress import Progress
-from mtl.random_tiny import write_random
-from mtl.runs import RunFolder
-from mtl.trained import load_trained
-from mtl.trainer import Training, train
+from mtl.inference.trained import load_trained
+from mtl.model.frozen import prefix as prefix_module
+from mtl.model.frozen import store as prefix_store
+from mtl.model.frozen.blocks import Blocks
+from mtl.model.frozen.prefix import NO_PREFIX, FixedPrefix, make_prefix, sequence_key
+from mtl.model.frozen.segment import ENTRY, HEADER, size
+from mtl.model.frozen.store import PrefixStore
+from mtl.model.multitask import make_batch
+from mtl.model.packing import pack
+from mtl.model.pairing import distinct
+from mtl.model.pretrained import Pretrained, find
+from mtl.model.random_tiny import write_random
+from mtl.runs.folder import RunFolder
+from mtl.runs.prepare import prepare
+from mtl.training.interrupt import Interruption
+from mtl.training.loop import Training, train
+from mtl.training.progress import Progress
 
 CPU = torch.device("cpu")
 GB = 10**9
@@ -215,7 +215,7 @@ def test_a_runs_losses_and_scores_equal_the_slow_paths_to_rounding(
     chosen = frozen(tiny, **changes)
     record = train(chosen, runs=tmp_path / "fast")
     assert segments(cache)
-    monkeypatch.setattr("mtl.trainer.make_prefix", lambda *_, **__: NO_PREFIX)
+    monkeypatch.setattr("mtl.training.loop.make_prefix", lambda *_, **__: NO_PREFIX)
     slow = train(chosen, runs=tmp_path / "slow")
     one, two = (RunFolder(tmp_path / name / record["run_id"]).history() for name in ("fast", "slow"))
     bound = 2e-2 if chosen.train.precision == "bf16" else 1e-4
@@ -261,7 +261,7 @@ def test_the_store_changes_no_bit_of_a_run(
         for name in ("cold", "warm"):
             train(chosen, runs=tmp_path / f"{name}-{number}")
             assert results(tmp_path / f"{name}-{number}") == expected
-    monkeypatch.setattr("mtl.trainer.AHEAD", 2)
+    monkeypatch.setattr("mtl.training.loop.AHEAD", 2)
     train(chosen, runs=tmp_path / "steps", cache_bytes=0)
     assert results(tmp_path / "steps") == expected
 
@@ -289,7 +289,7 @@ def test_with_the_store_built_nothing_below_the_boundary_is_computed(
         raise AssertionError("the frozen part was computed")
 
     monkeypatch.setattr(Blocks, "compute", lambda self, ids, types: [] if not ids else never())
-    monkeypatch.setattr("mtl.encoder.Encoder.embed", never)
+    monkeypatch.setattr("mtl.model.encoder.Encoder.embed", never)
     for changes in ({"seed": 1}, {"heads__quora": "features"}, {"limit": 7}, {"schedule": "consolidated"}):
         assert train(frozen(tiny, **changes), runs=tmp_path)["status"] == "done"
 
@@ -329,7 +329,7 @@ def test_where_the_prefix_is_not_fixed_it_is_computed_as_ever(
     assert started(chosen, tmp_path / "unused").prefix is NO_PREFIX
     train(chosen, runs=tmp_path / "one")
     assert not cache.exists()
-    monkeypatch.setattr("mtl.trainer.make_prefix", lambda *_, **__: NO_PREFIX)
+    monkeypatch.setattr("mtl.training.loop.make_prefix", lambda *_, **__: NO_PREFIX)
     train(chosen, runs=tmp_path / "two")
     assert results(tmp_path / "one") == results(tmp_path / "two")
 
@@ -470,11 +470,11 @@ import sys
 from pathlib import Path
 import numpy as np
 import torch
-from mtl import prefix
-from mtl.prefix import FixedPrefix
-from mtl.prefix_blocks import Blocks
-from mtl.prefix_store import PrefixStore
-from mtl.pretrained import find
+from mtl.model.frozen import prefix
+from mtl.model.frozen.prefix import FixedPrefix
+from mtl.model.frozen.blocks import Blocks
+from mtl.model.frozen.store import PrefixStore
+from mtl.model.pretrained import find
 
 {sequences}
 

@@ -22,11 +22,11 @@ from click.testing import CliRunner, Result
 from markdown_it import MarkdownIt
 
 from mtl.cli import main
-from mtl.report.figures import draw
 from mtl.report.gather import without_paths
 from mtl.report.publish import make
+from mtl.report.render.figures import draw
 from mtl.report.source import find_source
-from mtl.runs import RunFolder
+from mtl.runs.folder import RunFolder
 from tests.conftest import write_tiny_data
 from tests.report_runs import fill_grid, write_grid, write_run
 

@@ -20,13 +20,13 @@ from mtl.ablation.results import Runs
 from mtl.report import archive
 from mtl.report.archive import ArchivedRuns
 from mtl.report.document import Cell, Figure, columns, number, table, text, tick
-from mtl.report.drawings import DRAWINGS
-from mtl.report.figures import digest, digest_in, draw
-from mtl.report.plain import cleaned
 from mtl.report.publish import first_difference, make
+from mtl.report.render.drawings import DRAWINGS
+from mtl.report.render.figures import digest, digest_in, draw
+from mtl.report.render.plain import cleaned
+from mtl.report.render.tables import to_csv, to_latex
 from mtl.report.source import find_source
-from mtl.report.tables import to_csv, to_latex
-from mtl.tasks import TASKS
+from mtl.tasks.registry import TASKS
 from tests.report_runs import fill_grid, write_grid
 
 HOSTILE = [
@@ -137,7 +137,7 @@ def test_drawing_leaves_a_notebooks_own_settings_and_figures_alone() -> None:
     program = (
         "import sys, matplotlib\n"
         "matplotlib.rcParams['font.size'] = 33\n"
-        "from mtl.report.figures import draw\n"
+        "from mtl.report.render.figures import draw\n"
         "from mtl.report.document import Figure\n"
         f"draw(Figure(name='f', drawing='factors', caption='', alt='', data={FIGURES['factors']!r}))\n"
         "assert matplotlib.rcParams['font.size'] == 33\n"

@@ -12,8 +12,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from mtl.report.document import Document, Listing, Paragraph, Section, columns, table, text
-from mtl.report.markdown import escape, render
-from mtl.report.plain import MOST, clean
+from mtl.report.render.markdown import escape, render
+from mtl.report.render.plain import MOST, clean
 
 HOSTILE = [
     "a | b", "`code`", "``", "$x^2$", "$$", "<script>alert(1)</script>", "</td></tr></table>", "&lt;b&gt; &amp; &#124;",

@@ -27,7 +27,7 @@ from mtl.report.document import (
     text,
     tick,
 )
-from mtl.report.html import page, parts, picture, shown
+from mtl.report.render.html import page, parts, picture, shown
 from tests.browser import DESK, PAPER, PHONE, Browser, programs, start
 
 needs_chromium = pytest.mark.skipif(

@@ -12,17 +12,17 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from mtl.data import sample
 from mtl.data.rows import Rows
-from mtl.data.sample import sample_rows
-from mtl.data.sample_draw import Draw
-from mtl.data.sample_question_forms import FAMILIES, POOLS
-from mtl.data.sample_questions import Question, Wording, swapped, worded
-from mtl.data.sample_scene_words import AGENTS, ANIMALS, DOMAINS, MEETING, NUMBERS, PLACES, THING_LOOKS, Domain, Entry
-from mtl.data.sample_scenes import Scene, agreements, described, similarity
-from mtl.data.sample_sentiment import review
-from mtl.data.sample_topics import TOPICS
-from mtl.data.sample_valence import (
+from mtl.data.sample import build as sample
+from mtl.data.sample.build import sample_rows
+from mtl.data.sample.draw import Draw
+from mtl.data.sample.question_forms import FAMILIES, POOLS
+from mtl.data.sample.questions import Question, Wording, swapped, worded
+from mtl.data.sample.scene_words import AGENTS, ANIMALS, DOMAINS, MEETING, NUMBERS, PLACES, THING_LOOKS, Domain, Entry
+from mtl.data.sample.scenes import Scene, agreements, described, similarity
+from mtl.data.sample.sentiment import review
+from mtl.data.sample.topics import TOPICS
+from mtl.data.sample.valence import (
     Said,
     Subject,
     added,
@@ -36,7 +36,7 @@ from mtl.data.sample_valence import (
     turned,
     unexpected,
 )
-from mtl.tasks import SPLITS, TASKS, Split, TaskName
+from mtl.tasks.registry import SPLITS, TASKS, Split, TaskName
 
 GOLDEN: dict[tuple[TaskName, Split], str] = {
     ("sst", "train"): "f33473c52870c4d0",

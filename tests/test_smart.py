@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, kl_divergence
 
-from mtl.config import RunConfig, Smart
-from mtl.encoder import Encoder
+from mtl.config.schema import RunConfig, Smart
+from mtl.config.settings import config_from
 from mtl.errors import ConfigError
-from mtl.layers import config_from
-from mtl.losses import divergence
 from mtl.methods.perturbation import largest, owners
 from mtl.methods.smart import SmartPenalty
-from mtl.model import Batch, make_batch
-from mtl.record import frozen_unchanged
-from mtl.runs import RunFolder
-from mtl.tasks import TASKS
-from mtl.trainer import Training, train
+from mtl.model.encoder import Encoder
+from mtl.model.losses import divergence
+from mtl.model.multitask import Batch, make_batch
+from mtl.runs.folder import RunFolder
+from mtl.tasks.registry import TASKS
+from mtl.training.loop import Training, train
+from mtl.training.outcome import frozen_unchanged
 from tests.test_training import config, losses, started
 
 PAIRINGS = [

@@ -12,10 +12,9 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl.ablation.words import signed
-from mtl.estimate import mean_squares
-from mtl.metrics import Predictions, overall, score
-from mtl.stats import (
+from mtl.ablation.sentences import signed
+from mtl.stats.estimate import mean_squares
+from mtl.stats.verdicts import (
     Arm,
     Estimate,
     Examples,
@@ -28,8 +27,9 @@ from mtl.stats import (
     obstacle,
     summarise,
 )
-from mtl.stats import largest_of_normals as largest
-from mtl.tasks import TASKS, TaskName
+from mtl.stats.verdicts import largest_of_normals as largest
+from mtl.tasks.metrics import Predictions, overall, score
+from mtl.tasks.registry import TASKS, TaskName
 
 
 def predictions(task: TaskName, gold: np.ndarray, outputs: np.ndarray) -> Predictions:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mtl.config.yaml import MAX_BYTES, MAX_DEPTH, dump, parse, read
 from mtl.errors import ConfigError
-from mtl.strict_yaml import MAX_BYTES, MAX_DEPTH, dump, parse, read
 
 
 def refusal(text: str) -> str:

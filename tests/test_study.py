@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from optuna.distributions import FloatDistribution
 
-from mtl.data.prepare import Sources
 from mtl.errors import ConfigError
-from mtl.runs import RunFolder
+from mtl.runs.folder import RunFolder
+from mtl.runs.prepare import Sources
 from mtl.study.export import best_yaml
 from mtl.study.importance import importances
 from mtl.study.objectives import Objective, dominates
@@ -244,7 +244,7 @@ def test_parameters_come_and_go_with_their_condition(tiny_data: Path, tmp_path: 
 
 
 def test_the_best_is_a_file_that_train_takes(tiny_data: Path, tmp_path: Path, sources: Sources) -> None:
-    from mtl.layers import config_from
+    from mtl.config.settings import config_from
 
     study = make_study(tiny_data, budget={"trials": 5}, fresh=0)
     found, _ = by_formula(study, tmp_path, sources=sources)

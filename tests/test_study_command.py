@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 import mtl
 from mtl.cli import main
-from mtl.layers import config_from
-from mtl.runs import RunFolder
+from mtl.config.settings import config_from
+from mtl.runs.folder import RunFolder
 from tests.study_tools import write_study
 from tests.wandb_peer import Peer
 from tests.wandb_runs import own_home, peer

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from mtl.ablation.pool import LocalPool, Slot
-from mtl.ablation.worker import Ended, Job, Orders, Scored, Train
-from mtl.config import RunConfig
-from mtl.data.cache import CACHE_BYTES
-from mtl.data.prepare import Sources
+from mtl.cache import CACHE_BYTES
+from mtl.config.schema import RunConfig
 from mtl.errors import RunInUse
-from mtl.runs import RunFolder
+from mtl.grid.pool import LocalPool, Slot
+from mtl.grid.worker import Ended, Job, Orders, Scored, Train
+from mtl.runs.folder import RunFolder
+from mtl.runs.prepare import Sources
 from mtl.study.storage import alone, open_storage, storage_url
 from mtl.study.trials import COUNTED_ONCE, OUTCOME, QUEUED
 from tests.grid_trains import plainly

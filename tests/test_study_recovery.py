@@ -10,8 +10,8 @@ from typing import Any
 import optuna
 import pytest
 
-from mtl.data.prepare import Sources
-from mtl.runs import RunFolder
+from mtl.runs.folder import RunFolder
+from mtl.runs.prepare import Sources
 from mtl.study import trials as trials_module
 from mtl.study.definition import Study
 from mtl.study.drawing import suggest

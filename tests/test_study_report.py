@@ -10,15 +10,16 @@ import pytest
 from click.testing import CliRunner
 
 from mtl.cli import main
-from mtl.data.prepare import Sources
 from mtl.errors import ConfigError, RunError
 from mtl.report import archive
 from mtl.report.document import Paragraph
-from mtl.report.figures import draw
 from mtl.report.publish import Places
-from mtl.report.reporting import check_report, write_report
+from mtl.report.render.figures import draw
 from mtl.report.source import find_source
-from mtl.study.document import study_document
+from mtl.report.study_document import study_document
+from mtl.report.study_files import write_report as write_study_report
+from mtl.report.write import check_report, write_report
+from mtl.runs.prepare import Sources
 from mtl.study.engine import Found
 from tests.study_tools import SPACE, by_formula, make_study
 
@@ -33,6 +34,7 @@ def found(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Found:
 def test_the_report_says_what_won_and_what_that_is_worth(found: Found, tmp_path: Path) -> None:
     assert found.write(tmp_path)
     assert not found.write(tmp_path), "the same results, and called others"
+    write_study_report(found.results, tmp_path)
     text = (tmp_path / "report.md").read_text()
     best, (fresh,) = found.results.best, found.results.fresh
     assert best is not None
@@ -56,7 +58,7 @@ def test_every_trial_has_its_row(found: Found) -> None:
 
 
 def test_names_cannot_break_a_table(found: Found, tmp_path: Path) -> None:
-    found.write(tmp_path)
+    write_study_report(found.results, tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert "a&#124;b" in text
     assert "<i>" not in text
@@ -93,6 +95,7 @@ def runs(found: Found, tmp_path: Path) -> Path:
     folder = tmp_path / "runs/studies" / found.results.name
     folder.mkdir(parents=True)
     found.write(folder)
+    write_study_report(found.results, folder)
     return tmp_path / "runs"
 
 

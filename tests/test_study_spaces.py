@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from mtl import strict_yaml
 from mtl.ablation.definition import read_definition
 from mtl.ablation.design import expand
-from mtl.config import RunConfig
-from mtl.data.prepare import Sources
+from mtl.config import yaml as strict_yaml
+from mtl.config.schema import RunConfig
 from mtl.errors import ConfigError
+from mtl.runs.prepare import Sources
 from mtl.study.definition import Study, find_study, read_study, studies, study_from, with_words
 from mtl.study.leave_one_out import leave_one_out
 from mtl.study.reading import KEYS

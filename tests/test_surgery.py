@@ -17,9 +17,9 @@ from mtl.methods import conflicts
 from mtl.methods.gradients import gram, put, take
 from mtl.methods.surgery import SURGERIES, Dominant, PCGrad, Sum, Surgery
 from mtl.rng import numpy_stream
-from mtl.runs import RunFolder
-from mtl.tasks import TaskName
-from mtl.trainer import Training, train
+from mtl.runs.folder import RunFolder
+from mtl.tasks.registry import TaskName
+from mtl.training.loop import Training, train
 from tests.test_training import config, losses, started
 
 GRADIENTS = st.integers(1, 4).flatmap(

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from mtl.tracking import Limits, compare, read_back
-from mtl.tracking_wandb import sessions
+from mtl.tracking.tracker import Limits, compare, read_back
+from mtl.tracking.wandb_adapter import sessions
 from tests.wandb_peer import Peer
 from tests.wandb_runs import (
     PATHS,

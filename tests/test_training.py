@@ -14,17 +14,17 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from mtl.config import RunConfig, Schedule
-from mtl.data.prepare import prepare
+from mtl.config.schema import RunConfig, Schedule
+from mtl.config.settings import merge
 from mtl.errors import RunError
-from mtl.interrupt import Interruption
-from mtl.layers import merge
-from mtl.progress import Progress
-from mtl.record import frozen_unchanged
 from mtl.rng import numpy_stream
-from mtl.runs import Record, RunFolder
-from mtl.trainer import Training, train
-from mtl.verify import verify
+from mtl.runs.folder import Record, RunFolder
+from mtl.runs.prepare import prepare
+from mtl.runs.verify import verify
+from mtl.training.interrupt import Interruption
+from mtl.training.loop import Training, train
+from mtl.training.outcome import frozen_unchanged
+from mtl.training.progress import Progress
 
 TIMES = ("seconds", "throughput", "peak_memory", "ended", "environment")
 

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mtl import checkpoint
 from mtl.errors import RunError, RunInUse
-from mtl.metrics import Predictions
-from mtl.progress import Progress
-from mtl.runs import RunFolder, find_run, load_runs, run_folders
-from mtl.trained import load_trained, open_test
-from mtl.trainer import Training, train
-from mtl.verify import verify
+from mtl.inference.trained import load_trained, open_test
+from mtl.runs import checkpoint
+from mtl.runs.folder import RunFolder, find_run, load_runs, run_folders
+from mtl.runs.verify import verify
+from mtl.tasks.metrics import Predictions
+from mtl.training.loop import Training, train
+from mtl.training.progress import Progress
 from tests.test_training import config
 
 
@@ -235,7 +235,7 @@ def test_a_disk_without_locks_is_not_taken_for_a_run_in_use(tmp_path: Path, monk
     def unsupported(*_: Any) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("mtl.runs.fcntl.flock", unsupported)
+    monkeypatch.setattr("mtl.runs.folder.fcntl.flock", unsupported)
     with pytest.raises(RunError, match="has no file locks .No locks available.") as caught, RunFolder(tmp_path).lock():
         pass
     assert not isinstance(caught.value, RunInUse)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl.ablation.keys import config_keys
 from mtl.ablation.where import MAX_DEPTH, MAX_LENGTH, compile_where, literal
-from mtl.config import RunConfig
+from mtl.config.keys import config_keys
+from mtl.config.schema import RunConfig
 from mtl.errors import ConfigError
-from mtl.runs import flatten
+from mtl.runs.folder import flatten
 
 CELL: dict[str, Any] = {
     "pairing": "concat",

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from mtl.tracking import Limits, RunInfo, WandbMode, WandbTracker, open_tracker
-from mtl.tracking_wandb import client_environ
+from mtl.tracking.tracker import Limits, RunInfo, WandbMode, WandbTracker, open_tracker
+from mtl.tracking.wandb_adapter import client_environ
 from tests.wandb_peer import Peer
 
 RUN = "0123456789ab-s0"

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from mtl.ablation.claims import ALONE
 from mtl.ablation.definition import Definition
 from mtl.ablation.factors import MANY, Factor, Levels
-from mtl.ablation.settings import short
-from mtl.config import RunConfig
+from mtl.config.assignments import short
+from mtl.config.schema import RunConfig
 from mtl.errors import ConfigError, suggestion
 
 SHOWN = 5

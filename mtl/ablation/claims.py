@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from mtl.config.yaml import Document, Place
 from mtl.errors import suggestion
-from mtl.strict_yaml import Document, Place
-from mtl.tasks import TASKS, TaskName
+from mtl.tasks.registry import TASKS, TaskName
 
 Expectation = Literal["helps", "hurts", "no difference", "worst class", "train above dev"]
 Judgement = Literal["reproduced", "contradicted", "no difference at this scale", "undecided"]

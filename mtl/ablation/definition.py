@@ -14,15 +14,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mtl import strict_yaml
 from mtl.ablation.claims import Claim
-from mtl.ablation.keys import config_keys, own_factors
 from mtl.ablation.reading import DEFAULT_MARGIN, KEYS, DesignName, Reader
-from mtl.ablation.settings import DEFAULT_SEEDS, Settings, assignments, leaves, listed, seeds_of, short, value_at
+from mtl.config import yaml as strict_yaml
+from mtl.config.assignments import DEFAULT_SEEDS, Settings, assignments, leaves, listed, seeds_of, short, value_at
+from mtl.config.keys import config_keys, own_factors
+from mtl.config.library import Library
+from mtl.config.settings import merge
+from mtl.config.yaml import Document, Place
 from mtl.errors import ConfigError
-from mtl.layers import merge
-from mtl.library import Library
-from mtl.strict_yaml import Document, Place
 
 
 @dataclass(frozen=True, kw_only=True)

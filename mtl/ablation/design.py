@@ -32,25 +32,12 @@ from mtl.ablation.factors import (
     together,
     validated,
 )
-from mtl.ablation.settings import Settings, leaves, level_name, short
 from mtl.ablation.where import Condition, compile_where, literal
-from mtl.config import Problem, RunConfig, Smart
+from mtl.config.assignments import Settings, leaves, level_name, short
+from mtl.config.schema import Problem, RunConfig, Smart
+from mtl.config.settings import merge, preset_layer
 from mtl.errors import ConfigError
-from mtl.layers import merge, preset_layer
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arm:
-    """One cell of the plan. `changes` lead from the baseline's resolved config to this one's; SMART that is switched on
-    is one of them, with its knobs that are not the published ones. `merged` are the other names of the same cell.
-    """
-
-    name: str
-    config: RunConfig
-    cell: str
-    changes: dict[str, Any]
-    levels: dict[str, str]
-    merged: tuple[str, ...] = ()
+from mtl.grid.arm import Arm
 
 
 @dataclass(frozen=True, kw_only=True)

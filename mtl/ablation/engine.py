@@ -17,23 +17,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtl import identity
 from mtl.ablation.definition import Definition
 from mtl.ablation.design import Design, expand
-from mtl.ablation.execution import Execution
-from mtl.ablation.plan import Plan, Planner
-from mtl.ablation.pool import LocalPool, slots
 from mtl.ablation.results import Results, Runs, make_results
 from mtl.ablation.summary_run import send_summary
-from mtl.ablation.view import View, duration
-from mtl.ablation.worker import Orders, Train
-from mtl.data.cache import CACHE_BYTES
-from mtl.data.prepare import OnBadRow, Sources
+from mtl.cache import CACHE_BYTES
+from mtl.config import identity
 from mtl.errors import ConfigError
 from mtl.files import write_bytes, write_json
-from mtl.interrupt import Interruption
-from mtl.runs import GRIDS, SCHEMA
-from mtl.tracking import WandbMode, resolve_mode
+from mtl.grid.executor import Execution
+from mtl.grid.plan import Plan, Planner
+from mtl.grid.pool import LocalPool, slots
+from mtl.grid.view import View, duration
+from mtl.grid.worker import Orders, Train
+from mtl.runs.folder import GRIDS, SCHEMA
+from mtl.runs.prepare import OnBadRow, Sources
+from mtl.tracking.tracker import WandbMode, resolve_mode
+from mtl.training.interrupt import Interruption
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Grid:
 
     def plan(self, workers: int) -> Plan:
         """The runs of all arms on their seeds."""
-        return self.planner.plan(self.design, self.seeds, workers)
+        return self.planner.plan(self.design.arms, self.seeds, workers)
 
     def results(self, looks: int = 1) -> Results:
         """What the runs on disk say now."""

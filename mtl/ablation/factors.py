@@ -10,11 +10,11 @@ from itertools import combinations, product
 from pydantic import ValidationError
 
 from mtl.ablation.definition import Definition
-from mtl.ablation.settings import Settings, leaves, short
-from mtl.config import RunConfig
+from mtl.config.assignments import Settings, leaves, short
+from mtl.config.schema import RunConfig
+from mtl.config.settings import build, merge
+from mtl.config.yaml import Document
 from mtl.errors import ConfigError, suggestion
-from mtl.layers import build, merge
-from mtl.strict_yaml import Document
 
 MAX_COMBINATIONS = 100_000
 BASELINE, REFERENCE, EVERYTHING = "baseline", "reference", "everything"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mtl.ablation.claims import Claim, read_claims
-from mtl.ablation.keys import config_keys, own_factors
-from mtl.ablation.settings import (
+from mtl.ablation.where import RESERVED, WORD, compile_where
+from mtl.config.assignments import (
     DEFAULT_SEEDS,
     MAX_SEEDS,
     Settings,
@@ -21,11 +21,11 @@ from mtl.ablation.settings import (
     value_at,
     whole,
 )
-from mtl.ablation.where import RESERVED, WORD, compile_where
+from mtl.config.keys import config_keys, own_factors
+from mtl.config.library import SUFFIXES
+from mtl.config.settings import file_layer, merge, preset_layer, spread
+from mtl.config.yaml import Document, Place
 from mtl.errors import ConfigError, suggestion
-from mtl.layers import file_layer, merge, preset_layer, spread
-from mtl.library import SUFFIXES
-from mtl.strict_yaml import Document, Place
 
 DesignName = Literal["full", "one-at-a-time", "leave-one-out", "pairwise"]
 DESIGNS: tuple[DesignName, ...] = get_args(DesignName)

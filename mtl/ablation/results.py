@@ -11,14 +11,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from mtl import identity, stats
 from mtl.ablation.claims import ALONE, Claim, Judgement, judge_claim
 from mtl.ablation.definition import Definition
-from mtl.ablation.design import Arm, Design
-from mtl.effects import Effect, interactions, main_effects, shapley
+from mtl.ablation.design import Design
+from mtl.config import identity
 from mtl.errors import RunError
-from mtl.runs import Record, RunFolder
-from mtl.tasks import TASKS, TaskName
+from mtl.grid.arm import Arm
+from mtl.runs.folder import Record, RunFolder
+from mtl.stats import verdicts as stats
+from mtl.stats.effects import Effect, interactions, main_effects, shapley
+from mtl.tasks.registry import TASKS, TaskName
 
 Score = Literal["sst", "quora", "sts", "overall"]
 

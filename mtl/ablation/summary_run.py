@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 
 from mtl.ablation.results import Results
-from mtl.ablation.words import comparison
-from mtl.tracking import RunInfo, Table, WandbMode, open_tracker
+from mtl.ablation.sentences import comparison
+from mtl.tracking.tracker import RunInfo, Table, WandbMode, open_tracker
 
 
 def send_summary(results: Results, folder: Path, mode: WandbMode) -> None:

@@ -29,8 +29,8 @@ from mtl.errors import ConfigError
 if TYPE_CHECKING:
     from mtl.ablation.definition import Definition
     from mtl.ablation.engine import Ablation
-    from mtl.ablation.plan import Plan, PlannedRun
     from mtl.ablation.results import Results
+    from mtl.grid.plan import Plan, PlannedRun
 
 
 @click.command(context_settings=CONTEXT)
@@ -86,7 +86,7 @@ def ablate(
     refuse_a_file(runs)
     if dry_run:
         from mtl.ablation.engine import Grid, planned_looks
-        from mtl.ablation.pool import slots
+        from mtl.grid.pool import slots
 
         planned_looks(definition, until_decided, max_seeds)
         grid = Grid(definition, runs=runs, on_bad_row=on_bad_row)
@@ -156,7 +156,7 @@ def print_plan(grid: Any, plan: Plan) -> None:
     """Each arm, what differs from the baseline, the state of its runs, and what they should take."""
     from rich.table import Table
 
-    from mtl.ablation.view import duration
+    from mtl.grid.view import duration
 
     console = stdout()
     console.print(f"{grid.definition.name}: {grid.definition.question}", soft_wrap=True)
@@ -191,7 +191,7 @@ def seeds_by_state(runs: Sequence[PlannedRun]) -> str:
 
 def setting(value: Any) -> str:
     """A value as it is written in YAML."""
-    from mtl.ablation.settings import level_name
+    from mtl.config.assignments import level_name
 
     return level_name(value)
 
@@ -201,7 +201,7 @@ def print_results(done: Ablation) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from mtl.ablation.words import best_of, comparison, sentence
+    from mtl.ablation.sentences import best_of, comparison, sentence
 
     results, console = done.results, stdout(140)
     console.print(f"{results.name}: {results.question}", soft_wrap=True)
@@ -236,7 +236,7 @@ def print_effects(results: Results) -> None:
     """Main effects, interactions and shares of a factor design, and what became of claims."""
     from rich.table import Table
 
-    from mtl.ablation.words import span
+    from mtl.ablation.sentences import span
 
     console = stdout()
     kinds = {
@@ -266,7 +266,7 @@ def print_effects(results: Results) -> None:
 
 def claim_found(one: Any) -> str:
     """The numbers that a claim rests on."""
-    from mtl.ablation.words import span
+    from mtl.ablation.sentences import span
 
     if one.verdict is not None:
         return span(one.verdict.estimate) if one.verdict.estimate else one.verdict.text

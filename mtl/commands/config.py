@@ -20,9 +20,9 @@ def config(words: tuple[str, ...], schema: bool, as_json: bool) -> None:
     Example:
       mtl config concat train.lr=3e-5
     """
-    from mtl import strict_yaml
-    from mtl.config import RunConfig
-    from mtl.layers import typed_config
+    from mtl.config import yaml as strict_yaml
+    from mtl.config.schema import RunConfig
+    from mtl.config.settings import typed_config
 
     if schema:
         print_json(RunConfig.model_json_schema())

@@ -11,12 +11,12 @@ import click
 
 from mtl.commands.options import CONTEXT, bad_row_option, json_option, print_json, stdout
 from mtl.errors import ConfigError, suggestion
-from mtl.tasks import SPLITS, TASKS, Split, TaskName
+from mtl.tasks.registry import SPLITS, TASKS, Split, TaskName
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mtl.data.course import OnBadRow
+    from mtl.data.course.files import OnBadRow
     from mtl.data.rows import Rows
 
 Name = TypeVar("Name", bound=str)
@@ -76,7 +76,7 @@ def fetch(output: Path | None, mirror: Path | None, tasks: str, as_json: bool) -
     Example:
       mtl data fetch --tasks sst --output data/hub
     """
-    from mtl.data.cache import cache_folder
+    from mtl.cache import cache_folder
     from mtl.data.hub import MANIFEST, fetch_hub
 
     chosen = _names("--tasks", tasks, tuple(TASKS))

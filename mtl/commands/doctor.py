@@ -42,7 +42,7 @@ def versions() -> list[Check]:
     """Python and the packages that results depend on."""
     import platform
 
-    from mtl.environment import PACKAGES, version
+    from mtl.runs.environment import PACKAGES, version
 
     found = [("python", True, platform.python_version())]
     for package in PACKAGES:
@@ -55,8 +55,8 @@ def device() -> Check:
     """The device that a run would take."""
     import torch
 
-    from mtl.environment import choose_device, processor
-    from mtl.linear import by_onednn
+    from mtl.model.device import choose_device, processor
+    from mtl.model.linear import by_onednn
 
     chosen = choose_device(None)
     if chosen.type == "cuda":
@@ -71,7 +71,7 @@ def device() -> Check:
 
 def encoder() -> Check:
     """The default encoder, its weights' sha256 and its tokenizer."""
-    from mtl.pretrained import find
+    from mtl.model.pretrained import find
 
     def look() -> str:
         pretrained = find("minilm-l6")
@@ -83,7 +83,7 @@ def encoder() -> Check:
 
 def folders(runs: Path) -> list[Check]:
     """Can runs and caches be written, and is there room?"""
-    from mtl.data.cache import cache_folder
+    from mtl.cache import cache_folder
 
     found = []
     for name, path in (("runs", runs), ("cache", cache_folder())):
@@ -102,14 +102,14 @@ def folders(runs: Path) -> list[Check]:
 
 def tracking() -> Check:
     """What W&B would do with a run."""
-    from mtl.tracking import resolve_mode
+    from mtl.tracking.tracker import resolve_mode
 
     return _tried("W&B", lambda: f"{resolve_mode(None)} (--wandb and $WANDB_MODE change it)")
 
 
 def extras() -> list[Check]:
     """Optional packages; without them only what they serve is missing."""
-    from mtl.environment import version
+    from mtl.runs.environment import version
 
     installed = version("datasets")
     return [("datasets (data=hub)", True, installed or "not installed; pip install 'mtl-ablate[hub]' if you need it")]

@@ -23,9 +23,9 @@ def export(run: str, folder: Path, runs: Path) -> None:
     Example:
       mtl export 3f2a-s0 model
     """
-    from mtl.export import export as write
-    from mtl.runs import find_run
-    from mtl.trained import load_trained
+    from mtl.inference.export import export as write
+    from mtl.inference.trained import load_trained
+    from mtl.runs.folder import find_run
 
     refuse_no_folder(runs)
     trained = load_trained(find_run(runs, run), "cpu")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mtl.data.cache import CACHE_BYTES
+from mtl.cache import CACHE_BYTES
 from mtl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ retry_option = click.option(
 @contextmanager
 def going_on_later() -> Iterator[None]:
     """Turn an interruption, after which the same command goes on, into its words and its exit code."""
-    from mtl.interrupt import Interrupted
-    from mtl.progress import tell
+    from mtl.training.interrupt import Interrupted
+    from mtl.training.progress import tell
 
     try:
         yield
@@ -94,7 +94,7 @@ def stdout(width: int = 120) -> Console:
     """A rich console for results: as wide as the terminal, or `width` columns in a pipe or file."""
     from rich.console import Console
 
-    from mtl.progress import is_terminal
+    from mtl.training.progress import is_terminal
 
     # Away from a terminal rich assumes 80 columns and would cut words; whoever sets COLUMNS gets those.
     own = is_terminal(sys.stdout) or "COLUMNS" in os.environ

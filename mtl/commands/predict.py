@@ -12,10 +12,10 @@ import click
 
 from mtl.commands.options import CONTEXT, device_option, refuse_no_folder, runs_option
 from mtl.errors import ConfigError, DataError, RunError
-from mtl.tasks import TASKS, Task, TaskName
+from mtl.tasks.registry import TASKS, Task, TaskName
 
 if TYPE_CHECKING:
-    from mtl.metrics import Predictions
+    from mtl.tasks.metrics import Predictions
 
 
 @click.command(context_settings=CONTEXT)
@@ -41,8 +41,8 @@ def predict(
       printf 'sentence\\nA quiet, clever film.\\n' | mtl predict 3f2a-s0 --task sst
     """
     from mtl.data.new_text import read_new_text
-    from mtl.runs import find_run
-    from mtl.trained import load_trained
+    from mtl.inference.trained import load_trained
+    from mtl.runs.folder import find_run
 
     refuse_no_folder(runs)
     target = None if output is None else _target(output)
@@ -60,7 +60,7 @@ def predict(
 
 def labelled(task: Task, found: Predictions) -> Iterator[tuple[str, int, float, list[float]]]:
     """For each row: id, prediction, its third column, and all class probabilities (none for a score)."""
-    from mtl.metrics import probabilities
+    from mtl.tasks.metrics import probabilities
 
     if task.kind == "score":
         for row_id, score in zip(found.ids, found.outputs[:, 0], strict=True):

@@ -51,8 +51,8 @@ def report(
             raise click.UsageError("--check writes nothing; leave --html, --latex, --csv and --text out.")
         print_check(name, runs, output, as_json)
         return
-    from mtl.progress import tell
-    from mtl.report.reporting import Form, write_report
+    from mtl.report.write import Form, write_report
+    from mtl.training.progress import tell
 
     wanted: dict[Form, bool] = {"html": html, "latex": latex, "csv": csv}
     done = write_report(name, runs=runs, output=output, text=text, forms=[form for form, on in wanted.items() if on])
@@ -76,7 +76,7 @@ def report(
 
 def print_check(name: str | None, runs: Path, output: Path, as_json: bool) -> None:
     """Exit 1 where the report is not what its records, or the runs where they are at hand, say."""
-    from mtl.report.reporting import check_report
+    from mtl.report.write import check_report
 
     found = check_report(name, runs=runs, output=output)
     if as_json:

@@ -11,7 +11,7 @@ from mtl.commands.options import CONTEXT, json_option, print_json, refuse_no_fol
 from mtl.errors import MtlError, RunError
 
 if TYPE_CHECKING:
-    from mtl.runs import RunFolder
+    from mtl.runs.folder import RunFolder
 
 
 @click.group(context_settings=CONTEXT)
@@ -29,8 +29,8 @@ def list_runs(runs: Path, as_json: bool) -> None:
     Example:
       mtl runs list --runs runs
     """
-    from mtl.progress import dev_line
-    from mtl.runs import run_folders
+    from mtl.runs.folder import run_folders
+    from mtl.training.progress import dev_line
 
     refuse_no_folder(runs)
     rows: list[dict[str, Any]] = []
@@ -75,9 +75,9 @@ def show(run: str, runs: Path, as_json: bool) -> None:
     Example:
       mtl runs show 3f2a-s0 --runs runs
     """
-    from mtl import strict_yaml
     from mtl.commands.train import print_record
-    from mtl.runs import find_run
+    from mtl.config import yaml as strict_yaml
+    from mtl.runs.folder import find_run
 
     refuse_no_folder(runs)
     folder = find_run(runs, run)
@@ -109,8 +109,8 @@ def diff(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
     Example:
       mtl runs diff 3f2a-s0 81c0-s0 --runs runs
     """
-    from mtl.runs import differences, find_run
-    from mtl.tasks import TASKS
+    from mtl.runs.folder import differences, find_run
+    from mtl.tasks.registry import TASKS
 
     refuse_no_folder(runs)
     if len(names) < 2:
@@ -155,8 +155,8 @@ def verify_runs(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
     Example:
       mtl runs verify --runs runs
     """
-    from mtl.runs import find_run, run_folders
-    from mtl.verify import verify
+    from mtl.runs.folder import find_run, run_folders
+    from mtl.runs.verify import verify
 
     refuse_no_folder(runs)
     folders = [find_run(runs, name) for name in names] if names else run_folders(runs)
@@ -177,7 +177,7 @@ def verify_runs(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
 
 def _waits(folder: RunFolder) -> bool:
     """Whether a run was to go to W&B at once, and its copy is still here."""
-    from mtl.tracking_wandb import unsent
+    from mtl.tracking.wandb_adapter import unsent
 
     try:
         record = folder.record()

@@ -272,7 +272,7 @@ def print_results(results: StudyResults, *, history: bool = False) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from mtl.study.words import effort, importance_table, trial_table, winner
+    from mtl.study.sentences import effort, importance_table, trial_table, winner
 
     console = stdout(140)
 

@@ -17,7 +17,7 @@ import click
 
 from mtl.commands.options import CONTEXT, json_option, print_json, runs_option
 from mtl.errors import ConfigError, suggestion
-from mtl.runs import GRIDS, STUDIES
+from mtl.runs.folder import GRIDS, STUDIES
 
 LONGEST = 900  # seconds for one run, files included
 ENOUGH = 3  # failures in a row, after which the rest is not tried: the server is away
@@ -61,8 +61,8 @@ def sync_runs(folder: Path, names: tuple[str, ...] = (), seconds: float = LONGES
 
     Raises ConfigError for a folder or a run that is not there, and where runs wait but there is no API key.
     """
-    from mtl.tracking import has_api_key
-    from mtl.tracking_wandb import is_synced, sessions
+    from mtl.tracking.tracker import has_api_key
+    from mtl.tracking.wandb_adapter import is_synced, sessions
 
     runs = [_find(folder, name) for name in names] if names else [folder / name for name in _names(folder)]
     waiting = {run: [log for log in sessions(run) if not is_synced(log)] for run in runs}
@@ -109,7 +109,7 @@ def _names(folder: Path) -> list[str]:
 
 def _sync_run(run: Path, logs: list[Path], seconds: float) -> Outcome:
     """Send one run's logs, oldest first."""
-    from mtl.tracking_wandb import being_written, client_environ, is_synced
+    from mtl.tracking.wandb_adapter import being_written, client_environ, is_synced
 
     if not logs:
         return Outcome(run=run.name, status="nothing to sync", sessions=0)

@@ -42,8 +42,8 @@ def test(
     Example:
       mtl test 3f2a-s0 --runs runs
     """
-    from mtl.runs import find_run
-    from mtl.trained import load_trained, open_test
+    from mtl.inference.trained import load_trained, open_test
+    from mtl.runs.folder import find_run
 
     refuse_no_folder(runs)
     folders = [find_run(runs, name) for name in names]
@@ -63,8 +63,8 @@ def print_openings(openings: dict[str, dict[str, Any]]) -> None:
     """The test scores as a table, one row a run."""
     from rich.table import Table
 
-    from mtl.progress import shown
-    from mtl.tasks import TASKS
+    from mtl.tasks.registry import TASKS
+    from mtl.training.progress import shown
 
     tasks = [
         task for task in TASKS.values() if any(f"test/{task.metric_key}" in o["metrics"] for o in openings.values())

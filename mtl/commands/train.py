@@ -23,7 +23,7 @@ from mtl.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from mtl.runs import Record
+    from mtl.runs.folder import Record
 
 
 @click.command(context_settings=CONTEXT)
@@ -59,13 +59,13 @@ def train(
     Example:
       mtl train final data=sample train.epochs=1 freeze.unfrozen=2
     """
-    from mtl.layers import typed_config
+    from mtl.config.settings import typed_config
 
     refuse_a_file(runs)
     config = typed_config(words)
 
-    from mtl.progress import make_progress, tell
-    from mtl.trainer import train as run
+    from mtl.training.loop import train as run
+    from mtl.training.progress import make_progress, tell
 
     progress = make_progress(quiet)
     record = run(
@@ -95,8 +95,8 @@ def print_record(record: Record, folder: Path) -> None:
     """The scores of a run as a table, and what it cost."""
     from rich.table import Table
 
-    from mtl.progress import shown
-    from mtl.tasks import TASKS
+    from mtl.tasks.registry import TASKS
+    from mtl.training.progress import shown
 
     metrics, chosen = record["metrics"], record["config"]["train"]["select"]
     console = stdout()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mtl.data.rows import Rows, fingerprint
-from mtl.tasks import SPLITS, TASKS, Split, TaskName
+from mtl.tasks.registry import SPLITS, TASKS, Split, TaskName
 
 Key = tuple[str, ...]
 

@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from mtl.data.cache import cache_folder, write_data_file
-from mtl.data.cells import MAX_SHOWN, parse_label, row_problems
-from mtl.data.course import write_course
+from mtl.cache import cache_folder, write_data_file
+from mtl.data.course.cells import MAX_SHOWN, parse_label, row_problems
+from mtl.data.course.files import write_course
 from mtl.data.rows import Rows
 from mtl.errors import DataError, suggestion
-from mtl.tasks import SPLITS, TASKS, Split, Task, TaskName
+from mtl.tasks.registry import SPLITS, TASKS, Split, Task, TaskName
 
 MANIFEST = "fetched.json"
 _FORMATS = {".jsonl": "json", ".jsonl.gz": "json", ".parquet": "parquet"}

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mtl.data.cache import cache_folder
-from mtl.data.course import OnBadRow, check_folder, read_course
+from mtl.cache import cache_folder
+from mtl.data.course.files import OnBadRow, check_folder, read_course
 from mtl.data.rows import Rows
 from mtl.errors import DataError, suggestion
-from mtl.tasks import TASKS, Split, TaskName
+from mtl.tasks.registry import TASKS, Split, TaskName
 
 BUILT_IN = ("sample", "hub")
 
@@ -27,7 +27,7 @@ def load_rows(
     write `./sample` for a folder of that name. Raises one DataError with the problems of all files.
     """
     if data == "sample":
-        from mtl.data.sample import sample_rows
+        from mtl.data.sample.build import sample_rows
 
         return {(task, split): sample_rows(TASKS[task], split) for task in tasks for split in splits}
     folder = hub_folder(tasks, splits) if data == "hub" else _folder(data)

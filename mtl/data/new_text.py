@@ -10,11 +10,11 @@ import json
 import math
 from typing import Any
 
-from mtl.data.cells import data_error, id_problem, sentence_problem, shown
-from mtl.data.records import Broken, Record, split_records
+from mtl.data.course.cells import data_error, id_problem, sentence_problem, shown
+from mtl.data.course.records import Broken, Record, split_records
 from mtl.data.rows import Rows
 from mtl.errors import DataError, suggestion
-from mtl.tasks import TASKS, Task
+from mtl.tasks.registry import TASKS, Task
 
 Entry = tuple[int, dict[str, Any]]
 """The line (from 1) of a row, and its cells by column."""

@@ -21,9 +21,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from mtl.config import Schedule
+from mtl.config.schema import Schedule
 from mtl.rng import numpy_stream
-from mtl.tasks import TaskName
+from mtl.tasks.registry import TaskName
 
 Sizes = Mapping[TaskName, int]
 Step = dict[TaskName, np.ndarray]

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mtl.data.cache import cache_folder
+from mtl.cache import cache_folder
 from mtl.data.rows import Rows
-from mtl.tasks import Split, TaskName
+from mtl.tasks.registry import Split, TaskName
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mtl.tasks import TASKS, TaskName
+from mtl.tasks.registry import TASKS, TaskName
 
 Line = dict[str, Any]
 """{norm: {task: ...}, cosine: {"a/b": ...}, conflict, projected, dominant, removed, removed_share}, as JSON."""

@@ -72,7 +72,7 @@ def _inner(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _flat(values: Tensor) -> Tensor:
-    """All numbers in one row, in the order in which they lie (weights may lie as their transpose: `mtl.linear`)."""
+    """All numbers in one row, in the order in which they lie (weights may lie as their transpose: `mtl.model.linear`)."""
     return values.reshape(-1) if values.is_contiguous() else values.t().reshape(-1)
 
 

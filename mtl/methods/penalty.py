@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from mtl.model import Batch, MultiTaskModel
-from mtl.tasks import TaskName
+from mtl.model.multitask import Batch, MultiTaskModel
+from mtl.tasks.registry import TaskName
 
 ByTask = dict[TaskName, Tensor]
 Summary = dict[str, dict[str, list[float]]]

@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mtl.config import Smart
-from mtl.model import Batch
-from mtl.packing import Packed
+from mtl.config.schema import Smart
+from mtl.model.multitask import Batch
+from mtl.model.packing import Packed
 from mtl.rng import torch_stream
 
 

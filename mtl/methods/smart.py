@@ -3,7 +3,7 @@
 For each task: loss + lambda_s R_s + mu D_Breg.
 R_s = mean l_s(f(x~), f(x)), where x is the embedding layer's output and x~ = x + noise that gradient ascent on
 l_s(f(x~), f(x)) has found near it. D_Breg = mean l_s(f(x; theta), f(x; teacher)), the teacher being a running average
-of the weights. l_s is `mtl.losses.divergence`. Source: Jiang et al. 2020 (arXiv:1911.03437); for pairs Gorti &
+of the weights. l_s is `mtl.model.losses.divergence`. Source: Jiang et al. 2020 (arXiv:1911.03437); for pairs Gorti &
 Thiesmeyer 2023, section 3.3: each side ascends with the other side clean, and R_s perturbs both.
 
 The clean pass is the task's own. Both perturbed sides of all pairs, and every other task of the batch, go through the
@@ -21,13 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtl.config import RunConfig, Smart
-from mtl.losses import divergence
+from mtl.config.schema import RunConfig, Smart
 from mtl.methods import perturbation
 from mtl.methods.penalty import ByTask, Measurements, NoPenalty, Penalty, Summary
-from mtl.model import Batch, MultiTaskModel
+from mtl.model.losses import divergence
+from mtl.model.multitask import Batch, MultiTaskModel
 from mtl.rng import dropout_state, set_dropout_state
-from mtl.tasks import TASKS
+from mtl.tasks.registry import TASKS
 
 FLOOR_EVERY = 10
 """Steps between measurements of R_s at zero perturbation, where masks differ; each costs a forward pass.

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtl.config import Surgery as SurgeryName
+from mtl.config.schema import Surgery as SurgeryName
 from mtl.methods.conflicts import Line, describe
 from mtl.methods.gradients import Gradient, gram, put, take
-from mtl.tasks import TaskName
+from mtl.tasks.registry import TaskName
 
 Group = tuple[TaskName, ...]
 LossesOf = Callable[[Group], dict[TaskName, Tensor]]

@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from mtl import stats
 from mtl.ablation.results import Runs
 from mtl.errors import RunError
 from mtl.files import write_bytes
-from mtl.metrics import Predictions, probabilities
-from mtl.runs import Record
-from mtl.tasks import TASKS, TaskName
+from mtl.runs.folder import Record
+from mtl.stats import verdicts as stats
+from mtl.tasks.metrics import Predictions, probabilities
+from mtl.tasks.registry import TASKS, TaskName
 
 SCHEMA = 1
 FILE = "records.json.gz"

@@ -13,18 +13,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mtl import identity
 from mtl.ablation.definition import Definition, read_definition
-from mtl.ablation.design import Arm, Design, expand
+from mtl.ablation.design import Design, expand
 from mtl.ablation.results import Runs
-from mtl.config import RunConfig
+from mtl.config import identity
+from mtl.config.schema import RunConfig
 from mtl.errors import RunError
-from mtl.metrics import Predictions
+from mtl.grid.arm import Arm
 from mtl.report.archive import SCHEMA, Archive, pack, plain
 from mtl.report.leaks import leaks_of
 from mtl.report.material import Material
-from mtl.runs import GRIDS, Record, RunFolder
-from mtl.tasks import TASKS, TaskName
+from mtl.runs.folder import GRIDS, Record, RunFolder
+from mtl.tasks.metrics import Predictions
+from mtl.tasks.registry import TASKS, TaskName
 
 KEPT = ("run_id", "cell", "seed", "status", "metrics", "undefined", "best_step", "steps", "seconds", "throughput",
         "peak_memory", "diagnostics", "frozen_unchanged", "data")  # fmt: skip

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mtl.config import RunConfig
+from mtl.config.schema import RunConfig
 from mtl.errors import MtlError
-from mtl.runs import Record
+from mtl.runs.folder import Record
 
 MOST_ROWS = 60_000
 """Rows of train and dev up to which counting takes a second or two; beyond, `mtl data check` does it."""
@@ -35,7 +35,7 @@ def leaks_of(records: Sequence[Record], configs: Mapping[str, RunConfig], before
 
 def _count(record: Record, config: RunConfig) -> dict[str, Any] | None:
     """The leaks by task; None where the data is not at hand, is large, or is no longer what the run was trained on."""
-    from mtl.data.cache import cache_folder
+    from mtl.cache import cache_folder
     from mtl.data.check import check_rows
     from mtl.data.load import load_rows
     from mtl.data.rows import fingerprint

@@ -10,19 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from mtl import identity
 from mtl.ablation.claims import ALONE, Claim, read_claims
 from mtl.ablation.definition import Definition
-from mtl.ablation.design import Arm, Design
+from mtl.ablation.design import Design
 from mtl.ablation.results import ArmResult, Results, Score, make_results
-from mtl.config import RunConfig
+from mtl.config import identity
+from mtl.config.schema import RunConfig
+from mtl.config.yaml import Document
 from mtl.errors import RunError
-from mtl.metrics import Predictions
+from mtl.grid.arm import Arm
 from mtl.report.archive import Archive, ArchivedRuns
 from mtl.report.published import published_row
-from mtl.runs import Record
-from mtl.strict_yaml import Document
-from mtl.tasks import TASKS, TaskName
+from mtl.runs.folder import Record
+from mtl.tasks.metrics import Predictions
+from mtl.tasks.registry import TASKS, TaskName
 
 Texts = Mapping[tuple[TaskName, str], tuple[str, ...]]
 """The sentences of dev rows by task and id."""

@@ -18,12 +18,13 @@ from typing import Any
 
 from mtl.errors import RunError
 from mtl.files import write_bytes
-from mtl.report import archive, figures, markdown, tables
+from mtl.report import archive
 from mtl.report.archive import Archive
 from mtl.report.contents import build
 from mtl.report.document import Document
 from mtl.report.material import Material, Texts
-from mtl.report.plain import cleaned
+from mtl.report.render import figures, markdown, tables
+from mtl.report.render.plain import cleaned
 from mtl.report.studies import study_report
 
 FORMS: dict[str, Callable[[Document], dict[str, str]]] = {"csv": tables.csv_files, "latex": tables.latex_files}
@@ -99,7 +100,7 @@ def publish(
     for form in forms:
         written |= {places.tables / name: text.encode() for name, text in FORMS[form](report.document).items()}
     if html:
-        from mtl.report.html import page
+        from mtl.report.render.html import page
 
         written[places.html] = page(report.document, drawn).encode()
     if any(path.parent == places.tables for path in written):
@@ -165,7 +166,7 @@ def _stale_page(places: Places, document: Document) -> str | None:
     """Whether a page that is there is other than one made of the document and the figures that are there."""
     if not places.html.is_file():
         return None
-    from mtl.report.html import page
+    from mtl.report.render.html import page
 
     drawn = {figure.name: (places.figures / f"{figure.name}.svg").read_bytes() for figure in document.figures()}
     return None if page(document, drawn) == places.html.read_text("utf-8") else f"{places.html}: other than the report"

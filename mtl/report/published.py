@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mtl.config import PRESETS, RunConfig
-from mtl.layers import merge
+from mtl.config.schema import PRESETS, RunConfig
+from mtl.config.settings import merge
 
 Row = Literal["baseline", "final", "concat"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtl.ablation.definition import find_definition
-from mtl.config import RunConfig
+from mtl.config.schema import RunConfig
 from mtl.errors import ConfigError, RunError, suggestion
 from mtl.report import archive
 from mtl.report.archive import Archive
@@ -16,7 +16,7 @@ from mtl.report.material import Texts
 from mtl.report.publish import Places
 from mtl.report.studies import PREFIX, RESULTS, gather_study, studies_among, study_results
 from mtl.report.texts import dev_sentences
-from mtl.runs import GRIDS, NAMES, STUDIES, RunFolder, find_run, run_folders, runs_named
+from mtl.runs.folder import GRIDS, NAMES, STUDIES, RunFolder, find_run, run_folders, runs_named
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from mtl.errors import RunError
 from mtl.report.archive import SCHEMA, Archive
 from mtl.report.document import Document
 from mtl.report.gather import each_text, without_paths
-from mtl.runs import STUDIES
+from mtl.runs.folder import STUDIES
 from mtl.study.storage import study_folder
 
 RESULTS = "results.json"
@@ -48,7 +48,7 @@ def study_report(records: Archive) -> Document:
     """The document that a study's records make. Raises RunError where they do not fit together."""
     from pydantic import TypeAdapter, ValidationError
 
-    from mtl.study.document import study_document
+    from mtl.report.study_document import study_document
     from mtl.study.results import StudyResults
 
     try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 
-from mtl.config import RunConfig
+from mtl.config.schema import RunConfig
 from mtl.data.load import load_rows
 from mtl.data.rows import Rows
 from mtl.report.material import Texts
-from mtl.tasks import TaskName
+from mtl.tasks.registry import TaskName
 
 
 def dev_sentences(configs: Iterable[RunConfig], fingerprints: Container[str]) -> Texts:

@@ -1,14 +1,14 @@
-"""How a report says numbers, methods and settings; what the terminal says too is in `mtl.ablation.words`."""
+"""How a report says numbers, methods and settings; what the terminal says too is in `mtl.ablation.sentences`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from mtl import stats
-from mtl.ablation.settings import level_name
-from mtl.config import AUTO_HEADS, RunConfig
+from mtl.config.assignments import level_name
+from mtl.config.schema import AUTO_HEADS, RunConfig
 from mtl.report.document import NOTHING, TICK, Cell
+from mtl.stats import verdicts as stats
 
 METHODS: dict[str, Callable[[RunConfig], str | None]] = {
     "freezing": lambda config: None if config.freeze.unfrozen == "all" else _freezing(config),

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mtl.ablation.plan import PlannedRun
-from mtl.runs import Record, RunFolder
+from mtl.grid.plan import PlannedRun
+from mtl.runs.folder import Record, RunFolder
 from mtl.study.objectives import Objective
 
 if TYPE_CHECKING:

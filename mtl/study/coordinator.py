@@ -10,15 +10,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtl.ablation.execution import POLL_SECONDS, Execution
-from mtl.ablation.plan import PlannedRun, Planner
-from mtl.ablation.worker import Preparing, Scored, Stepped
-from mtl.config import RunConfig
-from mtl.data.prepare import Sources
+from mtl.config.schema import RunConfig
 from mtl.errors import ConfigError, RunError
-from mtl.interrupt import Interruption
+from mtl.grid.executor import POLL_SECONDS, Execution
+from mtl.grid.plan import PlannedRun, Planner
+from mtl.grid.worker import Preparing, Scored, Stepped
 from mtl.rng import stream_seed
-from mtl.runs import Record, RunFolder
+from mtl.runs.folder import Record, RunFolder
+from mtl.runs.prepare import Sources
 from mtl.study.attempt import Attempt, past_scores, values_of
 from mtl.study.definition import Study
 from mtl.study.drawing import plan_runs, suggest
@@ -41,6 +40,7 @@ from mtl.study.trials import (
     twin,
 )
 from mtl.study.watching import Watching
+from mtl.training.interrupt import Interruption
 
 if TYPE_CHECKING:
     import optuna

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mtl import strict_yaml
-from mtl.ablation.settings import Settings, assignments, leaves, short
-from mtl.config import RunConfig
-from mtl.data.prepare import Sources
+from mtl.config import yaml as strict_yaml
+from mtl.config.assignments import Settings, assignments, leaves, short
+from mtl.config.library import Library
+from mtl.config.schema import RunConfig
+from mtl.config.settings import merge, preset_layer
+from mtl.config.yaml import Document, Place
 from mtl.errors import ConfigError
-from mtl.layers import merge, preset_layer
-from mtl.library import Library
 from mtl.rng import numpy_stream
-from mtl.strict_yaml import Document, Place
+from mtl.runs.prepare import Sources
 from mtl.study.objectives import Objective
 from mtl.study.reading import KEYS, StudyReader
 from mtl.study.space import Parameter, Point, Space, Value, in_words

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mtl.ablation.design import Arm, Design
-from mtl.ablation.plan import PlannedRun, Planner
-from mtl.config import RunConfig
+from mtl.config.schema import RunConfig
+from mtl.grid.arm import Arm
+from mtl.grid.plan import PlannedRun, Planner
 from mtl.study.space import Parameter, Value
 
 if TYPE_CHECKING:
@@ -33,6 +33,5 @@ def plan_runs(
     planner: Planner, name: str, config: RunConfig, cell: str, seeds: tuple[int, ...], workers: int
 ) -> tuple[PlannedRun, ...]:
     """The runs of one config, a seed each, as they stand on disk."""
-    arm = Arm(name=name, config=config.resolved(), cell=cell, changes={}, levels={})
-    design = Design(arms=(arm,), baseline=name, factors={}, combinations={})
-    return planner.plan(design, {name: seeds}, workers).runs
+    arm = Arm(name=name, config=config.resolved(), cell=cell)
+    return planner.plan([arm], {name: seeds}, workers).runs

@@ -18,26 +18,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtl.ablation.execution import Execution
-from mtl.ablation.plan import PlannedRun, Planner
-from mtl.ablation.pool import LocalPool, Pool, slots
-from mtl.ablation.view import View
-from mtl.ablation.worker import Orders, Train
-from mtl.data.cache import CACHE_BYTES
-from mtl.data.prepare import OnBadRow, Sources
+from mtl.cache import CACHE_BYTES
 from mtl.files import write_bytes, write_json
-from mtl.interrupt import Interruption
+from mtl.grid.executor import Execution
+from mtl.grid.plan import PlannedRun, Planner
+from mtl.grid.pool import LocalPool, Pool, slots
+from mtl.grid.view import View
+from mtl.grid.worker import Orders, Train
+from mtl.runs.prepare import OnBadRow, Sources
 from mtl.study.coordinator import Coordinator
 from mtl.study.definition import Study
 from mtl.study.drawing import plan_runs
 from mtl.study.owner import Owner
-from mtl.study.report import write_report
 from mtl.study.results import MOST_WINNERS, StudyResults, make_results
 from mtl.study.storage import alone, open_storage, open_study, sqlite_file, storage_url, study_folder, told
 from mtl.study.summary_run import send_summary
 from mtl.study.trials import Trials
 from mtl.study.watching import Watching
-from mtl.tracking import WandbMode, resolve_mode
+from mtl.tracking.tracker import WandbMode, resolve_mode
+from mtl.training.interrupt import Interruption
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -118,7 +117,6 @@ class Found:
             before = {}
         write_bytes(folder / "definition.yaml", self.definition.to_yaml().encode())
         write_json(path, plain)
-        write_report(self.results, folder)
         return bool({**before, "seconds": 0} != {**plain, "seconds": 0})
 
     def optimized(self, folder: Path) -> Optimized:

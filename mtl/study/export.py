@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from mtl import strict_yaml
+from mtl.config import yaml as strict_yaml
 from mtl.errors import ConfigError
 from mtl.study.definition import Study
 from mtl.study.results import StudyResults, TrialResult
-from mtl.study.words import values_in_words
+from mtl.study.sentences import values_in_words
 
 
 def best_trial(results: StudyResults, number: int | None = None) -> TrialResult:

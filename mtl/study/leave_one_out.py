@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from mtl.ablation.definition import Definition
 from mtl.ablation.factors import together
-from mtl.ablation.keys import config_keys
-from mtl.ablation.settings import Settings, level_name, value_at
+from mtl.config.assignments import Settings, level_name, value_at
+from mtl.config.keys import config_keys
+from mtl.config.settings import merge
 from mtl.errors import ConfigError
-from mtl.layers import merge
 from mtl.study.definition import Study
 from mtl.study.space import Parameter, Point, Space, value_of
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mtl.tasks import TASKS, TaskName
+from mtl.tasks.registry import TASKS, TaskName
 
 Direction = Literal["maximize", "minimize"]
 

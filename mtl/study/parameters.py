@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from mtl.ablation.keys import config_keys
 from mtl.ablation.reading import MAX_NAME, Reader
-from mtl.ablation.settings import Settings, leaves, level_name, refusals, short, value_at
 from mtl.ablation.where import RESERVED, compile_where
+from mtl.config.assignments import Settings, leaves, level_name, refusals, short, value_at
+from mtl.config.keys import config_keys
+from mtl.config.settings import spread
+from mtl.config.yaml import Document, Place
 from mtl.errors import ConfigError, suggestion
-from mtl.layers import spread
-from mtl.strict_yaml import Document, Place
 from mtl.study.space import Parameter, ordered, own_levels, rests_on
 
 KINDS = ("int", "float", "choices", "levels")

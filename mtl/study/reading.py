@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mtl.ablation.keys import config_keys
 from mtl.ablation.reading import MAX_QUESTION
-from mtl.ablation.settings import MAX_SEEDS, Settings, leaves, short, whole
-from mtl.config import PRESETS
+from mtl.config.assignments import MAX_SEEDS, Settings, leaves, short, whole
+from mtl.config.keys import config_keys
+from mtl.config.schema import PRESETS
+from mtl.config.settings import merge, preset_layer
 from mtl.errors import ConfigError, suggestion
-from mtl.layers import merge, preset_layer
 from mtl.study.objectives import Objective, known_objectives
 from mtl.study.parameters import SpaceReader, number
 from mtl.study.space import Parameter

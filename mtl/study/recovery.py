@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mtl.errors import RunError
-from mtl.runs import Record, RunFolder
+from mtl.runs.folder import Record, RunFolder
 from mtl.study.attempt import values_of
 from mtl.study.objectives import Objective
 from mtl.study.trials import ALL_STEPS, RUNS, STEPS, Outcome, Trials

@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtl import identity, stats
+from mtl.config import identity
 from mtl.errors import RunError
-from mtl.runs import Record, RunFolder
+from mtl.runs.folder import Record, RunFolder
+from mtl.stats import verdicts as stats
 from mtl.study.definition import Study
 from mtl.study.importance import Importance, importances
 from mtl.study.objectives import Objective, dominates

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mtl.ablation.factors import together, validated
-from mtl.ablation.keys import config_keys
-from mtl.ablation.settings import Settings, leaves, level_name
 from mtl.ablation.where import Condition, compile_where
-from mtl.config import RunConfig
+from mtl.config.assignments import Settings, leaves, level_name
+from mtl.config.keys import config_keys
+from mtl.config.schema import RunConfig
+from mtl.config.settings import merge, spread
+from mtl.config.yaml import Document
 from mtl.errors import ConfigError
-from mtl.layers import merge, spread
-from mtl.runs import flatten
-from mtl.strict_yaml import Document
+from mtl.runs.folder import flatten
 
 Value = str | int | float
 """A parameter's value in a point: a level's name, or a number."""

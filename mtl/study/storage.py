@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtl.errors import ConfigError, RunError, RunInUse, suggestion
-from mtl.runs import STUDIES
+from mtl.runs.folder import STUDIES
 from mtl.study.definition import Study
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def load_study(storage: BaseStorage, name: str) -> optuna.Study:
 
 def definition_in(study: optuna.Study) -> Study:
     """The definition that a study keeps."""
-    from mtl.strict_yaml import Document
+    from mtl.config.yaml import Document
     from mtl.study.definition import study_from
 
     known = study.user_attrs[DEFINITION]

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from mtl.ablation.settings import Settings, leaves
-from mtl.config import RunConfig
+from mtl.config.assignments import Settings, leaves
+from mtl.config.schema import RunConfig
 from mtl.study.objectives import Objective
 from mtl.study.space import Parameter, value_of
 

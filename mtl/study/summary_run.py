@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 
 from mtl.study.results import StudyResults
-from mtl.study.words import trial_table
-from mtl.tracking import RunInfo, Table, WandbMode, open_tracker
+from mtl.study.sentences import trial_table
+from mtl.tracking.tracker import RunInfo, Table, WandbMode, open_tracker
 
 
 def send_summary(results: StudyResults, folder: Path, mode: WandbMode) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Protocol
 
-from mtl.ablation.costs import Costs
-from mtl.ablation.plan import Plan, PlannedRun
-from mtl.ablation.view import View
-from mtl.ablation.worker import Preparing, Scored, Stepped
-from mtl.runs import Record
+from mtl.grid.costs import Costs
+from mtl.grid.plan import Plan, PlannedRun
+from mtl.grid.view import View
+from mtl.grid.worker import Preparing, Scored, Stepped
+from mtl.runs.folder import Record
 
 
 class Listener(Protocol):

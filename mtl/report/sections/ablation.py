@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mtl.ablation import words
+from mtl.ablation import sentences as words
 from mtl.ablation.results import ArmResult, Results, Score
 from mtl.report.document import NOTHING, Block, Cell, Column, Figure, Paragraph, Section, Table, text
 from mtl.report.material import Material
 from mtl.report.wording import method_cell, methods_on, other_changes, summary_cell
-from mtl.tasks import TASKS
+from mtl.tasks.registry import TASKS
 
 
 def section(material: Material) -> Section | None:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from mtl.ablation.results import ArmResult
-from mtl.metrics import Predictions, probabilities
 from mtl.report.document import Block, Example, Examples, Figure, Paragraph, Section
 from mtl.report.material import Material
 from mtl.report.published import SST_NAMES
-from mtl.tasks import TASKS, TaskName
+from mtl.tasks.metrics import Predictions, probabilities
+from mtl.tasks.registry import TASKS, TaskName
 
 
 def section(material: Material) -> Section | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mtl.config import RunConfig
+from mtl.config.schema import RunConfig
 from mtl.report.document import Listing, Section
 from mtl.report.material import Material
 

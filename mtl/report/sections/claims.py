@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from mtl import stats
-from mtl.ablation import words
+from mtl.ablation import sentences as words
 from mtl.ablation.claims import Claim
 from mtl.ablation.results import ClaimResult
 from mtl.report.document import NOTHING, Block, Paragraph, Section, columns, table, text
 from mtl.report.material import Material
 from mtl.report.wording import mean_sd, names
+from mtl.stats import verdicts as stats
 
 MEANING = (
     "Reproduced: the verdict on the comparison is what the claim expects. Contradicted: it is the opposite, or an effect where none was "

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from mtl import stats
 from mtl.ablation.results import ArmResult
-from mtl.metrics import confusion_matrix
 from mtl.report.archive import chosen
 from mtl.report.document import Block, Cell, Column, Figure, Section, Table, text
 from mtl.report.material import Material
 from mtl.report.published import PAPER, SST_CLASSES, SST_NAMES, published_row
 from mtl.report.wording import summary_cell
+from mtl.stats import verdicts as stats
+from mtl.tasks.metrics import confusion_matrix
 
 
 def section(material: Material) -> Section | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mtl.ablation.settings import level_name
+from mtl.config.assignments import level_name
 from mtl.report.document import Block, Cell, Paragraph, Section, columns, number, table, text
 from mtl.report.material import Material
 from mtl.report.wording import joined
-from mtl.runs import Record
-from mtl.tasks import TASKS
+from mtl.runs.folder import Record
+from mtl.tasks.registry import TASKS
 
 RULES = {"mean": "plain mean of the tasks' metrics", "shifted": "mean, with (r + 1) / 2 in place of sts' Pearson r"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mtl.ablation import words
+from mtl.ablation import sentences as words
 from mtl.ablation.results import ArmResult
 from mtl.report.document import NOTHING, Cell, Paragraph, Section, columns, number, table, text
 from mtl.report.material import Material

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from mtl import stats
 from mtl.ablation.results import Score
 from mtl.report.document import Block, Cell, Column, Figure, Section, Table, text
 from mtl.report.material import Material, metric_key
 from mtl.report.wording import mean_of, summary_cell
+from mtl.stats import verdicts as stats
 
 
 def section(material: Material) -> Section | None:

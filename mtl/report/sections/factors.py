@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mtl.ablation import words
-from mtl.effects import Effect
+from mtl.ablation import sentences as words
 from mtl.report.document import NOTHING, Block, Cell, Figure, Paragraph, Section, columns, table, text
 from mtl.report.material import Material
+from mtl.stats.effects import Effect
 
 KINDS = {"main effect": "main_effects", "interaction": "interactions", "share of the gain": "shapley"}
 

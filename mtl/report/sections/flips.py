@@ -14,7 +14,7 @@ from mtl.ablation.results import ArmResult
 from mtl.report.archive import chosen
 from mtl.report.document import Block, Cell, Example, Examples, Paragraph, Section, columns, table, text
 from mtl.report.material import Material
-from mtl.tasks import TASKS, TaskName
+from mtl.tasks.registry import TASKS, TaskName
 
 MOST = 3
 """Examples listed each way."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mtl.ablation import words
+from mtl.ablation import sentences as words
 from mtl.report.document import Block, Cell, Paragraph, Section, columns, table, text
 from mtl.report.material import Material
 from mtl.report.wording import plural

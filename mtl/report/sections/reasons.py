@@ -12,7 +12,7 @@ from typing import Any
 from mtl.report.document import NOTHING, Block, Cell, Column, Paragraph, Section, Table, columns, table, text
 from mtl.report.material import Material
 from mtl.report.wording import mean_of, share, small
-from mtl.runs import Record
+from mtl.runs.folder import Record
 
 ByArm = Mapping[str, Sequence[Record]]
 """The records of each arm's runs with scores."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from mtl import stats
 from mtl.ablation.results import ArmResult, Score, scores_of
 from mtl.report.document import Cell, Column, Paragraph, Section, Table, number, text
 from mtl.report.material import Material, metric_key
 from mtl.report.published import PAPER, SCORES, published_row
 from mtl.report.wording import joined, names, summary_cell
-from mtl.tasks import TASKS
+from mtl.stats import verdicts as stats
+from mtl.tasks.registry import TASKS
 
 COLUMNS: tuple[Score, ...] = (*TASKS, "overall")
 

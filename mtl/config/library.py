@@ -1,0 +1,56 @@
+"""The folders that people edit (`ablations/`, `studies/`) as libraries of definitions, found by name.
+
+What lies in the working folder wins over what comes with `mtl`: in the wheel beside its engine, in a clone at the top.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from mtl.errors import ConfigError, suggestion
+
+SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    """Definitions of one kind: `folder` is what people edit, `package` and `inside` where the wheel keeps its own."""
+
+    kind: str
+    folder: str
+    package: str
+    inside: str
+
+    def folders(self) -> list[Path]:
+        """The folders that are there; the first wins."""
+        shipped = Path(str(resources.files(self.package))) / self.inside
+        beside = Path(__file__).parents[2] / self.folder  # an editable clone
+        found: dict[Path, Path] = {}
+        for folder in (Path(self.folder), shipped if shipped.is_dir() else beside):
+            if folder.is_dir():
+                found.setdefault(folder.resolve(), folder)
+        return list(found.values())
+
+    def paths(self) -> dict[str, Path]:
+        """Every definition by name."""
+        found: dict[str, Path] = {}
+        for folder in self.folders():
+            for path in sorted(folder.iterdir()):
+                if path.suffix in SUFFIXES and path.is_file():
+                    found.setdefault(path.stem, path)
+        return found
+
+    def find(self, word: str) -> Path:
+        """The file that a name, or a path, means. Raises ConfigError with the nearest name."""
+        if word.endswith(SUFFIXES) or "/" in word:
+            return Path(word)
+        found = self.paths()
+        if word not in found:
+            shown = repr(word) if len(word) <= 80 else f"{word[:77]!r}..."
+            raise ConfigError(
+                f"no {self.kind} {shown}; there are {', '.join(sorted(found)) or 'none'}.{suggestion(word, found)} A file of "
+                f"your own is named with its path, as in {self.folder}/{word if word.isidentifier() else 'mine'}.yaml."
+            )
+        return found[word]

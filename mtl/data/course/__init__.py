@@ -1,0 +1,1 @@
+"""Readers of the CS224N default project files."""

@@ -1,0 +1,96 @@
+"""What a valid row is: the rules for ids, sentences and labels, one cell at a time.
+
+Files, hub data and rows about to be written all pass here, so a row is good or bad whatever it came from. Nothing is
+guessed: an empty sentence or label is never filled in, and a label is a plain decimal number inside the task's range.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+from mtl.errors import DataError
+from mtl.tasks.registry import Task
+
+MAX_CELL = 131_072  # characters; the csv module's own limit. A longer "sentence" is a lost quote or another file.
+MAX_SHOWN = 20  # problems of one file in one message
+
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+
+
+def shown(text: str) -> str:
+    """`text` in quotes on one line, control characters escaped, cut to about 40 characters."""
+    return repr(text) if len(text) <= 40 else f"{text[:37]!r}..."
+
+
+def sentence_problem(text: str) -> str | None:
+    """Why `text` cannot be a sentence, or None."""
+    if not text.strip():
+        return f"expected a sentence, the cell {'holds only white space' if text else 'is empty'}. Fill it in"
+    return _character_problem(text)
+
+
+def id_problem(text: str) -> str | None:
+    """Why `text` cannot be a row's id, or None."""
+    if not text.strip():
+        return "expected an id, the cell is empty. Give each row its own id"
+    return _character_problem(text)
+
+
+def _character_problem(text: str) -> str | None:
+    if "\0" in text:
+        return f"NUL character in {shown(text)}. Remove it; is the file UTF-16, or damaged?"
+    if len(text) > MAX_CELL:
+        return f"expected at most {MAX_CELL} characters, the cell has {len(text)}. Shorten it, or is a quote missing?"
+    if _SURROGATE.search(text):
+        return f"half a surrogate pair in {shown(text)}, which UTF-8 cannot hold. Remove it"
+    return None
+
+
+def label_range(task: Task) -> str:
+    """The labels a task takes, in words: `a whole number from 0 to 4`."""
+    kind = "a number" if task.kind == "score" else "a whole number"
+    return f"{kind} from {task.low:g} to {task.high:g}"
+
+
+def parse_label(task: Task, text: str) -> float:
+    """The label in the task's unit. A ValueError says what was expected and what came."""
+    word, expected = text.strip(), label_range(task)
+    if not word:
+        raise ValueError(f"expected {expected}, the label is missing. Fill it in")
+    if _NOT_FINITE.fullmatch(word):
+        raise ValueError(f"expected {expected}, got {shown(text)}, which is not finite. Give the true label")
+    if not _NUMBER.fullmatch(word):
+        raise ValueError(
+            f"expected {expected}, got {shown(text)}, which is not a number. Write it like '{task.high:g}'"
+        )
+    value = float(word) + 0.0  # + 0.0: a negative zero becomes plain zero
+    if not math.isfinite(value) or not task.low <= value <= task.high:
+        raise ValueError(f"expected {expected}, got {shown(text)}, which is out of range. Is it another task's file?")
+    if task.kind != "score" and not value.is_integer():
+        raise ValueError(f"expected {expected}, got {shown(text)}. Is it another task's file?")
+    return value
+
+
+def row_problems(task: Task, cells: Mapping[str, str], *, labelled: bool) -> list[tuple[str, str]]:
+    """All that is wrong with one row, as (column, message). `cells` maps each needed column to its text."""
+    found = [("id", id_problem(cells["id"]))]
+    found += [(column, sentence_problem(cells[column])) for column in task.sentence_columns]
+    problems = [(column, message) for column, message in found if message]
+    if labelled:
+        try:
+            parse_label(task, cells[task.label_column])
+        except ValueError as error:
+            problems.append((task.label_column, str(error)))
+    return problems
+
+
+def data_error(problems: Sequence[str], advice: str = "") -> DataError:
+    """One DataError for all problems of a file: the first 20, a count of the others, and last the advice."""
+    lines = list(problems[:MAX_SHOWN])
+    if len(problems) > MAX_SHOWN:
+        lines.append(f"and {len(problems) - MAX_SHOWN} more")
+    return DataError("\n".join([*lines, advice] if advice else lines))

@@ -1,0 +1,92 @@
+"""The first line of a course file: are the columns there, once each, and do the rows line up with them?
+
+These faults are of the whole file: no row can be trusted while one stands, so none of them can be skipped.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from mtl.data.course.cells import data_error, shown
+from mtl.data.course.records import Record
+from mtl.errors import DataError, suggestion
+from mtl.tasks.registry import TASKS, Split, Task
+
+_SEPARATORS = {",": "commas", ";": "semicolons", "|": "bars", " ": "spaces"}
+
+
+def check_first_line(path: Path, text: str, task: Task) -> None:
+    """Raise where `text` is empty, has other line ends than LF or CRLF, or no tabs between its columns."""
+    first = text.split("\n", 1)[0].rstrip("\r")
+    if not text.strip():
+        raise DataError(f"{path}:1: expected a header with {_named(task)}, the file is empty. Is the copy complete?")
+    if "\r" in first:
+        raise DataError(
+            f"{path}:1: the lines end in a carriage return alone, expected LF or CRLF. "
+            rf"Convert it: tr '\r' '\n' < {path} > NEW"
+        )
+    if "\0" in first:
+        raise DataError(
+            f"{path}:1: the header holds NUL characters. Is it UTF-16? iconv -f UTF-16 -t UTF-8 {path} > NEW"
+        )
+    for separator, word in _SEPARATORS.items():
+        if "\t" not in first and "id" in [cell.strip(' "') for cell in first.split(separator)[:2]]:
+            raise DataError(f"{path}:1: expected tabs between the columns, got {word}. Save it tab-separated.")
+
+
+def find_columns(path: Path, task: Task, split: Split, header: Sequence[str]) -> dict[str, int]:
+    """The place of each needed column in `header`; the label's may be absent from a test file."""
+    needed = ["id", *task.sentence_columns, task.label_column]
+    others = [name for name in header if name and name not in needed]
+    if not set(needed) & set(header):
+        got = ", ".join(shown(name) for name in header[:6])
+        raise DataError(f"{path}:1: expected a header with {_named(task)}, got {got}. Add the header.")
+    # A near miss is no hidden label: a misspelt column must not turn a labelled test set into an unlabelled one.
+    if split == "test" and task.label_column not in header and not suggestion(task.label_column, others):
+        needed.remove(task.label_column)
+    problems = []
+    for name in needed:
+        count = list(header).count(name)
+        if count > 1:
+            problems.append(f"{path}:1: column {name!r}: expected once, it stands {count} times. Remove or rename one")
+        if count == 0:
+            came = ", ".join(repr(other) for other in header if other)
+            hint = suggestion(name, others) or _owner(others)
+            problems.append(f"{path}:1: column {name!r}: expected in the header, which has only {came}.{hint}")
+    if problems:
+        raise data_error(problems)
+    return {name: list(header).index(name) for name in needed}
+
+
+def check_shift(path: Path, header: Sequence[str], records: Sequence[Record]) -> None:
+    """Raise where only the header, or only the rows, begin with the unnamed first column."""
+    widths = Counter(len(record.cells) for record in records)
+    if not widths or len(header) in widths:
+        return
+    width = widths.most_common(1)[0][0]
+    sizes = f"{path}:1: the header is shifted: it has {len(header)} cells and the rows have {width}, because"
+    if width == len(header) + 1 and header[0]:
+        cause = "the rows begin with a row number and the header lacks the unnamed first column"
+        raise DataError(f"{sizes} {cause}. Begin the header with a tab.")
+    if width == len(header) - 1 and not header[0]:
+        cause = "the header begins with an unnamed column and the rows lack the row number"
+        raise DataError(f"{sizes} {cause}. Remove the tab at the start of the header.")
+
+
+def column_words(header: Sequence[str], cell: int) -> str:
+    """A column in words: `column 'id'`, or `column 1` where the header has no name for it."""
+    return f"column {header[cell]!r}" if cell < len(header) and header[cell] else f"column {cell + 1}"
+
+
+def _named(task: Task) -> str:
+    return "the columns " + ", ".join(repr(name) for name in ("id", *task.sentence_columns, task.label_column))
+
+
+def _owner(names: Sequence[str]) -> str:
+    """A hint where one of `names` is some task's label."""
+    for task in TASKS.values():
+        if task.label_column in names:
+            return f" {task.label_column!r} is the label of {task.name}: is it that task's file?"
+    return " Add or rename it."

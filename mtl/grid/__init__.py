@@ -1,0 +1,1 @@
+"""Runs on a pool of workers: what ablations and studies share."""

@@ -1,0 +1,168 @@
+"""Running a plan: jobs to a pool, events to a view, until every run has ended or cannot be mended.
+
+Nothing is kept here that is not on disk too, so a coordinator that is killed loses nothing: the same plan, made again, holds
+what is missing. Two coordinators may work on one folder of runs: a run's lock decides who trains it, and the other one
+waits for the record.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from mtl.errors import RunError, RunInUse
+from mtl.grid.plan import ENDED, PlannedRun
+from mtl.grid.pool import Pool
+from mtl.grid.view import View
+from mtl.grid.worker import Ended, Event, Job
+from mtl.runs.folder import Record, RunFolder, lost_record
+from mtl.training.interrupt import Interrupted, Interruption
+
+POLL_SECONDS = 0.5
+ELSEWHERE_SECONDS = 1.0
+"""How often to look at a run that another process has."""
+SAVING_SECONDS = 120.0
+"""How long runs may take to save themselves when everything is to stop."""
+
+
+class Execution:
+    """The runs of a plan under way on a pool."""
+
+    def __init__(self, root: Path, pool: Pool, view: View, *, retry: int, fail_fast: bool) -> None:
+        self._root, self._pool, self._view = root, pool, view
+        self._retry, self._fail_fast = retry, fail_fast
+        self._waiting: deque[PlannedRun] = deque()
+        self._running: dict[str, PlannedRun] = {}
+        self._elsewhere: deque[PlannedRun] = deque()
+        self._attempts: dict[str, int] = {}
+        self._cancelled: dict[str, Callable[[PlannedRun], None]] = {}
+        self._looked = 0.0
+        self.failures: dict[str, str] = {}
+
+    def run(self, runs: Iterable[PlannedRun], interruption: Interruption) -> None:
+        """Train what is pending. Raises Interrupted once all that ran has saved itself."""
+        self.add(runs)
+        while self._waiting or self._running or self._elsewhere:
+            self.turn(interruption)
+            if self.failures and self._fail_fast:
+                self._view.note("Stopping at the first failure: runs under way save themselves.")
+                self._stop()
+                return
+
+    def add(self, runs: Iterable[PlannedRun]) -> None:
+        """Have these trained in the turns to come, those that have not ended."""
+        self._waiting.extend(run for run in runs if not run.ended)
+
+    def room(self) -> int:
+        """How many more runs would be started at once."""
+        return self._pool.room() - len(self._waiting)
+
+    def turn(self, interruption: Interruption) -> None:
+        """Start what there is room for and take what has happened. Raises Interrupted once all that ran has saved itself."""
+        try:
+            interruption.check()
+        except Interrupted:
+            self._view.note("Stopping: runs under way save themselves.")
+            self._stop()
+            raise
+        self._look_elsewhere()
+        while self._waiting and self._pool.room():
+            self._start(self._waiting.popleft())
+        if not self._running:
+            time.sleep(POLL_SECONDS if self._elsewhere else 0)
+        for event in self._pool.wait(POLL_SECONDS):
+            self._take(event)
+        self._view.tick()
+
+    def cancel(self, run_id: str, then: Callable[[PlannedRun], None]) -> None:
+        """Have a run save itself and end. `then` is called, in a later turn or now, unless it ends by itself before."""
+        for queue in (self._waiting, self._elsewhere):
+            for run in [run for run in queue if run.run_id == run_id]:
+                queue.remove(run)
+                then(run)
+        if run_id in self._running:
+            self._cancelled[run_id] = then
+            self._pool.cancel(run_id)
+
+    def _start(self, run: PlannedRun) -> None:
+        record = self._record(run)
+        if record is not None and record["status"] in ENDED:
+            self._view.ended(run, record)  # by another process, since the plan was made
+            return
+        self._attempts[run.run_id] = self._attempts.get(run.run_id, 0) + 1
+        self._running[run.run_id] = run
+        self._view.started(run)
+        self._pool.start(Job(run_id=run.run_id, config=run.config))
+
+    def _take(self, event: Event) -> None:
+        run = self._running.get(event.run_id)
+        if run is None:
+            return
+        if not isinstance(event, Ended):
+            self._view.heard(run, event)
+            return
+        del self._running[run.run_id]
+        then = self._cancelled.pop(run.run_id, None)
+        record = self._record(run)
+        if then is not None and (record is None or record["status"] not in ENDED):
+            then(run)
+        elif event.how == "busy":
+            self._attempts[run.run_id] -= 1
+            self._elsewhere.append(run)
+            self._view.elsewhere(run)
+        elif record is not None and record["status"] in ENDED:
+            # Whatever happened to the worker afterwards.
+            self._view.ended(run, record)
+        else:
+            self._again(run, event.reason or (record or {}).get("error") or "no record was written")
+
+    def _again(self, run: PlannedRun, reason: str) -> None:
+        """Try a run that did not end once more, or give it up and write down why."""
+        if self._attempts[run.run_id] <= self._retry:
+            self._view.failed(run, reason, again=True)
+            self._waiting.append(run)
+            return
+        self.failures[run.run_id] = reason
+        self._view.failed(run, reason, again=False)
+        folder = RunFolder(self._root / run.run_id)
+        try:
+            with folder.lock():
+                record = self._record(run)
+                if record is None or record["status"] not in (*ENDED, "failed"):
+                    folder.finish(lost_record(run.config, run.run_id, reason))
+        except RunInUse:
+            pass  # somebody else tries it now
+
+    def _look_elsewhere(self) -> None:
+        """See whether runs that another process had are done, or free again."""
+        now = time.monotonic()
+        if now - self._looked < ELSEWHERE_SECONDS:
+            return
+        self._looked = now
+        for _ in range(len(self._elsewhere)):
+            run = self._elsewhere.popleft()
+            record = self._record(run)
+            if record is not None and record["status"] in ENDED:
+                self._view.ended(run, record)
+            elif RunFolder(self._root / run.run_id).locked():
+                self._elsewhere.append(run)
+            else:
+                self._waiting.append(run)
+
+    def _stop(self) -> None:
+        """Have what runs save itself, for a limited time."""
+        self._pool.stop()
+        deadline = time.monotonic() + SAVING_SECONDS
+        while self._running and time.monotonic() < deadline:
+            for event in self._pool.wait(POLL_SECONDS):
+                if isinstance(event, Ended):
+                    self._running.pop(event.run_id, None)
+                self._view.tick()
+
+    def _record(self, run: PlannedRun) -> Record | None:
+        try:
+            return RunFolder(self._root / run.run_id).record()
+        except RunError:
+            return None

@@ -1,0 +1,88 @@
+"""From arms and seeds to runs: which are done, which are missing, and what they should take. State is what is on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtl.config import identity
+from mtl.config.schema import RunConfig
+from mtl.errors import RunError
+from mtl.grid.arm import Arm
+from mtl.grid.costs import Costs, examples
+from mtl.runs.folder import RunFolder, run_folders
+from mtl.runs.prepare import Sources
+
+ENDED = ("done", "diverged")
+"""States of runs that are not trained again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRun:
+    """One arm on one seed. `state` is that of its folder, or `missing`; `seconds` an estimate for what is to be done."""
+
+    arm: str
+    config: RunConfig
+    run_id: str
+    state: str
+    examples: int
+    seconds: float | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing to train."""
+        return self.state in ENDED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All runs of a grid, seed by seed, so that every arm is seen once before any is seen twice."""
+
+    runs: tuple[PlannedRun, ...]
+    workers: int
+
+    @property
+    def pending(self) -> list[PlannedRun]:
+        """The runs that are still to be trained."""
+        return [run for run in self.runs if not run.ended]
+
+    @property
+    def seconds(self) -> float | None:
+        """What the pending runs should take on the plan's workers; None where nothing is known."""
+        known = [run.seconds for run in self.pending if run.seconds is not None]
+        pending = len(self.pending)
+        if not pending:
+            return 0.0
+        return sum(known) / len(known) * pending / min(self.workers, pending) if known else None
+
+
+class Planner:
+    """Makes plans over one folder of runs; keeps what plans share."""
+
+    def __init__(self, runs: Path, sources: Sources) -> None:
+        self._root, self._sources = runs, sources
+        self.costs = Costs()
+        for folder in run_folders(runs):
+            try:
+                record = folder.record()
+            except RunError:  # a damaged record of some run is not this grid's concern
+                continue
+            if record is not None:
+                self.costs.learn(record)
+
+    def plan(self, arms: Sequence[Arm], seeds: Mapping[str, Sequence[int]], workers: int) -> Plan:
+        """The runs of every arm on its seeds; among runs of one seed, in the order of `seeds`."""
+        work = {arm.name: examples(arm.config, self._sources.trained_rows(arm.config)) for arm in arms}
+        order = sorted({seed for chosen in seeds.values() for seed in chosen})
+        named = {arm.name: arm for arm in arms}
+        runs = [self._run(named[name], seed, work[name]) for seed in order for name in seeds if seed in seeds[name]]
+        return Plan(runs=tuple(runs), workers=workers)
+
+    def _run(self, arm: Arm, seed: int, work: int) -> PlannedRun:
+        run_id = identity.run_id(arm.cell, seed)
+        folder = RunFolder(self._root / run_id)
+        state = folder.state() if folder.path.is_dir() else "missing"
+        seconds = 0.0 if state in ENDED else self.costs.seconds(arm.config, work)
+        config = arm.config.model_copy(update={"seed": seed})
+        return PlannedRun(arm=arm.name, config=config, run_id=run_id, state=state, examples=work, seconds=seconds)

@@ -1,0 +1,218 @@
+"""Where runs are trained: the seam between the engine and processes, and the processes of this machine.
+
+The engine gives jobs to a `Pool` while it has room, and takes events. A cluster's scheduler can stand in for `LocalPool`:
+it needs these six methods, and folders that both sides see.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing import Pipe
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Protocol
+
+from mtl.errors import ConfigError
+from mtl.grid.worker import Cancel, Ended, Event, Job, Orders
+
+MEMORY_A_WORKER = 3e9
+"""Bytes to count on for a worker on a CPU: a base-sized encoder, its optimiser's state, and torch itself."""
+
+
+class Pool(Protocol):
+    """Trains runs somewhere. Every job that was started ends in one `Ended` event."""
+
+    def room(self) -> int:
+        """How many jobs can be started now."""
+
+    def start(self, job: Job) -> None:
+        """Begin a run. Call only while there is room."""
+
+    def cancel(self, run_id: str) -> None:
+        """Ask one run to save itself and end, which it may do by itself first. One that is not under way is no matter."""
+
+    def wait(self, seconds: float) -> list[Event]:
+        """What has happened; waits up to so long for something to happen."""
+
+    def stop(self) -> None:
+        """Ask all runs to save themselves and end."""
+
+    def close(self) -> None:
+        """End everything, now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """What one worker gets of the machine."""
+
+    device: str
+    threads: int
+
+
+def slots(workers: int | None, device: str | None, runs: int) -> list[Slot]:
+    """One slot a worker: by default a worker for each GPU, or for each core as far as memory goes, and never more than runs.
+
+    The machine's cores are divided among the workers. `OMP_NUM_THREADS`, where set, is an upper limit for each. Raises
+    ConfigError for a device that is not there.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    there = [] if device == "cpu" else [f"cuda:{number}" for number in range(gpu_count())]
+    known = {None: there, "cuda": there, "cpu": ["cpu"]} | {name: [name] for name in there}
+    devices = known.get(device, []) or (["cpu"] if device is None else [])
+    if not devices:
+        raise ConfigError(f"--device {device}: not here. This machine has {', '.join(['cpu', *there])}.")
+    if workers is None:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        workers = len(devices) if devices != ["cpu"] else min(cores, max(1, int(memory / MEMORY_A_WORKER)))
+        workers = max(1, min(workers, runs))
+    threads = max(1, cores // workers)
+    if (limit := os.environ.get("OMP_NUM_THREADS", "")).isdigit() and int(limit) > 0:
+        threads = min(threads, int(limit))
+    return [Slot(device=devices[number % len(devices)], threads=threads) for number in range(workers)]
+
+
+def gpu_count() -> int:
+    """How many CUDA devices torch sees; torch is not loaded where the system has none."""
+    if not any(Path("/dev").glob("nvidia[0-9]*")):
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
+class LocalPool:
+    """Worker processes on this machine, one a slot, started when there is something to do and kept for the next run.
+
+    A worker that dies, or whose run raised, is replaced by a new one: what it left in memory is not trusted.
+    """
+
+    def __init__(self, orders: Orders, slots: Sequence[Slot], logs: Path) -> None:
+        self._orders, self._slots, self._logs = orders, slots, logs
+        self._workers: dict[int, _Worker] = {}
+
+    def room(self) -> int:
+        return len(self._slots) - sum(worker.job is not None for worker in self._workers.values())
+
+    def start(self, job: Job) -> None:
+        number = next(n for n in range(len(self._slots)) if n not in self._workers or self._workers[n].job is None)
+        worker = self._workers.get(number)
+        if worker is None or not worker.give(job):
+            # Either there is none yet, or it died while it had nothing to do.
+            self._drop(number)
+            slot = self._slots[number]
+            orders = replace(self._orders, device=slot.device)
+            self._workers[number] = worker = _Worker(orders, slot.threads, self._logs / f"worker-{number}.log")
+            worker.give(job)
+
+    def cancel(self, run_id: str) -> None:
+        for worker in self._workers.values():
+            if worker.job is not None and worker.job.run_id == run_id:
+                worker.cancel()
+
+    def wait(self, seconds: float) -> list[Event]:
+        events: list[Event] = []
+        busy = {worker.connection: number for number, worker in self._workers.items() if worker.job is not None}
+        if not busy:
+            return events
+        for ready in wait(list(busy), seconds):
+            number = busy[ready]  # type: ignore[index]  # only connections were given
+            event = self._workers[number].receive()
+            events.append(event)
+            if isinstance(event, Ended) and event.how in ("error", "lost"):
+                self._drop(number)
+        return events
+
+    def stop(self) -> None:
+        for worker in self._workers.values():
+            worker.stop()
+
+    def close(self) -> None:
+        for number in list(self._workers):
+            self._drop(number)
+
+    def _drop(self, number: int) -> None:
+        if worker := self._workers.pop(number, None):
+            worker.kill()
+
+
+class _Worker:
+    """One process, and the job it has."""
+
+    def __init__(self, orders: Orders, threads: int, log: Path) -> None:
+        self.job: Job | None = None
+        self.log = log
+        self.connection, other = Pipe()
+        with other, log.open("ab") as output:
+            # A session of its own: Ctrl-C reaches the coordinator alone, which asks once.
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", f"from mtl.grid.worker import main; main({other.fileno()})"],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=[other.fileno()],
+                env=_environ(threads), start_new_session=True,
+            )  # fmt: skip
+        self._send(orders)
+
+    def give(self, job: Job) -> bool:
+        """Hand over a run; False where the worker is gone."""
+        if self.process.poll() is not None or not self._send(job):
+            return False
+        self.job = job
+        return True
+
+    def receive(self) -> Event:
+        """The next event; a dead worker's is that its run is lost."""
+        assert self.job is not None
+        try:
+            event: Event = self.connection.recv()
+        except (EOFError, OSError):
+            event = Ended(run_id=self.job.run_id, how="lost", reason=self._last_words())
+        if isinstance(event, Ended):
+            self.job = None
+        return event
+
+    def cancel(self) -> None:
+        """Ask for the run to be saved; the process lives on."""
+        assert self.job is not None
+        self._send(Cancel(run_id=self.job.run_id))
+
+    def stop(self) -> None:
+        """Ask for the run to be saved and the process to end."""
+        self._send(None)
+
+    def kill(self) -> None:
+        """End the process now, if it has not ended."""
+        self.connection.close()
+        with contextlib.suppress(OSError):
+            self.process.kill()
+        self.process.wait()
+
+    def _send(self, message: Orders | Job | Cancel | None) -> bool:
+        try:
+            self.connection.send(message)
+        except OSError:
+            return False
+        return True
+
+    def _last_words(self) -> str:
+        try:
+            code = self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            return "the worker closed its connection and hangs"
+        how = f"ended with exit code {code}"
+        if code < 0:
+            how = f"was ended by {signal.Signals(-code).name}"
+            how += " (out of memory, perhaps)" if code == -signal.SIGKILL else ""
+        return f"its worker {how}; see {self.log}"
+
+
+def _environ(threads: int) -> Mapping[str, str]:
+    return os.environ | {
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "TOKENIZERS_PARALLELISM": "false",
+    }

@@ -1,0 +1,192 @@
+"""What a grid tells whoever watches: a live table on a terminal, plain lines elsewhere, or nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mtl.grid.costs import Costs
+from mtl.grid.plan import Plan, PlannedRun
+from mtl.grid.worker import Preparing, Scored, Stepped
+from mtl.runs.folder import Record
+from mtl.training.progress import dev_line, is_terminal, shown, tell
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+class View:
+    """Keeps count of a grid and says nothing: the neutral member. `say` is given lines worth keeping."""
+
+    EVERY = 60.0
+    """Seconds between lines on runs that are under way."""
+
+    def __init__(self, say: Callable[[str], None] = lambda line: None) -> None:
+        self.note = say
+        self.running: dict[str, _Running] = {}
+        self.said = time.monotonic()
+
+    def begin(self, plan: Plan, costs: Costs) -> None:
+        """A plan's pending runs are about to be trained."""
+        self.costs, self.workers = costs, plan.workers
+        self.total, self.done = len(plan.runs), len(plan.runs) - len(plan.pending)
+        self.left = {run.run_id: run for run in plan.pending}
+
+    def started(self, run: PlannedRun) -> None:
+        """A run was given to a worker."""
+        self.running[run.run_id] = _Running(run)
+
+    def heard(self, run: PlannedRun, event: Preparing | Stepped | Scored) -> None:
+        """A run tells how far it is, or its dev scores."""
+        self.running[run.run_id].hear(event)
+
+    def ended(self, run: PlannedRun, record: Record) -> None:
+        """A run has its final record, here or from another process."""
+        self.costs.learn(record)
+        self.running.pop(run.run_id, None)
+        self.left.pop(run.run_id, None)
+        self.done += 1
+        outcome = f"dev  {dev_line(record['metrics'])}"
+        if record["status"] != "done":
+            outcome = f"{record['status']}: {record['error']}"
+        self.said = time.monotonic()
+        self.note(f"[{self.done}/{self.total}] {named(run)}  {record['seconds']:.0f} s  {outcome}{self._left()}")
+
+    def failed(self, run: PlannedRun, reason: str, *, again: bool) -> None:
+        """A run did not end; it is tried again or given up."""
+        self.running.pop(run.run_id, None)
+        if not again:
+            self.left.pop(run.run_id, None)
+            self.done += 1
+        self.note(f"{named(run)}  {'trying again' if again else 'FAILED'}: {reason}")
+
+    def elsewhere(self, run: PlannedRun) -> None:
+        """Another process trains the run."""
+        self.running.pop(run.run_id, None)
+        self.note(f"{named(run)}  is being trained by another process; its record will be used")
+
+    def tick(self) -> None:
+        """Time has passed: now and then, say how far things are."""
+        if self.running and time.monotonic() - self.said > self.EVERY:
+            self.said = time.monotonic()
+            under_way = ", ".join(f"{named(one.run)} {one.share:.0%}" for one in self.running.values())
+            self.note(f"under way: {under_way}{self._left()}")
+
+    def end(self) -> None:
+        """The grid has ended, well or not."""
+
+    def eta(self) -> float | None:
+        """Seconds until all is done, or None while nothing is known."""
+        seconds = 0.0
+        unknown = 0
+        for run in self.left.values():
+            whole = self.costs.seconds(run.config, run.examples)
+            if whole is None and run.run_id in self.running:
+                whole = self.running[run.run_id].whole()
+            if whole is None:
+                unknown += 1
+                continue
+            seconds += whole * (1 - (self.running[run.run_id].share if run.run_id in self.running else 0.0))
+        if unknown == len(self.left) and self.left:
+            return None
+        seconds *= len(self.left) / max(1, len(self.left) - unknown)
+        return seconds / max(1, min(self.workers, len(self.left)))
+
+    def _left(self) -> str:
+        eta = self.eta()
+        return f"  about {duration(eta)} left" if self.left and eta is not None else ""
+
+
+class _Running:
+    """A run that a worker has."""
+
+    def __init__(self, run: PlannedRun) -> None:
+        self.run, self.started = run, time.monotonic()
+        self.first = self.step = self.total = 0
+        self.prepared = 1.0
+        self.dev: float | None = None
+
+    def hear(self, event: Preparing | Stepped | Scored) -> None:
+        if isinstance(event, Preparing):
+            self.prepared, self.started = event.share, time.monotonic()
+            return
+        self.step = event.step
+        if isinstance(event, Scored):
+            self.dev = event.metrics["dev/overall"]
+        elif not self.total:
+            self.first, self.total, self.started = event.step, event.total, time.monotonic()
+
+    @property
+    def share(self) -> float:
+        return self.step / self.total if self.total else 0.0
+
+    @property
+    def stage(self) -> str:
+        """`12/300` steps, or what comes before the first."""
+        if not self.total:
+            return "starting"
+        return f"{self.step}/{self.total}" if self.prepared == 1 else f"frozen layers {self.prepared:.0%}"
+
+    def whole(self) -> float | None:
+        """Seconds that the whole run takes at the pace seen so far."""
+        steps = self.step - self.first
+        return (time.monotonic() - self.started) / steps * self.total if steps > 0 else None
+
+
+class LiveView(View):
+    """One table that is drawn over and over: what runs, how far it is, its dev score; lines worth keeping scroll above."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self.console = Console(stderr=True, highlight=False, markup=False)
+        super().__init__(lambda line: self.console.print(line, soft_wrap=True))
+        self.live = Live(console=self.console, get_renderable=self._table, refresh_per_second=4, transient=True)
+
+    def begin(self, plan: Plan, costs: Costs) -> None:
+        super().begin(plan, costs)
+        self.live.start()
+
+    def tick(self) -> None:
+        """The table shows it."""
+
+    def end(self) -> None:
+        self.live.stop()
+
+    def _table(self) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        if not hasattr(self, "left"):
+            return Text("")
+        table = Table.grid(padding=(0, 2))
+        for running in list(self.running.values()):
+            bar = ProgressBar(total=max(1, running.total), completed=running.step, width=24)
+            table.add_row(named(running.run), bar, running.stage, f"dev {shown(running.dev)}")
+        eta = self.eta()
+        left = "" if eta is None else f", about {duration(eta)} left"
+        return Group(table, Text(f"{self.done} of {self.total} runs done{left}"))
+
+
+def make_view(quiet: bool) -> View:
+    """Nothing when quiet, a live table on a terminal, plain lines otherwise."""
+    if quiet:
+        return View()
+    return LiveView() if is_terminal(sys.stderr) else View(tell)
+
+
+def named(run: PlannedRun) -> str:
+    """`pairing=concat, seed 2`."""
+    return f"{run.arm}, seed {run.config.seed}"
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,1 @@
+"""Predictions from a model, trained runs loaded again, and export."""

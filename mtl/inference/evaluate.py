@@ -1,0 +1,113 @@
+"""A model's outputs for whole splits: no dropout, no gradient, every distinct sequence encoded once.
+
+Sequences are sorted by length and packed up to a number of tokens, so there is hardly any padding inside attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mtl.config.schema import Precision
+from mtl.data.tokens import TokenizedRows
+from mtl.model.frozen.prefix import NO_PREFIX, Prefix
+from mtl.model.multitask import MultiTaskModel
+from mtl.model.packing import pack
+from mtl.model.pairing import Pairer
+from mtl.tasks.metrics import Predictions
+from mtl.tasks.registry import TASKS, TaskName
+
+TOKENS_A_PASS = {"cpu": 2048, "cuda": 65536}
+ROWS_A_HEAD = 4096
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """Where matrix products run in bfloat16; a context that does nothing for fp32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+class Evaluator:
+    """Runs a model over rows. `tick` is called between passes; it may raise to stop."""
+
+    def __init__(
+        self,
+        model: MultiTaskModel,
+        pairer: Pairer,
+        device: torch.device,
+        precision: Precision = "fp32",
+        tick: Callable[[], None] = lambda: None,
+        prefix: Prefix = NO_PREFIX,
+    ) -> None:
+        self.model = model
+        self.pairer = pairer
+        self.device = device
+        self.precision: Precision = precision
+        self.tick = tick
+        self.prefix = prefix
+
+    def predict(self, rows: TokenizedRows) -> Predictions:
+        """Outputs for every row, in order: float32 (rows, outputs)."""
+        part = rows.rows
+        outputs = self._outputs(rows) if len(rows) else np.zeros((0, part.task.outputs), dtype=np.float32)
+        return Predictions(task=part.task.name, split=part.split, ids=part.ids, gold=part.labels, outputs=outputs)
+
+    def predict_all(self, rows: Mapping[TaskName, TokenizedRows]) -> dict[TaskName, Predictions]:
+        """Predictions for each task."""
+        return {task: self.predict(part) for task, part in rows.items()}
+
+    @torch.inference_mode()
+    def _outputs(self, rows: TokenizedRows) -> np.ndarray:
+        task = rows.rows.task
+        first, second = self._vectors(rows)
+        head = self.model.head(task.name)
+        found = []
+        for start in range(0, len(rows), ROWS_A_HEAD):
+            self.tick()
+            stop = start + ROWS_A_HEAD
+            with autocast(self.device, self.precision):
+                outputs = head(first(start, stop), second(start, stop) if second else None, 0.0)
+            found.append(outputs.float().reshape(-1, TASKS[task.name].outputs))
+        return torch.cat(found).cpu().numpy()
+
+    def _vectors(self, rows: TokenizedRows) -> tuple[Slice, Slice | None]:
+        """The vectors of each row's sequence or sequences, as functions of a range of rows."""
+        table = rows.table
+        if rows.second is not None and self.pairer.vectors == 1:
+            first = [table.sentence(i) for i in rows.first]
+            encoded = self._encode(*self.pairer.pairs(first, [table.sentence(i) for i in rows.second]))
+            return (lambda start, stop: encoded[start:stop]), None
+        columns = [rows.first] if rows.second is None else [rows.first, rows.second]
+        distinct, where = np.unique(np.concatenate(columns), return_inverse=True)
+        encoded = self._encode(*self.pairer.singles([table.sentence(i) for i in distinct]))
+        places = [torch.from_numpy(part).to(self.device) for part in np.split(where, len(columns))]
+
+        def column(place: Tensor) -> Slice:
+            return lambda start, stop: encoded[place[start:stop]]
+
+        return column(places[0]), column(places[1]) if len(places) == 2 else None
+
+    def _encode(self, ids: list[np.ndarray], types: list[np.ndarray]) -> Tensor:
+        """Sequence vectors (S, H), float32, in the order given."""
+        lengths = np.array([len(sequence) for sequence in ids])
+        order = np.argsort(lengths, kind="stable")
+        budget = TOKENS_A_PASS.get(self.device.type, TOKENS_A_PASS["cuda"])
+        cuts = np.flatnonzero(np.diff(np.cumsum(lengths[order]) // budget)) + 1
+        width = self.model.encoder.shape.width
+        vectors = torch.empty(len(ids), width, device=self.device)
+        for chunk in np.split(order, cuts):
+            self.tick()
+            chosen = [ids[i] for i in chunk], [types[i] for i in chunk]
+            batch, states = pack(*chosen).to(self.device), self.prefix.states(*chosen)
+            with autocast(self.device, self.precision):
+                if states is None:
+                    encoded = self.model.encoder(batch, how=self.model.pooling)
+                else:
+                    encoded = self.model.vectors_above(states, batch)
+            vectors[torch.from_numpy(chunk).to(self.device)] = encoded.float()
+        return vectors
+
+
+Slice = Callable[[int, int], Tensor]

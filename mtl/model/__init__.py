@@ -1,0 +1,1 @@
+"""The encoder on packed tokens, with heads, pairing and freezing."""

@@ -1,0 +1,114 @@
+"""Heads: what turns sequence vectors into a task's outputs. One class a head.
+
+The formulas are the paper's (Gorti & Thiesmeyer 2023, sections 3.1 and 3.4) and the usual variants. Shapes: B rows,
+H width; `y` is (B, H), a second vector the same. A head with one output returns (B,), so that a loss can never
+broadcast (B,) against (B, 1).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mtl.config.schema import PAIR_HEADS, Pairing
+from mtl.model.dropout import dropout
+from mtl.tasks.registry import Task
+
+
+class Head(nn.Module):
+    """Takes one vector a row, or two, and gives (B, outputs), or (B,) for one output."""
+
+    def forward(self, y: Tensor, second: Tensor | None, probability: float) -> Tensor:
+        raise NotImplementedError
+
+    def diagnose(self, outputs: Tensor) -> dict[str, int]:
+        """Counts worth knowing about a batch of outputs; none by default."""
+        return {}
+
+
+class Linear(Head):
+    """W y + b."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.out = nn.Linear(width, outputs)
+
+    def forward(self, y: Tensor, second: Tensor | None, probability: float) -> Tensor:
+        return _squeeze(self.out(y))
+
+
+class MLP(Head):
+    """W2 dropout(GELU(W1 y + b1)) + b2, with a hidden layer of width H (the paper's head for sst)."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(width, width)
+        self.out = nn.Linear(width, outputs)
+
+    def forward(self, y: Tensor, second: Tensor | None, probability: float) -> Tensor:
+        return _squeeze(self.out(dropout(F.gelu(self.hidden(y)), probability)))
+
+
+class Dot(Head):
+    """(W1 y1 + b1) . (W2 y2 + b2): the paper's logit for quora, and its baseline's score for sts."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(width, width)
+        self.second = nn.Linear(width, width)
+
+    def forward(self, y: Tensor, second: Tensor | None, probability: float) -> Tensor:
+        assert second is not None
+        products: Tensor = self.first(y) * self.second(second)
+        return products.sum(1)
+
+
+class Cosine(Dot):
+    """5 max(0, cos(W1 y1 + b1, W2 y2 + b2)): the paper's final head for sts.
+
+    Where the cosine is negative there is no gradient; such dead examples are counted.
+    """
+
+    def forward(self, y: Tensor, second: Tensor | None, probability: float) -> Tensor:
+        assert second is not None
+        return 5 * F.cosine_similarity(self.first(y), self.second(second), dim=1).clamp(min=0)
+
+    def diagnose(self, outputs: Tensor) -> dict[str, int]:
+        return {"dead_examples": int((outputs <= 0).sum())}
+
+
+class Features(Head):
+    """An MLP over (y1, y2, |y1 - y2|, y1 * y2), as InferSent joined sentence pairs (Conneau et al. 2017)."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(4 * width, width)
+        self.out = nn.Linear(width, outputs)
+
+    def forward(self, y: Tensor, second: Tensor | None, probability: float) -> Tensor:
+        assert second is not None
+        joined = torch.cat([y, second, (y - second).abs(), y * second], dim=1)
+        return _squeeze(self.out(dropout(F.gelu(self.hidden(joined)), probability)))
+
+
+HEADS: dict[str, type[Head]] = {"linear": Linear, "mlp": MLP, "dot": Dot, "cosine": Cosine, "features": Features}
+
+
+def make_head(name: str, task: Task, pairing: Pairing, width: int, generator: torch.Generator) -> Head:
+    """A head with torch's usual initial weights (uniform within 1 / sqrt(fan in)), drawn from `generator`.
+
+    The config refuses heads that cannot take the pairing, so that is not checked again here.
+    """
+    assert not task.pair or name in PAIR_HEADS[pairing]
+    head = HEADS[name](width, task.outputs)
+    for module in head.modules():
+        if isinstance(module, nn.Linear):
+            bound = module.in_features**-0.5
+            nn.init.uniform_(module.weight, -bound, bound, generator=generator)
+            nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+    return head
+
+
+def _squeeze(outputs: Tensor) -> Tensor:
+    return outputs.squeeze(1) if outputs.shape[1] == 1 else outputs

@@ -1,0 +1,85 @@
+"""`random-tiny`: a 2-layer BERT of width 32 with fixed random weights, for tests and for trying the machinery out.
+
+Its folder is made once in the cache and has the same files as a published encoder, so every path that loads a real one
+loads this one too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import string
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtl.cache import cache_folder
+
+if TYPE_CHECKING:
+    from mtl.model.encoder import Encoder
+
+VERSION = 1
+WORDS = """the a an is are was not no and or but of to in on at for with from how what why when which who can do does
+i you he she it they we this that very too good bad best worst man woman dog cat book film story one two three""".split()
+
+
+def random_tiny() -> Path:
+    """The folder of the encoder, made on first use. Safe when several processes make it at once."""
+    folder = cache_folder() / "encoders" / f"random-tiny-{VERSION}"
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            made = Path(scratch) / "made"
+            write_random(made, seed=0)
+            try:
+                os.rename(made, folder)
+            except OSError:
+                if not folder.is_dir():
+                    raise
+    return folder
+
+
+def write_random(folder: Path, *, seed: int, **sizes: Any) -> None:
+    """Write a random encoder with a small word-piece vocabulary; `sizes` override fields of `config.json`."""
+    import torch
+    from safetensors.torch import save_file
+    from torch import nn
+
+    from mtl.model.encoder import Encoder
+    from mtl.model.encoder_config import Shape
+    from mtl.model.weights import to_published
+
+    letters = string.ascii_lowercase + string.digits
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *string.punctuation, *letters]
+    vocabulary += [f"##{letter}" for letter in letters]
+    vocabulary += [word for word in WORDS if word not in vocabulary]
+    settings = {
+        "model_type": "bert",
+        "architectures": ["BertModel"],
+        "vocab_size": len(vocabulary),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.1,
+        "attention_probs_dropout_prob": 0.1,
+        "max_position_embeddings": 512,
+        "type_vocab_size": 2,
+        "initializer_range": 0.1,
+        "layer_norm_eps": 1e-12,
+        "pad_token_id": 0,
+        **sizes,
+    }
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(settings, indent=1), "utf-8")
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", "utf-8")
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}', "utf-8")
+    encoder: Encoder = Encoder(Shape.from_settings(settings))
+    generator = torch.Generator().manual_seed(seed)
+    for module in encoder.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=settings["initializer_range"], generator=generator)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+    save_file(to_published(encoder.state_dict(), encoder.shape.layers), folder / "model.safetensors")

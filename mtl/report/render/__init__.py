@@ -1,0 +1,1 @@
+"""A document as Markdown, HTML, LaTeX, CSV and figures."""

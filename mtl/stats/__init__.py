@@ -1,0 +1,1 @@
+"""Differences with intervals, verdicts and effects. No torch."""

@@ -1,0 +1,1 @@
+"""What a task is, the tasks that are shipped, and their metrics."""

@@ -1,0 +1,100 @@
+"""What a run leaves behind for readers: its record, its diagnostics, and what Weights & Biases is told of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mtl.config.schema import RunConfig
+from mtl.methods import conflicts
+from mtl.methods.penalty import summarised
+from mtl.runs.environment import environment, peak_memory
+from mtl.runs.folder import SCHEMA, Record, Status, flatten
+from mtl.tracking.tracker import RunInfo
+
+if TYPE_CHECKING:
+    from mtl.training.loop import Training
+
+
+def make_record(training: Training, status: Status, error: str | None) -> Record:
+    """The record as far as the run got; unknown is None. The caller adds `wandb` once the tracker has closed."""
+    state, prepared = training.state, training.prepared
+    unchanged = frozen_unchanged(training)
+    if unchanged is False and status == "done":
+        status, error = "failed", "frozen weights changed during training: a defect of mtl, please report it"
+    speed = state.step_seconds or None
+    return {
+        "schema": SCHEMA,
+        "run_id": prepared.run_id,
+        "cell": prepared.cell,
+        "seed": training.config.seed,
+        "status": status,
+        "config": training.config.model_dump(mode="json"),
+        "metrics": state.selected,
+        "undefined": state.reasons,
+        "best_step": state.best_step,
+        "steps": state.step,
+        "seconds": round(state.seconds, 3),
+        "throughput": {
+            "examples_per_second": round(state.examples / speed, 3) if speed else None,
+            "tokens_per_second": round(state.tokens / speed, 3) if speed else None,
+        },
+        "peak_memory": peak_memory(training.device),
+        "diagnostics": diagnostics(training),
+        "frozen_unchanged": unchanged,
+        "data": prepared.data,
+        "environment": environment(training.device),
+        "error": error,
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def diagnostics(training: Training) -> dict[str, Any]:
+    """Why a method did what it did, as far as the loop can see. Sizes are in bytes.
+
+    `gradient_norms` are means, before clipping, over the steps that had one task alone. `surgery` is None where it was off;
+    `mtl.methods.conflicts` says what it holds.
+    """
+    state = training.state
+    frozen = [parameter for parameter in training.model.parameters() if not parameter.requires_grad]
+    return {
+        "tasks_per_step": state.tasks_per_step,
+        "dead_examples_per_epoch": state.dead_examples,
+        "smart": summarised(state.smart),
+        "gradient_norms": {task: total / count for task, (count, total) in state.gradient_norms.items()},
+        "surgery": conflicts.summarise(state.surgery) if state.surgery else None,
+        "trained_bytes": sum(parameter.nbytes for parameter in training.trainable.values()),
+        "frozen_bytes": sum(parameter.nbytes for parameter in frozen),
+        "tokens": state.tokens,
+        "examples": state.examples,
+    }
+
+
+def frozen_unchanged(training: Training) -> bool | None:
+    """Whether every frozen tensor still has the bytes it was loaded with; None where nothing is frozen."""
+    frozen = {name: value for name, value in training.model.encoder.named_parameters() if not value.requires_grad}
+    if not frozen:
+        return None
+    loaded = dict(training.prepared.pretrained.load().named_parameters())
+    return all(torch.equal(_bytes(value.cpu()), _bytes(loaded[name])) for name, value in frozen.items())
+
+
+def run_info(training: Training, group: str | None) -> RunInfo:
+    """What W&B is told about the run: the toggles that differ from the defaults are its tags."""
+    default, chosen = flatten(RunConfig().canonical()), flatten(training.config.canonical())
+    on = {key: value for key, value in chosen.items() if default.get(key) != value and key not in ("data", "encoder")}
+    return RunInfo(
+        run_id=training.prepared.run_id,
+        config=training.config.model_dump(mode="json"),
+        folder=training.folder.path,
+        group=group,
+        job_type="train",
+        tags=tuple(f"{key}={value}" for key, value in on.items()),
+        name=None,
+    )
+
+
+def _bytes(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().contiguous().view(torch.uint8)
