@@ -50,9 +50,19 @@ class PlainLoop:
             cut = len(self.encoder.encoder.layer) - config.freeze.unfrozen
             for part in (self.encoder.embeddings, *self.encoder.encoder.layer[:cut]):
                 part.requires_grad_(False)
-        twin = Training(prepared, RunFolder(Path("unused")), device, Interruption(), Progress(), 1e9, cache_bytes=0)
+        twin = Training(
+            prepared,
+            RunFolder(Path("unused")),
+            device,
+            Interruption(),
+            Progress(),
+            1e9,
+            cache_bytes=0,
+        )
         self.heads = nn.ModuleDict({task: twin.model.head(task) for task in config.tasks})
-        self.parameters = [p for p in (*self.encoder.parameters(), *self.heads.parameters()) if p.requires_grad]
+        self.parameters = [
+            p for p in (*self.encoder.parameters(), *self.heads.parameters()) if p.requires_grad
+        ]
         self.shared = [p for p in self.encoder.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=config.train.lr)
         self.pushed = 0
@@ -66,10 +76,14 @@ class PlainLoop:
             mask[row, : len(sequence)] = 1
         self.pushed += padded.numel()
         inputs = {"input_ids": padded, "token_type_ids": kinds, "attention_mask": mask}
-        output: Tensor = self.encoder(**{k: v.to(self.device) for k, v in inputs.items()}).pooler_output
+        output: Tensor = self.encoder(
+            **{k: v.to(self.device) for k, v in inputs.items()}
+        ).pooler_output
         return output
 
-    def outputs(self, task: TaskName, part: TokenizedRows, index: np.ndarray, dropout: float) -> Tensor:
+    def outputs(
+        self, task: TaskName, part: TokenizedRows, index: np.ndarray, dropout: float
+    ) -> Tensor:
         pairer = self.prepared.pairer
         first = [part.table.sentence(i) for i in part.first[index]]
         second = None
@@ -91,7 +105,11 @@ class PlainLoop:
             part = self.prepared.train[task]
             assert part.rows.labels is not None
             labels = torch.from_numpy(part.rows.labels[index].astype(np.float32)).to(self.device)
-            losses.append(task_loss(TASKS[task].kind, self.outputs(task, part, index, self.settings.dropout), labels))
+            losses.append(
+                task_loss(
+                    TASKS[task].kind, self.outputs(task, part, index, self.settings.dropout), labels
+                )
+            )
         if self.surgery and len(losses) > 1:
             self.operate(losses)
         else:
@@ -108,7 +126,12 @@ class PlainLoop:
                 parameter.grad = None
             loss.backward()
             flat.append(
-                torch.cat([p.grad.flatten() if p.grad is not None else p.new_zeros(p.numel()) for p in self.shared])
+                torch.cat(
+                    [
+                        p.grad.flatten() if p.grad is not None else p.new_zeros(p.numel())
+                        for p in self.shared
+                    ]
+                )
             )
         main = max(flat, key=lambda g: float(g.norm()))
         whole = main.clone()
@@ -128,7 +151,9 @@ class PlainLoop:
         found = torch.cat([self.outputs(task, part, index, 0.0) for index in batches])
         self.encoder.train()
         rows = found.reshape(len(part), -1).cpu().numpy()
-        return Predictions(task=task, split="dev", ids=part.rows.ids, gold=part.rows.labels, outputs=rows)
+        return Predictions(
+            task=task, split="dev", ids=part.rows.ids, gold=part.rows.labels, outputs=rows
+        )
 
     def evaluate(self) -> dict[str, float | None]:
         """Dev and the slice of train, as `mtl train` scores them."""
@@ -150,7 +175,9 @@ def main() -> None:
     sizes = {task: len(prepared.train[task]) for task in config.tasks}
     metrics: dict[str, float | None] = {}
     for epoch in range(config.train.epochs):
-        steps = SCHEDULES[config.schedule](sizes, config.train.batch_size, config.seed, epoch, config.train.epochs)
+        steps = SCHEDULES[config.schedule](
+            sizes, config.train.batch_size, config.seed, epoch, config.train.epochs
+        )
         for step in steps:
             loop.step(step)
         metrics = loop.evaluate()

@@ -33,16 +33,25 @@ ROWS = (200, 400, 800, 1600)
 CELLS = (1, 2, 4, 8)
 
 
-def step_seconds(unfrozen: str, options: argparse.Namespace, sources: Sources) -> tuple[float, float]:
+def step_seconds(
+    unfrozen: str, options: argparse.Namespace, sources: Sources
+) -> tuple[float, float]:
     """Median seconds of a step, and its tokens, once the hidden states of frozen layers are there."""
     words = ["final", f"data={options.data}", f"freeze.unfrozen={unfrozen}"]
     prepared = prepare(config_from(words), sources=sources)
     with tempfile.TemporaryDirectory() as scratch, fresh_states(Path(scratch)):
         training = Training(
-            prepared, RunFolder(Path(scratch)), choose_device(options.device), Interruption(), Progress(), 1e9
+            prepared,
+            RunFolder(Path(scratch)),
+            choose_device(options.device),
+            Interruption(),
+            Progress(),
+            1e9,
         )
         steps = training.epoch(0)[: 3 + options.steps]
-        rows = [prepared.train[task].take(chosen) for step in steps for task, chosen in step.items()]
+        rows = [
+            prepared.train[task].take(chosen) for step in steps for task, chosen in step.items()
+        ]
         training.prefix.fill(*distinct(rows, prepared.pairer))
         times = []
         for number, step in enumerate(steps):
@@ -67,20 +76,36 @@ def beside(options: argparse.Namespace, sources: Sources) -> Iterator[tuple[floa
     """Seconds of two runs in one process: before the work, the work, and after it (the record, the end of W&B's copy)."""
     with tempfile.TemporaryDirectory() as scratch, fresh_states(Path(scratch)):
         for seed in (0, 1):
-            words = ["final", f"data={options.data}", "train.epochs=1", f"limit={options.limit}", f"seed={seed}"]
+            words = [
+                "final",
+                f"data={options.data}",
+                "train.epochs=1",
+                f"limit={options.limit}",
+                f"seed={seed}",
+            ]
             clock, started = Clock(), time.perf_counter()
-            train(config_from(words), runs=scratch, wandb="offline", progress=clock, sources=sources)
-            yield clock.begun - started, clock.scored - clock.begun, time.perf_counter() - clock.scored
+            train(
+                config_from(words), runs=scratch, wandb="offline", progress=clock, sources=sources
+            )
+            yield (
+                clock.begun - started,
+                clock.scored - clock.begun,
+                time.perf_counter() - clock.scored,
+            )
 
 
 def command_seconds(words: list[str]) -> float:
     """Wall time of a command over an empty folder of runs."""
     with tempfile.TemporaryDirectory() as scratch, fresh_states(Path(scratch)):
-        return timed("-m", "mtl", *words, "--runs", f"{scratch}/runs", "--on-bad-row", "skip", "--quiet")
+        return timed(
+            "-m", "mtl", *words, "--runs", f"{scratch}/runs", "--on-bad-row", "skip", "--quiet"
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", default="sample", help="sample, or a folder of course files")
     parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
     parser.add_argument("--steps", type=int, default=20)
@@ -88,26 +113,41 @@ def main() -> None:
     options = parser.parse_args()
     keep_memory()
     sources = Sources("skip")
-    print(f"{processor()}; data {options.data}\n\n| layers that train | a step, ms | tokens/s |\n|---|---|---|")
+    print(
+        f"{processor()}; data {options.data}\n\n| layers that train | a step, ms | tokens/s |\n|---|---|---|"
+    )
     for unfrozen in LAYERS:
         seconds, tokens = step_seconds(unfrozen, options, sources)
         print(f"| {unfrozen} | {1000 * seconds:.0f} | {tokens / seconds:.0f} |")
         sys.stdout.flush()
     print("\n| training rows a task | `mtl train final train.epochs=1`, s |\n|---|---|")
     for rows in ROWS:
-        seconds = command_seconds(["train", "final", f"data={options.data}", "train.epochs=1", f"limit={rows}"])
+        seconds = command_seconds(
+            ["train", "final", f"data={options.data}", "train.epochs=1", f"limit={rows}"]
+        )
         print(f"| {rows} | {seconds:.0f} |", flush=True)
     print("\n| cells of a grid | wall time, s | a cell, s |\n|---|---|---|")
     for cells in CELLS:
         rates = ",".join(f"{(1 + number) * 1e-5:g}" for number in range(max(2, cells)))
-        words = ["ablate", "--grid", f"train.lr={rates}", "--grid", "seed=0", "--base", "final", "train.epochs=1"]
+        words = [
+            "ablate",
+            "--grid",
+            f"train.lr={rates}",
+            "--grid",
+            "seed=0",
+            "--base",
+            "final",
+            "train.epochs=1",
+        ]
         if cells == 1:
             words = ["train", "final", "train.lr=1e-5", "train.epochs=1"]
         seconds = command_seconds([*words, f"data={options.data}", f"limit={options.limit}"])
         print(f"| {cells} | {seconds:.0f} | {seconds / cells:.1f} |", flush=True)
 
     print("\n| in one process | before the work, s | work, s | after it, s |\n|---|---|---|---|")
-    for name, parts in zip(("first run", "second run"), beside(options, Sources("skip")), strict=True):
+    for name, parts in zip(
+        ("first run", "second run"), beside(options, Sources("skip")), strict=True
+    ):
         print(f"| {name} | " + " | ".join(f"{seconds:.2f}" for seconds in parts) + " |", flush=True)
 
 

@@ -49,10 +49,17 @@ SETTINGS = {
     "siamese, 3 unfrozen": ["final"],
     "concat, all layers": ["concat", "freeze.unfrozen=all"],
     "concat, 3 unfrozen": ["concat"],
-    "consolidated, surgery, all layers": ["baseline", "heads.sts=cosine", "schedule=consolidated", "surgery=dominant"],
+    "consolidated, surgery, all layers": [
+        "baseline",
+        "heads.sts=cosine",
+        "schedule=consolidated",
+        "surgery=dominant",
+    ],
 }
 DEEP = "12 layers"
-STORED = {f"{name}, store built": SETTINGS[name] for name in ("siamese, 3 unfrozen", "concat, 3 unfrozen")}
+STORED = {
+    f"{name}, store built": SETTINGS[name] for name in ("siamese, 3 unfrozen", "concat, 3 unfrozen")
+}
 STORED |= {f"{DEEP}, siamese, 3 unfrozen, store built": ["final"]}
 """With the frozen layers' hidden states in the store; the plain loop computes them at every step."""
 
@@ -68,14 +75,21 @@ BUILD_STEPS = 200
 """Building is measured on the rows of so many steps: on far fewer, many a block would be filled up in vain."""
 
 
-def matrix_rates(device: torch.device, tokens: int, width: int, seconds: float = 0.5) -> dict[str, float]:
+def matrix_rates(
+    device: torch.device, tokens: int, width: int, seconds: float = 0.5
+) -> dict[str, float]:
     """Floating-point operations a second of float32 products of the encoder's shapes, by each library at hand."""
-    x, weight = torch.randn(tokens, width, device=device), torch.randn(4 * width, width, device=device)
+    x, weight = (
+        torch.randn(tokens, width, device=device),
+        torch.randn(4 * width, width, device=device),
+    )
     ways = {"torch's own": lambda: F.linear(x, weight)}
     if device.type == "cpu" and ONEDNN:
         ways["oneDNN"] = lambda: product(x, weight)
     operations = 2 * tokens * width * 4 * width
-    return {name: operations * _a_second(way, device, seconds / len(ways)) for name, way in ways.items()}
+    return {
+        name: operations * _a_second(way, device, seconds / len(ways)) for name, way in ways.items()
+    }
 
 
 def _a_second(call: Callable[[], object], device: torch.device, seconds: float) -> float:
@@ -123,7 +137,13 @@ def deep_encoder(folder: Path) -> Path:
     """An encoder of MiniLM's width and vocabulary with 12 layers of random weights."""
     model = find("minilm-l6").folder
     settings = json.loads((model / "config.json").read_text("utf-8"))
-    sizes = ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "max_position_embeddings")
+    sizes = (
+        "vocab_size",
+        "hidden_size",
+        "num_attention_heads",
+        "intermediate_size",
+        "max_position_embeddings",
+    )
     write_random(folder, seed=0, num_hidden_layers=12, **{name: settings[name] for name in sizes})
     shutil.copy(model / "tokenizer.json", folder)
     return folder
@@ -138,7 +158,11 @@ def build_store(ours: Training, steps: list[Step]) -> dict[str, float]:
     ours.prefix.fill(ids, types)
     seconds = time.perf_counter() - started
     rate = sum(map(len, ids)) / seconds
-    return {"tokens_per_second": rate, "tokens": sum(map(len, whole[0])), "seconds": sum(map(len, whole[0])) / rate}
+    return {
+        "tokens_per_second": rate,
+        "tokens": sum(map(len, whole[0])),
+        "seconds": sum(map(len, whole[0])) / rate,
+    }
 
 
 def measure(
@@ -150,7 +174,15 @@ def measure(
         encoder = deep_encoder(Path(folder) / "deep") if deep else options.encoder
         prepared = prepare(config_from([*words, f"encoder={encoder}"]), on_bad_row="skip")
         limit = CACHE_BYTES if stored else 0
-        ours = Training(prepared, RunFolder(Path(folder)), device, Interruption(), Progress(), 1e9, cache_bytes=limit)
+        ours = Training(
+            prepared,
+            RunFolder(Path(folder)),
+            device,
+            Interruption(),
+            Progress(),
+            1e9,
+            cache_bytes=limit,
+        )
         plain = PlainLoop(prepared, device)
         steps = ours.epoch(0)
         warm, chosen = steps[:3], steps[3 : 3 + options.steps]
@@ -164,7 +196,9 @@ def measure(
             started = time.perf_counter()
             ahead(ours, chosen)
             spent = time.perf_counter() - started
-            times.append((spent + timed(ours.step, chosen, device), timed(plain.step, chosen, device), rate))
+            times.append(
+                (spent + timed(ours.step, chosen, device), timed(plain.step, chosen, device), rate)
+            )
             ours.pending.clear()
     tokens = ours.state.tokens / options.repeats
     work = needed(prepared, int(tokens), stored=stored)
@@ -188,7 +222,11 @@ def passes(prepared: Prepared) -> dict[str, float]:
     inputs alone 1. `plain` is the step without SMART, `smart` the least that SMART needs. Frozen layers have no backward
     but the ascent's, counted by their share of the layers.
     """
-    smart, shape, unfrozen = prepared.config.smart, prepared.pretrained.shape, prepared.config.freeze.unfrozen
+    smart, shape, unfrozen = (
+        prepared.config.smart,
+        prepared.pretrained.shape,
+        prepared.config.freeze.unfrozen,
+    )
     trains = 1.0 if unfrozen == "all" else unfrozen / shape.layers
     plain = whole = 1 + 2 * trains
     if smart is not None and smart.lambda_s:
@@ -198,9 +236,16 @@ def passes(prepared: Prepared) -> dict[str, float]:
     return {"plain": plain, "smart": whole}
 
 
-def measure_smart(words: list[str], options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+def measure_smart(
+    words: list[str], options: argparse.Namespace, device: torch.device
+) -> dict[str, Any]:
     """What SMART's step costs against the same step without it, in turn on the same batches."""
-    words = [*words, f"data={options.data}", f"train.batch_size={options.batch_size}", f"encoder={options.encoder}"]
+    words = [
+        *words,
+        f"data={options.data}",
+        f"train.batch_size={options.batch_size}",
+        f"encoder={options.encoder}",
+    ]
     prepared = prepare(config_from(words), on_bad_row="skip")
     without = prepare(prepared.config.model_copy(update={"smart": None}), on_bad_row="skip")
     with tempfile.TemporaryDirectory() as folder:
@@ -240,7 +285,9 @@ def measure_surgery(options: argparse.Namespace, device: torch.device) -> dict[s
         runs = {}
         for name in SURGERIES:
             prepared = prepare(config_from([*words, f"surgery={name}"]), on_bad_row="skip")
-            runs[name] = Training(prepared, RunFolder(Path(folder)), device, Interruption(), Progress(), 1e9)
+            runs[name] = Training(
+                prepared, RunFolder(Path(folder)), device, Interruption(), Progress(), 1e9
+            )
         steps = runs["sum"].epoch(0)
         warm, chosen = steps[:3], steps[3 : 3 + options.steps]
         for run in runs.values():
@@ -257,8 +304,12 @@ def measure_surgery(options: argparse.Namespace, device: torch.device) -> dict[s
         "surgeries": {
             name: {
                 "tokens_per_second": statistics.median(tokens / one for one in found),
-                "cost": statistics.median(one / plain for one, plain in zip(found, times["sum"], strict=True)),
-                "costs": [round(one / plain, 3) for one, plain in zip(found, times["sum"], strict=True)],
+                "cost": statistics.median(
+                    one / plain for one, plain in zip(found, times["sum"], strict=True)
+                ),
+                "costs": [
+                    round(one / plain, 3) for one, plain in zip(found, times["sum"], strict=True)
+                ],
             }
             for name, found in times.items()
         },
@@ -266,7 +317,9 @@ def measure_surgery(options: argparse.Namespace, device: torch.device) -> dict[s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", default="sample", help="sample, or a folder of course files")
     parser.add_argument("--encoder", default="minilm-l6")
     parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
@@ -292,7 +345,9 @@ def main() -> None:
         elif name == SURGERY:
             surgery = measure_surgery(options, device)
         else:
-            found[name] = measure((SETTINGS | STORED)[name], options, device, stored=name in STORED, deep=DEEP in name)
+            found[name] = measure(
+                (SETTINGS | STORED)[name], options, device, stored=name in STORED, deep=DEEP in name
+            )
             print(f"  {found[name]['ratio']:.2f} times the plain loop", file=sys.stderr, flush=True)
     machine = environment(device)
     if options.json:
@@ -302,12 +357,18 @@ def main() -> None:
     print(
         f"{machine['processor'] if machine['device'] == 'cpu' else machine['device']}, {machine['threads']} threads, "
     )
-    print(f"torch {machine['packages']['torch']}, {options.encoder}, batch {options.batch_size}, data {options.data}")
+    print(
+        f"torch {machine['packages']['torch']}, {options.encoder}, batch {options.batch_size}, data {options.data}"
+    )
     if device.type == "cpu":
         rates = matrix_rates(device, 512, 384)
         said = ", ".join(f"{name} {rate / 1e9:.0f} GFLOP/s" for name, rate in rates.items())
-        print(f"products by {'oneDNN' if by_onednn() else 'torch'}; 512 x 384 by 384 x 1536: {said}")
-    print(f"{options.steps} steps, medians of {options.repeats} interleaved repeats; real tokens a second\n")
+        print(
+            f"products by {'oneDNN' if by_onednn() else 'torch'}; 512 x 384 by 384 x 1536: {said}"
+        )
+    print(
+        f"{options.steps} steps, medians of {options.repeats} interleaved repeats; real tokens a second\n"
+    )
     if found:
         print_speed(found)
     if smart:
@@ -317,7 +378,9 @@ def main() -> None:
 
 
 def print_speed(found: dict[str, dict[str, Any]]) -> None:
-    print("| setting | mtl | plain loop | ratio | real tokens, plain | matrix rate | mtl's share | plain's share |")
+    print(
+        "| setting | mtl | plain loop | ratio | real tokens, plain | matrix rate | mtl's share | plain's share |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for name, row in found.items():
         print(
@@ -334,7 +397,9 @@ def print_speed(found: dict[str, dict[str, Any]]) -> None:
 
 
 def print_surgery(surgery: dict[str, Any]) -> None:
-    print(f"\nconsolidated batches, siamese, all layers; {surgery['tasks_per_step']:.2f} tasks a step on average\n")
+    print(
+        f"\nconsolidated batches, siamese, all layers; {surgery['tasks_per_step']:.2f} tasks a step on average\n"
+    )
     print("| surgery | mtl | time over sum's |")
     print("|---|---|---|")
     for name, row in surgery["surgeries"].items():

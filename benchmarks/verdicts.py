@@ -27,7 +27,9 @@ SEEDS = (3, 5, 10)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--grids", type=int, default=1000, help="simulated grids a row")
     parser.add_argument("--seed", type=int, default=0, help="of the random numbers")
     given = parser.parse_args()
@@ -47,13 +49,20 @@ def print_intervals(figures: dict[tuple[str, int], Figures]) -> None:
     row("luck", "seeds", "half-width", "sst", "quora", "sts", "overall", "false alone", "false by Holm", "false grids",
         "seeds only", "examples only", header=True)  # fmt: skip
     for (name, seeds), found in figures.items():
-        shares = [*found.coverage.values(), found.false_alone, found.false_comparisons, found.false_grids]
+        shares = [
+            *found.coverage.values(),
+            found.false_alone,
+            found.false_comparisons,
+            found.false_grids,
+        ]
         shares += [found.seeds_only, found.examples_only]
         row(name, seeds, f"{found.half_width:.4f}", *map(percent, shares))
     print()
 
 
-def print_finds(rng: np.random.Generator, figures: dict[tuple[str, int], Figures], grids: int) -> None:
+def print_finds(
+    rng: np.random.Generator, figures: dict[tuple[str, int], Figures], grids: int
+) -> None:
     row("luck", "seeds", "true gain", "found alone", "found among four, by Holm", header=True)
     for (name, seeds), known in figures.items():
         gain = 2 * known.half_width
@@ -63,10 +72,22 @@ def print_finds(rng: np.random.Generator, figures: dict[tuple[str, int], Figures
 
 
 def print_peeking(rng: np.random.Generator, grids: int) -> None:
-    row("seeds' luck dominates, seeds added, 3 to 8", "arms", "false calls", "false grids", "seeds used", header=True)
-    for name, looks in (("alpha divided by the 6 looks", 6), ("as if each look were the only one", 1)):
+    row(
+        "seeds' luck dominates, seeds added, 3 to 8",
+        "arms",
+        "false calls",
+        "false grids",
+        "seeds used",
+        header=True,
+    )
+    for name, looks in (
+        ("alpha divided by the 6 looks", 6),
+        ("as if each look were the only one", 1),
+    ):
         for arms in (1, 4):
-            found = until_decided(rng, WILD_SEEDS, first=3, last=8, grids=grids // 2, looks=looks, arms=arms)
+            found = until_decided(
+                rng, WILD_SEEDS, first=3, last=8, grids=grids // 2, looks=looks, arms=arms
+            )
             row(name, arms, percent(found.comparisons), percent(found.grids), f"{found.seeds:.1f}")
     print()
 
@@ -82,7 +103,10 @@ def print_critical_values(rng: np.random.Generator, draws: int) -> None:
                 share, error = part / (part + ratio), np.sqrt(part + ratio)
                 ours = -share * stdtrit(seeds - 1, alpha / 2) - (1 - share) * ndtri(alpha / 2)
                 theirs = -stdtrit((seeds - 1) / np.maximum(share, 1e-9) ** 2, alpha / 2)
-                shares = [float(np.mean(np.abs(estimate) > critical * error)) for critical in (ours, theirs)]
+                shares = [
+                    float(np.mean(np.abs(estimate) > critical * error))
+                    for critical in (ours, theirs)
+                ]
                 row(seeds, alpha, ratio, *(f"{100 * value:.2f} %" for value in shares))
 
 

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 
 def ablate(
-    grid: str | Definition, *words: str, runs: str | Path = "runs", quiet: bool = False, **options: Any
+    grid: str | Definition,
+    *words: str,
+    runs: str | Path = "runs",
+    quiet: bool = False,
+    **options: Any,
 ) -> Ablation:
     """Train what is missing of a grid in worker processes, and judge its arms: `mtl ablate --grid` as a function.
 
@@ -33,7 +37,9 @@ def ablate(
     definition = find_definition(grid) if isinstance(grid, str) else grid
     if words:
         definition = with_words(definition, list(words))
-    return run_grid(definition, train=train_lazily, runs=Path(runs), view=make_view(quiet), **options)
+    return run_grid(
+        definition, train=train_lazily, runs=Path(runs), view=make_view(quiet), **options
+    )
 
 
 def optimize(
@@ -56,7 +62,9 @@ def optimize(
     definition = study_with_words(definition, list(words), name=name)
     if trials is not None or hours is not None:
         definition = replace(definition, trials=trials, hours=hours)
-    done = run_study(definition, train=train_lazily, runs=Path(runs), view=make_view(quiet), **options)
+    done = run_study(
+        definition, train=train_lazily, runs=Path(runs), view=make_view(quiet), **options
+    )
     write_study_report(done.results, done.folder)
     return done
 

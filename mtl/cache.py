@@ -18,11 +18,15 @@ def cache_folder() -> Path:
     try:
         if own:
             return Path(own).expanduser().absolute()
-        if shared and Path(shared).is_absolute():  # the XDG rules say that a relative path is to be ignored
+        if (
+            shared and Path(shared).is_absolute()
+        ):  # the XDG rules say that a relative path is to be ignored
             return Path(shared) / "mtl"
         return Path.home() / ".cache" / "mtl"
     except RuntimeError as error:
-        raise DataError("There is no home folder to keep downloads in. Set MTL_CACHE to a folder.") from error
+        raise DataError(
+            "There is no home folder to keep downloads in. Set MTL_CACHE to a folder."
+        ) from error
 
 
 def write_data_file(path: Path, content: bytes) -> None:
@@ -31,4 +35,6 @@ def write_data_file(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, content)
     except OSError as error:
-        raise DataError(f"{path}: cannot write it: {error.strerror}. Choose another folder.") from error
+        raise DataError(
+            f"{path}: cannot write it: {error.strerror}. Choose another folder."
+        ) from error

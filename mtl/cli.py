@@ -21,7 +21,10 @@ COMMANDS = {
     "runs": ("mtl.commands.runs", "What ran: list, show, diff, verify."),
     "test": ("mtl.commands.test", "Open the test split for chosen runs, and write that down."),
     "predict": ("mtl.commands.predict", "Label new text with a run's model."),
-    "export": ("mtl.commands.export", "Write a run's encoder for transformers and sentence-transformers."),
+    "export": (
+        "mtl.commands.export",
+        "Write a run's encoder for transformers and sentence-transformers.",
+    ),
     "data": ("mtl.commands.data", "Check data for problems and leaks; download it."),
     "config": ("mtl.commands.config", "Print a resolved config, or the JSON Schema for editors."),
     "sync": ("mtl.commands.sync", "Send offline runs to Weights & Biases."),
@@ -47,7 +50,8 @@ class LazyCommands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             raise click.UsageError(
-                f"no command {args[0]!r}.{suggestion(args[0], COMMANDS)} Commands: {', '.join(COMMANDS)}.", ctx
+                f"no command {args[0]!r}.{suggestion(args[0], COMMANDS)} Commands: {', '.join(COMMANDS)}.",
+                ctx,
             )
         return super().resolve_command(ctx, args)
 

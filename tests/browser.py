@@ -34,7 +34,9 @@ def programs() -> tuple[str, str] | None:
 class Browser:
     """One tab. `received` holds the path of every request that came to the server since the page was opened."""
 
-    def __init__(self, driver: webdriver.Chrome, pages: dict[str, bytes], received: list[str], address: str) -> None:
+    def __init__(
+        self, driver: webdriver.Chrome, pages: dict[str, bytes], received: list[str], address: str
+    ) -> None:
         self.driver = driver
         self.address = address
         self.received = received
@@ -42,7 +44,13 @@ class Browser:
         self.opened = address
 
     def open(
-        self, html: str, *, at: str = "", size: tuple[int, int] = DESK, scripts: bool = True, **features: str
+        self,
+        html: str,
+        *,
+        at: str = "",
+        size: tuple[int, int] = DESK,
+        scripts: bool = True,
+        **features: str,
     ) -> None:
         """Show a page; `at` is what follows its address (`#results`), features are media features such as the colour scheme."""
         width, height = size
@@ -59,7 +67,9 @@ class Browser:
 
     def media(self, media: str, **features: str) -> None:
         """Show the page as on `print` or `screen`; features by name with `_` for `-`."""
-        pairs = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
+        pairs = [
+            {"name": name.replace("_", "-"), "value": value} for name, value in features.items()
+        ]
         self.command("Emulation.setEmulatedMedia", media=media, features=pairs)
 
     def command(self, name: str, **arguments: Any) -> dict[str, Any]:
@@ -79,20 +89,22 @@ class Browser:
 
     def texts(self, selector: str) -> list[str]:
         """The text of every such element that is shown."""
-        every = (
-            "[...document.querySelectorAll(arguments[0])].filter((e) => e.checkVisibility()).map((e) => e.innerText)"
-        )
+        every = "[...document.querySelectorAll(arguments[0])].filter((e) => e.checkVisibility()).map((e) => e.innerText)"
         found: list[str] = self.run(every, selector)
         return found
 
     def style(self, selector: str, name: str, of: str | None = None) -> str:
         """A computed property of the first such element, or of its pseudo-element."""
-        script = "getComputedStyle(document.querySelector(arguments[0]), arguments[2])[arguments[1]]"
+        script = (
+            "getComputedStyle(document.querySelector(arguments[0]), arguments[2])[arguments[1]]"
+        )
         return str(self.run(script, selector, name, of))
 
     def wait(self, selector: str) -> str:
         """The text of the first such element, once there is one."""
-        found = WebDriverWait(self.driver, 5).until(lambda driver: driver.find_elements("css selector", selector))
+        found = WebDriverWait(self.driver, 5).until(
+            lambda driver: driver.find_elements("css selector", selector)
+        )
         return found[0].text
 
     def said(self) -> list[str]:
@@ -106,7 +118,11 @@ class Browser:
         """
         log = self.driver.get_log("performance")  # type: ignore[no-untyped-call]
         events = [json.loads(entry["message"])["message"] for entry in log]
-        sent = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        sent = [
+            event["params"]["request"]["url"]
+            for event in events
+            if event["method"] == "Network.requestWillBeSent"
+        ]
         return [url for url in sent if not url.startswith(("data:", "about:"))]
 
     def printed(self) -> bytes:
@@ -136,7 +152,12 @@ def start() -> Iterator[Browser]:
 
     options = webdriver.ChromeOptions()
     options.binary_location = found[0]
-    for argument in ("--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--force-prefers-reduced-motion"):
+    for argument in (
+        "--headless=new",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--force-prefers-reduced-motion",
+    ):
         options.add_argument(argument)
     if os.geteuid() == 0:
         options.add_argument("--no-sandbox")  # it cannot be had as root, as containers often are

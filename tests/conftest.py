@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["OMP_NUM_THREADS"] = "1"  # tiny tensors gain nothing from threads, and busy cores then cost little
+os.environ["OMP_NUM_THREADS"] = (
+    "1"  # tiny tensors gain nothing from threads, and busy cores then cost little
+)
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
@@ -25,10 +27,14 @@ def own_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-WORDS = "the a cat dog film book story is was not very good bad best worst man woman in on with".split()
+WORDS = (
+    "the a cat dog film book story is was not very good bad best worst man woman in on with".split()
+)
 
 
-def write_tiny_data(folder: Path, *, rows: int = 24, dev: int = 12, test: int = 6, seed: int = 0) -> Path:
+def write_tiny_data(
+    folder: Path, *, rows: int = 24, dev: int = 12, test: int = 6, seed: int = 0
+) -> Path:
     """Course files of random words whose labels follow from the words, so that there is something to learn."""
     draw = random.Random(seed)
 

@@ -44,7 +44,9 @@ def names() -> dict[str, Any]:
     from mtl.study.definition import read_study, studies
 
     sources = Sources()
-    found: dict[str, Any] = {"presets": {name: sources.cell(config_from([name])) for name in PRESETS}}
+    found: dict[str, Any] = {
+        "presets": {name: sources.cell(config_from([name])) for name in PRESETS}
+    }
     found["definitions"], found["studies"] = {}, {}
     for name, path in sorted(definitions().items()):
         arms = expand(read_definition(path), sources.cell).arms
@@ -53,7 +55,9 @@ def names() -> dict[str, Any]:
         study = read_study(path)
         space = study.make_space()
         points = {"base": {}, **study.points()}
-        found["studies"][name] = {point: sources.cell(space.plain(value)) for point, value in points.items()}
+        found["studies"][name] = {
+            point: sources.cell(space.plain(value)) for point, value in points.items()
+        }
     found["records"] = committed(sources)
     return found
 
@@ -95,7 +99,12 @@ def short_run(name: str, runs: Path) -> dict[str, Any]:
         outputs.update(path.read_bytes())
     weights = json.loads((folder / "checkpoint" / "model.json").read_text("utf-8"))["sha256"]
     scores = hashlib.sha256(json.dumps(record["metrics"], sort_keys=True).encode()).hexdigest()
-    return {"steps": steps, "scores": scores, "predictions": outputs.hexdigest(), "weights": weights}
+    return {
+        "steps": steps,
+        "scores": scores,
+        "predictions": outputs.hexdigest(),
+        "weights": weights,
+    }
 
 
 def machine() -> str:
@@ -105,7 +114,10 @@ def machine() -> str:
     from mtl.runs.environment import environment
 
     known = environment(torch.device("cpu"))
-    return "; ".join(str(known[key]) for key in ("processor", "products", "threads")) + f"; torch {torch.__version__}"
+    return (
+        "; ".join(str(known[key]) for key in ("processor", "products", "threads"))
+        + f"; torch {torch.__version__}"
+    )
 
 
 def main() -> None:

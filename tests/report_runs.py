@@ -47,7 +47,9 @@ def fill_grid(
             if (arm.name, seed) not in leave_out:
                 config = arm.config.model_copy(update={"seed": seed})
                 gain = (gains or {}).get(arm.name, 0.0)
-                found[arm.name, seed] = write_run(grid.runs, config, arm.cell, gain=gain, rows=rows, **options)
+                found[arm.name, seed] = write_run(
+                    grid.runs, config, arm.cell, gain=gain, rows=rows, **options
+                )
     return found
 
 
@@ -66,7 +68,10 @@ def write_run(
     folder = RunFolder(runs / identity.run_id(cell, config.seed))
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.begin(config)
-    dev = {task: predictions(task, rows[task], config.seed, cell, gain, (ids or {}).get(task)) for task in config.tasks}
+    dev = {
+        task: predictions(task, rows[task], config.seed, cell, gain, (ids or {}).get(task))
+        for task in config.tasks
+    }
     for one in dev.values():
         folder.save_predictions(one)
     scores = score_all(dev, config.tasks, config.overall, "dev")
@@ -78,7 +83,9 @@ def write_run(
         {
             "step": 10 * epoch,
             "epoch": float(epoch),
-            "metrics": {key: _part(value, epoch) for key, value in (scores.metrics | train).items()},
+            "metrics": {
+                key: _part(value, epoch) for key, value in (scores.metrics | train).items()
+            },
         }
         for epoch in (1, 2, 3)
     ]
@@ -127,7 +134,11 @@ def predictions(
         signal = np.eye(kind.outputs)[gold.astype(int)]
     outputs = (signal * (1 + gain) + shift).astype(np.float32)
     return Predictions(
-        task=task, split="dev", ids=list(ids or [f"{task}-{i:04d}" for i in range(count)]), gold=gold, outputs=outputs
+        task=task,
+        split="dev",
+        ids=list(ids or [f"{task}-{i:04d}" for i in range(count)]),
+        gold=gold,
+        outputs=outputs,
     )
 
 

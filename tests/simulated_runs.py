@@ -65,7 +65,11 @@ def world(
             own=0.10 if own is None else own,
         )
 
-    return {"sst": one(0.48, 700, 0.008), "quora": one(0.80, 900, 0.006), "sts": one(0.68, 600, 0.012)}
+    return {
+        "sst": one(0.48, 700, 0.008),
+        "quora": one(0.80, 900, 0.006),
+        "sts": one(0.68, 600, 0.012),
+    }
 
 
 EVEN = world()
@@ -93,7 +97,9 @@ def draw_arms(
     run = rng.normal(size=(len(names), seeds)) * math.sqrt(SHARED_BY_TASKS)
     drawn: dict[str, dict[TaskName, dict[int, Examples]]] = {name: {} for name in names}
     for task, population in populations.items():
-        rest = rng.normal(size=(len(names), seeds)) * math.sqrt(1 - SHARED_BY_ARMS - SHARED_BY_TASKS)
+        rest = rng.normal(size=(len(names), seeds)) * math.sqrt(
+            1 - SHARED_BY_ARMS - SHARED_BY_TASKS
+        )
         luck = shared + run + rest
         targets = np.array([population.score + gains.get(name, 0.0) for name in names])
         draw = _draw_pearson if TASKS[task].metric == "pearson" else _draw_accuracy
@@ -103,7 +109,9 @@ def draw_arms(
     return dict(drawn)
 
 
-def _latent(rng: np.random.Generator, population: Population, arms: int, seeds: int, spread: np.ndarray) -> np.ndarray:
+def _latent(
+    rng: np.random.Generator, population: Population, arms: int, seeds: int, spread: np.ndarray
+) -> np.ndarray:
     """Ease + own + noise, (arms, seeds, n), with variance 1; `spread` (n,) multiplies the noise, mean square 1."""
     count = population.examples
     ease = rng.normal(size=count) * math.sqrt(1 - population.own - population.noise)
@@ -125,7 +133,11 @@ def _draw_accuracy(
 
 def _shift_sd(population: Population) -> float:
     """The spread of the latent level over seeds that gives accuracy about its spread."""
-    return population.seed_sd * math.sqrt(2 * math.pi) * math.exp(float(ndtri(population.score)) ** 2 / 2)
+    return (
+        population.seed_sd
+        * math.sqrt(2 * math.pi)
+        * math.exp(float(ndtri(population.score)) ** 2 / 2)
+    )
 
 
 def _draw_pearson(
@@ -135,13 +147,20 @@ def _draw_pearson(
     gold = rng.choice(GOLD, size=population.examples)
     standard = (gold - GOLD.mean()) / GOLD.std()
     spread = np.sqrt((1 + gold) / (1 + GOLD.mean()))  # noisier for high gold, mean square 1
-    slopes = np.array([_slope(population, target) for target in targets])[:, None] + _slope_sd(population) * luck
+    slopes = (
+        np.array([_slope(population, target) for target in targets])[:, None]
+        + _slope_sd(population) * luck
+    )
     latent = _latent(rng, population, arms, seeds, spread) * math.sqrt(1 - population.score**2)
     predicted = slopes[:, :, None] * standard + latent
     found = []
     for arm in predicted:
         runs = [
-            examples(Predictions(task="sts", split="dev", ids=IDS[: len(gold)], gold=gold, outputs=one[:, None]))
+            examples(
+                Predictions(
+                    task="sts", split="dev", ids=IDS[: len(gold)], gold=gold, outputs=one[:, None]
+                )
+            )
             for one in arm
         ]
         found.append([run for run in runs if run is not None])

@@ -19,7 +19,12 @@ NULL = ("one", "two", "three", "four")
 GAIN = 0.02
 """What the fifth arm is truly better by."""
 
-MEASURES: dict[str, tuple[TaskName, ...]] = {"sst": ("sst",), "quora": ("quora",), "sts": ("sts",), "overall": ALL}
+MEASURES: dict[str, tuple[TaskName, ...]] = {
+    "sst": ("sst",),
+    "quora": ("quora",),
+    "sts": ("sts",),
+    "overall": ALL,
+}
 MARGIN = 0.01
 
 
@@ -81,7 +86,10 @@ def study(rng: np.random.Generator, world: World, *, seeds: int, grids: int) -> 
 def naive_seeds(arm: Arm, baseline: Arm, tasks: Sequence[TaskName]) -> tuple[float, float]:
     """The paired t interval over seeds, as if the dev examples were all there are."""
     seeds = sorted(arm[tasks[0]])
-    each = [np.mean([arm[task][seed].score - baseline[task][seed].score for task in tasks]) for seed in seeds]
+    each = [
+        np.mean([arm[task][seed].score - baseline[task][seed].score for task in tasks])
+        for seed in seeds
+    ]
     half = -stdtrit(len(seeds) - 1, 0.025) * np.std(each, ddof=1) / math.sqrt(len(seeds))
     return float(np.mean(each) - half), float(np.mean(each) + half)
 
@@ -90,7 +98,9 @@ def naive_examples(arm: Arm, baseline: Arm, tasks: Sequence[TaskName]) -> tuple[
     """What resampling dev examples gives (its normal limit), as if these seeds were all there are."""
     value, variance = 0.0, 0.0
     for task in tasks:
-        cells = np.mean([arm[task][seed].values - baseline[task][seed].values for seed in arm[task]], axis=0)
+        cells = np.mean(
+            [arm[task][seed].values - baseline[task][seed].values for seed in arm[task]], axis=0
+        )
         value += cells.mean() / len(tasks)
         variance += cells.var(ddof=1) / len(cells) / len(tasks) ** 2
     half = -ndtri(0.025) * math.sqrt(variance)
@@ -109,9 +119,15 @@ def finds(rng: np.random.Generator, world: World, gain: float, *, seeds: int, gr
     alone, among = [], []
     for _ in range(grids):
         arms = draw_arms(rng, world, {"better": gain, **dict.fromkeys(NULL[:3], 0.0)}, seeds=seeds)
-        estimates = {name: difference(arm, arms[BASELINE], ALL) for name, arm in arms.items() if name != BASELINE}
+        estimates = {
+            name: difference(arm, arms[BASELINE], ALL)
+            for name, arm in arms.items()
+            if name != BASELINE
+        }
         among.append(judge(estimates, margin=MARGIN)["better"].word == "helps")
-        alone.append(judge({"better": estimates["better"]}, margin=MARGIN)["better"].word == "helps")
+        alone.append(
+            judge({"better": estimates["better"]}, margin=MARGIN)["better"].word == "helps"
+        )
     return Finds(alone=float(np.mean(alone)), among_four=float(np.mean(among)))
 
 
@@ -125,7 +141,14 @@ class Peeking:
 
 
 def until_decided(
-    rng: np.random.Generator, world: World, *, first: int, last: int, grids: int, looks: int, arms: int = 4
+    rng: np.random.Generator,
+    world: World,
+    *,
+    first: int,
+    last: int,
+    grids: int,
+    looks: int,
+    arms: int = 4,
 ) -> Peeking:
     """Arms that do nothing, judged at `first` seeds, then with one more each, up to `last`; a decision stands."""
     names = NULL[:arms]
@@ -137,7 +160,9 @@ def until_decided(
             for name in names:
                 have[name] = count if words[name] == "undecided" else have[name]
             estimates = {
-                name: difference(first_seeds(drawn[name], have[name]), first_seeds(drawn[BASELINE], count), ALL)
+                name: difference(
+                    first_seeds(drawn[name], have[name]), first_seeds(drawn[BASELINE], count), ALL
+                )
                 for name in names
             }
             verdicts = judge(estimates, margin=MARGIN, looks=looks)
@@ -145,7 +170,9 @@ def until_decided(
         calls.append([word in ("helps", "hurts") for word in words.values()])
         used.append(np.mean(list(have.values())))
     return Peeking(
-        comparisons=float(np.mean(calls)), grids=float(np.mean(np.any(calls, axis=1))), seeds=float(np.mean(used))
+        comparisons=float(np.mean(calls)),
+        grids=float(np.mean(np.any(calls, axis=1))),
+        seeds=float(np.mean(used)),
     )
 
 

@@ -24,16 +24,34 @@ SPACE: dict[str, Any] = {
 
 def write_study(path: Path, data: Path, **more: Any) -> Path:
     """A study in a file, over a run of eight epochs on the tiny data."""
-    settings = {"encoder": "random-tiny", "data": str(data), "train.epochs": 8, "train.batch_size": 4}
-    plain = {"question": "Which is best?", "set": settings | more.pop("set", {}), "space": SPACE} | more
+    settings = {
+        "encoder": "random-tiny",
+        "data": str(data),
+        "train.epochs": 8,
+        "train.batch_size": 4,
+    }
+    plain = {
+        "question": "Which is best?",
+        "set": settings | more.pop("set", {}),
+        "space": SPACE,
+    } | more
     path.write_text(strict_yaml.dump(plain))
     return path
 
 
 def make_study(data: Path, name: str = "small", **more: Any) -> Study:
     """The same without a file."""
-    settings = {"encoder": "random-tiny", "data": str(data), "train.epochs": 8, "train.batch_size": 4}
-    plain = {"question": "Which is best?", "set": settings | more.pop("set", {}), "space": SPACE} | more
+    settings = {
+        "encoder": "random-tiny",
+        "data": str(data),
+        "train.epochs": 8,
+        "train.batch_size": 4,
+    }
+    plain = {
+        "question": "Which is best?",
+        "set": settings | more.pop("set", {}),
+        "space": SPACE,
+    } | more
     return study_from(strict_yaml.parse(strict_yaml.dump(plain), f"{name}.yaml"), Path(), name)
 
 

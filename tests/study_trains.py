@@ -35,7 +35,9 @@ def level(config: RunConfig) -> float:
 
 def score(config: RunConfig, epoch: int) -> float:
     """Dev at an epoch, from 1."""
-    name = "/".join(str(value) for value in (config.train.lr, config.pairing, config.freeze.unfrozen, epoch))
+    name = "/".join(
+        str(value) for value in (config.train.lr, config.pairing, config.freeze.unfrozen, epoch)
+    )
     noise = 0.004 * float(numpy_stream(config.seed, name).standard_normal())
     return level(config) * (1 - 0.4 * 0.6**epoch) + noise
 
@@ -48,7 +50,13 @@ def record(config: RunConfig, run_id: str, status: str, epoch: int) -> Record:
     """What a run leaves after so many epochs."""
     metrics = {"dev/overall": max((score(config, at + 1) for at in range(epoch)), default=None)}
     metrics |= {"dev/sst/accuracy": level(config) / 2, "dev/sts/pearson": 1.2 - level(config)}
-    more = {"status": status, "metrics": metrics, "steps": STEPS_AN_EPOCH * epoch, "seconds": 1.0, "error": None}
+    more = {
+        "status": status,
+        "metrics": metrics,
+        "steps": STEPS_AN_EPOCH * epoch,
+        "seconds": 1.0,
+        "error": None,
+    }
     return lost_record(config, run_id, "") | more
 
 
@@ -116,7 +124,9 @@ def instant(config: RunConfig, **options: Any) -> Record:
                 stopped = record(config, run_id, "interrupted", epoch)
                 folder.finish(stopped)
                 return stopped
-            progress.evaluated(STEPS_AN_EPOCH * (epoch + 1), {"dev/overall": score(config, epoch + 1)})
+            progress.evaluated(
+                STEPS_AN_EPOCH * (epoch + 1), {"dev/overall": score(config, epoch + 1)}
+            )
         done = record(config, run_id, "done", config.train.epochs)
         with (options["runs"] / "ends.log").open("a") as file:
             file.write(f"{run_id}\n")

@@ -32,16 +32,25 @@ def workers_find_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def definition(tiny_data: Path, tmp_path: Path) -> Path:
     """One factor on two seeds, a second a run."""
-    return write(tmp_path / "small.yaml", tiny_data, grid={"pairing": ["siamese", "concat"]}, seeds=[0, 1])
+    return write(
+        tmp_path / "small.yaml", tiny_data, grid={"pairing": ["siamese", "concat"]}, seeds=[0, 1]
+    )
 
 
 def write(path: Path, data: Path, **more: Any) -> Path:
-    settings = {"encoder": "random-tiny", "data": str(data), "train.epochs": 1, "train.batch_size": 4}
+    settings = {
+        "encoder": "random-tiny",
+        "data": str(data),
+        "train.epochs": 1,
+        "train.batch_size": 4,
+    }
     path.write_text(strict_yaml.dump({"question": "Does it help?", "set": settings} | more))
     return path
 
 
-def grid(path: Path, runs: Path, train: Any = counted, **options: Any) -> tuple[Ablation, list[str]]:
+def grid(
+    path: Path, runs: Path, train: Any = counted, **options: Any
+) -> tuple[Ablation, list[str]]:
     """Run a grid without W&B; what came of it, and what was said meanwhile."""
     said: list[str] = []
     done = run_grid(
@@ -62,7 +71,9 @@ def states(runs: Path) -> dict[str, str]:
     return {path.name: RunFolder(path).state() for path in sorted(runs.glob("*-s*"))}
 
 
-def test_a_grid_runs_every_cell_once_and_a_second_time_nothing(definition: Path, tmp_path: Path) -> None:
+def test_a_grid_runs_every_cell_once_and_a_second_time_nothing(
+    definition: Path, tmp_path: Path
+) -> None:
     runs = tmp_path / "runs"
     first, said = grid(definition, runs)
     assert first.trained == 4
@@ -78,23 +89,31 @@ def test_a_grid_runs_every_cell_once_and_a_second_time_nothing(definition: Path,
     assert other.changes["pairing"] == "concat"
     assert set(baseline.scores) == {"sst", "quora", "sts", "overall"}
     assert baseline.scores["overall"].n == 2
-    records = [RunFolder(runs / name).record() for name in states(runs) if name.startswith(baseline.cell)]
+    records = [
+        RunFolder(runs / name).record() for name in states(runs) if name.startswith(baseline.cell)
+    ]
     means = [record["metrics"]["dev/overall"] for record in records if record]
     assert baseline.scores["overall"].mean == pytest.approx(sum(means) / 2, abs=1e-12)
     assert other.verdicts["overall"].word in ("helps", "hurts", "no difference", "undecided")
 
 
-def test_a_grid_leaves_its_question_and_its_answer_beside_the_runs(definition: Path, tmp_path: Path) -> None:
+def test_a_grid_leaves_its_question_and_its_answer_beside_the_runs(
+    definition: Path, tmp_path: Path
+) -> None:
     done, _ = grid(definition, tmp_path / "runs")
     folder = tmp_path / "runs" / "grids" / "small"
     assert read_definition(folder / "definition.yaml") == read_definition(definition)
     named = json.loads((folder / "grid.json").read_text())["runs"]
-    assert {run for seeds in named.values() for run in seeds.values()} == set(states(tmp_path / "runs"))
+    assert {run for seeds in named.values() for run in seeds.values()} == set(
+        states(tmp_path / "runs")
+    )
     assert json.loads((folder / "results.json").read_text())["primary"] == "overall"
     assert done.folder == folder
 
 
-def test_another_grid_and_a_single_run_share_runs(definition: Path, tiny_data: Path, tmp_path: Path) -> None:
+def test_another_grid_and_a_single_run_share_runs(
+    definition: Path, tiny_data: Path, tmp_path: Path
+) -> None:
     runs = tmp_path / "runs"
     grid(definition, runs)
     wider = write(
@@ -126,7 +145,9 @@ def test_a_worker_that_dies_takes_one_run_with_it(definition: Path, tmp_path: Pa
     assert len(ends(runs)) == len(set(ends(runs))) == 4
 
 
-def test_a_run_that_raises_is_tried_again_and_its_reason_kept(definition: Path, tmp_path: Path) -> None:
+def test_a_run_that_raises_is_tried_again_and_its_reason_kept(
+    definition: Path, tmp_path: Path
+) -> None:
     runs = tmp_path / "runs"
     done, _ = grid(definition, runs, train=raises_once)
     assert not done.failures
@@ -141,16 +162,25 @@ def test_a_run_that_raises_is_tried_again_and_its_reason_kept(definition: Path, 
 
 
 def test_fail_fast_stops_at_the_first_failure(definition: Path, tmp_path: Path) -> None:
-    done, _ = grid(definition, tmp_path / "runs", train=raises_on_seed_1, retry=0, fail_fast=True, workers=1)
+    done, _ = grid(
+        definition, tmp_path / "runs", train=raises_on_seed_1, retry=0, fail_fast=True, workers=1
+    )
     assert len(done.failures) == 1
     assert sorted(states(tmp_path / "runs").values()).count("failed") == 1
 
 
 def test_two_commands_at_once_train_every_run_once(tiny_data: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    path = write(tmp_path / "shared.yaml", tiny_data, grid={"pairing": ["siamese", "concat"]}, seeds=[0, 1, 2])
+    path = write(
+        tmp_path / "shared.yaml",
+        tiny_data,
+        grid={"pairing": ["siamese", "concat"]},
+        seeds=[0, 1, 2],
+    )
     command = [sys.executable, "-m", "tests.grid_coordinator", str(path), str(runs)]
-    both = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [
+        subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
     said = [process.communicate(timeout=200)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert len(ends(runs)) == len(set(ends(runs))) == 6
@@ -159,12 +189,30 @@ def test_two_commands_at_once_train_every_run_once(tiny_data: Path, tmp_path: Pa
 
 def test_an_interrupted_grid_saves_its_runs_and_goes_on(tiny_data: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    path = write(tmp_path / "long.yaml", tiny_data, grid={"pairing": ["siamese", "concat"]}, seeds=[0])
+    path = write(
+        tmp_path / "long.yaml", tiny_data, grid={"pairing": ["siamese", "concat"]}, seeds=[0]
+    )
     path.write_text(path.read_text().replace("train.epochs: 1", "train.epochs: 150"))
-    command = [sys.executable, "-m", "mtl", "ablate", "--grid", str(path), "--runs", str(runs), "--wandb", "disabled"]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    command = [
+        sys.executable,
+        "-m",
+        "mtl",
+        "ablate",
+        "--grid",
+        str(path),
+        "--runs",
+        str(runs),
+        "--wandb",
+        "disabled",
+    ]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and sum(file.stat().st_size > 0 for file in runs.glob("*/metrics.jsonl")) < 2:
+    while (
+        time.monotonic() < deadline
+        and sum(file.stat().st_size > 0 for file in runs.glob("*/metrics.jsonl")) < 2
+    ):
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
     said = process.communicate(timeout=60)[1]
@@ -176,7 +224,13 @@ def test_an_interrupted_grid_saves_its_runs_and_goes_on(tiny_data: Path, tmp_pat
 
 
 def test_seeds_are_added_only_where_a_verdict_is_missing(tiny_data: Path, tmp_path: Path) -> None:
-    path = write(tmp_path / "more.yaml", tiny_data, arms={"concat": {"pairing": "concat"}}, seeds=[0, 1], margin=0.001)
+    path = write(
+        tmp_path / "more.yaml",
+        tiny_data,
+        arms={"concat": {"pairing": "concat"}},
+        seeds=[0, 1],
+        margin=0.001,
+    )
     done, _ = grid(path, tmp_path / "runs", until_decided=True, max_seeds=4)
     arm = done.results.arm("concat")
     assert done.results.looks == 3
@@ -204,10 +258,14 @@ def test_arms_on_other_data_are_shown_and_not_compared(tiny_data: Path, tmp_path
     assert all("overall" in arm.scores for arm in done.results.arms)
 
 
-def test_the_function_for_notebooks_does_what_the_command_does(definition: Path, tmp_path: Path) -> None:
+def test_the_function_for_notebooks_does_what_the_command_does(
+    definition: Path, tmp_path: Path
+) -> None:
     import mtl
 
-    done = mtl.ablate(str(definition), "seed=0", runs=tmp_path / "runs", quiet=True, wandb="disabled", workers=1)
+    done = mtl.ablate(
+        str(definition), "seed=0", runs=tmp_path / "runs", quiet=True, wandb="disabled", workers=1
+    )
     assert done.trained == 2
     assert set(mtl.load_runs(tmp_path / "runs")["status"]) == {"done"}
     assert done.results.arms[1].verdicts["overall"].text == "no verdict: one seed"
@@ -222,7 +280,9 @@ def test_the_function_for_notebooks_does_what_the_command_does(definition: Path,
         "--runs",
         str(tmp_path / "runs"),
     ]
-    said = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True, cwd=ROOT)
+    said = subprocess.run(
+        [*command, "--json"], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     plain = json.loads(said.stdout)
     assert plain.pop("failures") == {}
     assert plain == json.loads(json.dumps(done.results.as_json()))

@@ -65,5 +65,7 @@ def test_a_grid_is_run_judged_and_not_run_again(grid: list[object], tmp_path: Pa
         (["--grid", "quickstart", "--until-decided"], "--max-seeds"),
     ],
 )
-def test_what_cannot_be_meant_is_told_with_the_way_out(words: list[str], said: str, tmp_path: Path) -> None:
+def test_what_cannot_be_meant_is_told_with_the_way_out(
+    words: list[str], said: str, tmp_path: Path
+) -> None:
     assert said in ablate(*words, "--runs", tmp_path, code=2).output

@@ -54,7 +54,10 @@ def start(definition: Path, runs: Path) -> subprocess.Popen[bytes]:
 
 def children(process: subprocess.Popen[bytes]) -> list[int]:
     try:
-        return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+        return [
+            int(pid)
+            for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        ]
     except (FileNotFoundError, ProcessLookupError):
         return []
 
@@ -63,7 +66,11 @@ def content(runs: Path) -> dict[str, dict[str, Any]]:
     """What each run computed: every byte of predictions, log and weights, and its metrics."""
     found = {}
     for path in sorted(runs.glob("*/record.json")):
-        files = [*path.parent.glob("predictions/*"), *path.parent.glob("checkpoint/*"), path.parent / "metrics.jsonl"]
+        files = [
+            *path.parent.glob("predictions/*"),
+            *path.parent.glob("checkpoint/*"),
+            path.parent / "metrics.jsonl",
+        ]
         record = json.loads(path.read_text())
         found[path.parent.name] = {file.name: file.read_bytes() for file in files} | {
             key: record[key] for key in ("status", "metrics", "best_step", "steps")
@@ -73,7 +80,9 @@ def content(runs: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds worker processes in /proc")
-def test_random_kills_of_workers_and_coordinators_change_nothing(definition: Path, tmp_path: Path) -> None:
+def test_random_kills_of_workers_and_coordinators_change_nothing(
+    definition: Path, tmp_path: Path
+) -> None:
     calm = tmp_path / "calm"
     assert start(definition, calm).wait(timeout=300) == 0
     undisturbed = content(calm)

@@ -23,10 +23,17 @@ def test_a_grid_is_a_group_with_a_report(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[1]))
     settings = {"encoder": "random-tiny", "data": str(tiny_data), "train.epochs": 1}
-    plain = {"question": "Does it help?", "set": settings, "grid": {"pairing": ["siamese", "concat"]}, "seeds": [0]}
+    plain = {
+        "question": "Does it help?",
+        "set": settings,
+        "grid": {"pairing": ["siamese", "concat"]},
+        "seeds": [0],
+    }
     path = tmp_path / "watched.yaml"
     path.write_text(strict_yaml.dump(plain))
-    done = run_grid(read_definition(path), train=plainly, runs=tmp_path / "runs", workers=1, wandb="online")
+    done = run_grid(
+        read_definition(path), train=plainly, runs=tmp_path / "runs", workers=1, wandb="online"
+    )
 
     assert {run.group for run in peer.runs.values()} == {"watched"}
     trained = {name: run for name, run in peer.runs.items() if run.job_type == "train"}
@@ -35,8 +42,14 @@ def test_a_grid_is_a_group_with_a_report(
     assert "pairing=concat" in concat.tags
     (report,) = (run for run in peer.runs.values() if run.job_type == "report")
     baseline = done.results.arms[0]
-    assert report.summary["baseline/overall"] == pytest.approx(baseline.scores["overall"].mean, rel=1e-12)
-    tables = [json.loads(content) for name, content in report.files.items() if name.endswith(".table.json")]
+    assert report.summary["baseline/overall"] == pytest.approx(
+        baseline.scores["overall"].mean, rel=1e-12
+    )
+    tables = [
+        json.loads(content)
+        for name, content in report.files.items()
+        if name.endswith(".table.json")
+    ]
     (table,) = tables
     assert table["columns"][0] == "arm"
     assert [row[0] for row in table["data"]] == ["baseline", "pairing=concat"]
@@ -44,7 +57,9 @@ def test_a_grid_is_a_group_with_a_report(
     assert {*peer.unknown} <= {"ArtifactType", "CreateArtifact", "ServerFeaturesQuery"}
 
     calls = len(peer.calls)
-    again = run_grid(read_definition(path), train=plainly, runs=tmp_path / "runs", workers=1, wandb="online")
+    again = run_grid(
+        read_definition(path), train=plainly, runs=tmp_path / "runs", workers=1, wandb="online"
+    )
     assert again.trained == 0
     assert len(peer.calls) == calls, "nothing new, and something was sent"
 
@@ -54,10 +69,17 @@ def test_what_a_grid_logged_offline_can_be_sent_later(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[1]))
     settings = {"encoder": "random-tiny", "data": str(tiny_data), "train.epochs": 1}
-    plain = {"question": "Does it help?", "set": settings, "arms": {"mean": {"pooling": "mean"}}, "seeds": [0]}
+    plain = {
+        "question": "Does it help?",
+        "set": settings,
+        "arms": {"mean": {"pooling": "mean"}},
+        "seeds": [0],
+    }
     path = tmp_path / "later.yaml"
     path.write_text(strict_yaml.dump(plain))
-    run_grid(read_definition(path), train=plainly, runs=tmp_path / "runs", workers=1, wandb="offline")
+    run_grid(
+        read_definition(path), train=plainly, runs=tmp_path / "runs", workers=1, wandb="offline"
+    )
     assert not peer.runs
     outcomes = sync_runs(tmp_path / "runs")
     assert len(outcomes) == 3

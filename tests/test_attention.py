@@ -21,7 +21,9 @@ def layout(worth: int) -> HeadLayout:
 
 def random_qkv() -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(int(LENGTHS.sum()), 3 * HEADS * SIZE, dtype=torch.float64, generator=generator).requires_grad_()
+    return torch.randn(
+        int(LENGTHS.sum()), 3 * HEADS * SIZE, dtype=torch.float64, generator=generator
+    ).requires_grad_()
 
 
 def naive(qkv: Tensor) -> Tensor:
@@ -29,7 +31,10 @@ def naive(qkv: Tensor) -> Tensor:
     rows = []
     for part in qkv.split(LENGTHS.tolist()):
         query, key, value = part.view(len(part), 3, HEADS, SIZE).unbind(1)
-        heads = [torch.softmax(query[:, h] @ key[:, h].T / SIZE**0.5, dim=-1) @ value[:, h] for h in range(HEADS)]
+        heads = [
+            torch.softmax(query[:, h] @ key[:, h].T / SIZE**0.5, dim=-1) @ value[:, h]
+            for h in range(HEADS)
+        ]
         rows.append(torch.cat(heads, dim=1))
     return torch.cat(rows)
 
@@ -80,7 +85,9 @@ def test_dropout_zeroes_its_share_and_keeps_the_expectation() -> None:
     for probability in (0.1, 0.5, 0.9):
         found = mask(torch.Size([1000, 1000]), probability, torch.float64)
         dropped = float((found == 0).double().mean())
-        assert dropped == pytest.approx(probability, abs=4 * (probability * (1 - probability) / 1e6) ** 0.5)
+        assert dropped == pytest.approx(
+            probability, abs=4 * (probability * (1 - probability) / 1e6) ** 0.5
+        )
         assert set(found.unique().tolist()) == {0.0, 65536 / (65536 - round(probability * 65536))}
         assert float(found.mean()) == pytest.approx(1.0, abs=0.02)
 

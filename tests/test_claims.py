@@ -7,7 +7,15 @@ from typing import Any, get_args
 
 import pytest
 
-from mtl.ablation.claims import EXPECTATIONS, Claim, Expectation, Judgement, Published, judge_claim, read_claims
+from mtl.ablation.claims import (
+    EXPECTATIONS,
+    Claim,
+    Expectation,
+    Judgement,
+    Published,
+    judge_claim,
+    read_claims,
+)
 from mtl.ablation.definition import find_definition
 from mtl.config import yaml as strict_yaml
 from mtl.config.yaml import Document
@@ -31,9 +39,21 @@ def refusal(text: str) -> str:
 
 
 TABLE: dict[Expectation, dict[str, Judgement]] = {
-    "helps": {"helps": "reproduced", "hurts": "contradicted", "no difference": "no difference at this scale"},
-    "hurts": {"helps": "contradicted", "hurts": "reproduced", "no difference": "no difference at this scale"},
-    "no difference": {"helps": "contradicted", "hurts": "contradicted", "no difference": "reproduced"},
+    "helps": {
+        "helps": "reproduced",
+        "hurts": "contradicted",
+        "no difference": "no difference at this scale",
+    },
+    "hurts": {
+        "helps": "contradicted",
+        "hurts": "reproduced",
+        "no difference": "no difference at this scale",
+    },
+    "no difference": {
+        "helps": "contradicted",
+        "hurts": "contradicted",
+        "no difference": "reproduced",
+    },
 }
 
 
@@ -49,15 +69,23 @@ def test_a_claim_about_two_arms_is_judged_by_their_verdict(expect: Expectation) 
     ("recalls", "judgement"),
     [
         ([[0.4, 0.7, 0.1, 0.6, 0.5], [0.4, 0.7, 0.2, 0.6, 0.5]], "reproduced"),
-        ([[0.4, 0.7, 0.1, 0.6, 0.5], [0.1, 0.7, 0.2, 0.6, 0.5]], "undecided"),  # one seed says so, one does not
+        (
+            [[0.4, 0.7, 0.1, 0.6, 0.5], [0.1, 0.7, 0.2, 0.6, 0.5]],
+            "undecided",
+        ),  # one seed says so, one does not
         ([[0.1, 0.7, 0.2, 0.6, 0.5], [0.1, 0.7, 0.2, 0.6, 0.5]], "contradicted"),
-        ([[0.2, 0.7, 0.2, 0.6, 0.5], [0.2, 0.7, 0.2, 0.6, 0.5]], "contradicted"),  # as bad as another is not the worst
+        (
+            [[0.2, 0.7, 0.2, 0.6, 0.5], [0.2, 0.7, 0.2, 0.6, 0.5]],
+            "contradicted",
+        ),  # as bad as another is not the worst
         ([[0.4, 0.7, 0.1, 0.6, 0.5]], "undecided"),
         ([], "undecided"),
         ([[0.4, 0.7, None, 0.6, 0.5], [0.4, 0.7, 0.2, 0.6, 0.5]], "undecided"),
     ],
 )
-def test_the_worst_class_is_below_all_others_with_every_seed(recalls: Any, judgement: Judgement) -> None:
+def test_the_worst_class_is_below_all_others_with_every_seed(
+    recalls: Any, judgement: Judgement
+) -> None:
     assert judge_claim(claim("worst class", 2), recalls) == judgement
 
 
@@ -94,7 +122,9 @@ def test_a_claim_is_not_judged_by_what_is_of_another_kind() -> None:
 def test_a_claim_is_read_with_its_defaults() -> None:
     (found,), problems = read("- {claim: It helps, arm: mine, expect: helps}")
     assert not problems
-    assert found == Claim(claim="It helps", arm="mine", expect="helps", than=None, task="overall", label=None)
+    assert found == Claim(
+        claim="It helps", arm="mine", expect="helps", than=None, task="overall", label=None
+    )
 
 
 def test_every_key_of_a_claim_is_read_and_written_back() -> None:
@@ -122,23 +152,53 @@ def test_every_key_of_a_claim_is_read_and_written_back() -> None:
     [
         ("{a: 1}", "claims.yaml:1: claims: expected a list of claims, came settings."),
         ("- 3", "claims.0: expected settings (claim, arm,"),
-        ("- {arm: mine, expect: helps}", "claims.0.claim: expected text of 1 to 500 characters, came nothing."),
+        (
+            "- {arm: mine, expect: helps}",
+            "claims.0.claim: expected text of 1 to 500 characters, came nothing.",
+        ),
         ("- {claim: ' ', arm: mine, expect: helps}", "came empty text"),
-        ("- {claim: It, arm: 3, expect: helps}", "claims.0.arm: expected text of 1 to 500 characters, came 3."),
+        (
+            "- {claim: It, arm: 3, expect: helps}",
+            "claims.0.arm: expected text of 1 to 500 characters, came 3.",
+        ),
         ("- {claim: It, arm: mine}", "claims.0.expect: expected one of helps, hurts"),
         ("- {claim: It, arm: mine, expect: help}", "came 'help'. Did you mean 'helps'?"),
         ("- {claim: It, arm: mine, expect: helps, task: ssts}", "came 'ssts'. Did you mean 'sts'?"),
-        ("- {claim: It, arm: mine, expect: helps, clas: 2}", "claims.0.clas: unknown key. Did you mean 'class'?"),
+        (
+            "- {claim: It, arm: mine, expect: helps, clas: 2}",
+            "claims.0.clas: unknown key. Did you mean 'class'?",
+        ),
         ("- {claim: It, arm: mine, expect: helps, class: 2}", "with expect: worst class only"),
         ("- {claim: It, arm: mine, expect: worst class}", "expected a class, 0 to 4, came None."),
-        ("- {claim: It, arm: mine, expect: worst class, class: 5}", "expected a class, 0 to 4, came 5."),
+        (
+            "- {claim: It, arm: mine, expect: worst class, class: 5}",
+            "expected a class, 0 to 4, came 5.",
+        ),
         ("- {claim: It, arm: mine, expect: worst class, class: true}", "came True."),
-        ("- {claim: It, arm: mine, expect: worst class, class: 2, task: sts}", "claims.0.task: expected sst"),
-        ("- {claim: It, arm: mine, expect: train above dev, than: other}", "claims.0.than: has no effect"),
-        ("- {claim: It, arm: mine, expect: helps, published: 0.5}", "claims.0.published: expected {arm, than, where}"),
-        ("- {claim: It, arm: mine, expect: helps, published: {arm: high}}", "claims.0.published.arm: expected a score"),
-        ("- {claim: It, arm: mine, expect: helps, published: {arm: .nan}}", "expected a score, came nan"),
-        ("- {claim: It, arm: mine, expect: helps, published: {dev: 1}}", "claims.0.published.dev: unknown key."),
+        (
+            "- {claim: It, arm: mine, expect: worst class, class: 2, task: sts}",
+            "claims.0.task: expected sst",
+        ),
+        (
+            "- {claim: It, arm: mine, expect: train above dev, than: other}",
+            "claims.0.than: has no effect",
+        ),
+        (
+            "- {claim: It, arm: mine, expect: helps, published: 0.5}",
+            "claims.0.published: expected {arm, than, where}",
+        ),
+        (
+            "- {claim: It, arm: mine, expect: helps, published: {arm: high}}",
+            "claims.0.published.arm: expected a score",
+        ),
+        (
+            "- {claim: It, arm: mine, expect: helps, published: {arm: .nan}}",
+            "expected a score, came nan",
+        ),
+        (
+            "- {claim: It, arm: mine, expect: helps, published: {dev: 1}}",
+            "claims.0.published.dev: unknown key.",
+        ),
     ],
 )
 def test_a_mistake_in_a_claim_is_named_with_its_place(text: str, message: str) -> None:
@@ -149,7 +209,11 @@ def test_a_mistake_in_a_claim_is_named_with_its_place(text: str, message: str) -
 def test_all_mistakes_are_told_at_once_each_with_its_line() -> None:
     text = "- {claim: It, arm: mine, expect: helps}\n- claim: It\n  arm: mine\n  expect: wins\n  task: all\n- 7\n"
     claims, problems = read(text)
-    assert [problem.split(": ")[0] for problem in problems] == ["claims.yaml:4", "claims.yaml:5", "claims.yaml:6"]
+    assert [problem.split(": ")[0] for problem in problems] == [
+        "claims.yaml:4",
+        "claims.yaml:5",
+        "claims.yaml:6",
+    ]
     assert len(claims) == 1
 
 

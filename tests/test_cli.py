@@ -26,7 +26,13 @@ def mtl(*words: str | Path, stdin: str | None = None) -> Result:
 
 
 def tiny_words(data: Path) -> list[str]:
-    return ["encoder=random-tiny", f"data={data}", "train.epochs=1", "train.batch_size=8", "train.lr=1e-3"]
+    return [
+        "encoder=random-tiny",
+        f"data={data}",
+        "train.epochs=1",
+        "train.batch_size=8",
+        "train.lr=1e-3",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +41,33 @@ def two_runs(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     runs = tmp_path_factory.mktemp("runs")
     ids = []
     for pairing in ("siamese", "concat"):
-        result = mtl("train", *tiny_words(tiny_data), f"pairing={pairing}", "--runs", runs, "--json", "--quiet")
+        result = mtl(
+            "train",
+            *tiny_words(tiny_data),
+            f"pairing={pairing}",
+            "--runs",
+            runs,
+            "--json",
+            "--quiet",
+        )
         assert result.exit_code == 0, result.output
         ids.append(json.loads(result.stdout)["run_id"])
     return runs, ids
 
 
-def test_train_prints_a_table_of_dev_scores_on_stdout_and_progress_on_stderr(tiny_data: Path, tmp_path: Path) -> None:
+def test_train_prints_a_table_of_dev_scores_on_stdout_and_progress_on_stderr(
+    tiny_data: Path, tmp_path: Path
+) -> None:
     result = mtl("train", *tiny_words(tiny_data), "--runs", tmp_path)
     assert result.exit_code == 0
-    for word in ("SST-5 sentiment", "Quora paraphrase", "STS similarity", "overall", "record.json", "tokens/s"):
+    for word in (
+        "SST-5 sentiment",
+        "Quora paraphrase",
+        "STS similarity",
+        "overall",
+        "record.json",
+        "tokens/s",
+    ):
         assert word in result.stdout
     assert "step 0 of 9" in result.stderr
     assert "dev  sst 0." in result.stderr
@@ -120,16 +143,22 @@ def test_verify_finds_what_was_changed(two_runs: tuple[Path, list[str]], tmp_pat
     assert "dev/overall: recorded 0.99" in damaged(edit_metric)
     assert "config.yaml differs" in damaged(edit_config)
     assert "record.json: damaged" in damaged(tear)
-    assert "no such predictions" in damaged(lambda folder: (folder / "predictions" / "dev-sst.csv").unlink())
+    assert "no such predictions" in damaged(
+        lambda folder: (folder / "predictions" / "dev-sst.csv").unlink()
+    )
 
 
-def test_predict_labels_new_text_the_same_in_every_form(two_runs: tuple[Path, list[str]], tmp_path: Path) -> None:
+def test_predict_labels_new_text_the_same_in_every_form(
+    two_runs: tuple[Path, list[str]], tmp_path: Path
+) -> None:
     runs, ids = two_runs
     table = '\tid\tsentence1\tsentence2\n0\tx1\ta good cat\ta cat\n1\tx2\tno dog\t"a ""film"""\n'
     lines = '{"id": "x1", "sentence1": "a good cat", "sentence2": "a cat"}\n{"id": "x2", "sentence1": "no dog", "sentence2": "a \\"film\\""}\n'
     (tmp_path / "in.csv").write_text(table)
     for run in ids:
-        from_file = mtl("predict", run, "--task", "quora", "--input", tmp_path / "in.csv", "--runs", runs)
+        from_file = mtl(
+            "predict", run, "--task", "quora", "--input", tmp_path / "in.csv", "--runs", runs
+        )
         assert from_file.exit_code == 0, from_file.output
         from_pipe = mtl("predict", run, "--task", "quora", "--runs", runs, stdin=lines)
         assert from_pipe.stdout == from_file.stdout
@@ -140,14 +169,32 @@ def test_predict_labels_new_text_the_same_in_every_form(two_runs: tuple[Path, li
     out = tmp_path / "out.tsv"
     assert (
         mtl(
-            "predict", ids[0], "--task", "sts", "--input", tmp_path / "in.csv", "--output", out, "--runs", runs
+            "predict",
+            ids[0],
+            "--task",
+            "sts",
+            "--input",
+            tmp_path / "in.csv",
+            "--output",
+            out,
+            "--runs",
+            runs,
         ).exit_code
         == 0
     )
     header, *rows = [line.split("\t") for line in out.read_text().splitlines()]
     assert header == ["id", "prediction", "score"]
     assert all(int(row[1]) == round(min(max(float(row[2]), 0), 5)) for row in rows)
-    found = mtl("predict", ids[0], "--task", "sst", "--json", "--runs", runs, stdin="sentence\na good film\n")
+    found = mtl(
+        "predict",
+        ids[0],
+        "--task",
+        "sst",
+        "--json",
+        "--runs",
+        runs,
+        stdin="sentence\na good film\n",
+    )
     row = json.loads(found.stdout)
     assert row["id"] == "0"
     assert row["prediction"] == max(range(5), key=row["probabilities"].__getitem__)
@@ -160,10 +207,22 @@ def test_predict_gives_dev_rows_the_outputs_that_the_run_saved(
     runs, ids = two_runs
     for run in ids:
         saved = RunFolder(runs / run).predictions("dev", "sts")
-        result = mtl("predict", run, "--task", "sts", "--input", tiny_data / "sts-dev.csv", "--json", "--runs", runs)
+        result = mtl(
+            "predict",
+            run,
+            "--task",
+            "sts",
+            "--input",
+            tiny_data / "sts-dev.csv",
+            "--json",
+            "--runs",
+            runs,
+        )
         rows = [json.loads(line) for line in result.stdout.splitlines()]
         assert [row["id"] for row in rows] == saved.ids
-        assert [row["score"] for row in rows] == pytest.approx(saved.outputs[:, 0].tolist(), abs=1e-5)
+        assert [row["score"] for row in rows] == pytest.approx(
+            saved.outputs[:, 0].tolist(), abs=1e-5
+        )
 
 
 @pytest.mark.parametrize(
@@ -174,7 +233,11 @@ def test_predict_gives_dev_rows_the_outputs_that_the_run_saved(
         ("quora", '{"sentence1": "a"}\n', "standard input:1: column 'sentence2'"),
         ("quora", '{"sentence1": "a"\n', "standard input:1: not JSON"),
         ("sst", "", "no rows to label"),
-        ("sst", "id\tsentence\n1\ta\tb\n", "standard input:2: expected 2 cells as in the header, got 3"),
+        (
+            "sst",
+            "id\tsentence\n1\ta\tb\n",
+            "standard input:2: expected 2 cells as in the header, got 3",
+        ),
     ],
 )
 def test_predict_names_the_place_of_bad_input(
@@ -200,10 +263,14 @@ def test_opening_the_test_split_is_counted(two_runs: tuple[Path, list[str]]) -> 
 
 def test_a_model_does_not_open_the_test_of_other_data(tmp_path: Path) -> None:
     data = write_tiny_data(tmp_path / "data")
-    run = json.loads(mtl("train", *tiny_words(data), "--runs", tmp_path / "runs", "--json", "-q").stdout)["run_id"]
+    run = json.loads(
+        mtl("train", *tiny_words(data), "--runs", tmp_path / "runs", "--json", "-q").stdout
+    )["run_id"]
     data.rename(tmp_path / "moved")
     assert mtl("test", run, "--runs", tmp_path / "runs").exit_code == 2
-    assert mtl("test", run, "--runs", tmp_path / "runs", "--data", tmp_path / "moved").exit_code == 0
+    assert (
+        mtl("test", run, "--runs", tmp_path / "runs", "--data", tmp_path / "moved").exit_code == 0
+    )
     write_tiny_data(data, seed=1)
     result = mtl("test", run, "--runs", tmp_path / "runs")
     assert result.exit_code == 2
@@ -264,7 +331,16 @@ def test_bad_rows_end_with_2_or_are_skipped_and_counted(tmp_path: Path) -> None:
     assert refused.exit_code == 2
     assert f"{path}:5:" in refused.stderr
     assert "--on-bad-row skip" in refused.stderr
-    taken = mtl("train", *tiny_words(data), "--runs", tmp_path / "runs", "--on-bad-row", "skip", "--json", "-q")
+    taken = mtl(
+        "train",
+        *tiny_words(data),
+        "--runs",
+        tmp_path / "runs",
+        "--on-bad-row",
+        "skip",
+        "--json",
+        "-q",
+    )
     assert json.loads(taken.stdout)["data"]["skipped"] == {"train/sts": 1}
 
 
@@ -274,7 +350,10 @@ def test_a_signal_ends_a_run_as_interrupted_and_the_same_command_goes_on(
 ) -> None:
     words = [*tiny_words(tiny_data), "train.epochs=40", "--runs", str(tmp_path)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "mtl", "train", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "mtl", "train", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("*/metrics.jsonl")) and time.monotonic() < deadline:
@@ -300,7 +379,10 @@ def test_help_has_an_example_for_every_command_and_a_near_miss_is_named() -> Non
         assert result.exit_code == 0
         if name not in ("runs", "data"):
             assert "Example:" in result.stdout, name
-    for group, names in {"runs": ("list", "show", "diff", "verify"), "data": ("check", "fetch")}.items():
+    for group, names in {
+        "runs": ("list", "show", "diff", "verify"),
+        "data": ("check", "fetch"),
+    }.items():
         for name in names:
             assert "Example:" in mtl(group, name, "-h").stdout
     result = mtl("trian")
@@ -320,11 +402,17 @@ def test_config_prints_what_train_would_use_and_reads_it_back(tmp_path: Path) ->
 def test_doctor_answers_with_json_and_without_trouble() -> None:
     result = mtl("doctor", "--json")
     assert result.exit_code == 0, result.output
-    assert {row["check"] for row in json.loads(result.stdout)} >= {"torch", "encoder minilm-l6", "device"}
+    assert {row["check"] for row in json.loads(result.stdout)} >= {
+        "torch",
+        "encoder minilm-l6",
+        "device",
+    }
 
 
 def test_no_colour_reaches_a_pipe(two_runs: tuple[Path, list[str]]) -> None:
     runs, _ = two_runs
     command = [sys.executable, "-m", "mtl", "runs", "list", "--runs", str(runs)]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"}, check=True)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"}, check=True
+    )
     assert "\x1b[" not in done.stdout

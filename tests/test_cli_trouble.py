@@ -22,11 +22,19 @@ from tests.wandb_runs import SHORT, info
 
 
 def mtl(*words: str | Path, stdin: str | None = None, columns: str = "120") -> Result:
-    return CliRunner(env={"COLUMNS": columns}).invoke(main, [str(word) for word in words], input=stdin)
+    return CliRunner(env={"COLUMNS": columns}).invoke(
+        main, [str(word) for word in words], input=stdin
+    )
 
 
 def tiny_words(data: Path) -> list[str]:
-    return ["encoder=random-tiny", f"data={data}", "train.epochs=1", "train.batch_size=8", "train.lr=1e-3"]
+    return [
+        "encoder=random-tiny",
+        f"data={data}",
+        "train.epochs=1",
+        "train.batch_size=8",
+        "train.lr=1e-3",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +47,15 @@ def run(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("ending", ["2>&1 >/dev/null | true", "2>/dev/full", "2>&-", ">&-"])
-def test_a_stream_that_nobody_reads_does_not_end_a_run(ending: str, tiny_data: Path, tmp_path: Path) -> None:
+def test_a_stream_that_nobody_reads_does_not_end_a_run(
+    ending: str, tiny_data: Path, tmp_path: Path
+) -> None:
     if "full" in ending and not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
     words = [sys.executable, "-m", "mtl", "train", *tiny_words(tiny_data), "--runs", str(tmp_path)]
-    done = subprocess.run(["bash", "-c", f'set -o pipefail; "$@" {ending}', "bash", *words], capture_output=True)
+    done = subprocess.run(
+        ["bash", "-c", f'set -o pipefail; "$@" {ending}', "bash", *words], capture_output=True
+    )
     assert done.returncode == 0, done.stderr
     (folder,) = tmp_path.iterdir()
     assert json.loads((folder / "record.json").read_text())["status"] == "done"
@@ -76,21 +88,30 @@ def test_predict_writes_into_a_pipe_and_leaves_it_a_pipe(run: Path, tmp_path: Pa
 
 
 def test_predict_looks_at_the_output_before_it_loads_the_model(run: Path, tmp_path: Path) -> None:
-    for output, message in ((tmp_path, "is a folder"), (tmp_path / "no" / "out.tsv", "there is no folder")):
+    for output, message in (
+        (tmp_path, "is a folder"),
+        (tmp_path / "no" / "out.tsv", "there is no folder"),
+    ):
         result = predicted(run, output)
         assert result.exit_code == 2
         assert f"--output {output}: {message}" in result.stderr
 
 
 def test_a_byte_order_mark_does_not_hide_json_lines() -> None:
-    rows = read_new_text('\ufeff{"sentence": "fine", "id": null}\n{"sentence": "bad", "id": 7}\n', TASKS["sst"], "in")
+    rows = read_new_text(
+        '\ufeff{"sentence": "fine", "id": null}\n{"sentence": "bad", "id": 7}\n', TASKS["sst"], "in"
+    )
     assert rows.ids == ["0", "7"]
 
 
 @pytest.mark.parametrize("value", ['"\\ud800"', "true", "[1]", "{}", "NaN", '" "'])
 def test_an_id_that_cannot_be_one_is_refused_with_its_place(value: str) -> None:
     with pytest.raises(DataError, match="in:2: column 'id': "):
-        read_new_text(f'{{"sentence": "a", "id": 1}}\n{{"sentence": "b", "id": {value}}}\n', TASKS["sst"], "in")
+        read_new_text(
+            f'{{"sentence": "a", "id": 1}}\n{{"sentence": "b", "id": {value}}}\n',
+            TASKS["sst"],
+            "in",
+        )
 
 
 def test_columns_of_another_kind_of_task_are_named_as_that() -> None:
@@ -114,7 +135,9 @@ def no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_server")
-def test_a_run_that_found_no_server_is_read_from_the_disk_and_said_to_wait(run: Path, tmp_path: Path) -> None:
+def test_a_run_that_found_no_server_is_read_from_the_disk_and_said_to_wait(
+    run: Path, tmp_path: Path
+) -> None:
     about = info(tmp_path, run.name)
     shutil.copytree(run, about.folder)
     record = json.loads((run / "record.json").read_text())
@@ -140,7 +163,13 @@ def test_sync_takes_the_beginning_of_a_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["runs", "list"], ["runs", "verify"], ["runs", "show", "x"], ["runs", "diff", "x", "y"], ["test", "x"]]
+    [
+        ["runs", "list"],
+        ["runs", "verify"],
+        ["runs", "show", "x"],
+        ["runs", "diff", "x", "y"],
+        ["test", "x"],
+    ]
     + [["predict", "x", "--task", "sst"]],
     ids=" ".join,
 )
@@ -152,7 +181,9 @@ def test_a_named_folder_of_runs_must_be_one(words: list[str], tmp_path: Path) ->
         assert f"--runs {tmp_path / name}: {message}" in result.stderr
 
 
-def test_the_default_folder_of_runs_may_be_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_folder_of_runs_may_be_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     result = mtl("runs", "list")
     assert result.exit_code == 0
@@ -185,7 +216,10 @@ def test_one_task_in_a_file_needs_no_brackets(text: str, tmp_path: Path) -> None
             "freeze.scope=foo",
             "'freeze.scope=foo': freeze.scope.0: expected all, or tasks among sst, quora, sts, came 'foo'",
         ),
-        ("freeze.scope=5", "'freeze.scope=5': freeze.scope: expected all, or tasks among sst, quora, sts, came 5"),
+        (
+            "freeze.scope=5",
+            "'freeze.scope=5': freeze.scope: expected all, or tasks among sst, quora, sts, came 5",
+        ),
     ],
 )
 def test_what_was_expected_is_said_once_in_plain_words(word: str, message: str) -> None:

@@ -52,11 +52,20 @@ def test_the_defaults_are_the_papers_baseline_on_the_built_in_data() -> None:
         128,
     )
     assert config.tasks == ("sst", "quora", "sts")
-    assert (config.pairing, config.pooling, config.schedule, config.surgery) == ("siamese", "pooler", "pooled", "sum")
+    assert (config.pairing, config.pooling, config.schedule, config.surgery) == (
+        "siamese",
+        "pooler",
+        "pooled",
+        "sum",
+    )
     assert config.smart is None
     assert config.overall == "mean"
     assert config.heads == Heads(sst="mlp", quora="auto", sts="same")
-    assert (config.freeze.unfrozen, config.freeze.scope, config.freeze.dropout) == ("all", "all", False)
+    assert (config.freeze.unfrozen, config.freeze.scope, config.freeze.dropout) == (
+        "all",
+        "all",
+        False,
+    )
     assert config.train.lr == 1e-5
     assert [config.head(task) for task in TASKS] == ["mlp", "dot", "dot"]
 
@@ -110,11 +119,16 @@ def test_the_command_line_wins_over_yaml_which_wins_over_the_preset(tmp_path: Pa
 
 def test_the_order_of_the_words_does_not_matter(tmp_path: Path) -> None:
     path = put(tmp_path, "train: {lr: 3e-5, epochs: 4}\n")
-    assert config_from(["train.epochs=5", str(path), "final"]) == config_from(["final", str(path), "train.epochs=5"])
+    assert config_from(["train.epochs=5", str(path), "final"]) == config_from(
+        ["final", str(path), "train.epochs=5"]
+    )
 
 
 def test_of_two_files_and_of_two_assignments_the_later_wins(tmp_path: Path) -> None:
-    one, two = put(tmp_path, "seed: 1\nlimit: 5\n", "one.yaml"), put(tmp_path, "seed: 2\n", "two.yaml")
+    one, two = (
+        put(tmp_path, "seed: 1\nlimit: 5\n", "one.yaml"),
+        put(tmp_path, "seed: 2\n", "two.yaml"),
+    )
     assert config_from([str(one), str(two)]).seed == 2
     assert config_from([str(two), str(one)]).seed == 1
     assert config_from([str(one), str(two)]).limit == 5
@@ -130,7 +144,9 @@ def test_dotted_keys_are_nested_keys_in_files_and_on_the_command_line(tmp_path: 
     dotted = put(tmp_path, "train.lr: 1e-4\nfreeze.unfrozen: 2\n", "dotted.yaml")
     nested = put(tmp_path, "train:\n  lr: 1e-4\nfreeze:\n  unfrozen: 2\n", "nested.yaml")
     assert (
-        config_from([str(dotted)]) == config_from([str(nested)]) == config_from(["train.lr=1e-4", "freeze.unfrozen=2"])
+        config_from([str(dotted)])
+        == config_from([str(nested)])
+        == config_from(["train.lr=1e-4", "freeze.unfrozen=2"])
     )
 
 
@@ -140,7 +156,9 @@ def test_a_section_given_in_parts_keeps_all_its_parts(tmp_path: Path) -> None:
     assert (train.lr, train.epochs, train.dropout) == (1e-4, 2, 0.0)
 
 
-def test_a_setting_that_stands_twice_in_a_file_is_refused_in_either_spelling(tmp_path: Path) -> None:
+def test_a_setting_that_stands_twice_in_a_file_is_refused_in_either_spelling(
+    tmp_path: Path,
+) -> None:
     path = put(tmp_path, "train:\n  lr: 1e-4\ntrain.lr: 1e-5\n")
     message = refusal(path)
     assert f"{path}:3" in message
@@ -169,7 +187,12 @@ def test_values_may_hold_equals_signs_and_null_takes_a_setting_back(tmp_path: Pa
 
 def test_numbers_are_read_as_yaml_1_2() -> None:
     config = config_from(["train.lr=1e-4", "limit=012", "data=no", "train.dropout=0"])
-    assert (config.train.lr, config.limit, config.data, config.train.dropout) == (1e-4, 12, "no", 0.0)
+    assert (config.train.lr, config.limit, config.data, config.train.dropout) == (
+        1e-4,
+        12,
+        "no",
+        0.0,
+    )
 
 
 def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
@@ -194,13 +217,17 @@ def test_long_values_are_taken() -> None:
         ("lr=1e-4", "lr", "train.lr"),
     ],
 )
-def test_an_unknown_key_is_refused_with_the_nearest_known_one(word: str, place: str, near: str) -> None:
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(
+    word: str, place: str, near: str
+) -> None:
     message = refusal(word)
     assert f"{place}: unknown key" in message
     assert re.search(rf"[Dd]id you mean '{re.escape(near)}'", message)
 
 
-@pytest.mark.parametrize(("word", "near"), [("finl", "final"), ("basline", "baseline"), ("seed", "seed=")])
+@pytest.mark.parametrize(
+    ("word", "near"), [("finl", "final"), ("basline", "baseline"), ("seed", "seed=")]
+)
 def test_a_word_that_is_nothing_is_refused_with_the_nearest_thing(word: str, near: str) -> None:
     assert f"'{near}'" in refusal(word)
 
@@ -225,7 +252,9 @@ def test_two_presets_are_refused() -> None:
         ("pairing=both", "pairing"), ("pairing=true", "pairing"), ("smart=1", "smart"), ("train.max_steps=1e3", "train.max_steps"),
     ],
 )  # fmt: skip
-def test_a_value_of_the_wrong_type_is_refused_with_its_key_and_what_came(word: str, key: str) -> None:
+def test_a_value_of_the_wrong_type_is_refused_with_its_key_and_what_came(
+    word: str, key: str
+) -> None:
     message = refusal(word)
     assert f"{key}: " in message or f"{key}." in message
     assert repr(word) in message
@@ -233,7 +262,8 @@ def test_a_value_of_the_wrong_type_is_refused_with_its_key_and_what_came(word: s
 
 @pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "1e999"])
 @pytest.mark.parametrize(
-    "key", ["train.lr", "train.weight_decay", "train.warmup", "train.dropout", "train.max_grad_norm"]
+    "key",
+    ["train.lr", "train.weight_decay", "train.warmup", "train.dropout", "train.max_grad_norm"],
 )
 def test_numbers_that_are_not_finite_are_refused(key: str, value: str) -> None:
     assert f"{key}: " in refusal(f"{key}={value}")
@@ -268,7 +298,8 @@ def test_numbers_out_of_range_are_refused_and_the_ends_are_taken(
 
 
 @pytest.mark.parametrize(
-    ("word", "near"), [("pairing=siames", "siamese"), ("heads.sts=cosin", "cosine"), ("train.decay=liner", "linear")]
+    ("word", "near"),
+    [("pairing=siames", "siamese"), ("heads.sts=cosin", "cosine"), ("train.decay=liner", "linear")],
 )
 def test_a_wrong_choice_is_refused_with_the_nearest_one(word: str, near: str) -> None:
     assert f"Did you mean '{near}'" in refusal(word)
@@ -306,7 +337,11 @@ def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_head_that_cannot_take_the_pairing_names_the_heads_that_can(
     words: list[str], key: str, can: list[str], cannot: list[str]
 ) -> None:
-    (line,) = (line for line in refusal(*words).splitlines() if f"{key}=" in line.split("Heads that can")[0])
+    (line,) = (
+        line
+        for line in refusal(*words).splitlines()
+        if f"{key}=" in line.split("Heads that can")[0]
+    )
     remedy = line.split("Heads that can", 1)[1]
     for head in can:
         assert re.search(rf"\b{head}\b", remedy), head
@@ -332,9 +367,14 @@ def test_a_scope_that_names_an_absent_task_is_refused() -> None:
 
 @pytest.mark.parametrize("schedule", ["pooled", "round_robin", "sqrt", "annealed"])
 @pytest.mark.parametrize("surgery", ["dominant", "pcgrad"])
-def test_surgery_under_a_schedule_of_one_task_a_step_is_refused_with_the_way_out(schedule: str, surgery: str) -> None:
+def test_surgery_under_a_schedule_of_one_task_a_step_is_refused_with_the_way_out(
+    schedule: str, surgery: str
+) -> None:
     message = refusal(f"surgery={surgery}", f"schedule={schedule}")
-    assert f"surgery='{surgery}' needs several tasks in one step; schedule='{schedule}' gives one" in message
+    assert (
+        f"surgery='{surgery}' needs several tasks in one step; schedule='{schedule}' gives one"
+        in message
+    )
     assert "Use schedule=consolidated" in message
     assert config_from([f"surgery={surgery}", "schedule=consolidated"]).surgery == surgery
 
@@ -343,7 +383,9 @@ def test_surgery_of_one_task_or_of_batches_of_one_row_is_refused() -> None:
     message = refusal("surgery=dominant", "schedule=consolidated", "tasks=sts")
     assert "tasks=['sts'] is one" in message
     assert len(refusal("surgery=dominant", "tasks=sts").splitlines()) == 1
-    assert "train.batch_size=1 gives one" in refusal("surgery=pcgrad", "schedule=consolidated", "train.batch_size=1")
+    assert "train.batch_size=1 gives one" in refusal(
+        "surgery=pcgrad", "schedule=consolidated", "train.batch_size=1"
+    )
 
 
 def test_a_task_named_twice_is_refused() -> None:
@@ -356,8 +398,12 @@ def test_problems_name_the_file_and_line_of_the_setting_too(tmp_path: Path) -> N
     assert f"{path}:4" in refusal(path, "heads.sts=linear")
 
 
-@pytest.mark.parametrize("wrong", [{"pairing": "concat", "heads": {"quora": "dot"}}, {"tasks": ("sst", "sst")}])
-def test_training_refuses_excluded_settings_however_the_config_was_made(tmp_path: Path, wrong: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "wrong", [{"pairing": "concat", "heads": {"quora": "dot"}}, {"tasks": ("sst", "sst")}]
+)
+def test_training_refuses_excluded_settings_however_the_config_was_made(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
     from mtl.training.loop import train
 
     config = RunConfig(encoder="random-tiny", limit=4, train={"max_steps": 1}, **wrong)  # type: ignore[arg-type]
@@ -382,13 +428,20 @@ def test_all_mistakes_come_at_once_each_with_its_file_line_and_key(tmp_path: Pat
         "'max_length=4':1: max_length: ", "'train.decay=never':1: train.decay: ",
     ]  # fmt: skip
     for start in starts:
-        found = [line for line in lines if line.startswith(start) or line.startswith(start.replace("':1:", "':"))]
+        found = [
+            line
+            for line in lines
+            if line.startswith(start) or line.startswith(start.replace("':1:", "':"))
+        ]
         assert len(found) == 1, start
     assert len(lines) == len(starts)
 
 
 def test_a_wrong_item_of_a_list_has_its_own_line(tmp_path: Path) -> None:
-    path = put(tmp_path, "tasks:\n  - sst\n  - stss\nfreeze:\n  unfrozen: 2\n  scope:\n    - sst\n    - qora\n")
+    path = put(
+        tmp_path,
+        "tasks:\n  - sst\n  - stss\nfreeze:\n  unfrozen: 2\n  scope:\n    - sst\n    - qora\n",
+    )
     message = refusal(path)
     assert f"{path}:3: tasks.1: " in message
     assert f"{path}:8: freeze.scope" in message
@@ -410,19 +463,30 @@ def test_a_mistake_that_a_later_layer_mends_is_none(tmp_path: Path) -> None:
 
 def test_dotted_keys_keep_their_lines(tmp_path: Path) -> None:
     path = put(tmp_path, "seed: 1\ntrain.lr: fast\nfreeze: {unfrozen: 2}\ntrain.epochs: 0\n")
-    assert {line.split(": ")[0] for line in refusal(path).splitlines()} == {f"{path}:2", f"{path}:4"}
+    assert {line.split(": ")[0] for line in refusal(path).splitlines()} == {
+        f"{path}:2",
+        f"{path}:4",
+    }
 
 
 @pytest.mark.parametrize("unknown", ["heads.sst2", "heads.mine", "train.beta1", "mine"])
 def test_a_wrong_key_does_not_hide_settings_that_exclude_each_other(unknown: str) -> None:
-    message = refusal(f"{unknown}=1", "heads.quora=linear", "tasks=quora,sst", "freeze.unfrozen=2", "freeze.scope=sts")
+    message = refusal(
+        f"{unknown}=1",
+        "heads.quora=linear",
+        "tasks=quora,sst",
+        "freeze.unfrozen=2",
+        "freeze.scope=sts",
+    )
     assert f"{unknown}: unknown key" in message
     assert "Heads that can" in message
     assert "freeze.scope names sts" in message
 
 
 def test_a_wrong_value_causes_no_second_complaint_about_its_stand_in() -> None:
-    assert len(refusal("pairing=concatt", "heads.quora=linear", "heads.sts=linear").splitlines()) == 1
+    assert (
+        len(refusal("pairing=concatt", "heads.quora=linear", "heads.sts=linear").splitlines()) == 1
+    )
     assert len(refusal("tasks=[stss]", "freeze.scope=[quora]").splitlines()) == 1
 
 
@@ -444,7 +508,9 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("pairing", "quora", "sts", "wanted_quora", "wanted_sts"), TABLE)
-def test_auto_and_same_are_resolved(pairing: str, quora: str, sts: str, wanted_quora: str, wanted_sts: str) -> None:
+def test_auto_and_same_are_resolved(
+    pairing: str, quora: str, sts: str, wanted_quora: str, wanted_sts: str
+) -> None:
     config = config_from([f"pairing={pairing}", f"heads.quora={quora}", f"heads.sts={sts}"])
     assert (config.head("quora"), config.head("sts")) == (wanted_quora, wanted_sts)
     assert config.resolved().heads == Heads(sst="mlp", quora=wanted_quora, sts=wanted_sts)  # type: ignore[arg-type]
@@ -461,7 +527,12 @@ def test_same_is_quoras_head_even_where_quora_does_not_train() -> None:
 
 def test_a_config_is_frozen_all_through() -> None:
     config = RunConfig()
-    for section, name in ((config, "seed"), (config.train, "lr"), (config.heads, "sts"), (config.freeze, "scope")):
+    for section, name in (
+        (config, "seed"),
+        (config.train, "lr"),
+        (config.heads, "sts"),
+        (config.freeze, "scope"),
+    ):
         with pytest.raises(ValidationError):
             setattr(section, name, getattr(section, name))
     assert isinstance(config.tasks, tuple)
@@ -480,10 +551,16 @@ def test_unknown_keys_are_refused_in_python_too() -> None:
 def configs(draw: st.DrawFn) -> RunConfig:
     """Any config without problems, with settings of methods that are off among them."""
     siamese = draw(st.booleans())
-    tasks = draw(st.permutations(list(TASKS)).flatmap(lambda order: st.integers(1, 3).map(lambda n: tuple(order[:n]))))
+    tasks = draw(
+        st.permutations(list(TASKS)).flatmap(
+            lambda order: st.integers(1, 3).map(lambda n: tuple(order[:n]))
+        )
+    )
     quora = st.sampled_from(["auto", "dot", "features"] if siamese else ["auto", "linear", "mlp"])
     sts = st.sampled_from(
-        ["auto", "same", "dot", "cosine", "features"] if siamese else ["auto", "same", "linear", "mlp"]
+        ["auto", "same", "dot", "cosine", "features"]
+        if siamese
+        else ["auto", "same", "linear", "mlp"]
     )
     scope = st.just("all") | st.lists(st.sampled_from(tasks), min_size=1, unique=True).map(tuple)
     raw: dict[str, Any] = {
@@ -492,8 +569,16 @@ def configs(draw: st.DrawFn) -> RunConfig:
         "limit": draw(st.none() | st.integers(1, 1000)),
         "pairing": "siamese" if siamese else "concat",
         "pooling": draw(st.sampled_from(["pooler", "cls", "mean", "max"])),
-        "heads": {"sst": draw(st.sampled_from(["mlp", "linear"])), "quora": draw(quora), "sts": draw(sts)},
-        "schedule": (schedule := draw(st.sampled_from(["pooled", "consolidated", "round_robin", "sqrt", "annealed"]))),
+        "heads": {
+            "sst": draw(st.sampled_from(["mlp", "linear"])),
+            "quora": draw(quora),
+            "sts": draw(sts),
+        },
+        "schedule": (
+            schedule := draw(
+                st.sampled_from(["pooled", "consolidated", "round_robin", "sqrt", "annealed"])
+            )
+        ),
         "surgery": draw(st.sampled_from(["sum", "dominant", "pcgrad"]))
         if schedule == "consolidated" and len(tasks) > 1
         else "sum",
@@ -515,7 +600,9 @@ def configs(draw: st.DrawFn) -> RunConfig:
 
 @settings(max_examples=200, deadline=None)
 @given(configs())
-def test_resolving_is_idempotent_keeps_every_head_and_leaves_nothing_automatic(config: RunConfig) -> None:
+def test_resolving_is_idempotent_keeps_every_head_and_leaves_nothing_automatic(
+    config: RunConfig,
+) -> None:
     resolved = config.resolved()
     assert config.problems() == []
     assert resolved.resolved() == resolved
@@ -543,7 +630,9 @@ KEYS = st.sampled_from(["seed", "tasks", "heads", "heads.sst", "train", "train.l
                         "freeze.scope", "freeze.scope.0", "smart.steps", "tasks.0", "heads.x1", "1", "limit", "'a", "{", "-"])  # fmt: skip
 VALUES = st.sampled_from(["1", "[]", "[[]]", "{}", "{a: 1}", "null", "sst", "sst,", ",", "[sst, {a: 1}]", "[sst, 1]", "all", "true",
                           "*a", "&a 1", "[", "'", "!!int 1", "- 1", "a: 1", "---", "1e999", "{lr: {a: [1]}}", "{lr.x: 1}"])  # fmt: skip
-WORDS = st.lists(st.builds("{}={}".format, KEYS | st.text(max_size=4), VALUES | st.text(max_size=6)), max_size=4)
+WORDS = st.lists(
+    st.builds("{}={}".format, KEYS | st.text(max_size=4), VALUES | st.text(max_size=6)), max_size=4
+)
 
 
 @settings(max_examples=400, deadline=None)
@@ -574,7 +663,9 @@ def test_whatever_is_written_gives_a_config_or_a_config_error(words: list[str]) 
         (["smart.lambda_s=0", "smart.epsilon=1e-4"], "another setting of smart"),
     ],
 )
-def test_a_word_that_would_do_nothing_is_refused_where_it_is_typed(words: list[str], said: str) -> None:
+def test_a_word_that_would_do_nothing_is_refused_where_it_is_typed(
+    words: list[str], said: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
         typed_config(words)
     assert any(f"{word!r} would do nothing" in str(caught.value) for word in words)

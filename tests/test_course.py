@@ -40,7 +40,11 @@ def refusal(folder: Path, task: TaskName, body: str | bytes, split: Split = "dev
 
 
 def test_a_plain_file_is_read_as_it_stands(tmp_path: Path) -> None:
-    put(tmp_path, "quora", "0\taa1\tIs it wet ?\tIs it dry ?\t0.0\n1\tbb2\tWhy rain ?\tWhy does it rain ?\t1.0\n")
+    put(
+        tmp_path,
+        "quora",
+        "0\taa1\tIs it wet ?\tIs it dry ?\t0.0\n1\tbb2\tWhy rain ?\tWhy does it rain ?\t1.0\n",
+    )
     rows = read_course(tmp_path, QUORA, "dev")
     assert rows.ids == ["aa1", "bb2"]
     assert rows.first == ["Is it wet ?", "Why rain ?"]
@@ -77,14 +81,20 @@ def test_columns_that_are_not_needed_and_their_order_do_not_matter(tmp_path: Pat
 
 
 def test_crlf_blank_lines_and_a_missing_last_line_end_are_fine(tmp_path: Path) -> None:
-    put(tmp_path, "sst", b"\tid\tsentence\tsentiment\r\n0\ta\tIt rains .\t3\r\n\r\n1\tb\tIt pours .\t2")
+    put(
+        tmp_path,
+        "sst",
+        b"\tid\tsentence\tsentiment\r\n0\ta\tIt rains .\t3\r\n\r\n1\tb\tIt pours .\t2",
+    )
     rows = read_course(tmp_path, SST, "dev")
     assert rows.first == ["It rains .", "It pours ."]
     assert rows.labels is not None
     assert rows.labels.tolist() == [3.0, 2.0]
 
 
-@pytest.mark.parametrize("char", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\ufeff", "\u200b", "😀"])
+@pytest.mark.parametrize(
+    "char", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\ufeff", "\u200b", "😀"]
+)
 def test_line_separators_of_other_alphabets_do_not_end_a_row(tmp_path: Path, char: str) -> None:
     put(tmp_path, "sst", f"0\ta\tIt{char}rains .\t3\n1\tb\tIt pours .\tx\n")
     with pytest.raises(DataError, match=r"ids-sst-dev\.csv:3: column 'sentiment'"):
@@ -93,7 +103,9 @@ def test_line_separators_of_other_alphabets_do_not_end_a_row(tmp_path: Path, cha
     assert read_course(tmp_path, SST, "dev").first == [f"It{char}rains ."]
 
 
-def test_a_line_break_in_quotes_is_text_and_later_lines_are_still_counted_right(tmp_path: Path) -> None:
+def test_a_line_break_in_quotes_is_text_and_later_lines_are_still_counted_right(
+    tmp_path: Path,
+) -> None:
     body = '0\ta\t"It rains .\nIt pours .\r\nIt stops ."\t3\n1\tb\tIt shines .\tmany\n'
     assert refusal(tmp_path, "sst", body)[0].startswith("ids-sst-dev.csv:5: column 'sentiment': ")
     put(tmp_path, "sst", body.replace("many", "4"))
@@ -111,16 +123,41 @@ def test_a_line_break_in_quotes_is_text_and_later_lines_are_still_counted_right(
         ("sst", "1\t\tIt pours .\t3", "id", "expected an id, the cell is empty"),
         ("sst", "1\ta\tIt pours .\t3", "id", "'a' stands in line 2 too"),
         ("sst", "1\tb\tIt pours .\t", "sentiment", "the label is missing"),
-        ("sst", "1\tb\tIt pours .\tgood", "sentiment", "a whole number from 0 to 4, got 'good', which is not a number"),
+        (
+            "sst",
+            "1\tb\tIt pours .\tgood",
+            "sentiment",
+            "a whole number from 0 to 4, got 'good', which is not a number",
+        ),
         ("sst", "1\tb\tIt pours .\t1_0", "sentiment", "got '1_0', which is not a number"),
         ("sst", "1\tb\tIt pours .\t\uff13", "sentiment", "which is not a number"),
         ("sst", "1\tb\tIt pours .\tnan", "sentiment", "got 'nan', which is not finite"),
-        ("sts", "1\tb\tIt pours .\tIt rains .\t-inf", "similarity", "got '-inf', which is not finite"),
-        ("sts", "1\tb\tIt pours .\tIt rains .\t1e999", "similarity", "a number from 0 to 5, got '1e999'"),
+        (
+            "sts",
+            "1\tb\tIt pours .\tIt rains .\t-inf",
+            "similarity",
+            "got '-inf', which is not finite",
+        ),
+        (
+            "sts",
+            "1\tb\tIt pours .\tIt rains .\t1e999",
+            "similarity",
+            "a number from 0 to 5, got '1e999'",
+        ),
         ("sst", "1\tb\tIt pours .\t5", "sentiment", "got '5', which is out of range"),
         ("sst", "1\tb\tIt pours .\t-1", "sentiment", "got '-1', which is out of range"),
-        ("sst", "1\tb\tIt pours .\t2.5", "sentiment", "expected a whole number from 0 to 4, got '2.5'"),
-        ("quora", "1\tb\tIt pours .\tIt rains .\t0.5", "is_duplicate", "a whole number from 0 to 1, got '0.5'"),
+        (
+            "sst",
+            "1\tb\tIt pours .\t2.5",
+            "sentiment",
+            "expected a whole number from 0 to 4, got '2.5'",
+        ),
+        (
+            "quora",
+            "1\tb\tIt pours .\tIt rains .\t0.5",
+            "is_duplicate",
+            "a whole number from 0 to 1, got '0.5'",
+        ),
         ("quora", "1\tb\tIt pours .\tIt rains .\t2.0", "is_duplicate", "out of range"),
         ("sts", "1\tb\tIt pours .\tIt rains .\t5.01", "similarity", "out of range"),
     ],
@@ -175,7 +212,9 @@ def test_twenty_problems_are_shown_and_the_others_counted(tmp_path: Path) -> Non
     assert len(lines) == 22
 
 
-def test_the_two_unlabelled_rows_of_the_published_quora_file_are_always_left_out_and_counted(tmp_path: Path) -> None:
+def test_the_two_unlabelled_rows_of_the_published_quora_file_are_always_left_out_and_counted(
+    tmp_path: Path,
+) -> None:
     body = "0\taa1\tIs it wet ?\tIs it dry ?\t0.0\n1\tad118c967d683c93883bf072d\tWhy ?\tHow ?\t\n"
     put(tmp_path, "quora", body, "train")
     rows = read_course(tmp_path, QUORA, "train")
@@ -193,8 +232,12 @@ def test_a_file_of_bad_rows_alone_is_refused_even_when_skipping(tmp_path: Path) 
         read_course(tmp_path, SST, "dev", on_bad_row="skip")
 
 
-@pytest.mark.parametrize(("row", "got"), [("1\tb\tIt pours .", 3), ("1\tb\tIt\tpours .\t3", 5), ("oops", 1)])
-def test_a_wrong_number_of_cells_is_named_with_both_numbers(tmp_path: Path, row: str, got: int) -> None:
+@pytest.mark.parametrize(
+    ("row", "got"), [("1\tb\tIt pours .", 3), ("1\tb\tIt\tpours .\t3", 5), ("oops", 1)]
+)
+def test_a_wrong_number_of_cells_is_named_with_both_numbers(
+    tmp_path: Path, row: str, got: int
+) -> None:
     body = f"0\ta\tIt rains .\t3\n{row}\n2\tc\tIt rains .\t3\n"
     assert refusal(tmp_path, "sst", body)[0].startswith(
         f"ids-sst-dev.csv:3: expected 4 cells as in the header, got {got}."
@@ -213,13 +256,19 @@ def test_a_quote_that_is_never_closed_is_named_where_it_opened(tmp_path: Path) -
         read_course(tmp_path, SST, "dev", on_bad_row="skip")
 
 
-def test_a_quote_opened_late_in_a_row_of_several_lines_is_named_by_its_own_line(tmp_path: Path) -> None:
+def test_a_quote_opened_late_in_a_row_of_several_lines_is_named_by_its_own_line(
+    tmp_path: Path,
+) -> None:
     body = '0\ta\t"It rains .\nAnd how ."\t"3\n1\tb\tIt pours .\t3\n'
     [line] = refusal(tmp_path, "sst", body)
-    assert line.startswith("ids-sst-dev.csv:3: column 'sentiment': the quote that opens here is not closed")
+    assert line.startswith(
+        "ids-sst-dev.csv:3: column 'sentiment': the quote that opens here is not closed"
+    )
 
 
-def test_a_quote_left_open_far_from_the_end_of_a_large_file_is_named_where_it_opened(tmp_path: Path) -> None:
+def test_a_quote_left_open_far_from_the_end_of_a_large_file_is_named_where_it_opened(
+    tmp_path: Path,
+) -> None:
     filler = "".join(f"{n}\tid{n}\tIt rains all day long .\t3\n" for n in range(2, 6000))
     [line] = refusal(tmp_path, "sst", '0\ta\tIt rains .\t3\n1\tb\t"It pours .\t3\n' + filler)
     assert line.startswith(
@@ -238,10 +287,14 @@ def test_text_after_a_closing_quote_is_a_bad_row(tmp_path: Path) -> None:
 def test_an_open_quote_that_meets_a_later_one_is_named_where_it_opened(tmp_path: Path) -> None:
     body = '0\ta\t"It rains .\t3\n1\tb\tIt pours .\t3\n2\tc\t"It" hails .\t3\n'
     [line] = refusal(tmp_path, "sst", body)
-    assert line.startswith("ids-sst-dev.csv:2: column 'sentence': the quote that opens here closes in line 4")
+    assert line.startswith(
+        "ids-sst-dev.csv:2: column 'sentence': the quote that opens here closes in line 4"
+    )
 
 
-def test_rows_swallowed_by_a_quote_that_closes_too_late_are_noticed_by_their_cells(tmp_path: Path) -> None:
+def test_rows_swallowed_by_a_quote_that_closes_too_late_are_noticed_by_their_cells(
+    tmp_path: Path,
+) -> None:
     body = '0\ta\t"It rains .\t3\n1\tb\tIt pours ."\t3\t1\n2\tc\tIt hails .\t3\n'
     [line] = refusal(tmp_path, "sst", body)
     assert line.startswith(
@@ -251,10 +304,14 @@ def test_rows_swallowed_by_a_quote_that_closes_too_late_are_noticed_by_their_cel
         read_course(tmp_path, SST, "dev", on_bad_row="skip")
 
 
-def test_rows_swallowed_without_a_trace_in_the_cells_are_noticed_by_the_row_numbers(tmp_path: Path) -> None:
+def test_rows_swallowed_without_a_trace_in_the_cells_are_noticed_by_the_row_numbers(
+    tmp_path: Path,
+) -> None:
     body = '0\ta\t"It rains .\t3\n1\tb\tIt pours ."\t3\n2\tc\tIt hails .\t3\n'
     [line] = refusal(tmp_path, "sst", body)
-    assert line.startswith("ids-sst-dev.csv:2: the row runs from line 2 to 3 and seems to hold other rows.")
+    assert line.startswith(
+        "ids-sst-dev.csv:2: the row runs from line 2 to 3 and seems to hold other rows."
+    )
 
 
 @pytest.mark.parametrize("quote", ["", '"'])
@@ -285,36 +342,68 @@ def test_a_lone_carriage_return_is_a_bad_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("whole", "start"),
     [
-        (b"", ":1: expected a header with the columns 'id', 'sentence', 'sentiment', the file is empty"),
+        (
+            b"",
+            ":1: expected a header with the columns 'id', 'sentence', 'sentiment', the file is empty",
+        ),
         (b"\n\n", ":1: expected a header"),
         (b"\tid\tsentence\tsentiment\n", ":2: expected rows below the header, there are none"),
         (
             b"\tid\tsentence\n0\ta\tx\n",
             ":1: column 'sentiment': expected in the header, which has only 'id', 'sentence'",
         ),
-        (b"\tid\tsentense\tsentiment\n0\ta\tx\t3\n", ":1: column 'sentence': expected in the header"),
-        (b"\tid\tsentence\tid\tsentiment\n0\ta\tx\ty\t3\n", ":1: column 'id': expected once, it stands 2 times"),
-        (b"id\tsentence\tsentiment\n0\ta\tx\t3\n", ":1: the header is shifted: it has 3 cells and the rows have 4"),
-        (b"\tid\tsentence\tsentiment\na\tx\t3\n", ":1: the header is shifted: it has 4 cells and the rows have 3"),
+        (
+            b"\tid\tsentense\tsentiment\n0\ta\tx\t3\n",
+            ":1: column 'sentence': expected in the header",
+        ),
+        (
+            b"\tid\tsentence\tid\tsentiment\n0\ta\tx\ty\t3\n",
+            ":1: column 'id': expected once, it stands 2 times",
+        ),
+        (
+            b"id\tsentence\tsentiment\n0\ta\tx\t3\n",
+            ":1: the header is shifted: it has 3 cells and the rows have 4",
+        ),
+        (
+            b"\tid\tsentence\tsentiment\na\tx\t3\n",
+            ":1: the header is shifted: it has 4 cells and the rows have 3",
+        ),
         (b",id,sentence,sentiment\n0,a,x,3\n", ":1: expected tabs between the columns, got commas"),
         (b'"","id","sentence"\n"0","a","x"\n', ":1: expected tabs between the columns, got commas"),
-        (b";id;sentence;sentiment\n0;a;x;3\n", ":1: expected tabs between the columns, got semicolons"),
+        (
+            b";id;sentence;sentiment\n0;a;x;3\n",
+            ":1: expected tabs between the columns, got semicolons",
+        ),
         (
             b"0\ta\tIt rains .\t3\n",
             ":1: expected a header with the columns 'id', 'sentence', 'sentiment', got '0', 'a'",
         ),
-        (b"\xef\xbb\xbf\tid\tsentence\tsentiment\n0\ta\tx\t3\n", ":1: a byte-order mark (EF BB BF) stands before"),
-        ("\tid\tsentence\tsentiment\n0\ta\tx\t3\n".encode("utf-16"), ":1: expected UTF-8, this is UTF-16"),
+        (
+            b"\xef\xbb\xbf\tid\tsentence\tsentiment\n0\ta\tx\t3\n",
+            ":1: a byte-order mark (EF BB BF) stands before",
+        ),
+        (
+            "\tid\tsentence\tsentiment\n0\ta\tx\t3\n".encode("utf-16"),
+            ":1: expected UTF-8, this is UTF-16",
+        ),
         ("\tid\tsentence\tsentiment\n".encode("utf-16-le"), ":1: the header holds NUL characters"),
         (
             b"\tid\tsentence\tsentiment\n0\ta\tx\t3\n1\tb\tcaf\xe9\t3\n",
             ":3: expected UTF-8, got the byte 0xe9 at byte 8",
         ),
-        (b"\tid\tsentence\tsentiment\r0\ta\tx\t3\r", ":1: the lines end in a carriage return alone"),
-        (b'\tid\t"sentence\tsentiment\n0\ta\tx\t3\n', ":1: column 3: the quote that opens here is not closed"),
+        (
+            b"\tid\tsentence\tsentiment\r0\ta\tx\t3\r",
+            ":1: the lines end in a carriage return alone",
+        ),
+        (
+            b'\tid\t"sentence\tsentiment\n0\ta\tx\t3\n',
+            ":1: column 3: the quote that opens here is not closed",
+        ),
     ],
 )
-def test_a_fault_of_the_whole_file_is_named(tmp_path: Path, whole: bytes, start: str, on_bad_row: str) -> None:
+def test_a_fault_of_the_whole_file_is_named(
+    tmp_path: Path, whole: bytes, start: str, on_bad_row: str
+) -> None:
     put(tmp_path, "sst", whole)
     with pytest.raises(DataError) as error:
         read_course(tmp_path, SST, "dev", on_bad_row=on_bad_row)  # type: ignore[arg-type]
@@ -406,7 +495,9 @@ def test_all_missing_files_are_named_at_once(tmp_path: Path) -> None:
     assert "sts-dev.csv: no such file" in str(error.value)
 
 
-def test_a_folder_is_loaded_by_task_and_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_loaded_by_task_and_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(tmp_path, "sst", "0\ta\tIt rains .\t3\n")
     put(tmp_path, "sts", "0\tb\tIt rains .\tIt pours .\t4.5\n")
     monkeypatch.setenv("HOME", str(tmp_path.parent))
@@ -421,7 +512,9 @@ def test_the_sample_is_loaded_by_name() -> None:
     assert rows["sst", "dev"].split == "dev"
 
 
-def test_a_misspelt_name_is_answered_with_the_right_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_misspelt_name_is_answered_with_the_right_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="Did you mean 'sample'"):
         load_rows("sampel", ["sst"], ["dev"])
@@ -444,8 +537,14 @@ def any_rows(draw: st.DrawFn) -> Rows:
     split = draw(st.sampled_from(SPLITS))
     ids = draw(st.lists(NASTY, min_size=1, max_size=6, unique=True))
     column = st.lists(NASTY, min_size=len(ids), max_size=len(ids))
-    number = st.floats(0, 5).map(abs) if task.kind == "score" else st.integers(int(task.low), int(task.high)).map(float)
-    labels = np.array(draw(st.lists(number, min_size=len(ids), max_size=len(ids))), dtype=np.float64)
+    number = (
+        st.floats(0, 5).map(abs)
+        if task.kind == "score"
+        else st.integers(int(task.low), int(task.high)).map(float)
+    )
+    labels = np.array(
+        draw(st.lists(number, min_size=len(ids), max_size=len(ids))), dtype=np.float64
+    )
     hidden = split == "test" and draw(st.booleans())
     return Rows(
         task=task, split=split, ids=ids, first=draw(column), second=draw(column) if task.pair else None,
@@ -456,13 +555,22 @@ def any_rows(draw: st.DrawFn) -> Rows:
 def swallowing_look_alike() -> Rows:
     """Sentences that look as if a quote had swallowed the next rows."""
     texts = ["It rains .\n1\tb", "It pours .\n2\tc\n3\td", "x\n4\tt"]
-    return Rows(task=SST, split="dev", ids=["a", "b", "c"], first=texts, second=None, labels=np.array([1.0, 2.0, 3.0]))
+    return Rows(
+        task=SST,
+        split="dev",
+        ids=["a", "b", "c"],
+        first=texts,
+        second=None,
+        labels=np.array([1.0, 2.0, 3.0]),
+    )
 
 
 @settings(max_examples=150, deadline=None)
 @given(rows=any_rows())
 @example(rows=swallowing_look_alike())
-def test_what_is_written_is_read_back_exactly(tmp_path_factory: pytest.TempPathFactory, rows: Rows) -> None:
+def test_what_is_written_is_read_back_exactly(
+    tmp_path_factory: pytest.TempPathFactory, rows: Rows
+) -> None:
     folder = tmp_path_factory.mktemp("course")
     path = write_course(folder, rows)
     back = read_course(folder, rows.task, rows.split)
@@ -496,7 +604,12 @@ def test_a_written_file_is_in_the_courses_own_form(tmp_path: Path) -> None:
 def test_rows_that_could_not_be_read_back_are_not_written(
     tmp_path: Path, changes: dict[str, object], words: str
 ) -> None:
-    values = {"ids": ["a", "b"], "first": ["It rains .", "It pours ."], "labels": np.array([1.0, 2.0]), **changes}
+    values = {
+        "ids": ["a", "b"],
+        "first": ["It rains .", "It pours ."],
+        "labels": np.array([1.0, 2.0]),
+        **changes,
+    }
     with pytest.raises(DataError, match=re.escape(words)):
         write_course(tmp_path, Rows(task=SST, split="dev", second=None, **values))  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
@@ -504,7 +617,9 @@ def test_rows_that_could_not_be_read_back_are_not_written(
 
 def test_a_folder_that_cannot_be_made_is_a_message(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    rows = Rows(task=SST, split="dev", ids=["a"], first=["It rains ."], second=None, labels=np.array([1.0]))
+    rows = Rows(
+        task=SST, split="dev", ids=["a"], first=["It rains ."], second=None, labels=np.array([1.0])
+    )
     with pytest.raises(DataError, match="cannot write it"):
         write_course(tmp_path / "file", rows)
 
@@ -534,7 +649,10 @@ def test_the_real_files_are_read_strictly_and_as_a_table_library_reads_them(task
 def test_the_two_real_rows_without_a_label_are_left_out_by_line() -> None:
     rows = read_course(COURSE, QUORA, "train")
     assert len(rows) == 14094
-    assert [message.split(": ")[0].rsplit(":", 1)[1] for message in rows.skipped] == ["1725", "9904"]
+    assert [message.split(": ")[0].rsplit(":", 1)[1] for message in rows.skipped] == [
+        "1725",
+        "9904",
+    ]
 
 
 @pytest.mark.skipif(not COURSE.is_dir(), reason="the course's files are not here")

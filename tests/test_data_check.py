@@ -23,7 +23,14 @@ COURSE = Path(__file__).resolve().parents[2] / "shared" / "data" / "cs224n"
 
 def quora(split: Split, rows: list[tuple[str, str, str, float]]) -> Rows:
     ids, first, second, labels = (list(column) for column in zip(*rows, strict=True))
-    return Rows(task=TASKS["quora"], split=split, ids=ids, first=first, second=second, labels=np.array(labels))
+    return Rows(
+        task=TASKS["quora"],
+        split=split,
+        ids=ids,
+        first=first,
+        second=second,
+        labels=np.array(labels),
+    )
 
 
 # t1 is t0 in the other order, with another label; t3 is t2 again.
@@ -50,7 +57,9 @@ DEV = quora(
 ROWS: dict[tuple[TaskName, Split], Rows] = {("quora", "train"): TRAIN, ("quora", "dev"): DEV}
 
 
-def single(name: TaskName, split: Split, labels: list[float] | None, first: list[str] | None = None) -> Rows:
+def single(
+    name: TaskName, split: Split, labels: list[float] | None, first: list[str] | None = None
+) -> Rows:
     """Rows with these labels; the sentences differ unless given."""
     size = len(first or labels or [])
     texts = first or [f"It is {n} ." for n in range(size)]
@@ -80,29 +89,39 @@ def test_sizes_labels_words_duplicates_and_conflicts_are_those_counted_by_hand()
 
 def test_leaks_are_those_counted_by_hand() -> None:
     assert check_rows(ROWS)["tasks"]["quora"]["leaks"] == {
-        "train/dev": {"rows": 1, "rows_share": 0.25, "sentences": 3, "sentences_share": 0.75, "ids": [["t2", "d0"]]}
+        "train/dev": {
+            "rows": 1,
+            "rows_share": 0.25,
+            "sentences": 3,
+            "sentences_share": 0.75,
+            "ids": [["t2", "d0"]],
+        }
     }
 
 
 def test_a_leak_is_counted_in_rows_of_the_later_split() -> None:
     one = single("sst", "train", [1.0], ["It rains ."])
     two = single("sst", "test", [1.0, 2.0], ["it RAINS .", "It  rains ."])
-    leak = check_rows({("sst", "train"): one, ("sst", "test"): two})["tasks"]["sst"]["leaks"]["train/test"]
+    leak = check_rows({("sst", "train"): one, ("sst", "test"): two})["tasks"]["sst"]["leaks"][
+        "train/test"
+    ]
     assert (leak["rows"], leak["rows_share"], leak["sentences"]) == (2, 1.0, 2)
     assert leak["ids"] == [["r0", "r0"], ["r0", "r1"]]
 
 
 def test_scores_get_mean_spread_and_a_count_for_each_unit() -> None:
-    part = check_rows({("sts", "dev"): single("sts", "dev", [0.0, 0.5, 1.0, 4.6, 5.0])})["tasks"]["sts"]["splits"][
-        "dev"
-    ]
+    part = check_rows({("sts", "dev"): single("sts", "dev", [0.0, 0.5, 1.0, 4.6, 5.0])})["tasks"][
+        "sts"
+    ]["splits"]["dev"]
     assert part["labels"]["counts"] == {"0-1": 2, "1-2": 1, "2-3": 0, "3-4": 0, "4-5": 2}
     assert part["labels"]["mean"] == pytest.approx(2.22)
     assert part["labels"]["sd"] == pytest.approx((22.768 / 4) ** 0.5)
 
 
 def test_a_class_without_rows_is_counted_as_none_of_them() -> None:
-    part = check_rows({("sst", "dev"): single("sst", "dev", [0.0, 4.0, 4.0])})["tasks"]["sst"]["splits"]["dev"]
+    part = check_rows({("sst", "dev"): single("sst", "dev", [0.0, 4.0, 4.0])})["tasks"]["sst"][
+        "splits"
+    ]["dev"]
     assert part["labels"] == {"counts": {"0": 1, "1": 0, "2": 0, "3": 0, "4": 2}}
 
 
@@ -152,7 +171,9 @@ def test_the_tables_hold_the_numbers_and_the_text_says_what_leaks_mean(folder: P
 @pytest.mark.parametrize(
     "environment", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}, {"COLUMNS": "60"}, {"COLUMNS": "200"}]
 )
-def test_away_from_a_terminal_there_are_no_escape_codes_and_lines_fit(environment: dict[str, str]) -> None:
+def test_away_from_a_terminal_there_are_no_escape_codes_and_lines_fit(
+    environment: dict[str, str],
+) -> None:
     result = run("sample", "--tasks", "sts", **environment)
     assert result.exit_code == 0
     assert "\x1b" not in result.stdout
@@ -185,12 +206,16 @@ def test_bad_files_are_refused_with_all_their_problems_and_exit_code_2(folder: P
 def test_bad_rows_can_be_left_out_and_are_counted_and_named(folder: Path) -> None:
     with (folder / "quora-dev.csv").open("a", encoding="utf-8") as file:
         file.write("9\tz\tIs it ?\t\t7\n")
-    result = run(str(folder), "--tasks", "quora", "--splits", "dev", "--on-bad-row", "skip", "--json")
+    result = run(
+        str(folder), "--tasks", "quora", "--splits", "dev", "--on-bad-row", "skip", "--json"
+    )
     assert json.loads(result.stdout)["tasks"]["quora"]["splits"]["dev"]["left_out"] == 1
     assert result.stderr.startswith(f"left out: {folder}/quora-dev.csv:6: column 'sentence2'")
 
 
-@pytest.mark.parametrize(("option", "text"), [("--tasks", "sst,quorra"), ("--splits", "deb"), ("--tasks", ",")])
+@pytest.mark.parametrize(
+    ("option", "text"), [("--tasks", "sst,quorra"), ("--splits", "deb"), ("--tasks", ",")]
+)
 def test_an_unknown_name_is_answered_with_the_known_ones(option: str, text: str) -> None:
     result = run(option, text)
     assert isinstance(result.exception, ConfigError)
@@ -219,6 +244,13 @@ def test_the_real_sts_split_shares_sentences_with_train() -> None:
 def test_the_real_files_have_the_sizes_they_are_said_to_have() -> None:
     tasks: list[TaskName] = ["sst", "quora", "sts"]
     found = check_rows(load_rows(str(COURSE), tasks, SPLITS, on_bad_row="skip"))["tasks"]
-    sizes = {name: [part["rows"] + part["left_out"] for part in found[name]["splits"].values()] for name in tasks}
-    assert sizes == {"sst": [7257, 1101, 854], "quora": [14096, 2043, 2051], "sts": [5103, 863, 627]}
+    sizes = {
+        name: [part["rows"] + part["left_out"] for part in found[name]["splits"].values()]
+        for name in tasks
+    }
+    assert sizes == {
+        "sst": [7257, 1101, 854],
+        "quora": [14096, 2043, 2051],
+        "sts": [5103, 863, 627],
+    }
     assert [part["left_out"] for part in found["quora"]["splits"].values()] == [2, 0, 0]

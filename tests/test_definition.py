@@ -79,7 +79,10 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         arms={"all layers": {"freeze": {"unfrozen": "all"}}, "plain": {}},
         grid={
             "pairing": {"siamese": {"pairing": "siamese"}, "concat": {"pairing": "concat"}},
-            "freeze.scope": {"all": {"freeze": {"scope": "all"}}, "[sts]": {"freeze": {"scope": ["sts"]}}},
+            "freeze.scope": {
+                "all": {"freeze": {"scope": "all"}},
+                "[sts]": {"freeze": {"scope": ["sts"]}},
+            },
             "rate": {"low": {"train": {"warmup": 0}}, "high": {"train": {"warmup": 0.1}}},
         },
         design="pairwise",
@@ -94,8 +97,19 @@ def test_every_key_is_read(tmp_path: Path) -> None:
 
 def test_little_need_be_said(tmp_path: Path) -> None:
     found = read_definition(put(tmp_path, "question: why?\ngrid: {pairing: [siamese, concat]}"))
-    assert (found.base, found.seeds, found.design, found.margin) == ("baseline", (0, 1, 2), "full", 0.01)
-    assert (found.settings, found.arms, found.where, found.baseline, found.claims) == ({}, {}, (), None, ())
+    assert (found.base, found.seeds, found.design, found.margin) == (
+        "baseline",
+        (0, 1, 2),
+        "full",
+        0.01,
+    )
+    assert (found.settings, found.arms, found.where, found.baseline, found.claims) == (
+        {},
+        {},
+        (),
+        None,
+        (),
+    )
 
 
 def test_a_base_that_is_a_file_is_taken_in_without_its_seed(tmp_path: Path) -> None:
@@ -105,7 +119,9 @@ def test_a_base_that_is_a_file_is_taken_in_without_its_seed(tmp_path: Path) -> N
     assert found.base == "baseline"
     assert found.settings == {"train": {"lr": 3e-5}, "smart": {"mu": 0, "lambda_s": 3}}
     wrong = put(tmp_path, "limit: 3\ntrain.lr: fast", "best/config.yaml")
-    with pytest.raises(ConfigError, match=rf"{re.escape(str(wrong.name))}:2: train.lr: .*came 'fast'"):
+    with pytest.raises(
+        ConfigError, match=rf"{re.escape(str(wrong.name))}:2: train.lr: .*came 'fast'"
+    ):
         read_definition(tmp_path / "questions/mine.yaml")
 
 
@@ -203,7 +219,13 @@ def test_what_is_no_definition_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_words_make_a_definition() -> None:
     found = from_words(
-        ["pairing=siamese,concat", "seed=4,5", "freeze.scope=all,[sts]", "smart=null,{}", "train.lr=1e-5,1e-4"],
+        [
+            "pairing=siamese,concat",
+            "seed=4,5",
+            "freeze.scope=all,[sts]",
+            "smart=null,{}",
+            "train.lr=1e-5,1e-4",
+        ],
         ["train.epochs=1", "tasks=sst,sts"],
         base="final",
     )
@@ -220,7 +242,9 @@ def test_words_make_a_definition() -> None:
 
 
 def test_commas_inside_brackets_and_quotes_do_not_split() -> None:
-    found = from_words(["tasks=[sst, sts],[quora]", "smart={lambda_s: 3, mu: 0},null", "encoder='a,b',c"])
+    found = from_words(
+        ["tasks=[sst, sts],[quora]", "smart={lambda_s: 3, mu: 0},null", "encoder='a,b',c"]
+    )
     assert [list(levels) for levels in found.grid.values()] == [
         ["[sst, sts]", "[quora]"],
         ["{lambda_s: 3, mu: 0}", "null"],
@@ -230,7 +254,10 @@ def test_commas_inside_brackets_and_quotes_do_not_split() -> None:
 
 def test_the_name_of_a_grid_is_what_it_says() -> None:
     one = from_words(["pairing=siamese,concat", "train.lr=1e-5,1e-4"])
-    assert one.name == from_words(["pairing=siamese,concat", "train.lr=0.00001,0.0001", "seed=0,1,2"]).name
+    assert (
+        one.name
+        == from_words(["pairing=siamese,concat", "train.lr=0.00001,0.0001", "seed=0,1,2"]).name
+    )
     others = [
         from_words(["pairing=siamese,concat"]),
         from_words(["pairing=concat,siamese", "train.lr=1e-5,1e-4"]),
@@ -249,7 +276,11 @@ def test_the_name_of_a_grid_is_what_it_says() -> None:
         (["pairing"], [], "'pairing': expected key=value,value,..."),
         (["=siamese"], [], "expected key=value"),
         (["paring=siamese,concat"], [], "grid.paring: no config key. Did you mean 'pairing'?"),
-        (["pairing=siamese,joined"], [], "pairing: input should be 'siamese' or 'concat', came 'joined'"),
+        (
+            ["pairing=siamese,joined"],
+            [],
+            "pairing: input should be 'siamese' or 'concat', came 'joined'",
+        ),
         (["pairing=siamese,concat", "pairing=concat"], [], "pairing is given a second time"),
         (["pairing=siamese,concat", "seed=0", "seed=1"], [], "seed is given a second time"),
         (["pairing=siamese,concat", "seed=a"], [], "'seed=a': expected seeds"),
@@ -276,10 +307,15 @@ def test_words_that_make_none_are_named(grids: list[str], sets: list[str], messa
 
 def test_words_go_over_what_a_definition_sets(tmp_path: Path) -> None:
     definition = read_definition(
-        put(tmp_path, "question: why?\nset: {limit: 9, train.lr: 1e-3}\narms: {a: {pairing: concat}}")
+        put(
+            tmp_path,
+            "question: why?\nset: {limit: 9, train.lr: 1e-3}\narms: {a: {pairing: concat}}",
+        )
     )
     found = with_words(definition, ["limit=3", "train.epochs=1", "seed=7,8"])
-    assert found == replace(definition, settings={"limit": 3, "train": {"lr": 1e-3, "epochs": 1}}, seeds=(7, 8))
+    assert found == replace(
+        definition, settings={"limit": 3, "train": {"lr": 1e-3, "epochs": 1}}, seeds=(7, 8)
+    )
     assert with_words(definition, []) == definition
 
 
@@ -294,10 +330,14 @@ def test_words_go_over_what_a_definition_sets(tmp_path: Path) -> None:
         ("{train.lr: [1, 2]}", "train.epochs=3", False),
     ],
 )
-def test_a_word_for_what_the_grid_varies_would_do_nothing(tmp_path: Path, grid: str, word: str, refused: bool) -> None:
+def test_a_word_for_what_the_grid_varies_would_do_nothing(
+    tmp_path: Path, grid: str, word: str, refused: bool
+) -> None:
     definition = read_definition(put(tmp_path, f"question: why?\ngrid: {grid}"))
     if refused:
-        with pytest.raises(ConfigError, match=f"^{re.escape(word.partition('=')[0])}: mine varies it"):
+        with pytest.raises(
+            ConfigError, match=f"^{re.escape(word.partition('=')[0])}: mine varies it"
+        ):
             with_words(definition, [word])
     else:
         assert with_words(definition, [word]) != definition
@@ -314,11 +354,15 @@ def test_a_definition_reads_back_as_itself(tmp_path: Path) -> None:
     definition = read_definition(put(tmp_path, WHOLE))
     assert definition.to_yaml().startswith("# Does it help?\n")
     assert there_and_back(definition, tmp_path) == definition
-    words = from_words(["smart=null,{}", "freeze.scope=all,[sts]", "train.lr=1e-5,1e-4"], ["limit=3"], base="final")
+    words = from_words(
+        ["smart=null,{}", "freeze.scope=all,[sts]", "train.lr=1e-5,1e-4"], ["limit=3"], base="final"
+    )
     assert there_and_back(words, tmp_path) == words
 
 
-TEXT = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="'"), min_size=1, max_size=12)
+TEXT = st.text(
+    st.characters(exclude_categories=["C", "Z"], exclude_characters="'"), min_size=1, max_size=12
+)
 SETTINGS = st.fixed_dictionaries(
     {},
     optional={
@@ -368,20 +412,27 @@ def test_whatever_a_definition_says_it_reads_back_as_itself(
 # --- the library
 
 
-def test_a_file_of_the_working_directory_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_the_working_directory_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shipped = definitions()
     assert set(shipped) == {path.stem for path in SHIPPED.glob("*.yaml")}
     monkeypatch.chdir(tmp_path)
-    put(tmp_path, "question: mine?\ngrid: {pairing: [siamese, concat]}", "ablations/quickstart.yaml")
+    put(
+        tmp_path, "question: mine?\ngrid: {pairing: [siamese, concat]}", "ablations/quickstart.yaml"
+    )
     assert find_definition("quickstart").question == "mine?"
     assert find_definition("paper").question != "mine?"
     assert LIBRARY.folders()[0] == Path("ablations")
 
 
-def test_an_unknown_name_lists_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_name_lists_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        ConfigError, match=r"no ablation 'papers'; there are .*pairing, paper, .* Did you mean 'paper'\?"
+        ConfigError,
+        match=r"no ablation 'papers'; there are .*pairing, paper, .* Did you mean 'paper'\?",
     ):
         find_definition("papers")
     with pytest.raises(ConfigError, match="cannot be read"):
@@ -389,7 +440,9 @@ def test_an_unknown_name_lists_what_there_is(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
-def test_a_shipped_definition_begins_with_its_question_and_reads_back(path: Path, tmp_path: Path) -> None:
+def test_a_shipped_definition_begins_with_its_question_and_reads_back(
+    path: Path, tmp_path: Path
+) -> None:
     definition = read_definition(path)
     assert path.read_text("utf-8").splitlines()[0] == f"# {definition.question}"
     assert replace(there_and_back(definition, tmp_path), name=path.stem) == definition

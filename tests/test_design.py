@@ -60,7 +60,8 @@ def refusal(folder: Path, text: str) -> str:
 
 def test_named_arms_stand_beside_the_base(tmp_path: Path) -> None:
     design = plan(
-        tmp_path, "base: final\nset: {limit: 9}\narms: {all: {freeze.unfrozen: all}, joined: {pairing: concat}}"
+        tmp_path,
+        "base: final\nset: {limit: 9}\narms: {all: {freeze.unfrozen: all}, joined: {pairing: concat}}",
     )
     assert names(design) == ["baseline", "all", "joined"]
     assert design.baseline == "baseline"
@@ -70,10 +71,17 @@ def test_named_arms_stand_beside_the_base(tmp_path: Path) -> None:
         cell("final", "limit=9", "pairing=concat"),
     ]
     assert design.arms[1].changes == {"freeze.unfrozen": "all"}
-    assert design.arms[2].changes == {"pairing": "concat", "heads.quora": "linear", "heads.sts": "linear"}
+    assert design.arms[2].changes == {
+        "pairing": "concat",
+        "heads.quora": "linear",
+        "heads.sts": "linear",
+    }
     assert design.arms[0].changes == {}
     assert (design.factors, design.combinations) == ({}, {})
-    assert all(arm.levels == {} and arm.config == arm.config.resolved() and arm.config.seed == 0 for arm in design.arms)
+    assert all(
+        arm.levels == {} and arm.config == arm.config.resolved() and arm.config.seed == 0
+        for arm in design.arms
+    )
 
 
 def test_an_arm_called_baseline_is_the_baseline_wherever_it_stands(tmp_path: Path) -> None:
@@ -100,7 +108,10 @@ GRID = "grid:\n  pairing: [siamese, concat]\n  train.lr: [1e-4, 1e-5]\n  pooling
 
 def test_full_is_every_combination_named_by_what_is_not_at_its_reference(tmp_path: Path) -> None:
     design = plan(tmp_path, "grid: {pairing: [siamese, concat], train.lr: [1e-4, 1e-5, 1e-3]}")
-    assert design.factors == {"pairing": ("siamese", "concat"), "train.lr": ("1e-5", "0.0001", "0.001")}
+    assert design.factors == {
+        "pairing": ("siamese", "concat"),
+        "train.lr": ("1e-5", "0.0001", "0.001"),
+    }
     assert design.combinations == {
         ("siamese", "1e-5"): "baseline",
         ("siamese", "0.0001"): "train.lr=0.0001",
@@ -131,7 +142,9 @@ def test_a_level_that_resolves_to_the_base_is_the_reference(tmp_path: Path) -> N
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
-    design = plan(tmp_path, "grid: {pairing: [siamese, concat], limit: [null, 1, 2]}\ndesign: one-at-a-time")
+    design = plan(
+        tmp_path, "grid: {pairing: [siamese, concat], limit: [null, 1, 2]}\ndesign: one-at-a-time"
+    )
     assert design.combinations == {
         ("siamese", "null"): "baseline",
         ("concat", "null"): "pairing=concat",
@@ -163,7 +176,11 @@ def test_leave_one_out_goes_back_from_everything(tmp_path: Path) -> None:
     }
     assert design.baseline == names(design)[0] == "everything"
     assert design.arms[0].cell == cell("pairing=concat", "train.lr=1e-4", "pooling=mean")
-    assert design.arms[1].changes == {"pairing": "siamese", "heads.quora": "dot", "heads.sts": "dot"}
+    assert design.arms[1].changes == {
+        "pairing": "siamese",
+        "heads.quora": "dot",
+        "heads.sts": "dot",
+    }
 
 
 def test_a_factor_of_its_own_has_named_levels(tmp_path: Path) -> None:
@@ -171,7 +188,9 @@ def test_a_factor_of_its_own_has_named_levels(tmp_path: Path) -> None:
     design = plan(tmp_path, text)
     assert design.factors["rate"] == ("plain", "high")
     assert design.combinations["high", "concat"] == "rate=high, pairing=concat"
-    assert design.find("rate=high, pairing=concat").cell == cell("train.lr=1e-3", "train.warmup=0.1", "pairing=concat")  # type: ignore[union-attr]
+    assert design.find("rate=high, pairing=concat").cell == cell(
+        "train.lr=1e-3", "train.warmup=0.1", "pairing=concat"
+    )  # type: ignore[union-attr]
 
 
 def test_lists_are_levels_by_the_items_of_the_outer_list(tmp_path: Path) -> None:
@@ -195,13 +214,24 @@ def test_baseline_without_an_arm_of_that_name_is_the_base_itself(tmp_path: Path)
 
 def test_a_combination_can_be_the_baseline(tmp_path: Path) -> None:
     for text in ("{pairing: concat}", "{pairing: concat, train.lr: 1e-5}", "pairing=concat"):
-        design = plan(tmp_path, f"baseline: {text}\ngrid: {{pairing: [siamese, concat], train.lr: [1e-5, 1e-4]}}")
-        assert names(design) == ["pairing=concat", "reference", "train.lr=0.0001", "pairing=concat, train.lr=0.0001"]
+        design = plan(
+            tmp_path,
+            f"baseline: {text}\ngrid: {{pairing: [siamese, concat], train.lr: [1e-5, 1e-4]}}",
+        )
+        assert names(design) == [
+            "pairing=concat",
+            "reference",
+            "train.lr=0.0001",
+            "pairing=concat, train.lr=0.0001",
+        ]
         assert design.baseline == "pairing=concat"
 
 
 def test_arms_and_grid_are_a_union(tmp_path: Path) -> None:
-    design = plan(tmp_path, "grid: {pairing: [siamese, concat]}\narms: {small: {limit: 1}, joined: {pairing: concat}}")
+    design = plan(
+        tmp_path,
+        "grid: {pairing: [siamese, concat]}\narms: {small: {limit: 1}, joined: {pairing: concat}}",
+    )
     assert names(design) == ["baseline", "small", "joined"]
     assert design.find("joined").merged == ("pairing=concat",)  # type: ignore[union-attr]
     assert design.combinations == {("siamese",): "baseline", ("concat",): "joined"}
@@ -220,7 +250,9 @@ def test_arms_and_grid_are_a_union(tmp_path: Path) -> None:
         ("baseline: {pairing: siamese}\ndesign: leave-one-out\ngrid: {pairing: [siamese, concat], limit: [1, 2]}", "'siamese, 1' is not in the plan; there are everything, without pairing, without limit."),
     ],
 )  # fmt: skip
-def test_a_baseline_that_is_not_in_the_plan_lists_what_is(tmp_path: Path, text: str, message: str) -> None:
+def test_a_baseline_that_is_not_in_the_plan_lists_what_is(
+    tmp_path: Path, text: str, message: str
+) -> None:
     assert message in refusal(tmp_path, text)
 
 
@@ -233,7 +265,10 @@ def test_knobs_of_a_method_that_is_off_vanish_whatever_the_order(tmp_path: Path)
         design = plan(tmp_path, f"grid: {{{', '.join(grid)}}}")
         assert {arm.cell for arm in design.arms} == {
             cell(),
-            *(cell(f"smart={{lambda_s: {weight}, steps: {steps}}}") for weight, steps in product((1, 3), (1, 2))),
+            *(
+                cell(f"smart={{lambda_s: {weight}, steps: {steps}}}")
+                for weight, steps in product((1, 3), (1, 2))
+            ),
         }
         assert len(design.arms) == 5
         assert len(design.combinations) == 8
@@ -245,9 +280,14 @@ def test_what_only_a_vanished_knob_is_refused_for_is_not_refused(tmp_path: Path)
     # scope [sts] names a task that is not trained, and where everything trains there is no scope
     text = "grid: {tasks: [sst, [sst, sts]], freeze.scope: [all, [sts]], freeze.unfrozen: [all, 2]}"
     assert "2 combinations" not in refusal(tmp_path, text)
-    assert "the combination tasks=[sst], freeze.scope=[sts], freeze.unfrozen=2 cannot be run" in refusal(tmp_path, text)
+    assert (
+        "the combination tasks=[sst], freeze.scope=[sts], freeze.unfrozen=2 cannot be run"
+        in refusal(tmp_path, text)
+    )
     design = plan(tmp_path, text + "\nwhere: not (tasks == ['sst'] and freeze.scope == ['sts'])")
-    assert design.combinations["[sst]", "[sts]", "all"] == design.combinations["[sst]", "all", "all"]
+    assert (
+        design.combinations["[sst]", "[sts]", "all"] == design.combinations["[sst]", "all", "all"]
+    )
     assert len(design.combinations) == 7
 
 
@@ -268,7 +308,11 @@ def test_an_own_factor_can_turn_a_method_off_too(tmp_path: Path) -> None:
 
 def test_a_knob_alone_turns_its_method_on(tmp_path: Path) -> None:
     design = plan(tmp_path, "grid: {smart.lambda_s: [1, 3]}\nbaseline: baseline")
-    assert [arm.cell for arm in design.arms] == [cell(), cell("smart.lambda_s=1"), cell("smart.lambda_s=3")]
+    assert [arm.cell for arm in design.arms] == [
+        cell(),
+        cell("smart.lambda_s=1"),
+        cell("smart.lambda_s=3"),
+    ]
 
 
 def test_settings_of_the_base_stay_where_a_level_turns_a_method_on(tmp_path: Path) -> None:
@@ -281,12 +325,21 @@ def test_settings_of_the_base_stay_where_a_level_turns_a_method_on(tmp_path: Pat
 def test_changes_lead_from_the_baseline_to_the_arm(tmp_path: Path) -> None:
     text = "grid: {tasks: [[sst, quora, sts], sst], smart: [null, {mu: 0}], pairing: [siamese, concat], freeze.scope: [all, [sts]], freeze.unfrozen: [all, 2]}"
     text += "\nwhere: not (tasks == ['sst'] and freeze.scope == ['sts'])"
-    for baseline in ("", "baseline: {smart: '{mu: 0}', pairing: concat, freeze.unfrozen: 2, freeze.scope: '[sts]'}"):
+    for baseline in (
+        "",
+        "baseline: {smart: '{mu: 0}', pairing: concat, freeze.unfrozen: 2, freeze.scope: '[sts]'}",
+    ):
         design = plan(tmp_path, f"{text}\n{baseline}")
         base = design.arms[0].config.model_dump(mode="json")
         for arm in design.arms:
-            steps = {key: Document(source="test", value=_nested(key, value)) for key, value in arm.changes.items()}
-            assert build([Document(source="base", value=base), *steps.values()]).resolved() == arm.config
+            steps = {
+                key: Document(source="test", value=_nested(key, value))
+                for key, value in arm.changes.items()
+            }
+            assert (
+                build([Document(source="base", value=base), *steps.values()]).resolved()
+                == arm.config
+            )
 
 
 def test_the_head_of_a_task_that_is_not_trained_is_no_change(tmp_path: Path) -> None:
@@ -312,10 +365,10 @@ def test_where_takes_cells_out_of_arms_and_grid(tmp_path: Path) -> None:
 
 
 def test_where_sees_what_is_resolved_and_own_factors_by_level(tmp_path: Path) -> None:
-    text = (
-        "set: {heads.sts: auto}\ngrid:\n  pairing: [siamese, concat]\n  size: {small: {limit: 1}, large: {limit: 9}}\n"
+    text = "set: {heads.sts: auto}\ngrid:\n  pairing: [siamese, concat]\n  size: {small: {limit: 1}, large: {limit: 9}}\n"
+    design = plan(
+        tmp_path, f"{text}where: [not (heads.sts == 'linear' and size == 'large'), smart == null]"
     )
-    design = plan(tmp_path, f"{text}where: [not (heads.sts == 'linear' and size == 'large'), smart == null]")
     assert names(design) == ["baseline", "size=large", "pairing=concat"]
 
 
@@ -323,7 +376,9 @@ def test_where_that_removes_everything_is_an_error(tmp_path: Path) -> None:
     text = "where: [limit == 7]\ngrid: {pairing: [siamese, concat]}"
     assert refusal(tmp_path, text) == "mine.yaml:2: where removes all 2 arms: 'limit == 7'"
     alone = "where: [pairing == 'siamese']\ngrid: {pairing: [siamese, concat]}"
-    assert "the baseline 'baseline' is all there is: nothing to compare it with" in refusal(tmp_path, alone)
+    assert "the baseline 'baseline' is all there is: nothing to compare it with" in refusal(
+        tmp_path, alone
+    )
 
 
 # --- what makes no plan
@@ -368,9 +423,13 @@ def test_what_makes_no_plan_is_named_with_its_line(tmp_path: Path, text: str, me
         "surgery: [sum, dominant], tasks: [[sst, sts], [sst]], schedule: [consolidated, sqrt]",
     ],
 )
-def test_a_refused_combination_is_shown_with_conditions_that_remove_just_it(tmp_path: Path, grid: str) -> None:
+def test_a_refused_combination_is_shown_with_conditions_that_remove_just_it(
+    tmp_path: Path, grid: str
+) -> None:
     message = refusal(tmp_path, f"grid: {{{grid}}}")
-    conditions = [strict_yaml.parse(found).value[0] for found in re.findall(r"where: (\[.*\])", message)]
+    conditions = [
+        strict_yaml.parse(found).value[0] for found in re.findall(r"where: (\[.*\])", message)
+    ]
     assert conditions
     definition = define(tmp_path, f"grid: {{{grid}}}\nwhere: {json.dumps(conditions)}")
     design = expand(definition, cell_of)
@@ -395,14 +454,17 @@ def test_a_grid_beyond_all_measure_is_refused_before_it_is_made() -> None:
         for key in ("limit", "max_length", "train.epochs", "train.max_steps")
     ]
     with pytest.raises(
-        ConfigError, match=f"grid: 160000 combinations; at most {MAX_COMBINATIONS}. design: one-at-a-time has 77"
+        ConfigError,
+        match=f"grid: 160000 combinations; at most {MAX_COMBINATIONS}. design: one-at-a-time has 77",
     ):
         expand(from_words(words), cell_of)
 
 
 def test_settings_that_no_reader_has_checked_are_refused_too() -> None:
     definition = Definition(name="mine", question="why?", arms={"a": {"pairing": "joined"}})
-    with pytest.raises(ConfigError, match="definition: arm 'a': pairing: input should be 'siamese' or 'concat'"):
+    with pytest.raises(
+        ConfigError, match="definition: arm 'a': pairing: input should be 'siamese' or 'concat'"
+    ):
         expand(definition, cell_of)
 
 
@@ -433,7 +495,11 @@ def test_every_combination_is_the_run_that_its_words_make(chosen: list[str], bas
     off = [("smart", "null")]
     for levels in product(*(FACTORS[key] for key in chosen)):
         pairs = list(zip(chosen, levels, strict=True))
-        words = [f"{key}={level}" for key, level in sorted(pairs) if key != "smart.steps" or off[0] not in pairs]
+        words = [
+            f"{key}={level}"
+            for key, level in sorted(pairs)
+            if key != "smart.steps" or off[0] not in pairs
+        ]
         arm = design.find(design.combinations[tuple(levels)])
         assert arm is not None
         assert arm.cell == cell(base, *words)
@@ -461,7 +527,9 @@ def test_expansion_asks_for_each_combination_once_and_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_every_shipped_definition_makes_a_plan_with_the_cells_that_its_table_gives(path: Path) -> None:
+def test_every_shipped_definition_makes_a_plan_with_the_cells_that_its_table_gives(
+    path: Path,
+) -> None:
     design = expand(read_definition(path), cell_of)
     readme = (path.parent / "README.md").read_text("utf-8")
     (row,) = re.findall(rf"^\| `{path.stem}` \|.*\| ([0-9]+) \|$", readme, re.M)
@@ -470,7 +538,9 @@ def test_every_shipped_definition_makes_a_plan_with_the_cells_that_its_table_giv
 
 
 def test_the_papers_arms_are_its_presets() -> None:
-    design = expand(find_definition(str(next(path for path in SHIPPED if path.stem == "paper"))), cell_of)
+    design = expand(
+        find_definition(str(next(path for path in SHIPPED if path.stem == "paper"))), cell_of
+    )
     for preset in PRESETS:
         arm = design.find(preset)
         assert arm is not None
@@ -478,7 +548,9 @@ def test_the_papers_arms_are_its_presets() -> None:
 
 
 def test_the_example_of_the_readme_is_one_that_is_taken(tmp_path: Path) -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", (SHIPPED[0].parent / "README.md").read_text("utf-8"), re.S)
+    (block,) = re.findall(
+        r"```yaml\n(.*?)```", (SHIPPED[0].parent / "README.md").read_text("utf-8"), re.S
+    )
     (tmp_path / "mine.yaml").write_text(block, "utf-8")
     design = expand(read_definition(tmp_path / "mine.yaml"), cell_of)
     assert names(design)[:3] == ["baseline", "all layers", "sts only"]

@@ -24,11 +24,16 @@ def command_lines() -> list[str]:
     found = []
     for name in DOCS:
         for block in re.findall(r"```sh\n(.*?)```", (ROOT / name).read_text("utf-8"), re.S):
-            found += [line.split("#")[0].strip() for line in block.splitlines() if line.startswith("mtl ")]
+            found += [
+                line.split("#")[0].strip() for line in block.splitlines() if line.startswith("mtl ")
+            ]
     for command in commands(main, click.Context(main)):
         text = command.help or ""
         found += [
-            part.strip() for line in text.splitlines() for part in line.split("|") if part.strip().startswith("mtl ")
+            part.strip()
+            for line in text.splitlines()
+            for part in line.split("|")
+            if part.strip().startswith("mtl ")
         ]
     return found
 

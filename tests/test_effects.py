@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl.stats.effects import Cells, Combination, Effect, interactions, main_effects, missing, shapley
+from mtl.stats.effects import (
+    Cells,
+    Combination,
+    Effect,
+    interactions,
+    main_effects,
+    missing,
+    shapley,
+)
 from mtl.stats.verdicts import Arm, Examples, difference
 from mtl.tasks.registry import TaskName
 
@@ -22,7 +30,11 @@ THREE = {"a": "0", "b": "0", "c": "0"}
 def arm(score: float, *, seeds: int = 3, jitter: float = 0.001) -> Arm:
     """Three seeds around a score (their mean is it exactly), ten examples that are all worth the same."""
     scores = [score + jitter * (seed - (seeds - 1) / 2) for seed in range(seeds)]
-    return {"sst": {seed: Examples(score=each, values=np.full(10, each)) for seed, each in enumerate(scores)}}
+    return {
+        "sst": {
+            seed: Examples(score=each, values=np.full(10, each)) for seed, each in enumerate(scores)
+        }
+    }
 
 
 def design(scores: dict[Combination, float]) -> tuple[Cells, dict[str, Arm]]:
@@ -57,7 +69,9 @@ def test_a_two_by_two_design_by_hand() -> None:
         (("surgery",), ("pcgrad",)): (0.02 + 0.08) / 2,
     })  # fmt: skip
     both = interactions(cells, TWO, arms, TASKS)
-    assert values(both) == pytest.approx({(("pairing", "surgery"), ("concat", "pcgrad")): 0.78 - 0.70 - 0.62 + 0.60})
+    assert values(both) == pytest.approx(
+        {(("pairing", "surgery"), ("concat", "pcgrad")): 0.78 - 0.70 - 0.62 + 0.60}
+    )
     assert [effect.matched for effect in main + both] == [2, 2, 1]
     assert shares(shapley(cells, TWO, ("concat", "pcgrad"), arms, TASKS)) == pytest.approx(
         {"pairing": (0.10 + 0.16) / 2, "surgery": (0.02 + 0.08) / 2}
@@ -65,7 +79,11 @@ def test_a_two_by_two_design_by_hand() -> None:
 
 
 def test_only_pairs_that_both_ran_are_averaged_over() -> None:
-    scores: dict[Combination, float] = {**TWO_BY_TWO, ("siamese", "dominant"): 0.50, ("concat", "dominant"): 0.64}
+    scores: dict[Combination, float] = {
+        **TWO_BY_TWO,
+        ("siamese", "dominant"): 0.50,
+        ("concat", "dominant"): 0.64,
+    }
     del scores["concat", "pcgrad"]
     cells, arms = design(scores)
     found = main_effects(cells, TWO, arms, TASKS)
@@ -101,7 +119,11 @@ def test_averaging_over_matched_pairs_narrows_the_interval() -> None:
 
     def noisy() -> Arm:
         rows = (rng.random((8, 200)) < 0.5).astype(float)
-        return {"sst": {seed: Examples(score=float(row.mean()), values=row) for seed, row in enumerate(rows)}}
+        return {
+            "sst": {
+                seed: Examples(score=float(row.mean()), values=row) for seed, row in enumerate(rows)
+            }
+        }
 
     combinations = list(itertools.product("01", repeat=3))
     arms = {"".join(combination): noisy() for combination in combinations}
@@ -114,20 +136,28 @@ def test_averaging_over_matched_pairs_narrows_the_interval() -> None:
 
 def test_an_effect_without_shared_seeds_says_why_it_has_no_estimate() -> None:
     one, other = arm(0.5, seeds=1), arm(0.6, seeds=1)
-    (effect,) = main_effects({("0",): "one", ("1",): "other"}, {"smart": "0"}, {"one": one, "other": other}, TASKS)
+    (effect,) = main_effects(
+        {("0",): "one", ("1",): "other"}, {"smart": "0"}, {"one": one, "other": other}, TASKS
+    )
     assert (effect.estimate, effect.reason) == (None, "one seed")
 
 
 def test_combinations_that_are_one_arm_have_no_effect_to_estimate() -> None:
     """`surgery` changes nothing where the schedule gives one task a step: both levels are the same runs."""
-    cells: Cells = {("pooled", "sum"): "plain", ("pooled", "pcgrad"): "plain", ("consolidated", "sum"): "mixed"}
+    cells: Cells = {
+        ("pooled", "sum"): "plain",
+        ("pooled", "pcgrad"): "plain",
+        ("consolidated", "sum"): "mixed",
+    }
     arms = {"plain": arm(0.5), "mixed": arm(0.6)}
     found = main_effects(cells, {"schedule": "pooled", "surgery": "sum"}, arms, TASKS)
     assert values(found) == pytest.approx({(("schedule",), ("consolidated",)): 0.1})
 
 
 def test_a_combination_of_the_wrong_length_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"one level for each of \['pairing', 'surgery'\], came \('concat',\)"):
+    with pytest.raises(
+        ValueError, match=r"one level for each of \['pairing', 'surgery'\], came \('concat',\)"
+    ):
         main_effects({("concat",): "arm"}, TWO, {}, TASKS)
     with pytest.raises(ValueError, match="one level for each of"):
         shapley({}, TWO, ("concat",), {}, TASKS)
@@ -143,19 +173,27 @@ def test_three_factors_by_hand() -> None:
         for combination in itertools.product("01", repeat=3)
     }
     cells, arms = design(worth)
-    assert shares(shapley(cells, THREE, ("1", "1", "1"), arms, TASKS)) == pytest.approx({"a": 0.4, "b": 0.1, "c": 0.1})
+    assert shares(shapley(cells, THREE, ("1", "1", "1"), arms, TASKS)) == pytest.approx(
+        {"a": 0.4, "b": 0.1, "c": 0.1}
+    )
 
 
 def test_only_the_factors_that_differ_from_the_reference_share_the_gain() -> None:
-    cells, arms = design({("0", "0", "0"): 0.5, ("0", "0", "1"): 0.6, ("1", "0", "0"): 0.5, ("1", "0", "1"): 0.9})
+    cells, arms = design(
+        {("0", "0", "0"): 0.5, ("0", "0", "1"): 0.6, ("1", "0", "0"): 0.5, ("1", "0", "1"): 0.9}
+    )
     assert shares(shapley(cells, THREE, ("0", "0", "1"), arms, TASKS)) == pytest.approx({"c": 0.1})
-    assert shares(shapley(cells, THREE, ("1", "0", "1"), arms, TASKS)) == pytest.approx({"a": 0.15, "c": 0.25})
+    assert shares(shapley(cells, THREE, ("1", "0", "1"), arms, TASKS)) == pytest.approx(
+        {"a": 0.15, "c": 0.25}
+    )
     assert shapley(cells, THREE, ("0", "0", "0"), arms, TASKS) == []
 
 
 def test_shares_need_every_combination_and_the_missing_ones_are_named() -> None:
     cells, arms = design(TWO_BY_TWO)
-    fewer = {combination: name for combination, name in cells.items() if combination != ("concat", "sum")}
+    fewer = {
+        combination: name for combination, name in cells.items() if combination != ("concat", "sum")
+    }
     assert shapley(fewer, TWO, ("concat", "pcgrad"), arms, TASKS) == []
     assert missing(fewer, TWO, ("concat", "pcgrad")) == [("concat", "sum")]
     assert missing(cells, TWO, ("concat", "pcgrad")) == []
@@ -170,7 +208,9 @@ worths = st.integers(1, 4).flatmap(
 
 @settings(max_examples=30, deadline=None)
 @given(worths)
-def test_shares_are_the_mean_over_all_orders_and_sum_to_the_gain(worth: dict[Combination, float]) -> None:
+def test_shares_are_the_mean_over_all_orders_and_sum_to_the_gain(
+    worth: dict[Combination, float],
+) -> None:
     """Symmetry and the null factor follow from the mean over orders, which is another road to the same shares."""
     count = len(next(iter(worth)))
     factors = {f"factor {place}": "0" for place in range(count)}
@@ -184,11 +224,16 @@ def test_shares_are_the_mean_over_all_orders_and_sum_to_the_gain(worth: dict[Com
             now[place] = "1"
             expected[f"factor {place}"] += (worth[tuple(now)] - before) / math.factorial(count)
     assert found == pytest.approx(expected, abs=1e-12)
-    assert sum(found.values()) == pytest.approx(worth[("1",) * count] - worth[("0",) * count], abs=1e-12)
+    assert sum(found.values()) == pytest.approx(
+        worth[("1",) * count] - worth[("0",) * count], abs=1e-12
+    )
 
 
 def test_a_factor_that_does_nothing_gets_nothing_and_equal_factors_get_the_same() -> None:
-    worth = {each: 0.1 * (each[0] == "1") + 0.1 * (each[1] == "1") for each in itertools.product("01", repeat=3)}
+    worth = {
+        each: 0.1 * (each[0] == "1") + 0.1 * (each[1] == "1")
+        for each in itertools.product("01", repeat=3)
+    }
     cells, arms = design(worth)
     found = shares(shapley(cells, THREE, ("1", "1", "1"), arms, TASKS))
     assert found["c"] == pytest.approx(0, abs=1e-15)

@@ -31,7 +31,10 @@ def both(name: str) -> tuple[Encoder, BertModel]:
 
 def sentences(encoder: Encoder, seed: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
     draw = np.random.default_rng(seed)
-    ids = [draw.integers(5, encoder.shape.vocabulary, size=length).astype(np.int32) for length in LENGTHS]
+    ids = [
+        draw.integers(5, encoder.shape.vocabulary, size=length).astype(np.int32)
+        for length in LENGTHS
+    ]
     types = [np.sort(draw.integers(0, 2, size=length)).astype(np.int32) for length in LENGTHS]
     return ids, types
 
@@ -71,7 +74,8 @@ def test_gradients_equal_the_reference(name: str) -> None:
     (encoder(pack(ids, types)) * weights).sum().backward()
     (reference_outputs(reference, ids, types)[1] * weights).sum().backward()
     ours = to_published(
-        {n: p.grad.to_dense() for n, p in encoder.named_parameters() if p.grad is not None}, encoder.shape.layers
+        {n: p.grad.to_dense() for n, p in encoder.named_parameters() if p.grad is not None},
+        encoder.shape.layers,
     )
     theirs = {n: p.grad for n, p in reference.named_parameters() if p.grad is not None}
     assert ours.keys() == theirs.keys()
@@ -85,7 +89,9 @@ def test_a_sequence_does_not_feel_what_it_is_packed_with() -> None:
     ids, types = sentences(encoder)
     with torch.no_grad():
         together = encoder(pack(ids, types))
-        alone = torch.cat([encoder(pack([one], [kind])) for one, kind in zip(ids, types, strict=True)])
+        alone = torch.cat(
+            [encoder(pack([one], [kind])) for one, kind in zip(ids, types, strict=True)]
+        )
     assert (together - alone).abs().max() <= 1e-6
 
 
@@ -98,12 +104,17 @@ def test_a_layer_at_first_tokens_alone_is_the_layer_there() -> None:
     assert isinstance(layer, Layer)
     weights = torch.randn(batch.sequences, encoder.shape.width, dtype=torch.float64)
     found = []
-    for compute in (lambda h: layer(batch.fill(h), batch, 0.0)[batch.starts], lambda h: layer.first(h, batch, 0.0)):
+    for compute in (
+        lambda h: layer(batch.fill(h), batch, 0.0)[batch.starts],
+        lambda h: layer.first(h, batch, 0.0),
+    ):
         layer.zero_grad()
         hidden = encoder.embed(batch).detach().requires_grad_()
         rows = compute(hidden)
         (rows * weights).sum().backward()
-        gradients = {name: p.grad.clone() for name, p in layer.named_parameters() if p.grad is not None}
+        gradients = {
+            name: p.grad.clone() for name, p in layer.named_parameters() if p.grad is not None
+        }
         assert hidden.grad is not None
         found.append({"rows": rows.detach(), "hidden": hidden.grad} | gradients)
     whole, first = found
@@ -133,7 +144,9 @@ def test_dropout_on_attention_weights_takes_values_away_with_their_bias() -> Non
         mixed = (weights.unsqueeze(2) @ value).reshape(batch.sequences, width)
         rows = hidden[batch.starts]
         rows = layer.attention_norm(rows + dropout(layer.attention_out(mixed), 0.4))
-        rows = layer.outer_norm(rows + dropout(layer.outer(functional.gelu(layer.inner(rows))), 0.4))
+        rows = layer.outer_norm(
+            rows + dropout(layer.outer(functional.gelu(layer.inner(rows))), 0.4)
+        )
     assert (found - rows).abs().max() <= 1e-12
 
 
@@ -145,7 +158,11 @@ def test_pooling_takes_real_tokens_only(how: str) -> None:
     with torch.no_grad():
         found = encoder(batch, how=how)  # type: ignore[arg-type]
         states, _, _ = reference_outputs(reference, ids, types)
-    by_hand = {"cls": lambda s: s[0], "mean": lambda s: s.mean(0), "max": lambda s: s.max(0).values}[how]
+    by_hand = {
+        "cls": lambda s: s[0],
+        "mean": lambda s: s.mean(0),
+        "max": lambda s: s.max(0).values,
+    }[how]
     expected = torch.stack([by_hand(states[row, : len(one)]) for row, one in enumerate(ids)])  # type: ignore[no-untyped-call]
     assert (found - expected).abs().max() <= 1e-5
 
@@ -194,7 +211,8 @@ def test_a_vocabulary_that_does_not_fit_the_weights_is_refused(tmp_path: Path) -
     with (folder / "vocab.txt").open("a") as file:
         file.write("surplus\n")
     with pytest.raises(
-        EncoderError, match=r"vocab.txt: token ids go up to \d+, but the weights have \d+ word embeddings"
+        EncoderError,
+        match=r"vocab.txt: token ids go up to \d+, but the weights have \d+ word embeddings",
     ):
         Pretrained("x", folder).tokenizer()
 
@@ -209,13 +227,21 @@ def test_encoder_folders_that_cannot_be_are_refused_with_their_remedy(tmp_path: 
         Pretrained("x", pickled).load()
     other = tmp_path / "roberta"
     write_random(other, seed=0)
-    text = (other / "config.json").read_text().replace('"model_type": "bert"', '"model_type": "roberta"')
+    text = (
+        (other / "config.json")
+        .read_text()
+        .replace('"model_type": "bert"', '"model_type": "roberta"')
+    )
     (other / "config.json").write_text(text)
     with pytest.raises(EncoderError, match="model_type: expected 'bert', came 'roberta'"):
         Pretrained("x", other).load()
     smaller = tmp_path / "smaller"
     write_random(smaller, seed=0)
-    text = (smaller / "config.json").read_text().replace('"intermediate_size": 64', '"intermediate_size": 48')
+    text = (
+        (smaller / "config.json")
+        .read_text()
+        .replace('"intermediate_size": 64', '"intermediate_size": 48')
+    )
     (smaller / "config.json").write_text(text)
     with pytest.raises(EncoderError, match="do not fit"):
         Pretrained("x", smaller).load()
@@ -236,6 +262,8 @@ def test_minilm_is_checked_against_its_published_hash(tmp_path: Path) -> None:
 def test_the_fingerprint_is_of_the_content_not_of_the_place(tmp_path: Path) -> None:
     for place, seed in {"one": 0, "two": 0, "three": 1}.items():
         write_random(tmp_path / place, seed=seed)
-    one, two, three = (Pretrained(name, tmp_path / name).fingerprint for name in ("one", "two", "three"))
+    one, two, three = (
+        Pretrained(name, tmp_path / name).fingerprint for name in ("one", "two", "three")
+    )
     assert one == two
     assert one != three

@@ -36,14 +36,19 @@ def trained(tmp_path: Path, data: Path, **changes: Any) -> Trained:
 
 def own_vectors(run: Trained) -> np.ndarray:
     pairer, model = run.evaluator.pairer, run.evaluator.model
-    pieces = [np.array(run.tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int32) for text in SENTENCES]
+    pieces = [
+        np.array(run.tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int32)
+        for text in SENTENCES
+    ]
     with torch.no_grad():
         found: np.ndarray = model.encoder(pack(*pairer.singles(pieces)), how=model.pooling).numpy()
     return found
 
 
 @pytest.mark.parametrize("pooling", ["pooler", "cls", "mean", "max"])
-def test_sentence_transformers_gives_the_runs_vectors(tmp_path: Path, tiny_data: Path, pooling: str) -> None:
+def test_sentence_transformers_gives_the_runs_vectors(
+    tmp_path: Path, tiny_data: Path, pooling: str
+) -> None:
     from sentence_transformers import SentenceTransformer
 
     run = trained(tmp_path, tiny_data, pooling=pooling)
@@ -57,7 +62,10 @@ def test_transformers_gives_the_runs_vectors_and_tokens(tmp_path: Path, tiny_dat
 
     run = trained(tmp_path, tiny_data)
     export(run, tmp_path / "model")
-    tokenizer, model = AutoTokenizer.from_pretrained(tmp_path / "model"), AutoModel.from_pretrained(tmp_path / "model")
+    tokenizer, model = (
+        AutoTokenizer.from_pretrained(tmp_path / "model"),
+        AutoModel.from_pretrained(tmp_path / "model"),
+    )
     batch = tokenizer(SENTENCES, padding=True, truncation=True, return_tensors="pt")
     assert batch["input_ids"].shape[1] == 8  # cut where the run cuts
     with torch.no_grad():

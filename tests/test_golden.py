@@ -41,4 +41,6 @@ def test_a_short_run_gives_the_same_numbers(name: str, tmp_path: Path) -> None:
         for step, expected in zip(run["steps"], golden[name]["steps"], strict=True):
             assert step.keys() == expected.keys()
             for key, value in step.items():
-                assert float.fromhex(value) == pytest.approx(float.fromhex(expected[key]), rel=1e-3), key
+                assert float.fromhex(value) == pytest.approx(
+                    float.fromhex(expected[key]), rel=1e-3
+                ), key

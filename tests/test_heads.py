@@ -75,9 +75,9 @@ def test_cosine_is_five_times_the_cosine_of_two_projections() -> None:
     wanted = 5 * 19 / (math.hypot(4, 7) * math.hypot(3, 1))
     assert head(matrix([1, 1]), matrix([2, 3]), 0.0).tolist() == pytest.approx([wanted], abs=1e-12)
     plain = filled(Cosine(2, 1), first=IDENTITY, second=IDENTITY)
-    assert plain(matrix([3, 4], [1, 0], [1, 0]), matrix([4, 3], [0, 2], [7, 0]), 0.0).tolist() == pytest.approx(
-        [4.8, 0, 5]
-    )
+    assert plain(
+        matrix([3, 4], [1, 0], [1, 0]), matrix([4, 3], [0, 2], [7, 0]), 0.0
+    ).tolist() == pytest.approx([4.8, 0, 5])
 
 
 def test_cosine_is_0_where_the_cosine_is_negative() -> None:
@@ -88,9 +88,13 @@ def test_cosine_is_0_where_the_cosine_is_negative() -> None:
 def test_features_is_an_mlp_over_both_their_distance_and_their_product() -> None:
     # (2, -1, |3|, -2) weighed 1, 10, 100, 1000 gives -1708; 1709 more makes 1.
     head = filled(Features(1, 1), hidden=([[1, 10, 100, 1000]], [1709]), out=([[10]], [1]))
-    assert head(matrix([2]), matrix([-1]), 0.0).tolist() == pytest.approx([10 * GELU_1 + 1], abs=1e-9)
+    assert head(matrix([2]), matrix([-1]), 0.0).tolist() == pytest.approx(
+        [10 * GELU_1 + 1], abs=1e-9
+    )
     unit = filled(Features(1, 1), hidden=([[0, 0, 1, 0]], [0]), out=([[1]], [0]))
-    assert unit(matrix([2]), matrix([1]), 0.0).tolist() == unit(matrix([1]), matrix([2]), 0.0).tolist()
+    assert (
+        unit(matrix([2]), matrix([1]), 0.0).tolist() == unit(matrix([1]), matrix([2]), 0.0).tolist()
+    )
 
 
 @pytest.mark.parametrize("kind", [Dot, Cosine])
@@ -106,7 +110,9 @@ def test_dot_and_cosine_have_no_dropout(kind: type[Head]) -> None:
 @pytest.mark.parametrize("pairing", ["siamese", "concat"])
 @pytest.mark.parametrize("rows", [1, 4])
 @pytest.mark.parametrize("task", list(TASKS))
-def test_one_output_a_row_is_a_vector_and_several_are_a_matrix(task: TaskName, pairing: Pairing, rows: int) -> None:
+def test_one_output_a_row_is_a_vector_and_several_are_a_matrix(
+    task: TaskName, pairing: Pairing, rows: int
+) -> None:
     pair = TASKS[task].pair
     for name in PAIR_HEADS[pairing] if pair else ("mlp", "linear"):
         head = make_head(name, TASKS[task], pairing, 6, torch.Generator().manual_seed(0))
@@ -127,7 +133,9 @@ def test_a_dead_example_gives_no_gradient_and_a_living_one_does() -> None:
     assert y.grad[1].abs().sum() > 0
     head.zero_grad()
     head(matrix([1, 0]), matrix([-1, 0.5]), 0.0).sum().backward()
-    assert all(parameter.grad is None or not parameter.grad.any() for parameter in head.parameters())
+    assert all(
+        parameter.grad is None or not parameter.grad.any() for parameter in head.parameters()
+    )
 
 
 def test_dead_examples_are_counted() -> None:
@@ -185,7 +193,9 @@ def test_the_two_projections_of_a_pair_head_start_apart() -> None:
 def test_cross_entropy_by_hand() -> None:
     logits = torch.tensor([[0.0, 0, 0, 0, 0], [math.log(4), 0, 0, 0, 0]])
     wanted = (math.log(5) + math.log(2)) / 2  # 1/5 and 4/8 on the gold class
-    assert task_loss("classes", logits, torch.tensor([3.0, 0.0])).item() == pytest.approx(wanted, abs=1e-6)
+    assert task_loss("classes", logits, torch.tensor([3.0, 0.0])).item() == pytest.approx(
+        wanted, abs=1e-6
+    )
 
 
 def test_binary_cross_entropy_by_hand() -> None:
@@ -195,22 +205,34 @@ def test_binary_cross_entropy_by_hand() -> None:
 
 
 def test_binary_cross_entropy_survives_large_logits() -> None:
-    assert task_loss("binary", torch.tensor([-200.0]), torch.tensor([1.0])).item() == pytest.approx(200)
+    assert task_loss("binary", torch.tensor([-200.0]), torch.tensor([1.0])).item() == pytest.approx(
+        200
+    )
 
 
 def test_mean_squared_error_by_hand() -> None:
-    assert task_loss("score", torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0])).item() == pytest.approx(2.5)
+    assert task_loss(
+        "score", torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0])
+    ).item() == pytest.approx(2.5)
 
 
 @pytest.mark.parametrize("kind", ["binary", "score"])
-@pytest.mark.parametrize(("outputs", "labels"), [((4, 1), (4,)), ((4,), (4, 1)), ((4,), (1,)), ((1,), (4,))])
-def test_shapes_that_would_broadcast_are_refused(kind: Kind, outputs: tuple[int, ...], labels: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("outputs", "labels"), [((4, 1), (4,)), ((4,), (4, 1)), ((4,), (1,)), ((1,), (4,))]
+)
+def test_shapes_that_would_broadcast_are_refused(
+    kind: Kind, outputs: tuple[int, ...], labels: tuple[int, ...]
+) -> None:
     with pytest.raises((AssertionError, ValueError)):
         task_loss(kind, torch.zeros(outputs), torch.zeros(labels))
 
 
-@pytest.mark.parametrize(("kind", "shape"), [("classes", (3, 5)), ("binary", (3,)), ("score", (3,))])
-def test_a_loss_is_a_float32_scalar_whatever_the_outputs_are(kind: Kind, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "shape"), [("classes", (3, 5)), ("binary", (3,)), ("score", (3,))]
+)
+def test_a_loss_is_a_float32_scalar_whatever_the_outputs_are(
+    kind: Kind, shape: tuple[int, ...]
+) -> None:
     torch.manual_seed(0)
     outputs, labels = torch.randn(shape).bfloat16(), torch.tensor([0.0, 1.0, 1.0])
     loss = task_loss(kind, outputs, labels)

@@ -60,7 +60,9 @@ def mirror(tmp_path: Path) -> Path:
         for name in source.files.values():
             (root / source.repository / name).write_bytes(content)
     (root / "nyu-mll" / "glue" / "qqp").mkdir(parents=True)
-    columns = dict(zip(("question1", "question2", "label", "idx"), zip(*QUESTIONS, strict=True), strict=True))
+    columns = dict(
+        zip(("question1", "question2", "label", "idx"), zip(*QUESTIONS, strict=True), strict=True)
+    )
     table = datasets.Dataset.from_dict({name: list(values) for name, values in columns.items()})
     table = table.cast_column("label", datasets.ClassLabel(names=["not_duplicate", "duplicate"]))
     for name in SOURCES["quora"].files.values():
@@ -77,7 +79,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_mirror_becomes_course_files_that_the_reader_takes(tmp_path: Path, mirror: Path) -> None:
     paths = fetch_hub(tmp_path / "out", ["sst", "quora", "sts"], mirror=mirror)
-    assert [path.name for path in paths] == [task.file_name(split) for task in TASKS.values() for split in SPLITS]
+    assert [path.name for path in paths] == [
+        task.file_name(split) for task in TASKS.values() for split in SPLITS
+    ]
     sst = read_course(tmp_path / "out", TASKS["sst"], "dev")
     assert sst.ids == ["sst5-dev-0", "sst5-dev-1"]
     assert sst.first == [SST[0]["text"], SST[1]["text"]]
@@ -103,7 +107,9 @@ def test_dev_and_test_of_quora_are_the_even_and_odd_rows_of_the_labelled_validat
     assert parts["dev"].labels.tolist() == [1.0, 1.0]
 
 
-def test_rows_that_break_the_rules_are_left_out_counted_and_named(tmp_path: Path, mirror: Path) -> None:
+def test_rows_that_break_the_rules_are_left_out_counted_and_named(
+    tmp_path: Path, mirror: Path
+) -> None:
     fetch_hub(tmp_path / "out", ["sst", "quora"], mirror=mirror)
     files = json.loads((tmp_path / "out" / "fetched.json").read_text())["files"]
     assert {name: (entry["rows"], entry["left_out"]) for name, entry in files.items()} == {
@@ -111,13 +117,19 @@ def test_rows_that_break_the_rules_are_left_out_counted_and_named(tmp_path: Path
         "quora-train.csv": (4, 1), "quora-dev.csv": (2, 1), "quora-test.csv": (2, 0),
     }  # fmt: skip
     [first] = files["quora-dev.csv"]["left_out_first"]
-    assert first.startswith("qqp-validation-2: column 'sentence2': expected a sentence, the cell is empty")
+    assert first.startswith(
+        "qqp-validation-2: column 'sentence2': expected a sentence, the cell is empty"
+    )
 
 
-def test_the_fingerprint_written_down_is_that_of_the_rows_read_back(tmp_path: Path, mirror: Path) -> None:
+def test_the_fingerprint_written_down_is_that_of_the_rows_read_back(
+    tmp_path: Path, mirror: Path
+) -> None:
     fetch_hub(tmp_path / "out", ["sts"], mirror=mirror)
     entry = json.loads((tmp_path / "out" / "fetched.json").read_text())["files"]["sts-train.csv"]
-    assert entry["fingerprint"] == read_course(tmp_path / "out", TASKS["sts"], "train").fingerprint()
+    assert (
+        entry["fingerprint"] == read_course(tmp_path / "out", TASKS["sts"], "train").fingerprint()
+    )
     assert entry["source"] == "mteb/stsbenchmark-sts"
     assert entry["revision"] is None
 
@@ -136,7 +148,9 @@ def test_hub_data_is_fetched_once_and_then_read_without_the_mirror(
 
 def test_a_mirror_that_changed_is_read_anew(tmp_path: Path, mirror: Path) -> None:
     fetch_hub(tmp_path / "out", ["sst"], mirror=mirror)
-    (mirror / "SetFit" / "sst5" / "dev.jsonl").write_text(as_lines([{"text": "It dried up .", "label": 0}]))
+    (mirror / "SetFit" / "sst5" / "dev.jsonl").write_text(
+        as_lines([{"text": "It dried up .", "label": 0}])
+    )
     fetch_hub(tmp_path / "out", ["sst"], mirror=mirror)
     assert read_course(tmp_path / "out", TASKS["sst"], "dev").first == ["It dried up ."]
 
@@ -147,7 +161,10 @@ def test_a_mirror_may_hold_other_formats_and_several_pieces(tmp_path: Path, mirr
     for piece, row in enumerate(PAIRS):
         datasets.Dataset.from_list([row]).to_parquet(folder / f"train-{piece:05d}-of-00002.parquet")
     fetch_hub(tmp_path / "out", ["sts"], mirror=mirror)
-    assert read_course(tmp_path / "out", TASKS["sts"], "train").first == ["A dog swims .", "A cat sleeps ."]
+    assert read_course(tmp_path / "out", TASKS["sts"], "train").first == [
+        "A dog swims .",
+        "A cat sleeps .",
+    ]
 
 
 def test_files_of_the_user_are_never_overwritten(tmp_path: Path, mirror: Path) -> None:
@@ -166,8 +183,16 @@ def test_files_of_the_user_are_never_overwritten(tmp_path: Path, mirror: Path) -
         ("dev.jsonl", None, "the mirror has no dev.jsonl"),
         ("dev.jsonl", b"", "cannot read it: it holds no rows"),
         ("dev.jsonl", b'{"text": "It rains .", "label"', "cannot read it: "),
-        ("dev.jsonl", b'{"sentence": "It rains .", "label": 1}\n', "column 'text': expected, the file has only"),
-        ("dev.jsonl", b'{"text": "It rains .", "label": -1}\n', "SetFit/sst5 dev: no usable row for dev. sst5-dev-0"),
+        (
+            "dev.jsonl",
+            b'{"sentence": "It rains .", "label": 1}\n',
+            "column 'text': expected, the file has only",
+        ),
+        (
+            "dev.jsonl",
+            b'{"text": "It rains .", "label": -1}\n',
+            "SetFit/sst5 dev: no usable row for dev. sst5-dev-0",
+        ),
         ("dev.parquet", b"PAR1", "are of two formats"),
     ],
 )
@@ -186,12 +211,16 @@ def test_a_damaged_mirror_is_named_by_its_file(
 
 
 def test_a_broken_parquet_file_is_a_message(tmp_path: Path, mirror: Path) -> None:
-    (mirror / "nyu-mll" / "glue" / SOURCES["quora"].files["validation"]).write_bytes(b"not parquet at all")
+    (mirror / "nyu-mll" / "glue" / SOURCES["quora"].files["validation"]).write_bytes(
+        b"not parquet at all"
+    )
     with pytest.raises(DataError, match="validation-00000-of-00001.parquet: cannot read it"):
         fetch_hub(tmp_path / "out", ["quora"], mirror=mirror)
 
 
-def test_a_mirror_that_is_no_folder_is_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mirror_that_is_no_folder_is_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(DataError, match="nowhere: the mirror is no folder"):
         fetch_hub(tmp_path / "out", ["sst"], mirror=tmp_path / "nowhere")
     monkeypatch.setenv("MTL_HUB_MIRROR", str(tmp_path / "elsewhere"))
@@ -203,7 +232,9 @@ def test_without_the_extra_package_the_message_names_the_install(
     tmp_path: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(DataError, match=r"needs the package 'datasets'.*pip install 'mtl-ablate\[hub\]'"):
+    with pytest.raises(
+        DataError, match=r"needs the package 'datasets'.*pip install 'mtl-ablate\[hub\]'"
+    ):
         fetch_hub(tmp_path / "out", ["sst"], mirror=mirror)
 
 
@@ -262,7 +293,9 @@ except MtlError as error:
 """
 
 
-def fetch_in_own_process(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def fetch_in_own_process(
+    tmp_path: Path, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     home = tmp_path / "home"
     home.mkdir(exist_ok=True)
     drop = ("HF_", "XDG_CACHE_HOME")
@@ -270,7 +303,13 @@ def fetch_in_own_process(tmp_path: Path, *arguments: str, **environment: str) ->
     return subprocess.run(
         [sys.executable, "-c", COMMAND, *arguments],
         cwd=Path(__file__).resolve().parents[1],
-        env={**inherited, "HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1", **environment},
+        env={
+            **inherited,
+            "HOME": str(home),
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "NO_PROXY": "127.0.0.1",
+            **environment,
+        },
         capture_output=True,
         text=True,
         timeout=120,
@@ -309,7 +348,9 @@ def test_a_refusal_by_the_server_is_one_message_with_the_remedy(
 def test_being_offline_is_one_message_with_the_remedy(tmp_path: Path) -> None:
     done = fetch_in_own_process(tmp_path, "--tasks", "sts", HF_HUB_OFFLINE="1")
     assert done.returncode == 1
-    assert "Cannot download train.jsonl.gz of the hub's dataset mteb/stsbenchmark-sts" in done.stderr
+    assert (
+        "Cannot download train.jsonl.gz of the hub's dataset mteb/stsbenchmark-sts" in done.stderr
+    )
     assert "MTL_HUB_MIRROR=FOLDER" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -317,7 +358,9 @@ def test_being_offline_is_one_message_with_the_remedy(tmp_path: Path) -> None:
 # The command and the cache folder.
 def test_fetch_prints_what_it_wrote(tmp_path: Path, mirror: Path) -> None:
     out = tmp_path / "out"
-    result = CliRunner().invoke(data, ["fetch", "--output", str(out), "--mirror", str(mirror), "--tasks", "sst"])
+    result = CliRunner().invoke(
+        data, ["fetch", "--output", str(out), "--mirror", str(mirror), "--tasks", "sst"]
+    )
     assert result.exit_code == 0, result.output
     entry = json.loads((out / "fetched.json").read_text())["files"]["ids-sst-dev.csv"]
     line = next(line.split() for line in result.stdout.splitlines() if "ids-sst-dev.csv" in line)

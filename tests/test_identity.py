@@ -71,12 +71,20 @@ def test_two_spellings_of_one_run_are_one_cell(words: list[str], same: list[str]
         ([], ["freeze.states=fp16"]),
         (["final"], ["final", "freeze.states=fp32"]),
         (["freeze.unfrozen=3"], ["freeze.unfrozen=3", "freeze.scope=sts,sst,quora"]),
-        (["freeze.unfrozen=3", "freeze.scope=sst,sts"], ["freeze.unfrozen=3", "freeze.scope=[sts, sst]"]),
-        (["freeze.unfrozen=3", "tasks=sts"], ["freeze.unfrozen=3", "tasks=sts", "freeze.scope=sts"]),
+        (
+            ["freeze.unfrozen=3", "freeze.scope=sst,sts"],
+            ["freeze.unfrozen=3", "freeze.scope=[sts, sst]"],
+        ),
+        (
+            ["freeze.unfrozen=3", "tasks=sts"],
+            ["freeze.unfrozen=3", "tasks=sts", "freeze.scope=sts"],
+        ),
         (["final", "train.dropout=0"], ["final", "train.dropout=0", "freeze.dropout=true"]),
     ],
 )
-def test_knobs_of_freezing_that_freeze_nothing_else_disappear(words: list[str], same: list[str]) -> None:
+def test_knobs_of_freezing_that_freeze_nothing_else_disappear(
+    words: list[str], same: list[str]
+) -> None:
     assert cell_of(*words) == cell_of(*same)
 
 
@@ -86,8 +94,14 @@ def test_knobs_of_freezing_that_freeze_nothing_else_disappear(words: list[str], 
         (["tasks=sst"], ["tasks=sst", "heads.quora=features"]),
         (["tasks=sst"], ["tasks=sst", "heads.sts=cosine"]),
         (["tasks=quora"], ["tasks=quora", "heads.sst=linear", "heads.sts=features"]),
-        (["tasks=sts", "heads.sts=cosine"], ["tasks=sts", "heads.sts=cosine", "heads.quora=features"]),
-        (["tasks=sts", "heads.sts=features"], ["tasks=sts", "heads.sts=same", "heads.quora=features"]),
+        (
+            ["tasks=sts", "heads.sts=cosine"],
+            ["tasks=sts", "heads.sts=cosine", "heads.quora=features"],
+        ),
+        (
+            ["tasks=sts", "heads.sts=features"],
+            ["tasks=sts", "heads.sts=same", "heads.quora=features"],
+        ),
         (["tasks=sst,quora"], ["tasks=sst,quora", "heads.sts=auto"]),
     ],
 )
@@ -113,7 +127,9 @@ def test_every_schedule_and_every_surgery_has_a_cell_of_its_own(base: list[str])
 
 def test_without_a_pair_task_the_pairing_is_irrelevant() -> None:
     assert cell_of("tasks=sst") == cell_of("tasks=sst", "pairing=concat")
-    assert cell_of("tasks=sts", "heads.sts=auto") != cell_of("tasks=sts", "heads.sts=auto", "pairing=concat")
+    assert cell_of("tasks=sts", "heads.sts=auto") != cell_of(
+        "tasks=sts", "heads.sts=auto", "pairing=concat"
+    )
 
 
 def test_without_sts_the_rule_of_overall_is_irrelevant() -> None:
@@ -122,8 +138,22 @@ def test_without_sts_the_rule_of_overall_is_irrelevant() -> None:
 
 
 def test_where_files_lie_does_not_enter_but_their_content_does() -> None:
-    assert cell_of("data=./here", "encoder=./this") == cell_of("data=/there", "encoder=other/name") == cell_of()
-    assert len({cell_of(), cell_of(data="1" * 16), cell_of(encoder="1" * 16), cell_of(data=ENCODER, encoder=DATA)}) == 4
+    assert (
+        cell_of("data=./here", "encoder=./this")
+        == cell_of("data=/there", "encoder=other/name")
+        == cell_of()
+    )
+    assert (
+        len(
+            {
+                cell_of(),
+                cell_of(data="1" * 16),
+                cell_of(encoder="1" * 16),
+                cell_of(data=ENCODER, encoder=DATA),
+            }
+        )
+        == 4
+    )
 
 
 def test_the_seed_enters_the_run_but_not_the_cell() -> None:
@@ -139,7 +169,10 @@ def test_the_seed_enters_the_run_but_not_the_cell() -> None:
         ([], ["smart.lambda_s=-0.0", "smart.mu=0"]),
         (["smart={}"], ["smart={lambda_s: 1, mu: 1.0, beta: [0.99, 0.999]}"]),
         (["smart.mu=0"], ["smart.mu=-0.0", "smart.beta=0.5"]),
-        (["smart.lambda_s=0"], ["smart={lambda_s: 0, epsilon: 1, sigma: 1, eta: 1, steps: 9, dropout: true}"]),
+        (
+            ["smart.lambda_s=0"],
+            ["smart={lambda_s: 0, epsilon: 1, sigma: 1, eta: 1, steps: 9, dropout: true}"],
+        ),
         (["smart.lambda_s=0"], ["smart={lambda_s: 0, projection: normalise}"]),
         (["smart.projection=normalise"], ["smart.projection=normalise", "smart.epsilon=3"]),
         (["smart.steps=0"], ["smart.steps=0", "smart.eta=3"]),
@@ -206,7 +239,11 @@ def settings_of(model: type[BaseModel], prefix: str = "") -> list[str]:
     found = []
     for name, field in model.model_fields.items():
         annotation: Any = field.annotation
-        sections = [kind for kind in (annotation, *get_args(annotation)) if kind in (Smart, Heads, Freeze, Train)]
+        sections = [
+            kind
+            for kind in (annotation, *get_args(annotation))
+            if kind in (Smart, Heads, Freeze, Train)
+        ]
         for section in sections:
             found += settings_of(section, f"{prefix}{name}.")
         if annotation in sections:
@@ -227,7 +264,9 @@ def test_a_single_change_of_a_setting_changes_the_cell(key: str) -> None:
 
 
 def test_every_single_change_gives_a_cell_of_its_own() -> None:
-    needs = {key: [word for word in [NEEDS.get(key)] if word not in (None, "final")] for key in CHANGES}
+    needs = {
+        key: [word for word in [NEEDS.get(key)] if word not in (None, "final")] for key in CHANGES
+    }
     cells = {key: cell_of("final", *needs[key], change) for key, change in CHANGES.items()}
     assert len({*cells.values(), cell_of("final")}) == len(cells) + 1
 
@@ -248,7 +287,9 @@ def test_values_that_lie_close_are_still_different_cells(words: list[str]) -> No
 
 @settings(max_examples=100, deadline=None)
 @given(st.permutations(list(CHANGES.values())), st.integers(0, 6), st.integers(0, 100))
-def test_equal_configs_have_equal_cells_however_they_were_written(changes: list[str], count: int, seed: int) -> None:
+def test_equal_configs_have_equal_cells_however_they_were_written(
+    changes: list[str], count: int, seed: int
+) -> None:
     refused = ["tasks", "heads", "pairing", "surgery"]  # alone, or beside what else may be drawn
     if "freeze.states=fp16" in changes[:count]:
         refused += ["freeze.scope", "freeze.dropout", "smart"]

@@ -27,7 +27,15 @@ LAYERS = (
 )  # fmt: skip
 """Each imports only from those before it."""
 
-NO_HEAVY = ("config", "tasks", "stats", "errors", "runs.folder", "model.pairing", "model.frozen.store")
+NO_HEAVY = (
+    "config",
+    "tasks",
+    "stats",
+    "errors",
+    "runs.folder",
+    "model.pairing",
+    "model.frozen.store",
+)
 NO_TORCH = ("ablation", "study", "report", "grid")
 
 
@@ -183,13 +191,17 @@ def test_a_package_imports_only_from_those_below_it(name: str) -> None:
 def test_what_reads_configs_and_records_names_no_heavy_library(place: str) -> None:
     for name in under(place):
         via = reached(name)
-        assert not {f"{found} (by {via[found]})" for found in via if found.split(".")[0] in HEAVY}, name
+        assert not {
+            f"{found} (by {via[found]})" for found in via if found.split(".")[0] in HEAVY
+        }, name
 
 
 @pytest.mark.parametrize("place", NO_TORCH)
 def test_planning_judging_and_reporting_load_neither_torch_nor_wandb(place: str) -> None:
     for name in under(place):
-        assert not {"torch", "transformers", "wandb", "mtl.training.loop"} & reached(name).keys(), name
+        assert not {"torch", "transformers", "wandb", "mtl.training.loop"} & reached(name).keys(), (
+            name
+        )
 
 
 @pytest.mark.parametrize("place", ["grid", "ablation", "study"])
@@ -200,30 +212,53 @@ def test_engines_receive_train_and_never_import_the_training_loop(place: str) ->
 
 @pytest.mark.parametrize("place", ["methods", "model"])
 def test_methods_and_model_know_nothing_of_the_loop_around_them(place: str) -> None:
-    above = {"training", "runs", "tracking", "commands", "cli", "ablation", "report", "grid", "study"}
+    above = {
+        "training",
+        "runs",
+        "tracking",
+        "commands",
+        "cli",
+        "ablation",
+        "report",
+        "grid",
+        "study",
+    }
     for name in under(place):
         assert not {found for found in reached(name) if room(found) in above}, name
 
 
 def test_light_modules_really_load_without_heavy_libraries() -> None:
     light = [name for place in NO_HEAVY for name in under(place)]
-    program = "import sys, importlib\n" + "".join(f"importlib.import_module({name!r})\n" for name in light)
+    program = "import sys, importlib\n" + "".join(
+        f"importlib.import_module({name!r})\n" for name in light
+    )
     program += f"print(*sorted({HEAVY!r} & sys.modules.keys()))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == ""
 
 
 @pytest.mark.parametrize("library", ["wandb", "optuna", "datasets", "transformers"])
 def test_optional_and_slow_libraries_are_imported_where_they_are_used(library: str) -> None:
-    assert not [name for name in FILES if any(found.split(".")[0] == library for found in imports(name))]
+    assert not [
+        name for name in FILES if any(found.split(".")[0] == library for found in imports(name))
+    ]
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"]])
 def test_asking_for_help_loads_nothing_slow(words: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "mtl", *words], capture_output=True, text=True, check=True
+        [sys.executable, "-X", "importtime", "-m", "mtl", *words],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    loaded = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    loaded = {
+        line.rsplit("|", 1)[1].strip()
+        for line in done.stderr.splitlines()
+        if line.startswith("import time:")
+    }
     assert "mtl.cli" in loaded
     slow = HEAVY | {"pydantic", "scipy", "numpy", "tokenizers"}
     assert not {name for name in loaded if name.split(".")[0] in slow}
@@ -231,5 +266,7 @@ def test_asking_for_help_loads_nothing_slow(words: list[str]) -> None:
 
 def test_importing_the_package_loads_nothing_slow() -> None:
     program = "import sys, mtl; print(*sorted({'torch', 'pandas', 'pydantic', 'wandb', 'numpy'} & sys.modules.keys()))"
-    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
     assert printed.strip() == ""

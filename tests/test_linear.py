@@ -43,7 +43,9 @@ def gradients(layer: nn.Module, x: Tensor, weights: Tensor) -> tuple[Tensor, ...
 
 
 @pytest.mark.parametrize("arranged", [False, True])
-@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(1, 5, 3), (16, 24, 96), (37, 96, 24), (448, 384, 1536)])
+@pytest.mark.parametrize(
+    ("rows", "inputs", "outputs"), [(1, 5, 3), (16, 24, 96), (37, 96, 24), (448, 384, 1536)]
+)
 def test_outputs_and_gradients_are_those_of_float64(
     onednn: bool, rows: int, inputs: int, outputs: int, arranged: bool
 ) -> None:
@@ -56,11 +58,17 @@ def test_outputs_and_gradients_are_those_of_float64(
         assert layer.weight.is_contiguous() == (not onednn or outputs <= inputs)
         assert torch.equal(layer.weight.double(), exact.weight)
     x, weights = torch.randn(rows, inputs), torch.randn(rows, outputs)
-    for found, true in zip(gradients(layer, x, weights), gradients(exact, x.double(), weights.double()), strict=True):
+    for found, true in zip(
+        gradients(layer, x, weights), gradients(exact, x.double(), weights.double()), strict=True
+    ):
         assert found.dtype == torch.float32
-        assert (found - true).abs().max() <= 2e-6 * max(inputs, outputs, rows) ** 0.5 * true.abs().max().clamp(min=1)
+        assert (found - true).abs().max() <= 2e-6 * max(
+            inputs, outputs, rows
+        ) ** 0.5 * true.abs().max().clamp(min=1)
     assert layer.weight.grad is not None
-    assert layer.weight.grad.stride() == layer.weight.stride(), "the fused optimiser takes that for granted"
+    assert layer.weight.grad.stride() == layer.weight.stride(), (
+        "the fused optimiser takes that for granted"
+    )
 
 
 @needs_onednn
@@ -69,12 +77,16 @@ def test_what_does_not_lie_in_rows_is_taken_too(monkeypatch: pytest.MonkeyPatch)
     torch.manual_seed(0)
     layer = Linear(8, 4)
     x, weights = torch.randn(8, 6).t(), torch.randn(1, 4).expand(6, 4)
-    for found, true in zip(gradients(layer, x, weights), gradients(layer.double(), x.double(), weights), strict=True):
+    for found, true in zip(
+        gradients(layer, x, weights), gradients(layer.double(), x.double(), weights), strict=True
+    ):
         assert (found - true).abs().max() <= 1e-5
 
 
 @needs_onednn
-def test_frozen_weights_and_inputs_without_a_graph_get_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frozen_weights_and_inputs_without_a_graph_get_no_gradient(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(linear, "by_onednn", lambda: True)
     layer = Linear(8, 4)
     layer.weight.requires_grad_(False)
@@ -93,7 +105,9 @@ def test_other_precisions_go_torchs_own_way(monkeypatch: pytest.MonkeyPatch, cha
     monkeypatch.setattr(linear, "product", None)
     layer, x = Linear(8, 4), torch.randn(3, 8)
     if change == "float64":
-        assert torch.equal(layer.double()(x.double()), F.linear(x.double(), layer.weight, layer.bias))
+        assert torch.equal(
+            layer.double()(x.double()), F.linear(x.double(), layer.weight, layer.bias)
+        )
     else:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             assert layer(x).dtype == torch.bfloat16
@@ -119,7 +133,9 @@ def test_the_processor_alone_decides(
 
 
 def test_the_record_says_whose_products_they_were(onednn: bool) -> None:
-    assert environment.environment(torch.device("cpu"))["products"] == ("onednn" if onednn else "torch")
+    assert environment.environment(torch.device("cpu"))["products"] == (
+        "onednn" if onednn else "torch"
+    )
 
 
 def steps(folder: Path) -> list[dict[str, Any]]:
@@ -167,4 +183,6 @@ def test_layers_see_a_round_number_of_rows_and_the_filling_reaches_nothing(
     assert rows == {0}
     assert len(spare) > 3
     assert other["metrics"] == plain["metrics"]
-    assert steps(tmp_path / "other" / other["run_id"]) == steps(tmp_path / "plain" / plain["run_id"])
+    assert steps(tmp_path / "other" / other["run_id"]) == steps(
+        tmp_path / "plain" / plain["run_id"]
+    )

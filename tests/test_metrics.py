@@ -27,7 +27,9 @@ from mtl.tasks.registry import TASKS, TaskName
 ALL: tuple[TaskName, ...] = ("sst", "quora", "sts")
 
 
-def predictions(task: TaskName, gold: list[float] | None, outputs: list[list[float]]) -> Predictions:
+def predictions(
+    task: TaskName, gold: list[float] | None, outputs: list[list[float]]
+) -> Predictions:
     return Predictions(
         task=task,
         split="dev",
@@ -71,7 +73,13 @@ def test_macro_f1_counts_a_class_that_is_chosen_but_never_occurs_as_0() -> None:
 
 def test_recall_is_per_gold_class_and_undefined_where_no_row_has_the_class() -> None:
     scores = score(SST)
-    assert [scores.metrics[f"sst/recall/{label}"] for label in range(5)] == [0.5, 1.0, 0.5, None, None]
+    assert [scores.metrics[f"sst/recall/{label}"] for label in range(5)] == [
+        0.5,
+        1.0,
+        0.5,
+        None,
+        None,
+    ]
     assert set(scores.reasons) == {"sst/recall/3", "sst/recall/4"}
     assert "3" in scores.reasons["sst/recall/3"]
 
@@ -91,11 +99,15 @@ def test_a_tie_at_logit_0_is_not_a_paraphrase() -> None:
 
 
 def test_binary_scores_by_hand() -> None:
-    metrics = score(predictions("quora", [1, 1, 0, 0, 0], [[2.0], [-1.0], [-3.0], [0.5], [-0.1]])).metrics
+    metrics = score(
+        predictions("quora", [1, 1, 0, 0, 0], [[2.0], [-1.0], [-3.0], [0.5], [-0.1]])
+    ).metrics
     assert metrics["quora/accuracy"] == pytest.approx(3 / 5)
     assert metrics["quora/recall/1"] == pytest.approx(1 / 2)
     assert metrics["quora/recall/0"] == pytest.approx(2 / 3)
-    assert metrics["quora/macro_f1"] == pytest.approx((2 * 2 / (2 * 2 + 1 + 1) + 2 * 1 / (2 * 1 + 1 + 1)) / 2)
+    assert metrics["quora/macro_f1"] == pytest.approx(
+        (2 * 2 / (2 * 2 + 1 + 1) + 2 * 1 / (2 * 1 + 1 + 1)) / 2
+    )
 
 
 def test_binary_probabilities_are_both_sides_of_the_sigmoid() -> None:
@@ -113,8 +125,12 @@ def test_calibration_error_by_hand() -> None:
 
 
 def test_calibration_error_averages_inside_a_bin_before_it_takes_the_distance() -> None:
-    assert calibration_error(np.array([0.71, 0.79]), np.array([True, False]), bins=5) == pytest.approx(0.25)
-    assert calibration_error(np.array([0.71, 0.79]), np.array([True, True]), bins=1) == pytest.approx(0.25)
+    assert calibration_error(
+        np.array([0.71, 0.79]), np.array([True, False]), bins=5
+    ) == pytest.approx(0.25)
+    assert calibration_error(
+        np.array([0.71, 0.79]), np.array([True, True]), bins=1
+    ) == pytest.approx(0.25)
 
 
 def test_certainty_belongs_to_the_last_bin() -> None:
@@ -132,7 +148,8 @@ def test_calibration_of_a_task_uses_the_probability_of_the_chosen_class() -> Non
 FLOATS = st.floats(-1e6, 1e6, width=32)
 COLUMNS = st.integers(2, 30).flatmap(
     lambda rows: st.tuples(
-        st.lists(FLOATS, min_size=rows, max_size=rows), st.lists(FLOATS, min_size=rows, max_size=rows)
+        st.lists(FLOATS, min_size=rows, max_size=rows),
+        st.lists(FLOATS, min_size=rows, max_size=rows),
     )
 )
 
@@ -155,7 +172,9 @@ def test_pearson_is_scipys(columns: tuple[list[float], list[float]]) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(COLUMNS)
-def test_pearson_is_a_correlation_or_none_with_a_reason_and_never_nan(columns: tuple[list[float], list[float]]) -> None:
+def test_pearson_is_a_correlation_or_none_with_a_reason_and_never_nan(
+    columns: tuple[list[float], list[float]],
+) -> None:
     found, reason = pearson(*(np.array(column, dtype=np.float64) for column in columns))
     if found is None:
         assert reason
@@ -173,7 +192,9 @@ def test_spearman_is_scipys_with_ties(rows: list[tuple[int, int]]) -> None:
 
 
 def test_mean_squared_error_by_hand() -> None:
-    found = score(predictions("sts", [1, 4, 5], [[1.0], [2.0], [4.0]])).metrics["sts/mean_squared_error"]
+    found = score(predictions("sts", [1, 4, 5], [[1.0], [2.0], [4.0]])).metrics[
+        "sts/mean_squared_error"
+    ]
     assert found == pytest.approx(5 / 3)
 
 
@@ -186,7 +207,9 @@ def test_mean_squared_error_by_hand() -> None:
         ([2.0], [1.0], "row"),
     ],
 )
-def test_an_undefined_correlation_is_none_with_its_reason(gold: list[float], outputs: list[float], word: str) -> None:
+def test_an_undefined_correlation_is_none_with_its_reason(
+    gold: list[float], outputs: list[float], word: str
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         scores = score(predictions("sts", gold, [[value] for value in outputs]))
@@ -225,7 +248,12 @@ def test_nothing_to_score_against_is_an_error(gold: list[float] | None) -> None:
 def test_overall_is_the_plain_mean_that_the_paper_published(
     sst: float, quora: float, sts: float, published: float
 ) -> None:
-    metrics = {"sst/accuracy": sst, "quora/accuracy": quora, "sts/pearson": sts, "sts/spearman": 0.0}
+    metrics = {
+        "sst/accuracy": sst,
+        "quora/accuracy": quora,
+        "sts/pearson": sts,
+        "sts/spearman": 0.0,
+    }
     assert round(overall(metrics, ALL, "mean")[0] or 0, 3) == published
 
 
@@ -236,14 +264,18 @@ def test_shifted_overall_uses_half_of_r_plus_one_for_sts_alone() -> None:
 
 
 def test_overall_is_over_the_tasks_of_the_run() -> None:
-    assert overall({"sst/accuracy": 0.5, "sts/pearson": 0.7, "quora/accuracy": 0.9}, ("sst", "sts"), "mean")[
-        0
-    ] == pytest.approx(0.6)
+    assert overall(
+        {"sst/accuracy": 0.5, "sts/pearson": 0.7, "quora/accuracy": 0.9}, ("sst", "sts"), "mean"
+    )[0] == pytest.approx(0.6)
     assert overall({"sts/pearson": 0.7}, ("sts",), "mean")[0] == pytest.approx(0.7)
 
 
-@pytest.mark.parametrize("metrics", [{"sst/accuracy": 0.5, "sts/pearson": None}, {"sst/accuracy": 0.5}])
-def test_overall_is_none_with_a_reason_when_a_part_is_unknown(metrics: dict[str, float | None]) -> None:
+@pytest.mark.parametrize(
+    "metrics", [{"sst/accuracy": 0.5, "sts/pearson": None}, {"sst/accuracy": 0.5}]
+)
+def test_overall_is_none_with_a_reason_when_a_part_is_unknown(
+    metrics: dict[str, float | None],
+) -> None:
     found, reason = overall(metrics, ("sst", "sts"), "mean")
     assert found is None
     assert "sts/pearson" in reason

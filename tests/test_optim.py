@@ -119,7 +119,9 @@ def test_one_step_is_adamw_as_bert_was_published() -> None:
     assert all(group["betas"] == (0.9, 0.999) for group in optimizer.adamw.param_groups)
 
 
-def test_rows_of_an_embedding_and_fused_clipping_give_what_dense_gradients_and_a_pass_of_clipping_give() -> None:
+def test_rows_of_an_embedding_and_fused_clipping_give_what_dense_gradients_and_a_pass_of_clipping_give() -> (
+    None
+):
     settings = Train(lr=0.05, weight_decay=0.1, max_grad_norm=0.5)
 
     def made() -> nn.ModuleDict:
@@ -145,7 +147,16 @@ def test_rows_of_an_embedding_and_fused_clipping_give_what_dense_gradients_and_a
             assert torch.allclose(one, two, atol=1e-6)
 
 
-STEPS: list[list[int] | None] = [[1, 1, 3], [3, 8], None, [0], [1, 8, 8, 5], [40, 2, 17, 33, 1], None, [5, 49, 48, 47]]
+STEPS: list[list[int] | None] = [
+    [1, 1, 3],
+    [3, 8],
+    None,
+    [0],
+    [1, 8, 8, 5],
+    [40, 2, 17, 33, 1],
+    None,
+    [5, 49, 48, 47],
+]
 """Which rows of an embedding of 50 each step touches; None where it has no gradient."""
 
 
@@ -193,7 +204,10 @@ def test_a_row_that_was_never_touched_keeps_its_bytes_and_takes_no_memory() -> N
     moved = (table.weight != before).any(1).nonzero().flatten().tolist()
     assert moved == [7, 4000]
     assert optimizer.moments()["words.exp_avg"].shape == (2, 16)
-    assert optimizer.adamw.state[optimizer.touched[table.weight].values]["exp_avg"].shape == (TouchedRows.ROOM, 16)
+    assert optimizer.adamw.state[optimizer.touched[table.weight].values]["exp_avg"].shape == (
+        TouchedRows.ROOM,
+        16,
+    )
 
 
 def test_moments_that_lie_otherwise_than_their_weight_are_put_right() -> None:

@@ -17,16 +17,23 @@ LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=8)
 def sequences(lengths: list[int]) -> list[np.ndarray]:
     """Sequences of distinct ids, from 100 on."""
     ends = np.cumsum(lengths)
-    return [np.arange(100 + end - length, 100 + end, dtype=np.int32) for end, length in zip(ends, lengths, strict=True)]
+    return [
+        np.arange(100 + end - length, 100 + end, dtype=np.int32)
+        for end, length in zip(ends, lengths, strict=True)
+    ]
 
 
 def padded(rows: list[Tensor], longest: int) -> Tensor:
     """The obvious construction: each (l, C) below zeros up to (longest, C)."""
-    return torch.stack([torch.cat([row, row.new_zeros(longest - len(row), row.shape[1])]) for row in rows])
+    return torch.stack(
+        [torch.cat([row, row.new_zeros(longest - len(row), row.shape[1])]) for row in rows]
+    )
 
 
 def flat(packed: Packed, width: int = 3) -> Tensor:
-    return torch.randn(packed.tokens, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    return torch.randn(
+        packed.tokens, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
 
 
 def test_a_batch_by_hand() -> None:
@@ -62,7 +69,14 @@ def test_every_token_keeps_its_place(lengths: list[int]) -> None:
     assert packed.types.tolist() == [token % 2 for row in rows for token in row]
     assert packed.positions.tolist() == [place for length in lengths for place in range(length)]
     assert [packed.ids[start].item() for start in packed.starts] == [row[0] for row in rows]
-    for tensor in (packed.ids, packed.positions, packed.types, packed.slots, packed.starts, packed.lengths):
+    for tensor in (
+        packed.ids,
+        packed.positions,
+        packed.types,
+        packed.slots,
+        packed.starts,
+        packed.lengths,
+    ):
         assert tensor.dtype == torch.int64
     if packed.mask is not None:
         assert packed.mask.shape == (len(lengths), 1, 1, max(lengths))
@@ -126,7 +140,11 @@ def test_moving_to_the_same_device_keeps_everything() -> None:
     moved = packed.to(torch.device("cpu"))
     assert torch.equal(moved.ids, packed.ids)
     elsewhere = packed.to(torch.device("meta"))
-    assert {elsewhere.ids.device.type, elsewhere.slots.device.type, elsewhere.starts.device.type} == {"meta"}
+    assert {
+        elsewhere.ids.device.type,
+        elsewhere.slots.device.type,
+        elsewhere.starts.device.type,
+    } == {"meta"}
     assert elsewhere.mask is not None
     assert elsewhere.mask.device.type == "meta"
     assert elsewhere.longest == 3

@@ -23,7 +23,9 @@ def sentence(length: int, start: int) -> np.ndarray:
     return np.arange(start, start + length, dtype=np.int32)
 
 
-def laid_out(pairer: Pairer, first: np.ndarray, second: np.ndarray) -> tuple[list[list[int]], list[list[int]]]:
+def laid_out(
+    pairer: Pairer, first: np.ndarray, second: np.ndarray
+) -> tuple[list[list[int]], list[list[int]]]:
     ids, types = pairer.pairs([first], [second])
     return [row.tolist() for row in ids], [row.tolist() for row in types]
 
@@ -40,13 +42,18 @@ def test_a_single_sentence_is_one_sequence_of_type_0(kind: type[Pairer]) -> None
 
 
 @pytest.mark.parametrize("kind", [Siamese, Concat])
-def test_a_single_sentence_that_is_too_long_keeps_its_beginning_and_its_end_mark(kind: type[Pairer]) -> None:
+def test_a_single_sentence_that_is_too_long_keeps_its_beginning_and_its_end_mark(
+    kind: type[Pairer],
+) -> None:
     assert pairer(kind, 8).single(sentence(50, 1)).tolist() == [CLS, 1, 2, 3, 4, 5, 6, SEP]
     assert pairer(kind, 8).single(sentence(6, 1)).tolist() == [CLS, 1, 2, 3, 4, 5, 6, SEP]
 
 
 def test_siamese_encodes_each_sentence_alone() -> None:
-    assert laid_out(pairer(Siamese), tokens(7, 8), tokens(9)) == ([[CLS, 7, 8, SEP], [CLS, 9, SEP]], [[0] * 4, [0] * 3])
+    assert laid_out(pairer(Siamese), tokens(7, 8), tokens(9)) == (
+        [[CLS, 7, 8, SEP], [CLS, 9, SEP]],
+        [[0] * 4, [0] * 3],
+    )
 
 
 def test_siamese_puts_all_first_sentences_before_all_second_ones() -> None:
@@ -55,7 +62,10 @@ def test_siamese_puts_all_first_sentences_before_all_second_ones() -> None:
 
 
 def test_concat_joins_the_sentences_with_token_types() -> None:
-    assert laid_out(pairer(Concat), tokens(7, 8), tokens(9)) == ([[CLS, 7, 8, SEP, 9, SEP]], [[0, 0, 0, 0, 1, 1]])
+    assert laid_out(pairer(Concat), tokens(7, 8), tokens(9)) == (
+        [[CLS, 7, 8, SEP, 9, SEP]],
+        [[0, 0, 0, 0, 1, 1]],
+    )
 
 
 def test_concat_keeps_one_sequence_a_row_in_order() -> None:
@@ -99,7 +109,9 @@ def one_at_a_time(first: int, second: int, budget: int) -> tuple[int, int]:
 
 @settings(max_examples=300, deadline=None)
 @given(LENGTHS, LENGTHS, st.integers(2, 40))
-def test_shortening_is_one_token_at_a_time_from_the_longer_side(first: int, second: int, budget: int) -> None:
+def test_shortening_is_one_token_at_a_time_from_the_longer_side(
+    first: int, second: int, budget: int
+) -> None:
     assert shorten(first, second, budget) == one_at_a_time(first, second, budget)
 
 
@@ -107,8 +119,12 @@ def test_shortening_is_one_token_at_a_time_from_the_longer_side(first: int, seco
 @given(LENGTHS, st.integers(1, 40), st.integers(8, 48))
 @example(40, 1, 8)
 @example(40, 40, 8)
-def test_concat_never_drops_the_second_sentence_and_always_fits(first: int, second: int, max_length: int) -> None:
-    (ids,), (types,) = pairer(Concat, max_length).pairs([sentence(first, 1000)], [sentence(second, 2000)])
+def test_concat_never_drops_the_second_sentence_and_always_fits(
+    first: int, second: int, max_length: int
+) -> None:
+    (ids,), (types,) = pairer(Concat, max_length).pairs(
+        [sentence(first, 1000)], [sentence(second, 2000)]
+    )
     assert len(ids) == len(types) == min(first + second + 3, max_length)
     assert 2000 in ids
     assert ids[0] == CLS
@@ -120,8 +136,12 @@ def test_concat_never_drops_the_second_sentence_and_always_fits(first: int, seco
 
 @settings(max_examples=200, deadline=None)
 @given(LENGTHS, LENGTHS, st.integers(8, 48))
-def test_siamese_keeps_both_sentences_up_to_the_limit(first: int, second: int, max_length: int) -> None:
-    ids, types = pairer(Siamese, max_length).pairs([sentence(first, 1000)], [sentence(second, 2000)])
+def test_siamese_keeps_both_sentences_up_to_the_limit(
+    first: int, second: int, max_length: int
+) -> None:
+    ids, types = pairer(Siamese, max_length).pairs(
+        [sentence(first, 1000)], [sentence(second, 2000)]
+    )
     assert [len(row) for row in ids] == [min(first + 2, max_length), min(second + 2, max_length)]
     assert not any(row.any() for row in types)
 
@@ -145,7 +165,9 @@ def reference() -> Tokenizer:
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="w0"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)]
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)],
     )
     return tokenizer
 

@@ -77,7 +77,9 @@ def filled(chosen: RunConfig, runs: Path, **options: Any) -> Training:
 def results(runs: Path) -> dict[str, bytes]:
     """Everything that the only run below a folder leaves and that must not depend on the store."""
     (folder,) = runs.iterdir()
-    found = {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.csv"))}
+    found = {
+        str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.csv"))
+    }
     found |= {path.name: path.read_bytes() for path in (folder / "checkpoint").iterdir()}
     return found | {"log": (folder / "metrics.jsonl").read_bytes()}
 
@@ -108,7 +110,11 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def a_prefix(
-    cache: Path, blocks: Blocks, name: str = "numbers", limit: int = GB, notes: list[str] | None = None
+    cache: Path,
+    blocks: Blocks,
+    name: str = "numbers",
+    limit: int = GB,
+    notes: list[str] | None = None,
 ) -> FixedPrefix:
     told = [] if notes is None else notes
     return FixedPrefix(blocks, PrefixStore(cache, name, blocks.width, limit), note=told.append)
@@ -126,7 +132,9 @@ SHAPES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("sizes", SHAPES, ids=str)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_sequences_states_are_its_own_to_the_last_bit(tmp_path: Path, sizes: dict[str, Any], precision: Any) -> None:
+def test_a_sequences_states_are_its_own_to_the_last_bit(
+    tmp_path: Path, sizes: dict[str, Any], precision: Any
+) -> None:
     """Whatever it is computed beside, in which order, and on however many threads; at every length."""
     write_random(tmp_path / "encoder", seed=1, **sizes)
     encoder = Pretrained("random", tmp_path / "encoder").load()
@@ -147,7 +155,9 @@ def test_a_sequences_states_are_its_own_to_the_last_bit(tmp_path: Path, sizes: d
     torch.set_num_threads(3)
     try:
         others.append(computed(range(len(ids))))
-        others.append(together | {i: states for i in range(60) for states in computed([i]).values()})
+        others.append(
+            together | {i: states for i in range(60) for states in computed([i]).values()}
+        )
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(threads)
@@ -156,7 +166,9 @@ def test_a_sequences_states_are_its_own_to_the_last_bit(tmp_path: Path, sizes: d
 
 
 @pytest.mark.parametrize("sizes", SHAPES, ids=str)
-def test_states_equal_those_of_a_packed_batch_to_rounding(tmp_path: Path, sizes: dict[str, Any]) -> None:
+def test_states_equal_those_of_a_packed_batch_to_rounding(
+    tmp_path: Path, sizes: dict[str, Any]
+) -> None:
     write_random(tmp_path / "encoder", seed=1, **sizes)
     encoder = Pretrained("random", tmp_path / "encoder").load()
     depth = encoder.shape.layers - 1
@@ -176,7 +188,9 @@ def test_outputs_and_gradients_equal_the_slow_paths(
     tiny: dict[str, Any], tmp_path: Path, cache: Path, pairing: str, unfrozen: int, pooling: str
 ) -> None:
     """The same dropout masks too: below the boundary none are drawn either way."""
-    chosen = frozen(tiny, pairing=pairing, freeze__unfrozen=unfrozen, pooling=pooling, heads__sts="auto")
+    chosen = frozen(
+        tiny, pairing=pairing, freeze__unfrozen=unfrozen, pooling=pooling, heads__sts="auto"
+    )
     training = filled(chosen, tmp_path)
     prepared, model = training.prepared, training.model
     step = {task: np.arange(5) for task in prepared.config.tasks}
@@ -188,7 +202,9 @@ def test_outputs_and_gradients_equal_the_slow_paths(
         outputs = model(batch, 0.1)
         model.zero_grad()
         sum((one**2).mean() for one in outputs.values()).backward()
-        gradients = {name: value.grad for name, value in training.trainable.items() if value.grad is not None}
+        gradients = {
+            name: value.grad for name, value in training.trainable.items() if value.grad is not None
+        }
         found.append((outputs, gradients))
     (fast, fast_gradients), (slow, slow_gradients) = found
     assert fast_gradients.keys() == slow_gradients.keys()
@@ -210,14 +226,20 @@ def test_outputs_and_gradients_equal_the_slow_paths(
     ids=str,
 )
 def test_a_runs_losses_and_scores_equal_the_slow_paths_to_rounding(
-    tiny: dict[str, Any], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+    tiny: dict[str, Any],
+    tmp_path: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
 ) -> None:
     chosen = frozen(tiny, **changes)
     record = train(chosen, runs=tmp_path / "fast")
     assert segments(cache)
     monkeypatch.setattr("mtl.training.loop.make_prefix", lambda *_, **__: NO_PREFIX)
     slow = train(chosen, runs=tmp_path / "slow")
-    one, two = (RunFolder(tmp_path / name / record["run_id"]).history() for name in ("fast", "slow"))
+    one, two = (
+        RunFolder(tmp_path / name / record["run_id"]).history() for name in ("fast", "slow")
+    )
     bound = 2e-2 if chosen.train.precision == "bf16" else 1e-4
     assert len(one) == len(two)
     for a, b in zip(one, two, strict=True):
@@ -290,11 +312,18 @@ def test_with_the_store_built_nothing_below_the_boundary_is_computed(
 
     monkeypatch.setattr(Blocks, "compute", lambda self, ids, types: [] if not ids else never())
     monkeypatch.setattr("mtl.model.encoder.Encoder.embed", never)
-    for changes in ({"seed": 1}, {"heads__quora": "features"}, {"limit": 7}, {"schedule": "consolidated"}):
+    for changes in (
+        {"seed": 1},
+        {"heads__quora": "features"},
+        {"limit": 7},
+        {"schedule": "consolidated"},
+    ):
         assert train(frozen(tiny, **changes), runs=tmp_path)["status"] == "done"
 
 
-def test_each_distinct_sequence_is_stored_once(tiny: dict[str, Any], tmp_path: Path, cache: Path) -> None:
+def test_each_distinct_sequence_is_stored_once(
+    tiny: dict[str, Any], tmp_path: Path, cache: Path
+) -> None:
     training = filled(frozen(tiny), tmp_path)
     ids, types = distinct(training.wanted(), training.prepared.pairer)
     (path,) = segments(cache)
@@ -305,7 +334,9 @@ def test_each_distinct_sequence_is_stored_once(tiny: dict[str, Any], tmp_path: P
     assert segments(cache) == [path]
 
 
-def test_a_run_of_few_steps_computes_only_their_rows(tiny: dict[str, Any], tmp_path: Path, cache: Path) -> None:
+def test_a_run_of_few_steps_computes_only_their_rows(
+    tiny: dict[str, Any], tmp_path: Path, cache: Path
+) -> None:
     few, all_rows = (started(frozen(tiny, train__max_steps=limit), tmp_path) for limit in (2, None))
     used, every = (sum(len(part) for part in one.wanted()) for one in (few, all_rows))
     assert every - used == 3 * 24 - 2 * 4
@@ -323,7 +354,11 @@ BYPASSED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("changes", BYPASSED.values(), ids=BYPASSED.keys())
 def test_where_the_prefix_is_not_fixed_it_is_computed_as_ever(
-    tiny: dict[str, Any], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+    tiny: dict[str, Any],
+    tmp_path: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
 ) -> None:
     chosen = frozen(tiny, **changes)
     assert started(chosen, tmp_path / "unused").prefix is NO_PREFIX
@@ -334,7 +369,9 @@ def test_where_the_prefix_is_not_fixed_it_is_computed_as_ever(
     assert results(tmp_path / "one") == results(tmp_path / "two")
 
 
-def test_dropout_of_zero_leaves_the_prefix_fixed(tiny: dict[str, Any], tmp_path: Path, cache: Path) -> None:
+def test_dropout_of_zero_leaves_the_prefix_fixed(
+    tiny: dict[str, Any], tmp_path: Path, cache: Path
+) -> None:
     chosen = frozen(tiny, freeze__dropout=True, train__dropout=0.0)
     assert isinstance(started(chosen, tmp_path).prefix, FixedPrefix)
 
@@ -343,7 +380,10 @@ def test_other_weights_depths_precisions_and_token_types_are_other_numbers(tmp_p
     encoder = find("random-tiny").load()
     one = Blocks(encoder, 1, CPU)
     names = [one.numbers("a"), one.numbers("b"), Blocks(encoder, 2, CPU).numbers("a")]
-    names += [Blocks(encoder, 1, CPU, "bf16").numbers("a"), Blocks(encoder, 1, CPU, states="fp16").numbers("a")]
+    names += [
+        Blocks(encoder, 1, CPU, "bf16").numbers("a"),
+        Blocks(encoder, 1, CPU, states="fp16").numbers("a"),
+    ]
     assert len(set(names)) == 5
     assert Blocks(encoder, 1, CPU).numbers("a") == names[0]
     ids, types = np.array([2, 7, 3, 9, 3]), np.array([0, 0, 0, 1, 1])
@@ -378,8 +418,15 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_bits_with_the_store_or_witho
 
     for path in segments(cache):
         path.unlink()
-    for at, after, limit in (("preparing", 2, GB), ("stepped", 1, 0), ("evaluating", 1, GB), ("stepped", 1, 3000)):
-        record = train(chosen, runs=tmp_path / "stopped", progress=Stop(at, after), cache_bytes=limit)
+    for at, after, limit in (
+        ("preparing", 2, GB),
+        ("stepped", 1, 0),
+        ("evaluating", 1, GB),
+        ("stepped", 1, 3000),
+    ):
+        record = train(
+            chosen, runs=tmp_path / "stopped", progress=Stop(at, after), cache_bytes=limit
+        )
         assert record["status"] == "interrupted", at
         assert segments(cache)
     assert train(chosen, runs=tmp_path / "stopped")["status"] == "done"
@@ -457,7 +504,9 @@ def test_half_precision_of_layers_that_are_not_fixed_is_refused(
         train(RunConfig.model_validate(settings), runs=tmp_path)
 
 
-def test_half_precision_with_every_layer_training_is_refused(tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_half_precision_with_every_layer_training_is_refused(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match=r"freeze\.unfrozen=2: .*no layer"):
         train(frozen(tiny, freeze={"unfrozen": 2, "states": "fp16"}), runs=tmp_path)
 
@@ -527,7 +576,10 @@ def assert_right(cache: Path, blocks: Blocks) -> None:
         into = np.empty_like(expected)
         assert store.read(keys[i], into)
         assert np.array_equal(into, expected)
-    assert all(store.read(key, np.empty((len(one), 32), np.float32)) for key, one in zip(keys, ids, strict=True))
+    assert all(
+        store.read(key, np.empty((len(one), 32), np.float32))
+        for key, one in zip(keys, ids, strict=True)
+    )
 
 
 def test_two_processes_that_build_at_once_share_the_work(cache: Path, blocks: Blocks) -> None:
@@ -542,20 +594,28 @@ def test_two_processes_that_build_at_once_share_the_work(cache: Path, blocks: Bl
     assert_right(cache, blocks)
 
 
-def test_a_builder_killed_at_any_moment_leaves_only_whole_segments(cache: Path, blocks: Blocks) -> None:
+def test_a_builder_killed_at_any_moment_leaves_only_whole_segments(
+    cache: Path, blocks: Blocks
+) -> None:
     killed = 0
     builders = [builder(cache) for _ in range(3)]
     for process, delay in zip(builders, (0.0, 0.05), strict=False):
         before = len(segments(cache))
         go(process)
-        while process.poll() is None and len(segments(cache)) == before and not list(cache.glob("*/*.tmp")):
+        while (
+            process.poll() is None
+            and len(segments(cache)) == before
+            and not list(cache.glob("*/*.tmp"))
+        ):
             time.sleep(0.001)
         time.sleep(delay)
         process.kill()
         killed += process.wait() == -signal.SIGKILL
         store = PrefixStore(cache, "numbers", blocks.width, GB)
         whole = len(segments(cache))
-        store.open({sequence_key(*one) for one in zip(*sequences(COUNT, lengths=(3, 60)), strict=True)})
+        store.open(
+            {sequence_key(*one) for one in zip(*sequences(COUNT, lengths=(3, 60)), strict=True)}
+        )
         assert len(segments(cache)) == whole  # none was damaged
     assert killed >= 1
     go(builders[-1])
@@ -579,7 +639,9 @@ DAMAGE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
-def test_a_damaged_segment_is_noticed_and_built_again(cache: Path, blocks: Blocks, damage: Any) -> None:
+def test_a_damaged_segment_is_noticed_and_built_again(
+    cache: Path, blocks: Blocks, damage: Any
+) -> None:
     ids, types = sequences(40)
     a_prefix(cache, blocks).fill(ids, types)
     expected = a_prefix(cache, blocks, limit=0).states(ids, types)
@@ -614,7 +676,9 @@ def test_what_was_built_is_what_is_read(cache: Path, blocks: Blocks, small_segme
 NO_ROOM = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("when", ["writing", "the folder is a file", "read-only", "the disk is nearly full", "locks"])
+@pytest.mark.parametrize(
+    "when", ["writing", "the folder is a file", "read-only", "the disk is nearly full", "locks"]
+)
 def test_a_cache_that_cannot_be_written_costs_time_but_not_the_run(
     tiny: dict[str, Any], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
@@ -698,7 +762,9 @@ def test_what_a_process_reads_is_never_evicted(cache: Path, blocks: Blocks) -> N
     assert not list((cache / "read").glob("*.states"))
 
 
-def test_the_limit_holds_while_the_store_grows(cache: Path, blocks: Blocks, small_segments: None) -> None:
+def test_the_limit_holds_while_the_store_grows(
+    cache: Path, blocks: Blocks, small_segments: None
+) -> None:
     ids, types = sequences(300)
     limit = 100_000
     assert limit < size(300, sum(map(len, ids)), 32)
@@ -716,7 +782,9 @@ def test_a_segment_that_was_removed_can_still_be_read(cache: Path, blocks: Block
     reader.fill(ids, types)
     for path in segments(cache):
         path.unlink()
-    assert torch.equal(reader.states(ids, types), a_prefix(cache, blocks, limit=0).states(ids, types))
+    assert torch.equal(
+        reader.states(ids, types), a_prefix(cache, blocks, limit=0).states(ids, types)
+    )
 
 
 def test_what_a_killed_writer_left_counts_for_nothing(cache: Path, blocks: Blocks) -> None:
@@ -764,7 +832,14 @@ def test_the_size_on_the_command_line_is_in_gigabytes(
     tiny_data: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ["train", "encoder=random-tiny", f"data={tiny_data}", "freeze.unfrozen=1", "train.max_steps=2", "-q"]
+    words = [
+        "train",
+        "encoder=random-tiny",
+        f"data={tiny_data}",
+        "freeze.unfrozen=1",
+        "train.max_steps=2",
+        "-q",
+    ]
     for gigabytes, kept in (("0", False), ("0.00001", False), ("0.01", True)):
         done = CliRunner().invoke(main, [*words, "--fresh", "--cache-size", gigabytes])
         assert done.exit_code == 0, done.output

@@ -86,7 +86,9 @@ def built(name: str = "tiny") -> str:
 
 
 def section(markdown: str, title: str) -> str:
-    found = re.search(rf"^## {re.escape(title)}$(.*?)(?=^## |\Z)", markdown, re.MULTILINE | re.DOTALL)
+    found = re.search(
+        rf"^## {re.escape(title)}$(.*?)(?=^## |\Z)", markdown, re.MULTILINE | re.DOTALL
+    )
     assert found, f"no section {title}"
     return found[1]
 
@@ -95,8 +97,13 @@ def tables(text: str) -> list[list[dict[str, str]]]:
     """The tables of a part: rows by column title; titles that repeat get the one before them in front."""
     found = []
     for block in re.findall(r"(?:^\|.*\|\n)+", text + "\n", re.MULTILINE):
-        lines = [[cell.strip() for cell in line.strip("|\n").split(" | ")] for line in block.splitlines()]
-        heads = [f"{lines[0][at - 1]} {head}" if lines[0].count(head) > 1 else head for at, head in enumerate(lines[0])]
+        lines = [
+            [cell.strip() for cell in line.strip("|\n").split(" | ")] for line in block.splitlines()
+        ]
+        heads = [
+            f"{lines[0][at - 1]} {head}" if lines[0].count(head) > 1 else head
+            for at, head in enumerate(lines[0])
+        ]
         found.append([dict(zip(heads, line, strict=True)) for line in lines[2:]])
     return found
 
@@ -135,14 +142,23 @@ def contributions(folder: RunFolder, task: str) -> np.ndarray:
     return r + x * y - r / 2 * (x**2 + y**2)
 
 
-def interval(arm: list[RunFolder], baseline: list[RunFolder], tasks: list[str]) -> tuple[float, float, float]:
+def interval(
+    arm: list[RunFolder], baseline: list[RunFolder], tasks: list[str]
+) -> tuple[float, float, float]:
     """The difference and its 95 % interval for crossed seeds and examples, from the textbook's sums of squares."""
     seeds = len(arm)
-    scores = np.array([[metric(a, t) - metric(b, t) for t in tasks] for a, b in zip(arm, baseline, strict=True)])
+    scores = np.array(
+        [[metric(a, t) - metric(b, t) for t in tasks] for a, b in zip(arm, baseline, strict=True)]
+    )
     of_seeds = scores.mean(1).var(ddof=1) / seeds
     parts, freedom = [], []
     for task in tasks:
-        d = np.array([contributions(a, task) - contributions(b, task) for a, b in zip(arm, baseline, strict=True)])
+        d = np.array(
+            [
+                contributions(a, task) - contributions(b, task)
+                for a, b in zip(arm, baseline, strict=True)
+            ]
+        )
         n = d.shape[1]
         total = ((d - d.mean()) ** 2).sum()
         examples = seeds * ((d.mean(0) - d.mean()) ** 2).sum()
@@ -151,7 +167,11 @@ def interval(arm: list[RunFolder], baseline: list[RunFolder], tasks: list[str]) 
         parts.append(max(0.0, extra) / (seeds * n) / len(tasks) ** 2)
         freedom.append(n - 1)
     of_examples = sum(parts)
-    df = of_examples**2 / sum(p**2 / f for p, f in zip(parts, freedom, strict=True)) if of_examples else sum(freedom)
+    df = (
+        of_examples**2 / sum(p**2 / f for p, f in zip(parts, freedom, strict=True))
+        if of_examples
+        else sum(freedom)
+    )
     t_seeds, t_examples = scipy.stats.t.ppf(0.975, seeds - 1), scipy.stats.t.ppf(0.975, df)
     variance = of_seeds + of_examples
     half = (t_seeds * of_seeds + t_examples * of_examples) / variance * math.sqrt(variance)
@@ -186,11 +206,17 @@ def test_every_number_is_what_the_raw_predictions_give() -> None:
         assert rows[arm]["difference of overall [95 %]"] == span(overall)
         assert differences[arm]["overall [95 %]"] == span(overall)
         for task in three:
-            assert differences[arm][f"{task} [95 %]"] == span(interval(runs(arm), runs("baseline"), [task]))
+            assert differences[arm][f"{task} [95 %]"] == span(
+                interval(runs(arm), runs("baseline"), [task])
+            )
     assert rows["better"]["verdict"] == "helps"
-    assert f"better ({interval(runs('better'), runs('baseline'), three)[0]:+.3f})" in section(markdown, "Verdict")
+    assert f"better ({interval(runs('better'), runs('baseline'), three)[0]:+.3f})" in section(
+        markdown, "Verdict"
+    )
     assert rows["sts alone"]["quora"] == "-"
-    assert differences["sts alone"]["sts [95 %]"] == span(interval(runs("sts alone"), runs("baseline"), ["sts"]))
+    assert differences["sts alone"]["sts [95 %]"] == span(
+        interval(runs("sts alone"), runs("baseline"), ["sts"])
+    )
 
     (results,) = tables(section(markdown, "Results"))
     assert results[0]["sst"] == rows["baseline"]["sst"]
@@ -202,7 +228,9 @@ def test_every_number_is_what_the_raw_predictions_give() -> None:
             for run in runs(row["model"]):
                 gold, outputs = raw(run, "sst")
                 recalls.append(float(right("sst", gold, outputs)[gold == label].mean()))
-            assert next(value for key, value in row.items() if key.startswith(str(label))) == spread(recalls)
+            assert next(
+                value for key, value in row.items() if key.startswith(str(label))
+            ) == spread(recalls)
 
     (flips,) = tables(section(markdown, "Examples that flipped"))
     for row in flips:
@@ -222,7 +250,9 @@ def test_every_number_is_what_the_raw_predictions_give() -> None:
     assert curves[0]["sst train dev"] == rows["baseline"]["sst"]
 
     claims = {row["claim"]: row for row in tables(section(markdown, "Claims"))[0]}
-    assert claims["1\\. Freezing helps sts"]["found"] == span(interval(runs("better"), runs("baseline"), ["sts"]))
+    assert claims["1\\. Freezing helps sts"]["found"] == span(
+        interval(runs("better"), runs("baseline"), ["sts"])
+    )
     assert claims["1\\. Freezing helps sts"]["published"] == "0.690 against 0.551 (+0.139), dev"
     assert claims["9\\. Train is above dev"]["judged"] == "reproduced"
 
@@ -246,7 +276,10 @@ def test_the_closer_look_is_at_the_rows_that_the_raw_predictions_single_out() ->
     false = np.where(gold == 0, outputs[:, 0], -np.inf).argmax()
     if outputs[false, 0] > 0:
         probability = 1 / (1 + math.exp(-outputs[false, 0]))
-        assert f"wrongly called paraphrase, most confidently: probability {probability:.3f} (quora-{false:04d})" in look
+        assert (
+            f"wrongly called paraphrase, most confidently: probability {probability:.3f} (quora-{false:04d})"
+            in look
+        )
     gold, outputs = raw(folders["better", 0], "sst")
     of_truth = scipy.special.softmax(outputs, axis=1)[np.arange(len(gold)), gold.astype(int)]
     assert f"probability {of_truth.min():.2g}; taken for" in look
@@ -273,7 +306,9 @@ def test_figures_are_drawn_from_the_numbers_of_the_raw_predictions() -> None:
         tasks = ["sst", "quora", "sts"] if panel["score"] == "overall" else [panel["score"]]
         for line in panel["lines"]:
             runs = [[folders[arm, seed] for seed in range(4)] for arm in (line["arm"], "baseline")]
-            assert [line["value"], line["low"], line["high"]] == pytest.approx(interval(*runs, tasks))
+            assert [line["value"], line["low"], line["high"]] == pytest.approx(
+                interval(*runs, tasks)
+            )
     for panel in figures["curves"]["panels"]:
         for line in panel["lines"]:
             assert [[point[0] for point in run] for run in line["runs"]] == [[1.0, 2.0, 3.0]] * 4
@@ -286,7 +321,9 @@ def test_the_report_is_the_same_byte_for_byte_when_made_again_from_its_records_a
     assert len([path for path in once if path.suffix == ".svg"]) == 4
     shutil.rmtree("runs")
     mtl("report", "tiny")
-    assert {path: path.read_bytes() for path in Path("reports").rglob("*") if path.is_file()} == once
+    assert {
+        path: path.read_bytes() for path in Path("reports").rglob("*") if path.is_file()
+    } == once
 
 
 def test_records_hold_no_sentence_and_no_place_of_the_machine(tmp_path: Path) -> None:
@@ -297,8 +334,13 @@ def test_records_hold_no_sentence_and_no_place_of_the_machine(tmp_path: Path) ->
     assert "sst-0001" in records()
 
 
-def test_folders_in_names_made_of_them_are_shortened_as_far_as_they_stay_apart(tmp_path: Path) -> None:
-    places = [write_tiny_data(tmp_path / name / "course", seed=seed) for seed, name in enumerate(("one", "two"))]
+def test_folders_in_names_made_of_them_are_shortened_as_far_as_they_stay_apart(
+    tmp_path: Path,
+) -> None:
+    places = [
+        write_tiny_data(tmp_path / name / "course", seed=seed)
+        for seed, name in enumerate(("one", "two"))
+    ]
     text = GRID[: GRID.index("arms:")] + f"grid: {{data: {[str(place) for place in places]}}}\n"
     grid = write_grid(Path("runs"), text, Path("definitions"))
     first, second = grid.design.arms
@@ -314,7 +356,10 @@ def test_folders_in_names_made_of_them_are_shortened_as_far_as_they_stay_apart(t
 
 def test_a_reason_loses_every_folder_of_the_machine() -> None:
     words = "OSError: no space: '/srv/me/data/x.csv' (see https://a.b/c/d, 3/4, and ~/notes/y.txt)"
-    assert without_paths(words, Path("runs")) == "OSError: no space: 'x.csv' (see https://a.b/c/d, 3/4, and y.txt)"
+    assert (
+        without_paths(words, Path("runs"))
+        == "OSError: no space: 'x.csv' (see https://a.b/c/d, 3/4, and y.txt)"
+    )
 
 
 def test_the_card_says_how_long_and_how_fast_and_on_how_much_of_the_data() -> None:
@@ -332,7 +377,8 @@ def test_the_card_says_how_long_and_how_fast_and_on_how_much_of_the_data() -> No
 
 def test_claims_between_arms_that_stand_apart_together_are_judged() -> None:
     text = GRID.replace(
-        "  same:", "  shifted: {overall: shifted}\n  shifted too: {overall: shifted, train.lr: 3e-5}\n  same:"
+        "  same:",
+        "  shifted: {overall: shifted}\n  shifted too: {overall: shifted, train.lr: 3e-5}\n  same:",
     )
     text += "  - {claim: Apart, arm: shifted too, than: shifted, expect: helps}\n"
     text += "  - {claim: Apart and alone, arm: shifted, expect: train above dev}\n"
@@ -344,11 +390,14 @@ def test_claims_between_arms_that_stand_apart_together_are_judged() -> None:
 
 def test_a_claim_of_no_difference_holds_where_a_sure_difference_is_smaller_than_counts() -> None:
     text = (
-        GRID.replace("margin: 0.01", "margin: 0.9") + "  - {claim: Nothing much, arm: better, expect: no difference}\n"
+        GRID.replace("margin: 0.01", "margin: 0.9")
+        + "  - {claim: Nothing much, arm: better, expect: no difference}\n"
     )
     write_and_fill(text)
     markdown = built()
-    found = next(row for row in tables(section(markdown, "Claims"))[0] if row["claim"] == "Nothing much")
+    found = next(
+        row for row in tables(section(markdown, "Claims"))[0] if row["claim"] == "Nothing much"
+    )
     assert found["judged"] == "reproduced"
     assert found["because"] == "the interval is inside the margin of 0.9"
     ablation = {row["arm"]: row["verdict"] for row in tables(section(markdown, "Ablation"))[0]}
@@ -359,9 +408,15 @@ def test_a_grid_is_reported_from_inside_its_own_folder(monkeypatch: pytest.Monke
     fill()
     expected = built()
     monkeypatch.chdir("runs/grids/tiny")
-    assert make(find_source(".", Path("none"), Path("reports")).gather(text=False)).markdown == expected
+    assert (
+        make(find_source(".", Path("none"), Path("reports")).gather(text=False)).markdown
+        == expected
+    )
     monkeypatch.chdir("..")
-    assert make(find_source("tiny", Path("none"), Path("reports")).gather(text=False)).markdown == expected
+    assert (
+        make(find_source("tiny", Path("none"), Path("reports")).gather(text=False)).markdown
+        == expected
+    )
 
 
 # --- stale reports
@@ -383,7 +438,9 @@ def test_check_passes_and_fails_once_anything_has_changed() -> None:
     path = folders["same", 2].path / "predictions" / "dev-quora.csv"
     lines = path.read_text().splitlines()
     first = lines[1].split(",")
-    path.write_text("\n".join([lines[0], ",".join([*first[:2], str(-float(first[2]))]), *lines[2:]]) + "\n")
+    path.write_text(
+        "\n".join([lines[0], ",".join([*first[:2], str(-float(first[2]))]), *lines[2:]]) + "\n"
+    )
     assert "dev.quora.chosen" in mtl("report", "tiny", "--check", code=1).output
 
 
@@ -392,7 +449,9 @@ SPOILED: dict[str, Callable[[], Any]] = {
     "a line": lambda: Path("reports/tiny.md").write_text(written() + "more\n"),
     "no report": lambda: Path("reports/tiny.md").unlink(),
     "no figure": lambda: Path("reports/tiny/figures/effects.svg").unlink(),
-    "another figure": lambda: shutil.copy("reports/tiny/figures/curves.svg", "reports/tiny/figures/effects.svg"),
+    "another figure": lambda: shutil.copy(
+        "reports/tiny/figures/curves.svg", "reports/tiny/figures/effects.svg"
+    ),
     "an old figure": lambda: Path("reports/tiny/figures/old.svg").write_text("<svg/>"),
     "a table": lambda: Path("reports/tiny/tables/ablation.csv").write_text("arm\n"),
 }
@@ -431,7 +490,9 @@ def test_runs_without_a_score_are_said_with_their_reason() -> None:
     diverged = folders["better", 3]
     record = diverged.record()
     assert record is not None
-    diverged.finish(record | {"status": "diverged", "error": "step 5 of 9: the loss of sst is not finite"})
+    diverged.finish(
+        record | {"status": "diverged", "error": "step 5 of 9: the loss of sst is not finite"}
+    )
     damaged = folders["same", 2].path / "predictions" / "dev-sts.csv"
     damaged.write_text("id,gold,output_0\nx,1.0,nonsense\n")
     markdown = built()
@@ -456,13 +517,17 @@ def test_a_constant_prediction_is_undefined_with_its_reason_and_never_zero() -> 
     _, folders = fill()
     path = folders["same", 1].path / "predictions" / "dev-sts.csv"
     lines = path.read_text().splitlines()
-    path.write_text("\n".join([lines[0], *(",".join([*line.split(",")[:2], "0.0"]) for line in lines[1:])]) + "\n")
+    path.write_text(
+        "\n".join([lines[0], *(",".join([*line.split(",")[:2], "0.0"]) for line in lines[1:])])
+        + "\n"
+    )
     record = folders["same", 1].record()
     assert record is not None
     why = "all predictions are equal (0), so the correlation is undefined"
     metrics = record["metrics"] | {"dev/sts/pearson": None, "dev/overall": None}
     folders["same", 1].finish(
-        record | {"metrics": metrics, "undefined": {"dev/sts/pearson": why, "dev/overall": "sts is"}}
+        record
+        | {"metrics": metrics, "undefined": {"dev/sts/pearson": why, "dev/overall": "sts is"}}
     )
     markdown = built()
     rows = {row["arm"]: row for row in tables(section(markdown, "Ablation"))[0]}
@@ -497,11 +562,22 @@ def test_arms_scored_on_other_rows_or_by_another_rule_stand_apart() -> None:
         for seed in grid.seeds[arm.name]:
             config = arm.config.model_copy(update={"seed": seed})
             ids = {"sst": [f"other-{i}" for i in range(60)]} if arm.name == "same" else None
-            write_run(grid.runs, config, arm.cell, ids=ids, parts="f" * 16 if arm.name == "same" else "0" * 16)
+            write_run(
+                grid.runs,
+                config,
+                arm.cell,
+                ids=ids,
+                parts="f" * 16 if arm.name == "same" else "0" * 16,
+            )
     markdown = built()
     found = tables(section(markdown, "Ablation"))
     arms = [[row["arm"] for row in table] for table in found]
-    assert arms == [["baseline", "better", "sts alone"], ["shifted"], ["same"], ["better", "sts alone"]]
+    assert arms == [
+        ["baseline", "better", "sts alone"],
+        ["shifted"],
+        ["same"],
+        ["better", "sts alone"],
+    ]
     assert section(markdown, "Verdict").count("Not compared:") == 2
     assert "ffff" in section(markdown, "Comparability")
 
@@ -517,10 +593,15 @@ def test_openings_of_test_are_counted_and_its_scores_shown() -> None:
         }
         for last in (False, True):  # the last opening's scores are the run's
             shown = metrics if last else dict.fromkeys(metrics, 0.9)
-            folders["better", seed].add_test({"at": "2026-01-01", "data": "x", "metrics": shown, "undefined": {}})
+            folders["better", seed].add_test(
+                {"at": "2026-01-01", "data": "x", "metrics": shown, "undefined": {}}
+            )
     markdown = built()
     assert "Test was opened 4 times." in section(markdown, "Choosing, and openings of test")
-    assert tables(section(markdown, "Choosing, and openings of test"))[0][0]["by seed"] == "seed 0: 2; seed 1: 2"
+    assert (
+        tables(section(markdown, "Choosing, and openings of test"))[0][0]["by seed"]
+        == "seed 0: 2; seed 1: 2"
+    )
     row = next(row for row in tables(section(markdown, "Results"))[0] if row["split"] == "test")
     assert row["sst"] == "0.450 ± 0.071 (sd, n=2)"
 
@@ -614,10 +695,27 @@ def test_hostile_names_claims_and_sentences_break_nothing() -> None:
         inline = [child.type for token in tokens for child in token.children or []]
         return [token.type for token in tokens], inline
 
-    sentences = ["<script>x</script>", "| a | b |", "```", "\u202eback", "y" * 100_000, "# no\n\n- no"]
-    texts = {(task, f"{task}-{i:04d}"): (sentences[i % 6],) for task in ("sst", "quora", "sts") for i in range(60)}
+    sentences = [
+        "<script>x</script>",
+        "| a | b |",
+        "```",
+        "\u202eback",
+        "y" * 100_000,
+        "# no\n\n- no",
+    ]
+    texts = {
+        (task, f"{task}-{i:04d}"): (sentences[i % 6],)
+        for task in ("sst", "quora", "sts")
+        for i in range(60)
+    }
     found = []
-    for text in (HOSTILE, HOSTILE.replace(json.dumps(ARM), "plain").replace("|", "").replace("`", "").replace("$", "")):
+    for text in (
+        HOSTILE,
+        HOSTILE.replace(json.dumps(ARM), "plain")
+        .replace("|", "")
+        .replace("`", "")
+        .replace("$", ""),
+    ):
         fill(text)
         gathered = find_source("tiny", Path("runs"), Path("reports")).gather(text=False)
         chosen = texts if text == HOSTILE else dict.fromkeys(texts, ("plain",))
@@ -636,8 +734,14 @@ def test_hostile_names_claims_and_sentences_break_nothing() -> None:
         "image",
         "softbreak",
     }
-    tables_of = [re.sub(r"\\\|", "", line).count("|") for line in hostile.markdown.splitlines() if line.startswith("|")]
-    assert tables_of == [line.count("|") for line in harmless.markdown.splitlines() if line.startswith("|")]
+    tables_of = [
+        re.sub(r"\\\|", "", line).count("|")
+        for line in hostile.markdown.splitlines()
+        if line.startswith("|")
+    ]
+    assert tables_of == [
+        line.count("|") for line in harmless.markdown.splitlines() if line.startswith("|")
+    ]
     assert "[… cut, 100000 characters]" in hostile.markdown or "y" * 100 not in hostile.markdown
     assert "\u202e" not in hostile.markdown
     assert "[U+202E]" in hostile.markdown

@@ -44,21 +44,30 @@ HOSTILE = [
 
 def hostile_table() -> Any:
     heads = columns("arm & co", "on", "value, 95 %", kinds="txn")
-    rows = [(text(value), tick(index % 2 == 0), number(index / 3)) for index, value in enumerate(HOSTILE)]
-    return table("t", heads, [*rows, (text("none"), tick(False), Cell(text="-"))], "a caption\nof two lines")
+    rows = [
+        (text(value), tick(index % 2 == 0), number(index / 3))
+        for index, value in enumerate(HOSTILE)
+    ]
+    return table(
+        "t", heads, [*rows, (text("none"), tick(False), Cell(text="-"))], "a caption\nof two lines"
+    )
 
 
 def test_csv_reads_back_with_every_number_at_full_precision() -> None:
     rows = list(csv.DictReader(io.StringIO(to_csv(hostile_table()))))
     assert [row["arm & co"].removeprefix("'") for row in rows] == [*HOSTILE, "none"]
-    assert [float(row["value, 95 % (number)"]) for row in rows[:-1]] == [index / 3 for index in range(len(HOSTILE))]
+    assert [float(row["value, 95 % (number)"]) for row in rows[:-1]] == [
+        index / 3 for index in range(len(HOSTILE))
+    ]
     assert rows[-1]["value, 95 % (number)"] == ""
     assert [row["on"] for row in rows[:2]] == ["✓", ""]
 
 
 def test_no_cell_of_a_csv_file_is_a_formula() -> None:
     for row in csv.reader(io.StringIO(to_csv(hostile_table()))):
-        assert not [cell for cell in row if re.match(r"[=@\t\r]|[-+](?![\d.])", cell) and cell != "-"]
+        assert not [
+            cell for cell in row if re.match(r"[=@\t\r]|[-+](?![\d.])", cell) and cell != "-"
+        ]
 
 
 def test_latex_reads_back() -> None:
@@ -75,7 +84,9 @@ def unlatex(value: str) -> str:
     """What LaTeX prints for what `to_latex` writes, by its own list of names."""
     names = {"textbackslash": "\\", "textasciitilde": "~", "textasciicircum": "^", "textless": "<", "textgreater": ">",
              "textbar": "|", "textquotedbl": '"', "textasciigrave": "`"}  # fmt: skip
-    value = re.sub(r"\\(text\w+)\{\}", lambda match: f"\0{list(names).index(match[1])}\0", value).replace(r"$\pm$", "±")
+    value = re.sub(
+        r"\\(text\w+)\{\}", lambda match: f"\0{list(names).index(match[1])}\0", value
+    ).replace(r"$\pm$", "±")
     value = re.sub(r"\\([{}$&%#_])", r"\1", value)
     return re.sub(r"\0(\d+)\0", lambda match: names[list(names)[int(match[1])]], value)
 
@@ -103,9 +114,19 @@ FIGURES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def test_a_figure_is_stale_where_something_else_would_be_seen_and_not_for_a_machines_last_bits() -> None:
+def test_a_figure_is_stale_where_something_else_would_be_seen_and_not_for_a_machines_last_bits() -> (
+    None
+):
     def of(value: float) -> str:
-        return digest(Figure(name="f", drawing="effects", caption="c", alt="a", data={"rows": [{"at": [value, 1]}]}))
+        return digest(
+            Figure(
+                name="f",
+                drawing="effects",
+                caption="c",
+                alt="a",
+                data={"rows": [{"at": [value, 1]}]},
+            )
+        )
 
     assert of(0.123456789) == of(0.1234567890000001) == of(0.12345678)
     assert of(0.0) == of(-0.0) == of(1e-17)
@@ -128,7 +149,10 @@ def test_a_figure_depends_on_its_numbers_alone_and_takes_any_name(drawing: str) 
     assert b"<script" not in svg
     assert b"<dc:date>" not in svg
     other = json.loads(
-        json.dumps(FIGURES[drawing]).replace("0.1", "0.11").replace("1.0", "1.5").replace("[1, 0", "[7, 0")
+        json.dumps(FIGURES[drawing])
+        .replace("0.1", "0.11")
+        .replace("1.0", "1.5")
+        .replace("[1, 0", "[7, 0")
     )
     assert draw(Figure(name="f", drawing=drawing, caption="c", alt="a", data=other)) != svg
 
@@ -159,7 +183,10 @@ def test_records_give_the_same_statistics_bit_for_bit(tmp_path: Path) -> None:
     kept, real = ArchivedRuns(archive.read(path)), Runs(grid.runs)
     for folder in folders.values():
         for task in TASKS:
-            one, other = kept.examples(folder.run_id, task, "mean"), real.examples(folder.run_id, task, "mean")
+            one, other = (
+                kept.examples(folder.run_id, task, "mean"),
+                real.examples(folder.run_id, task, "mean"),
+            )
             assert one is not None
             assert other is not None
             assert (one.score, one.order) == (other.score, other.order)
@@ -171,9 +198,15 @@ def test_records_give_the_same_statistics_bit_for_bit(tmp_path: Path) -> None:
 
 def test_the_first_difference_is_named() -> None:
     assert first_difference({"a": [1, 2], "b": {"c": 1.5}}, {"a": [1, 2], "b": {"c": 1.5}}) is None
-    assert first_difference({"a": 1, "b": {"c": 1.5}}, {"a": 1, "b": {"c": 2.5}}) == "b.c is 1.5, the runs say 2.5"
+    assert (
+        first_difference({"a": 1, "b": {"c": 1.5}}, {"a": 1, "b": {"c": 2.5}})
+        == "b.c is 1.5, the runs say 2.5"
+    )
     assert first_difference({"a": 1}, {"a": 1, "b": 2}) == "b is only in the runs"
     assert first_difference({"a": 1}, {"a": 1.0}) == "a is 1, the runs say 1.0"
-    assert first_difference({"a": [1, {"b": 2}]}, {"a": [1, {"b": 3}]}) == "a[1].b is 2, the runs say 3"
+    assert (
+        first_difference({"a": [1, {"b": 2}]}, {"a": [1, {"b": 3}]})
+        == "a[1].b is 2, the runs say 3"
+    )
     assert first_difference({"a": [1]}, {"a": [1.0]}) == "a[0] is 1, the runs say 1.0"
     assert first_difference({"a": [1]}, {"a": [1, 2]}) == "a has 1 entries, the runs say 2"

@@ -45,7 +45,9 @@ def document(value: str) -> Document:
         Listing(items=(value, "next")),
         table("t", columns("one", value, kinds="tt"), rows, value),
     )
-    return Document(name="n", title="t", lead="l", sections=(Section(title="s", key="s", blocks=blocks),))
+    return Document(
+        name="n", title="t", lead="l", sections=(Section(title="s", key="s", blocks=blocks),)
+    )
 
 
 def seen(value: str) -> dict[str, list[str]]:
@@ -77,7 +79,12 @@ def test_hostile_text_is_shown_as_it_is_and_breaks_no_block(value: str) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.text(alphabet=st.characters(codec="utf-8") | st.sampled_from("|`$<>&*_~[]()#+-=.!\\:@1 \n"), max_size=25))
+@given(
+    st.text(
+        alphabet=st.characters(codec="utf-8") | st.sampled_from("|`$<>&*_~[]()#+-=.!\\:@1 \n"),
+        max_size=25,
+    )
+)
 def test_any_text_is_shown_as_it_is(value: str) -> None:
     value = clean(value)
     if value:

@@ -31,12 +31,11 @@ from mtl.report.render.html import page, parts, picture, shown
 from tests.browser import DESK, PAPER, PHONE, Browser, programs, start
 
 needs_chromium = pytest.mark.skipif(
-    programs() is None, reason="Chromium or its driver is absent: apt-get install chromium chromium-driver"
+    programs() is None,
+    reason="Chromium or its driver is absent: apt-get install chromium chromium-driver",
 )
 
-SVG = (
-    b'<svg xmlns="http://www.w3.org/2000/svg" width="600" height="200"><circle cx="9" cy="9" r="9" fill="#c00"/></svg>'
-)
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="600" height="200"><circle cx="9" cy="9" r="9" fill="#c00"/></svg>'
 ARMS = ["baseline", "arm 2", "failed arm", "arm 10", "frozen, sts only", "SMART", "joined pairs"]
 OVERALL: list[float | None] = [0.61, 0.7, None, 0.605, -0.1, 1e-5, 0.7]
 COSTS = "100 s,9 s,20 s,8 s,30 s,7 s,0 s".split(",")
@@ -45,7 +44,12 @@ COSTS = "100 s,9 s,20 s,8 s,30 s,7 s,0 s".split(",")
 def sample() -> Document:
     """A report with one of everything: a table wider than a phone, a figure, and a section that is long."""
     heads = columns(
-        "arm", "freezing", "overall", *[f"score {i}" for i in range(9)], "cost", kinds="txn" + "n" * 9 + "t"
+        "arm",
+        "freezing",
+        "overall",
+        *[f"score {i}" for i in range(9)],
+        "cost",
+        kinds="txn" + "n" * 9 + "t",
     )
     rows = [
         [
@@ -58,21 +62,34 @@ def sample() -> Document:
         for place, (arm, overall, cost) in enumerate(zip(ARMS, OVERALL, COSTS, strict=True))
     ]
     flips = tuple(
-        Example(what=f"flip {i}", id=f"{i:04x}", numbers="0.2, 0.9", sentences=("good film",)) for i in range(30)
+        Example(what=f"flip {i}", id=f"{i:04x}", numbers="0.2, 0.9", sentences=("good film",))
+        for i in range(30)
     )
-    small = table("confusion", columns("gold", "0", "1", kinds="tnn"), [[text("0"), number(3, "d"), number(1, "d")]])
+    small = table(
+        "confusion",
+        columns("gold", "0", "1", kinds="tnn"),
+        [[text("0"), number(3, "d"), number(1, "d")]],
+    )
     parts: dict[str, tuple[Block, ...]] = {
         "verdict": (Paragraph(text="frozen helps", tone="verdict"), Listing(items=("one", "two"))),
         "results": (table("results", heads, rows, "Mean ± sd."),),
         "figures": (
-            Figure(name="effects", drawing="effects", caption="Effects.", alt="one red circle", data={}),
+            Figure(
+                name="effects", drawing="effects", caption="Effects.", alt="one red circle", data={}
+            ),
             small,
         ),
         "flips": (Examples(title="Flipped", items=flips),),
-        "methods": (Paragraph(text="Yu et al., arXiv:2001.06782; see https://example.org/x", tone="note"),),
+        "methods": (
+            Paragraph(text="Yu et al., arXiv:2001.06782; see https://example.org/x", tone="note"),
+        ),
     }
-    sections = tuple(Section(title=key.title(), key=key, blocks=blocks) for key, blocks in parts.items())
-    return Document(name="sample", title="Does freezing help?", lead="Three seeds.", sections=sections)
+    sections = tuple(
+        Section(title=key.title(), key=key, blocks=blocks) for key, blocks in parts.items()
+    )
+    return Document(
+        name="sample", title="Does freezing help?", lead="Three seeds.", sections=sections
+    )
 
 
 ATTACKS = [
@@ -100,7 +117,10 @@ width="90" height="90"><script>parent.hostile=11</script><style>@import url(http
 def hostile() -> Document:
     """A report in which every piece of text is an attack."""
     heads = columns(*ATTACKS[:6], kinds="txnttt")
-    rows = [[text(attack), Cell(text=attack, sort=attack[::-1]), *[text(attack)] * 4] for attack in ATTACKS]
+    rows = [
+        [text(attack), Cell(text=attack, sort=attack[::-1]), *[text(attack)] * 4]
+        for attack in ATTACKS
+    ]
     sections = []
     for place, attack in enumerate(ATTACKS):
         example = Example(what=attack, id=attack, numbers=attack, sentences=(attack, attack))
@@ -140,7 +160,10 @@ def by_number(values: list[float | None], *, descending: bool) -> list[str]:
     known = [place for place, value in enumerate(values) if value is not None]
     sign = -1 if descending else 1
     order = sorted(known, key=lambda place: sign * (values[place] or 0.0))
-    return [ARMS[place] for place in [*order, *(place for place, value in enumerate(values) if value is None)]]
+    return [
+        ARMS[place]
+        for place in [*order, *(place for place, value in enumerate(values) if value is None)]
+    ]
 
 
 @needs_chromium
@@ -161,7 +184,9 @@ def test_a_header_sorts_by_number_up_and_down_and_then_gives_the_reports_order_b
 
 
 @needs_chromium
-def test_words_sort_as_people_sort_them_and_a_sort_value_wins_over_the_text(browser: Browser, html: str) -> None:
+def test_words_sort_as_people_sort_them_and_a_sort_value_wins_over_the_text(
+    browser: Browser, html: str
+) -> None:
     browser.open(html)
     browser.one("#table-results th:nth-child(1) button").click()
     assert column(browser, 1) == [
@@ -175,7 +200,9 @@ def test_words_sort_as_people_sort_them_and_a_sort_value_wins_over_the_text(brow
 @needs_chromium
 def test_the_keyboard_reaches_headers_and_sorts(browser: Browser, html: str) -> None:
     browser.open(html)
-    browser.one("#table-results input").send_keys(Keys.TAB)  # the table's box, which the keyboard can scroll
+    browser.one("#table-results input").send_keys(
+        Keys.TAB
+    )  # the table's box, which the keyboard can scroll
     assert browser.driver.switch_to.active_element.get_attribute("role") == "region"
     browser.driver.switch_to.active_element.send_keys(Keys.TAB)
     focused = browser.driver.switch_to.active_element
@@ -209,16 +236,21 @@ def test_no_request_leaves_and_the_console_stays_empty(browser: Browser, html: s
     browser.open(html)
     assert browser.requests() == [browser.opened]
     assert browser.received == ["/"]
-    assert browser.run("performance.getEntriesByType('resource').filter((e) => !e.name.startsWith('data:'))") == []
+    assert (
+        browser.run(
+            "performance.getEntriesByType('resource').filter((e) => !e.name.startsWith('data:'))"
+        )
+        == []
+    )
     assert browser.said() == []
     assert browser.run("document.querySelector('figure img').naturalWidth") == 600
 
 
 @needs_chromium
-def test_a_foreign_script_image_or_style_in_the_page_would_be_stopped(browser: Browser, html: str) -> None:
-    foreign = (
-        "<script>window.hostile = 1</script><img src='/leak' onerror='window.hostile = 2'><style>h1{color:red}</style>"
-    )
+def test_a_foreign_script_image_or_style_in_the_page_would_be_stopped(
+    browser: Browser, html: str
+) -> None:
+    foreign = "<script>window.hostile = 1</script><img src='/leak' onerror='window.hostile = 2'><style>h1{color:red}</style>"
     browser.open(html.replace("</header>", foreign + "</header>"))
     assert browser.run("window.hostile") is None
     assert sorted(browser.requests()) == [browser.opened, f"{browser.address}/leak"]  # tried,
@@ -233,11 +265,15 @@ def test_on_a_phone_nothing_but_the_tables_own_boxes_scrolls_sideways(
     browser: Browser, html: str, hostile_html: str, which: str
 ) -> None:
     browser.open(html if which == "sample" else hostile_html, size=PHONE)
-    browser.run("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
+    browser.run(
+        "document.querySelectorAll('details').forEach((details) => { details.open = true; })"
+    )
     assert browser.run("[innerWidth, document.documentElement.scrollWidth]") == [PHONE[0], PHONE[0]]
     browser.run("scrollTo({left: 500, behavior: 'instant'})")
     assert browser.run("scrollX") == 0
-    boxes = browser.run("[...document.querySelectorAll('.scroll')].map((box) => box.getBoundingClientRect().right)")
+    boxes = browser.run(
+        "[...document.querySelectorAll('.scroll')].map((box) => box.getBoundingClientRect().right)"
+    )
     assert max(boxes) <= PHONE[0]
 
 
@@ -259,14 +295,19 @@ def test_on_a_phone_a_table_scrolls_and_its_row_names_stay(browser: Browser, htm
 @needs_chromium
 def test_hostile_text_is_shown_and_runs_nothing(browser: Browser, hostile_html: str) -> None:
     browser.open(hostile_html)
-    browser.run("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
+    browser.run(
+        "document.querySelectorAll('details').forEach((details) => { details.open = true; })"
+    )
     for button in browser.all("#part-0 thead button")[:2]:
         browser.run("arguments[0].click()", button)
         browser.run("arguments[0].click()", button)
     assert browser.run("window.hostile") is None
     assert browser.run("document.scripts.length") == 1
     assert (
-        browser.run("document.querySelectorAll('iframe, object, embed, form, body link, body style, svg').length") == 0
+        browser.run(
+            "document.querySelectorAll('iframe, object, embed, form, body link, body style, svg').length"
+        )
+        == 0
     )
     assert (
         browser.run(
@@ -275,24 +316,42 @@ def test_hostile_text_is_shown_and_runs_nothing(browser: Browser, hostile_html: 
         == []
     )
     assert (
-        browser.run("[...document.links].map((a) => a.getAttribute('href')).filter((h) => !h.startsWith('#part-'))")
+        browser.run(
+            "[...document.links].map((a) => a.getAttribute('href')).filter((h) => !h.startsWith('#part-'))"
+        )
         == []
     )
     assert browser.requests() == [browser.opened]
     assert browser.said() == []
     whole = [shown(attack) for attack in ATTACKS]
-    cells = browser.run("[...document.querySelectorAll('#part-0 tbody th')].map((cell) => cell.textContent)")
+    cells = browser.run(
+        "[...document.querySelectorAll('#part-0 tbody th')].map((cell) => cell.textContent)"
+    )
     assert sorted(cells) == sorted(whole)
-    places = ["h2", "p.warning", "li", ".caption", "figcaption", "h3", ".what span", "blockquote", ".numbers"]
+    places = [
+        "h2",
+        "p.warning",
+        "li",
+        ".caption",
+        "figcaption",
+        "h3",
+        ".what span",
+        "blockquote",
+        ".numbers",
+    ]
     texts = "arguments[0].map((place) => document.querySelector(`#part-${arguments[1]} ${place}`).textContent)"
     for part, attack in enumerate(whole):
         assert browser.run(texts, places, part) == [attack] * len(places)
-        assert browser.run("document.querySelector(`#part-${arguments[0]} img`).alt", part) == attack
+        assert (
+            browser.run("document.querySelector(`#part-${arguments[0]} img`).alt", part) == attack
+        )
     assert browser.run("document.title") == shown(ATTACKS[1])
 
 
 @needs_chromium
-def test_without_javascript_the_tables_are_plain_and_everything_can_be_read(browser: Browser, html: str) -> None:
+def test_without_javascript_the_tables_are_plain_and_everything_can_be_read(
+    browser: Browser, html: str
+) -> None:
     browser.open(html, scripts=False)
     assert browser.all("button, input") == []
     assert column(browser, 1) == ARMS
@@ -342,7 +401,8 @@ def test_every_ink_can_be_read_on_every_paper(browser: Browser, html: str, schem
     browser.open(html, prefers_color_scheme=scheme)
     values = {
         name: browser.run(
-            "getComputedStyle(document.documentElement).getPropertyValue(arguments[0]).trim()", f"--{name}"
+            "getComputedStyle(document.documentElement).getPropertyValue(arguments[0]).trim()",
+            f"--{name}",
         )
         for name in ("paper", "wash", "ink", "quiet", "accent", "good", "bad", "open")
     }
@@ -355,28 +415,46 @@ def test_every_ink_can_be_read_on_every_paper(browser: Browser, html: str, schem
 
 def luminance(colour: str) -> float:
     parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    red, green, blue = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    red, green, blue = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 @needs_chromium
-def test_numbers_stand_right_with_figures_of_one_width_and_every_part_has_its_name(browser: Browser, html: str) -> None:
+def test_numbers_stand_right_with_figures_of_one_width_and_every_part_has_its_name(
+    browser: Browser, html: str
+) -> None:
     browser.open(html, size=DESK)
     assert browser.style("#table-results td[data-kind=number]", "textAlign") == "right"
-    assert "tabular-nums" in browser.style("#table-results td[data-kind=number]", "fontVariantNumeric")
+    assert "tabular-nums" in browser.style(
+        "#table-results td[data-kind=number]", "fontVariantNumeric"
+    )
     assert browser.one("#table-results .scroll").accessible_name == "Mean ± sd."
     assert browser.one("#table-results input").accessible_name == "Filter: Mean ± sd."
     assert browser.one("figure img").accessible_name == "one red circle"
-    assert [heading.text for heading in browser.all("h1, h2")][:3] == ["Does freezing help?", "Verdict", "Results"]
+    assert [heading.text for heading in browser.all("h1, h2")][:3] == [
+        "Does freezing help?",
+        "Verdict",
+        "Results",
+    ]
 
 
 @needs_chromium
-def test_contents_stand_beside_the_text_on_a_desk_and_follow_the_reading(browser: Browser, html: str) -> None:
+def test_contents_stand_beside_the_text_on_a_desk_and_follow_the_reading(
+    browser: Browser, html: str
+) -> None:
     browser.open(html, at="#methods", size=DESK)
     right, left = browser.run("[document.querySelector('nav'), document.querySelector('main')].map((e) => "
                               "e.getBoundingClientRect()).flatMap((box, i) => i ? [box.left] : [box.right])")  # fmt: skip
     assert right <= left
-    assert [link.text for link in browser.all("nav a")] == ["Verdict", "Results", "Figures", "Flips", "Methods"]
+    assert [link.text for link in browser.all("nav a")] == [
+        "Verdict",
+        "Results",
+        "Figures",
+        "Flips",
+        "Methods",
+    ]
     browser.open(html, size=DESK)
     assert browser.wait("nav a[aria-current]") == "Verdict"
 
@@ -386,16 +464,22 @@ def test_contents_stand_beside_the_text_on_a_desk_and_follow_the_reading(browser
     [("0.812 ± 0.006 (sd, n=3)", ["0.812 ± 0.006", "(sd, n=3)"]), ("+0.03 [+0.01, +0.05]", ["+0.03", "[+0.01, +0.05]"]),
      ("12", ["12"]), ("", [""]), ("62 s(x1)", ["62 s(x1)"])],
 )  # fmt: skip
-def test_a_numbers_cell_breaks_only_before_what_is_in_brackets(cell: str, expected: list[str]) -> None:
+def test_a_numbers_cell_breaks_only_before_what_is_in_brackets(
+    cell: str, expected: list[str]
+) -> None:
     assert parts(cell) == expected
 
 
 def test_the_page_is_the_same_every_time_and_names_no_address_but_arxivs(html: str) -> None:
     assert html == page(sample(), {"effects": SVG})
-    assert re.findall(r'(?:src|href)="(?!data:|#)([^"]*)"', html) == ["https://arxiv.org/abs/2001.06782"]
+    assert re.findall(r'(?:src|href)="(?!data:|#)([^"]*)"', html) == [
+        "https://arxiv.org/abs/2001.06782"
+    ]
 
 
-def test_the_policy_names_the_script_and_the_style_by_their_hashes_and_allows_nothing_else(html: str) -> None:
+def test_the_policy_names_the_script_and_the_style_by_their_hashes_and_allows_nothing_else(
+    html: str,
+) -> None:
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)
     assert policy is not None
     rules = dict(rule.strip().split(" ", 1) for rule in policy[1].replace("&#39;", "'").split(";"))
@@ -423,7 +507,9 @@ def test_an_svg_loses_what_acts_or_fetches_and_keeps_the_drawing() -> None:
     assert clean.count("<rect") == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"GIF89a", b"<svg", b"<html xmlns='http://www.w3.org/1999/xhtml'/>"])
+@pytest.mark.parametrize(
+    "content", [b"", b"GIF89a", b"<svg", b"<html xmlns='http://www.w3.org/1999/xhtml'/>"]
+)
 def test_what_is_neither_svg_nor_png_is_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match="must be SVG or PNG"):
         picture(content)

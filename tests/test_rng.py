@@ -12,7 +12,12 @@ import torch
 
 from mtl.rng import numpy_stream, stream_seed, torch_stream
 
-NAMES = [f"{part}/{task}/{epoch}" for part in ("order", "head") for task in ("sst", "quora") for epoch in range(50)]
+NAMES = [
+    f"{part}/{task}/{epoch}"
+    for part in ("order", "head")
+    for task in ("sst", "quora")
+    for epoch in range(50)
+]
 
 
 def test_a_stream_seed_is_63_bits_of_the_digest_of_seed_and_name() -> None:
@@ -32,7 +37,9 @@ def test_different_seeds_and_names_give_different_streams() -> None:
 
 def test_a_stream_gives_the_same_numbers_every_time_it_is_opened() -> None:
     assert np.array_equal(numpy_stream(3, "a").random(5), numpy_stream(3, "a").random(5))
-    assert torch.equal(torch.rand(5, generator=torch_stream(3, "a")), torch.rand(5, generator=torch_stream(3, "a")))
+    assert torch.equal(
+        torch.rand(5, generator=torch_stream(3, "a")), torch.rand(5, generator=torch_stream(3, "a"))
+    )
     assert not np.array_equal(numpy_stream(3, "a").random(5), numpy_stream(3, "b").random(5))
     assert not np.array_equal(numpy_stream(3, "a").random(5), numpy_stream(4, "a").random(5))
 
@@ -68,5 +75,7 @@ def test_streams_neither_read_nor_move_the_global_generators() -> None:
 def test_a_stream_is_the_same_in_another_process() -> None:
     # `hash()` of a text differs between processes; a digest does not.
     program = "from mtl.rng import numpy_stream; print(numpy_stream(5, 'order/sts/2').integers(0, 10**9, 3).tolist())"
-    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
     assert printed.strip() == str(numpy_stream(5, "order/sts/2").integers(0, 10**9, 3).tolist())

@@ -18,7 +18,17 @@ from mtl.data.sample.build import sample_rows
 from mtl.data.sample.draw import Draw
 from mtl.data.sample.question_forms import FAMILIES, POOLS
 from mtl.data.sample.questions import Question, Wording, swapped, worded
-from mtl.data.sample.scene_words import AGENTS, ANIMALS, DOMAINS, MEETING, NUMBERS, PLACES, THING_LOOKS, Domain, Entry
+from mtl.data.sample.scene_words import (
+    AGENTS,
+    ANIMALS,
+    DOMAINS,
+    MEETING,
+    NUMBERS,
+    PLACES,
+    THING_LOOKS,
+    Domain,
+    Entry,
+)
 from mtl.data.sample.scenes import Scene, agreements, described, similarity
 from mtl.data.sample.sentiment import review
 from mtl.data.sample.topics import TOPICS
@@ -125,7 +135,9 @@ def test_no_pair_repeats_one_sentence(name: TaskName) -> None:
     assert all(one != two for split in SPLITS for one, two in pairs(rows(name, split)))
 
 
-@pytest.mark.parametrize(("name", "low", "high"), [("sst", 7, 18), ("quora", 6, 12), ("sts", 6, 11)])
+@pytest.mark.parametrize(
+    ("name", "low", "high"), [("sst", 7, 18), ("quora", 6, 12), ("sts", 6, 11)]
+)
 def test_sentences_are_short_and_well_formed(name: TaskName, low: int, high: int) -> None:
     end = "?" if name == "quora" else "."
     for split in SPLITS:
@@ -156,7 +168,9 @@ def test_labels_are_balanced_as_promised(split: Split) -> None:
 
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("name", TASKS)
-def test_one_label_in_twenty_is_wrong(name: TaskName, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_label_in_twenty_is_wrong(
+    name: TaskName, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
     noisy = labels(rows(name, split))
     monkeypatch.setattr(sample, "LABEL_NOISE", 0.0)
     sample._corpus.cache_clear()
@@ -221,7 +235,9 @@ def test_neither_of_two_opposites_is_neutral_and_neither_of_two_faults_is_praise
 def test_clauses_agree_in_number_and_nouns_have_amounts() -> None:
     assert says(PLOT, DULL) == Said(text="the plot is dull", value=-1.0)
     assert says(JOKES, DULL).text == "the jokes are dull"
-    assert has(JOKES, "plenty of", "flaws") == Said(text="the jokes have plenty of flaws", value=-1.5)
+    assert has(JOKES, "plenty of", "flaws") == Said(
+        text="the jokes have plenty of flaws", value=-1.5
+    )
     assert has(PLOT, "hardly any", "flaws") == Said(text="the plot has hardly any flaws", value=1.0)
 
 
@@ -244,7 +260,19 @@ def test_a_surprise_sharpens_the_outcome() -> None:
 
 @pytest.mark.parametrize(
     ("value", "label"),
-    [(-3, 0), (-1.75, 0), (-1.5, 1), (-0.5, 1), (-0.25, 2), (0, 2), (0.25, 2), (0.5, 3), (1.5, 3), (1.75, 4), (3, 4)],
+    [
+        (-3, 0),
+        (-1.75, 0),
+        (-1.5, 1),
+        (-0.5, 1),
+        (-0.25, 2),
+        (0, 2),
+        (0.25, 2),
+        (0.5, 3),
+        (1.5, 3),
+        (1.75, 4),
+        (3, 4),
+    ],
 )
 def test_a_valence_has_its_class(value: float, label: int) -> None:
     assert sentiment_class(value) == label
@@ -253,7 +281,9 @@ def test_a_valence_has_its_class(value: float, label: int) -> None:
 def test_the_neutral_class_is_full_of_polar_words() -> None:
     polar = {word for topic in TOPICS for adjectives in topic.words.values() for word in adjectives}
     part = rows("sst", "train")
-    neutral = [set(words(text)) for text, label in zip(part.first, labels(part), strict=True) if label == 2]
+    neutral = [
+        set(words(text)) for text, label in zip(part.first, labels(part), strict=True) if label == 2
+    ]
     assert np.mean([bool(found & polar) for found in neutral]) > 0.9
 
 
@@ -281,13 +311,20 @@ def question(form: str, **values: str) -> Question:
 
 def test_one_question_has_several_wordings_and_swapped_roles_make_another() -> None:
     asked = question("Is {a} cheaper than {b} {w}?", a="honey", b="oatmeal", w="online")
-    assert worded(asked, Wording(form=0, synonyms=(0, 0, 0))) == "Is honey cheaper than oatmeal online?"
     assert (
-        worded(asked, Wording(form=2, synonyms=(0, 1, 1))) == "Is porridge more expensive than honey on the internet?"
+        worded(asked, Wording(form=0, synonyms=(0, 0, 0)))
+        == "Is honey cheaper than oatmeal online?"
+    )
+    assert (
+        worded(asked, Wording(form=2, synonyms=(0, 1, 1)))
+        == "Is porridge more expensive than honey on the internet?"
     )
     other = swapped(asked)
     assert other != asked and swapped(other) == asked
-    assert worded(other, Wording(form=0, synonyms=(0, 0, 0))) == "Is oatmeal cheaper than honey online?"
+    assert (
+        worded(other, Wording(form=0, synonyms=(0, 0, 0)))
+        == "Is oatmeal cheaper than honey online?"
+    )
 
 
 def test_no_two_values_of_a_slot_share_a_word_for_it() -> None:
@@ -315,7 +352,11 @@ def entry(entries: tuple[Entry, ...], word: str) -> Entry:
 
 
 def domain_of(action: str) -> Domain:
-    return next(domain for domain in DOMAINS if any(action in forms for item in domain.actions for forms in item.words))
+    return next(
+        domain
+        for domain in DOMAINS
+        if any(action in forms for item in domain.actions for forms in item.words)
+    )
 
 
 def painting() -> Scene:
@@ -345,7 +386,9 @@ def test_slots_that_differ_cost_their_weight() -> None:
     man = replace(scene, agent=entry(AGENTS, "man"))  # another adult: 0.3 of 3
     assert agreements(scene, man)["agent"] == 0.3
     assert similarity(scene, man) == pytest.approx(5 * (13.5 - 3 * 0.7) / 13.5)
-    nurse = replace(scene, agent=entry(AGENTS, "nurse"), place=None)  # nothing alike, and 0.4 of a missing 1.5
+    nurse = replace(
+        scene, agent=entry(AGENTS, "nurse"), place=None
+    )  # nothing alike, and 0.4 of a missing 1.5
     assert similarity(scene, nurse) == pytest.approx(5 * (13.5 - 3 - 1.5 * 0.6) / 13.5)
     three = replace(scene, number=NUMBERS.index("three"))
     assert similarity(scene, three) == pytest.approx(5 * 12.5 / 13.5)
@@ -363,7 +406,9 @@ def test_swapped_roles_keep_the_words_and_lose_the_scene() -> None:
     cat, girl = entry(ANIMALS, "cat"), entry(AGENTS, "girl")
     scene = Scene(agent=cat, action=entry(MEETING.actions, "chases"), object=girl, domain=MEETING)
     # 3 agent and 3 object at 0.3, 4 action and 1 number in full, of 11.
-    assert similarity(scene, replace(scene, agent=girl, object=cat)) == pytest.approx(5 * (1.8 + 5) / 11)
+    assert similarity(scene, replace(scene, agent=girl, object=cat)) == pytest.approx(
+        5 * (1.8 + 5) / 11
+    )
 
 
 def test_similarity_is_symmetric() -> None:
@@ -380,12 +425,16 @@ def test_similarity_is_symmetric() -> None:
 def test_word_overlap_does_not_tell_paraphrases() -> None:
     shared, gold = overlap(rows("quora", "train")), labels(rows("quora", "train"))
     rules = [(cut, sign) for cut in np.unique(shared) for sign in (1, -1)]
-    cut, sign = max(rules, key=lambda rule: float((((shared - rule[0]) * rule[1] >= 0) == gold).mean()))
+    cut, sign = max(
+        rules, key=lambda rule: float((((shared - rule[0]) * rule[1] >= 0) == gold).mean())
+    )
     dev = rows("quora", "dev")
     accuracy = (((overlap(dev) - cut) * sign >= 0) == labels(dev)).mean()
     assert 0.5 < accuracy < 0.75
     alike = overlap(dev) > 0.7
-    assert 0.1 < labels(dev)[alike].mean() < 0.5, "near copies are mostly not paraphrases, but some are"
+    assert 0.1 < labels(dev)[alike].mean() < 0.5, (
+        "near copies are mostly not paraphrases, but some are"
+    )
 
 
 def test_word_overlap_tells_something_of_similarity_and_not_all() -> None:
@@ -404,11 +453,14 @@ def test_a_bag_of_words_gets_part_of_the_sentiment_only() -> None:
 
     def guess(text: str) -> int:
         scores = [
-            prior[label] + sum(math.log((count[word] + 1) / (count.total() + size)) for word in words(text))
+            prior[label]
+            + sum(math.log((count[word] + 1) / (count.total() + size)) for word in words(text))
             for label, count in enumerate(counts)
         ]
         return int(np.argmax(scores))
 
-    accuracy = np.mean([guess(text) == label for text, label in zip(dev.first, labels(dev), strict=True)])
+    accuracy = np.mean(
+        [guess(text) == label for text, label in zip(dev.first, labels(dev), strict=True)]
+    )
     majority = np.bincount(labels(dev).astype(int)).max() / len(dev)
     assert majority + 0.05 < accuracy < 0.6

@@ -27,7 +27,9 @@ every_streamed = pytest.mark.parametrize("name", STREAMED)
 
 
 def seen(steps: list[Step]) -> Counter[tuple[TaskName, int]]:
-    return Counter((task, int(row)) for step in steps for task, rows in step.items() for row in rows)
+    return Counter(
+        (task, int(row)) for step in steps for task, rows in step.items() for row in rows
+    )
 
 
 def plain(steps: list[Step]) -> list[dict[Any, list[int]]]:
@@ -48,7 +50,9 @@ def test_every_row_is_seen_exactly_once_an_epoch(
     name: Any, sizes: dict[TaskName, int], batch_size: int, seed: int, epoch: int
 ) -> None:
     steps = SCHEDULES[name](sizes, batch_size, seed, epoch, EPOCHS)
-    assert seen(steps) == Counter({(task, row): 1 for task, size in sizes.items() for row in range(size)})
+    assert seen(steps) == Counter(
+        {(task, row): 1 for task, size in sizes.items() for row in range(size)}
+    )
 
 
 @every_schedule
@@ -74,28 +78,37 @@ def test_a_schedule_is_a_pure_function_of_seed_and_epoch(name: Any) -> None:
 
 @every_schedule
 def test_another_seed_and_another_epoch_give_another_order(name: Any) -> None:
-    orders = [str(plain(SCHEDULES[name](SMALL, 8, seed, epoch, EPOCHS))) for seed in range(4) for epoch in range(4)]
+    orders = [
+        str(plain(SCHEDULES[name](SMALL, 8, seed, epoch, EPOCHS)))
+        for seed in range(4)
+        for epoch in range(4)
+    ]
     assert len(set(orders)) == 16
 
 
 @every_schedule
 def test_examples_are_shuffled_anew_every_epoch_and_not_dealt_in_fixed_slices(name: Any) -> None:
     first, second = (
-        {frozenset(rows) for rows in batches(SCHEDULES[name](SMALL, 8, 0, epoch, EPOCHS), "quora")} for epoch in (0, 1)
+        {frozenset(rows) for rows in batches(SCHEDULES[name](SMALL, 8, 0, epoch, EPOCHS), "quora")}
+        for epoch in (0, 1)
     )
     assert not first & {rows for rows in second if len(rows) > 2}
 
 
 @every_schedule
 def test_file_order_is_not_the_order_of_training(name: Any) -> None:
-    rows = [row for batch in batches(SCHEDULES[name](SMALL, 8, 0, 0, EPOCHS), "quora") for row in batch]
+    rows = [
+        row for batch in batches(SCHEDULES[name](SMALL, 8, 0, 0, EPOCHS), "quora") for row in batch
+    ]
     assert rows != sorted(rows)
     assert abs(np.corrcoef(rows, range(len(rows)))[0, 1]) < 0.5
 
 
 @every_schedule
 def test_a_task_alone_has_the_same_steps_under_every_schedule(name: Any) -> None:
-    assert plain(SCHEDULES[name]({"sts": 53}, 8, 5, 1, EPOCHS)) == plain(pooled({"sts": 53}, 8, 5, 1, EPOCHS))
+    assert plain(SCHEDULES[name]({"sts": 53}, 8, 5, 1, EPOCHS)) == plain(
+        pooled({"sts": 53}, 8, 5, 1, EPOCHS)
+    )
 
 
 # --- pooled
@@ -110,7 +123,9 @@ def test_a_pooled_step_has_one_task_and_partial_batches_are_kept(
     assert all(len(step) == 1 for step in steps)
     for task, size in sizes.items():
         full, rest = divmod(size, batch_size)
-        assert sorted(map(len, batches(steps, task)), reverse=True) == [batch_size] * full + [rest] * (rest > 0)
+        assert sorted(map(len, batches(steps, task)), reverse=True) == [batch_size] * full + [
+            rest
+        ] * (rest > 0)
 
 
 def test_the_chance_of_a_task_is_its_share_of_the_batches() -> None:
@@ -125,18 +140,25 @@ def test_the_chance_of_a_task_is_its_share_of_the_batches() -> None:
 
 
 def test_tasks_take_turns_in_another_order_every_epoch() -> None:
-    turns = {tuple(task for step in pooled(SMALL, 4, 0, epoch, EPOCHS) for task in step) for epoch in range(6)}
+    turns = {
+        tuple(task for step in pooled(SMALL, 4, 0, epoch, EPOCHS) for task in step)
+        for epoch in range(6)
+    }
     assert len(turns) == 6
 
 
 @pytest.mark.parametrize("others", [{"quora": 64}, {"quora": 64, "sts": 5}, {"sts": 900}])
-def test_a_tasks_batches_are_the_same_whatever_other_tasks_are_on(others: dict[TaskName, int]) -> None:
+def test_a_tasks_batches_are_the_same_whatever_other_tasks_are_on(
+    others: dict[TaskName, int],
+) -> None:
     alone, together = pooled(SST, 8, 4, 2, EPOCHS), pooled(SST | others, 8, 4, 2, EPOCHS)
     assert sorted(batches(together, "sst")) == sorted(batches(alone, "sst"))
 
 
 @pytest.mark.parametrize("others", [{"quora": 64}, {"quora": 64, "sts": 5}, {"sts": 900}])
-def test_a_task_sees_its_examples_in_the_same_order_whatever_other_tasks_are_on(others: dict[TaskName, int]) -> None:
+def test_a_task_sees_its_examples_in_the_same_order_whatever_other_tasks_are_on(
+    others: dict[TaskName, int],
+) -> None:
     alone, together = pooled(SST, 8, 4, 2, EPOCHS), pooled(SST | others, 8, 4, 2, EPOCHS)
     assert batches(together, "sst") == batches(alone, "sst")
 
@@ -146,8 +168,12 @@ def test_a_task_sees_its_examples_in_the_same_order_whatever_other_tasks_are_on(
 
 @settings(max_examples=100, deadline=None)
 @given(sizes=SIZES, batch_size=BATCH, seed=SEED)
-def test_a_consolidated_batch_is_full_but_for_the_last(sizes: dict[TaskName, int], batch_size: int, seed: int) -> None:
-    totals = [sum(map(len, step.values())) for step in consolidated(sizes, batch_size, seed, 0, EPOCHS)]
+def test_a_consolidated_batch_is_full_but_for_the_last(
+    sizes: dict[TaskName, int], batch_size: int, seed: int
+) -> None:
+    totals = [
+        sum(map(len, step.values())) for step in consolidated(sizes, batch_size, seed, 0, EPOCHS)
+    ]
     full, rest = divmod(sum(sizes.values()), batch_size)
     assert totals == [batch_size] * full + [rest] * (rest > 0)
 
@@ -174,7 +200,9 @@ def chance_of_all(batch_size: int) -> float:
 
 @pytest.mark.parametrize(("batch_size", "percent"), [(8, 9), (16, 27), (32, 60), (64, 90)])
 def test_all_three_tasks_meet_as_rarely_as_published(batch_size: int, percent: int) -> None:
-    steps = [step for epoch in (0, 1) for step in consolidated(COURSE, batch_size, 0, epoch, EPOCHS)]
+    steps = [
+        step for epoch in (0, 1) for step in consolidated(COURSE, batch_size, 0, epoch, EPOCHS)
+    ]
     share = sum(len(step) == 3 for step in steps) / len(steps)
     chance = chance_of_all(batch_size)
     assert 100 * chance == pytest.approx(percent, abs=1)
@@ -205,7 +233,9 @@ def test_an_epoch_has_as_many_steps_as_pooled_has_and_one_task_a_step(
 def test_no_row_comes_again_before_all_others_have_come_whatever_the_epochs_border(
     name: Any, sizes: dict[TaskName, int], batch_size: int, seed: int
 ) -> None:
-    steps = [step for epoch in range(6) for step in SCHEDULES[name](sizes, batch_size, seed, epoch, 6)]
+    steps = [
+        step for epoch in range(6) for step in SCHEDULES[name](sizes, batch_size, seed, epoch, 6)
+    ]
     for task, size in sizes.items():
         rows = [row for batch in batches(steps, task) for row in batch]
         for start in range(0, len(rows), size):
@@ -219,7 +249,11 @@ def test_a_task_meets_the_batches_of_pooled_pass_after_pass_partial_ones_too(nam
     steps = [step for epoch in range(4) for step in SCHEDULES[name](SMALL, 8, 3, epoch, 4)]
     for task in NAMES:
         came = batches(steps, task)
-        passes = [batch for number in range(60) for batch in batches(pooled(SMALL, 8, 3, number, 60), task)]
+        passes = [
+            batch
+            for number in range(60)
+            for batch in batches(pooled(SMALL, 8, 3, number, 60), task)
+        ]
         assert len(came) > len(batches(pooled(SMALL, 8, 3, 0, 1), task))
         assert came == passes[: len(came)]
 
@@ -227,7 +261,9 @@ def test_a_task_meets_the_batches_of_pooled_pass_after_pass_partial_ones_too(nam
 @every_streamed
 def test_a_task_that_comes_often_is_shuffled_anew_at_each_of_its_passes(name: Any) -> None:
     sizes: dict[TaskName, int] = {"quora": 400, "sts": 40}
-    came = batches([step for epoch in range(3) for step in SCHEDULES[name](sizes, 8, 0, epoch, 3)], "sts")
+    came = batches(
+        [step for epoch in range(3) for step in SCHEDULES[name](sizes, 8, 0, epoch, 3)], "sts"
+    )
     first, second = came[:5], came[5:10]
     assert len(came) >= 10
     assert sorted(sum(first, [])) == sorted(sum(second, [])) == list(range(40))
@@ -264,7 +300,9 @@ def test_sqrt_draws_tasks_by_the_square_root_of_their_size() -> None:
         (4, {"sst": 0.27129, "quora": 0.47561, "sts": 0.25311}),  # size ** 0.2
     ],
 )
-def test_annealed_goes_from_proportional_to_nearly_even(epoch: int, chances: dict[TaskName, float]) -> None:
+def test_annealed_goes_from_proportional_to_nearly_even(
+    epoch: int, chances: dict[TaskName, float]
+) -> None:
     assert_shares(turns(SCHEDULES["annealed"](COURSE, 16, 0, epoch, 5)), chances)
 
 

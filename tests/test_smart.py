@@ -34,7 +34,9 @@ PAIRINGS = [
 pairings = pytest.mark.parametrize("pairing", PAIRINGS, ids=["siamese", "features", "concat"])
 
 
-def smart(tiny: dict[str, Any], tmp_path: Path, **changes: Any) -> tuple[Training, SmartPenalty, Batch]:
+def smart(
+    tiny: dict[str, Any], tmp_path: Path, **changes: Any
+) -> tuple[Training, SmartPenalty, Batch]:
     """A run with SMART on in float64, and a batch of five rows of every task."""
     changes = {"smart": {}, "train__dropout": 0.0, "schedule": "consolidated"} | changes
     training = started(config(tiny, **changes), tmp_path)
@@ -71,9 +73,13 @@ def test_the_divergences_are_the_symmetric_kl_of_torch_distributions() -> None:
     draw = torch.Generator().manual_seed(0)
     one, two = (torch.randn(50, 5, generator=draw, dtype=torch.float64) * 3 for _ in range(2))
     p, q = Categorical(logits=one), Categorical(logits=two)
-    assert torch.allclose(divergence("classes", one, two), kl_divergence(p, q) + kl_divergence(q, p))
+    assert torch.allclose(
+        divergence("classes", one, two), kl_divergence(p, q) + kl_divergence(q, p)
+    )
     a, b = Bernoulli(logits=one[:, 0]), Bernoulli(logits=two[:, 0])
-    assert torch.allclose(divergence("binary", one[:, 0], two[:, 0]), kl_divergence(a, b) + kl_divergence(b, a))
+    assert torch.allclose(
+        divergence("binary", one[:, 0], two[:, 0]), kl_divergence(a, b) + kl_divergence(b, a)
+    )
 
 
 ROUNDING = 1e-24
@@ -81,7 +87,9 @@ ROUNDING = 1e-24
 
 
 @pytest.mark.parametrize("kind", ["classes", "binary", "score"])
-def test_a_divergence_is_symmetric_zero_at_equality_and_survives_small_differences(kind: Any) -> None:
+def test_a_divergence_is_symmetric_zero_at_equality_and_survives_small_differences(
+    kind: Any,
+) -> None:
     draw = torch.Generator().manual_seed(1)
     shape = (20, 5) if kind == "classes" else (20,)
     one = torch.randn(shape, generator=draw, dtype=torch.float64).float().double()
@@ -98,7 +106,9 @@ def test_a_divergence_is_symmetric_zero_at_equality_and_survives_small_differenc
     [("binary", (4,), (4, 1)), ("score", (4,), (4, 1)), ("score", (4, 1), (4, 1)), ("binary", (4, 1), (4, 1)),
      ("classes", (5,), (5,)), ("classes", (4, 5), (4, 1))],
 )  # fmt: skip
-def test_shapes_that_would_broadcast_are_refused(kind: Any, one: tuple[int, ...], other: tuple[int, ...]) -> None:
+def test_shapes_that_would_broadcast_are_refused(
+    kind: Any, one: tuple[int, ...], other: tuple[int, ...]
+) -> None:
     with pytest.raises(AssertionError):
         divergence(kind, torch.zeros(one), torch.zeros(other))
 
@@ -118,11 +128,19 @@ def test_r_s_goes_to_0_with_epsilon(
     for epsilon in (1e-1, 1e-2, 1e-3, 1e-4):
         with_settings(penalty, epsilon=epsilon, sigma=epsilon / 10, eta=10 * epsilon)
         noise = penalty.noise(batch, clean, 0)
-        found.append({task: float(r.detach()) for task, r in penalty.smoothness(batch, clean, noise.values).items()})
+        found.append(
+            {
+                task: float(r.detach())
+                for task, r in penalty.smoothness(batch, clean, noise.values).items()
+            }
+        )
     for task in TASKS:
         values = [one[task] for one in found]
         # Ten times less noise, a hundred times less divergence: it is quadratic.
-        assert all(0.005 * large < small < 0.02 * large for large, small in zip(values, values[1:], strict=False)), (
+        assert all(
+            0.005 * large < small < 0.02 * large
+            for large, small in zip(values, values[1:], strict=False)
+        ), (
             task,
             values,
         )
@@ -132,7 +150,9 @@ def test_r_s_goes_to_0_with_epsilon(
 def test_the_adversarial_direction_raises_the_divergence_more_than_random_ones_of_the_same_size(
     tiny: dict[str, Any], tmp_path: Path, pairing: dict[str, Any]
 ) -> None:
-    _, penalty, batch = smart(tiny, tmp_path, **pairing, smart={"epsilon": 1e-2, "sigma": 1e-3, "eta": 10.0})
+    _, penalty, batch = smart(
+        tiny, tmp_path, **pairing, smart={"epsilon": 1e-2, "sigma": 1e-3, "eta": 10.0}
+    )
     clean = penalty.clean(batch)
     noise = penalty.noise(batch, clean, 0).values
     found = penalty.smoothness(batch, clean, noise)
@@ -146,13 +166,19 @@ def test_the_adversarial_direction_raises_the_divergence_more_than_random_ones_o
 
 
 @pairings
-def test_more_steps_find_a_larger_change(tiny: dict[str, Any], tmp_path: Path, pairing: dict[str, Any]) -> None:
-    _, penalty, batch = smart(tiny, tmp_path, **pairing, smart={"epsilon": 1e-2, "sigma": 1e-3, "eta": 1e-2})
+def test_more_steps_find_a_larger_change(
+    tiny: dict[str, Any], tmp_path: Path, pairing: dict[str, Any]
+) -> None:
+    _, penalty, batch = smart(
+        tiny, tmp_path, **pairing, smart={"epsilon": 1e-2, "sigma": 1e-3, "eta": 1e-2}
+    )
     clean = penalty.clean(batch)
     found = []
     for steps in (0, 1, 5):
         noise = with_settings(penalty, steps=steps).noise(batch, clean, 0)
-        found.append(sum(float(r.detach()) for r in penalty.smoothness(batch, clean, noise.values).values()))
+        found.append(
+            sum(float(r.detach()) for r in penalty.smoothness(batch, clean, noise.values).values())
+        )
     assert found[0] < found[1] < found[2]
 
 
@@ -171,7 +197,9 @@ def test_clip_keeps_every_element_within_epsilon_and_normalise_makes_the_largest
 def test_owners_name_the_sequence_of_each_token(tiny: dict[str, Any], tmp_path: Path) -> None:
     _, _, batch = smart(tiny, tmp_path)
     lengths = batch.packed.lengths.tolist()
-    assert owners(batch.packed).tolist() == [number for number, length in enumerate(lengths) for _ in range(length)]
+    assert owners(batch.packed).tolist() == [
+        number for number, length in enumerate(lengths) for _ in range(length)
+    ]
     assert sum(part.tokens for part in batch.parts) == batch.packed.tokens
 
 
@@ -190,11 +218,17 @@ def test_there_is_no_padding_to_perturb_and_a_sequences_noise_changes_no_other_o
         assert changed == [number == sequence for number in range(batch.packed.sequences)]
 
 
-def test_noise_does_not_depend_on_what_else_is_in_the_batch(tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_noise_does_not_depend_on_what_else_is_in_the_batch(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
     training, penalty, batch = smart(tiny, tmp_path)
-    together = penalty.noise(batch, penalty.clean(batch), 3).values.split([part.tokens for part in batch.parts])
+    together = penalty.noise(batch, penalty.clean(batch), 3).values.split(
+        [part.tokens for part in batch.parts]
+    )
     for task, expected in zip(TASKS, together, strict=True):
-        alone = make_batch(training.prepared.train, {task: np.arange(5)}, training.prepared.pairer, training.device)
+        alone = make_batch(
+            training.prepared.train, {task: np.arange(5)}, training.prepared.pairer, training.device
+        )
         found = penalty.noise(alone, penalty.clean(alone), 3).values
         assert torch.allclose(found, expected, rtol=1e-6, atol=1e-12), task
 
@@ -207,7 +241,12 @@ def test_each_side_of_a_pair_ascends_with_the_other_side_clean(
     training, penalty, batch = smart(tiny, tmp_path, **pairing)
     clean = penalty.clean(batch)
     embedded = clean.embedded.detach()
-    noise = torch.randn(embedded.shape, dtype=embedded.dtype, generator=torch.Generator().manual_seed(0)) * 0.1
+    noise = (
+        torch.randn(
+            embedded.shape, dtype=embedded.dtype, generator=torch.Generator().manual_seed(0)
+        )
+        * 0.1
+    )
     found = penalty.ascent(batch, clean, embedded + noise)
     side_of_token = side_of(batch)[owners(batch.packed)][:, None]
     for side in range(int(side_of_token.max()) + 1):
@@ -215,7 +254,9 @@ def test_each_side_of_a_pair_ascends_with_the_other_side_clean(
         noisy = (embedded + noise * here).requires_grad_()
         outputs = training.model.outputs(batch, training.model.vectors(batch, noisy))
         total = sum(
-            divergence(TASKS[part.task].kind, outputs[part.task], clean.outputs[part.task].detach()).sum()
+            divergence(
+                TASKS[part.task].kind, outputs[part.task], clean.outputs[part.task].detach()
+            ).sum()
             for part in batch.parts
             if side < part.vectors
         )
@@ -279,7 +320,9 @@ def test_an_example_whose_inner_gradient_is_not_finite_is_skipped_and_counted(
 def test_with_the_clean_pass_masks_the_floor_is_0_and_training_draws_as_without_smart(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
-    training, penalty, batch = smart(tiny, tmp_path, heads={"quora": "features", "sts": "features"}, train__dropout=0.1)
+    training, penalty, batch = smart(
+        tiny, tmp_path, heads={"quora": "features", "sts": "features"}, train__dropout=0.1
+    )
     torch.manual_seed(0)
     plain = training.model(batch, 0.1)
     after = torch.get_rng_state()
@@ -296,7 +339,9 @@ def test_with_the_clean_pass_masks_the_floor_is_0_and_training_draws_as_without_
 def test_with_masks_of_its_own_r_s_has_a_floor_that_dwarfs_a_small_epsilon_and_measuring_it_changes_nothing(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
-    _, penalty, batch = smart(tiny, tmp_path, train__dropout=0.1, smart={"dropout": True, "sigma": 1e-8})
+    _, penalty, batch = smart(
+        tiny, tmp_path, train__dropout=0.1, smart={"dropout": True, "sigma": 1e-8}
+    )
     states = []
     for step in (10, 11):  # the floor is measured at the first only
         torch.manual_seed(0)
@@ -326,7 +371,10 @@ def test_d_breg_is_0_at_step_0_and_not_after_a_step(
 def test_the_teacher_is_an_average_worked_by_hand(tiny: dict[str, Any], tmp_path: Path) -> None:
     training, penalty, _ = smart(tiny, tmp_path)
     assert penalty.teacher is not None
-    ours, theirs = (dict(model.named_parameters())["heads.sst.out.bias"] for model in (training.model, penalty.teacher))
+    ours, theirs = (
+        dict(model.named_parameters())["heads.sst.out.bias"]
+        for model in (training.model, penalty.teacher)
+    )
     with torch.no_grad():
         theirs.fill_(1.0)
         ours.fill_(2.0)
@@ -343,10 +391,16 @@ def test_gradients_never_move_the_teacher(tiny: dict[str, Any], tmp_path: Path) 
     before = {name: value.clone() for name, value in penalty.teacher.named_parameters()}
     for rows in training.epoch(0):
         training.step(rows)
-        assert all(value.grad is None and not value.requires_grad for value in penalty.teacher.parameters())
-    assert all(torch.equal(value, before[name]) for name, value in penalty.teacher.named_parameters())
+        assert all(
+            value.grad is None and not value.requires_grad for value in penalty.teacher.parameters()
+        )
+    assert all(
+        torch.equal(value, before[name]) for name, value in penalty.teacher.named_parameters()
+    )
     own = {
-        name for name, value in penalty.teacher.named_parameters() if value is not training.model.get_parameter(name)
+        name
+        for name, value in penalty.teacher.named_parameters()
+        if value is not training.model.get_parameter(name)
     }
     assert own == training.model.trainable().keys()  # frozen tensors are shared, the others cloned
 
@@ -391,13 +445,23 @@ def finite_difference(training: Training, term: Any, seed: int) -> tuple[float, 
 @pytest.mark.parametrize("name", ["r_s", "d_breg"])
 @pytest.mark.parametrize("task", list(TASKS))
 def test_each_terms_gradient_is_the_one_measured(
-    tiny: dict[str, Any], tmp_path: Path, pairing: dict[str, Any], freeze: dict[str, Any], name: str, task: Any
+    tiny: dict[str, Any],
+    tmp_path: Path,
+    pairing: dict[str, Any],
+    freeze: dict[str, Any],
+    name: str,
+    task: Any,
 ) -> None:
     training, penalty, batch = smart(tiny, tmp_path, **pairing, freeze=freeze, train__dropout=0.1)
     assert penalty.teacher is not None
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    noise = torch.randn(batch.packed.tokens, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 0.1
+    noise = (
+        torch.randn(
+            batch.packed.tokens, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+        )
+        * 0.1
+    )
     with torch.no_grad():
         for value in penalty.teacher.parameters():
             if not any(value is mine for mine in training.model.parameters()):
@@ -406,7 +470,11 @@ def test_each_terms_gradient_is_the_one_measured(
     def term() -> Tensor:
         torch.set_rng_state(state)
         clean = penalty.clean(batch)
-        found = penalty.smoothness(batch, clean, noise) if name == "r_s" else penalty.distance(batch, clean)
+        found = (
+            penalty.smoothness(batch, clean, noise)
+            if name == "r_s"
+            else penalty.distance(batch, clean)
+        )
         return found[task]
 
     for seed in range(3):
@@ -422,7 +490,9 @@ def test_the_inner_gradient_is_the_one_measured_and_fills_no_parameters_gradient
     training, penalty, batch = smart(tiny, tmp_path, tasks=["sst"], freeze=freeze)
     clean = penalty.clean(batch)
     draw = torch.Generator().manual_seed(0)
-    noisy = clean.embedded.detach() + 0.1 * torch.randn(clean.embedded.shape, generator=draw, dtype=torch.float64)
+    noisy = clean.embedded.detach() + 0.1 * torch.randn(
+        clean.embedded.shape, generator=draw, dtype=torch.float64
+    )
     way = torch.randn(noisy.shape, generator=draw, dtype=torch.float64)
     ours = float((penalty.ascent(batch, clean, noisy.clone()) * way).sum())
     assert all(value.grad is None for value in training.model.parameters())
@@ -437,7 +507,9 @@ def test_the_inner_gradient_is_the_one_measured_and_fills_no_parameters_gradient
 # --- in a run
 
 
-def test_smart_without_weights_is_the_run_without_smart_bit_for_bit(tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_smart_without_weights_is_the_run_without_smart_bit_for_bit(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
     plain, other = (started(config(tiny), tmp_path) for _ in range(2))
     off = Smart(lambda_s=0.0, mu=0.0)
     other.penalty = SmartPenalty(other.model, off, probability=other.config.train.dropout, seed=0)
@@ -474,7 +546,11 @@ def test_smart_goes_with_everything_and_the_record_says_what_it_did(
         assert means.keys() == {"r_s", "d_breg", "floor", "ratio", "largest", "skipped"}
         assert means["skipped"] == 0
         for quantity in ("r_s", "d_breg", "floor", "ratio", "largest"):
-            seen = [line["smart"][task][quantity] for line in lines if quantity in line["smart"].get(task, {})]
+            seen = [
+                line["smart"][task][quantity]
+                for line in lines
+                if quantity in line["smart"].get(task, {})
+            ]
             assert means[quantity] == pytest.approx(sum(seen) / len(seen), abs=1e-15)
     normalised = record["config"]["smart"]["projection"] == "normalise"
     for means in found.values():
@@ -483,13 +559,17 @@ def test_smart_goes_with_everything_and_the_record_says_what_it_did(
         assert means["ratio"] < (2.0 if normalised else 1e-4)
 
 
-def test_without_smart_the_record_and_the_log_say_nothing_of_it(tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_without_smart_the_record_and_the_log_say_nothing_of_it(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
     record = train(config(tiny), runs=tmp_path)
     assert record["diagnostics"]["smart"] is None
     assert all("smart" not in line for line in RunFolder(tmp_path / record["run_id"]).history())
 
 
-def test_the_loss_of_a_step_is_the_tasks_loss_with_both_terms(tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_the_loss_of_a_step_is_the_tasks_loss_with_both_terms(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
     settings = {"lambda_s": 3.0, "mu": 2.0, "projection": "normalise"}
     plain = started(config(tiny, schedule="consolidated"), tmp_path)
     with_terms = started(config(tiny, schedule="consolidated", smart=settings), tmp_path)
@@ -512,7 +592,9 @@ def test_the_loss_of_a_step_is_the_tasks_loss_with_both_terms(tiny: dict[str, An
 
 
 def test_frozen_bytes_stay_under_smart(tiny: dict[str, Any], tmp_path: Path) -> None:
-    training = started(config(tiny, freeze__unfrozen=1, train__weight_decay=0.1, smart={}), tmp_path)
+    training = started(
+        config(tiny, freeze__unfrozen=1, train__weight_decay=0.1, smart={}), tmp_path
+    )
     for rows in training.epoch(0):
         training.step(rows)
     assert frozen_unchanged(training) is True
@@ -538,14 +620,25 @@ def test_a_scoped_step_under_smart_leaves_the_frozen_part_without_gradient(
 
 def test_an_empty_mapping_turns_smart_on_with_the_published_values() -> None:
     assert RunConfig().smart is None
-    expected = Smart(lambda_s=1, mu=1, epsilon=1e-5, sigma=1e-5, eta=1e-3, steps=1, projection="clip", dropout=False)
+    expected = Smart(
+        lambda_s=1,
+        mu=1,
+        epsilon=1e-5,
+        sigma=1e-5,
+        eta=1e-3,
+        steps=1,
+        projection="clip",
+        dropout=False,
+    )
     assert config_from(["smart={}"]).smart == expected
     assert config_from(["smart.lambda_s=3"]).smart == expected.model_copy(update={"lambda_s": 3.0})
     assert config_from(["smart={}", "smart=null"]).smart is None
     assert config_from(["smart.beta=0.5"]).smart == expected.model_copy(update={"beta": (0.5, 0.5)})
 
 
-@pytest.mark.parametrize("words", [["smart=on"], ["smart=true"], ["smart.epsilon=1e-4", "smart=null"]], ids=str)
+@pytest.mark.parametrize(
+    "words", [["smart=on"], ["smart=true"], ["smart.epsilon=1e-4", "smart=null"]], ids=str
+)
 def test_an_error_about_smart_names_the_way_out(words: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"smart=\{\}"):
         config_from(words)
@@ -557,5 +650,7 @@ def test_an_error_about_smart_names_the_way_out(words: list[str]) -> None:
      "smart.projection=l2", "smart.beta=1.1", "smart.beta=[0.9]", "smart.beta=[0.9, 0.9, 0.9]", "smart.epsilom=1"],
 )  # fmt: skip
 def test_a_value_out_of_bounds_is_refused_with_its_key(word: str) -> None:
-    with pytest.raises(ConfigError, match=word.partition("=")[0].replace("epsilom", "unknown key|epsilom")):
+    with pytest.raises(
+        ConfigError, match=word.partition("=")[0].replace("epsilom", "unknown key|epsilom")
+    ):
         config_from([word])

@@ -34,12 +34,20 @@ from mtl.tasks.registry import TASKS, TaskName
 
 def predictions(task: TaskName, gold: np.ndarray, outputs: np.ndarray) -> Predictions:
     ids = [str(number) for number in range(len(gold))]
-    return Predictions(task=task, split="dev", ids=ids, gold=gold.astype(np.float64), outputs=outputs)
+    return Predictions(
+        task=task, split="dev", ids=ids, gold=gold.astype(np.float64), outputs=outputs
+    )
 
 
 def random_predictions(task: TaskName, rng: np.random.Generator, count: int = 60) -> Predictions:
-    gold = rng.integers(0, int(TASKS[task].high) + 1, count) if task != "sts" else rng.integers(0, 26, count) / 5
-    outputs = rng.normal(size=(count, TASKS[task].outputs)) + (gold[:, None] if task != "sst" else 0)
+    gold = (
+        rng.integers(0, int(TASKS[task].high) + 1, count)
+        if task != "sts"
+        else rng.integers(0, 26, count) / 5
+    )
+    outputs = rng.normal(size=(count, TASKS[task].outputs)) + (
+        gold[:, None] if task != "sst" else 0
+    )
     return predictions(task, gold, outputs.astype(np.float32))
 
 
@@ -53,13 +61,17 @@ def arm(*rows: list[float], task: TaskName = "sst") -> Arm:
     return {task: {seed: run(row) for seed, row in enumerate(rows)}}
 
 
-def random_arm(rng: np.random.Generator, *, seeds: int = 3, count: int = 40, tasks: tuple[TaskName, ...]) -> Arm:
+def random_arm(
+    rng: np.random.Generator, *, seeds: int = 3, count: int = 40, tasks: tuple[TaskName, ...]
+) -> Arm:
     return {
         task: {seed: run((rng.random(count) < 0.6).astype(float)) for seed in range(seeds)} for task in tasks
     }  # fmt: skip
 
 
-def estimate(value: float, seed_variance: float, example_variance: float, seeds: int = 3) -> Estimate:
+def estimate(
+    value: float, seed_variance: float, example_variance: float, seeds: int = 3
+) -> Estimate:
     return Estimate(
         value=value,
         standard_error=math.sqrt(seed_variance / seeds + example_variance),
@@ -162,11 +174,17 @@ def test_mean_squares_are_the_ones_of_least_squares() -> None:
 def test_the_value_and_the_seeds_spread_are_those_of_the_exact_overall_scores() -> None:
     rng = np.random.default_rng(3)
     one, other = (
-        {task: {seed: known_examples(random_predictions(task, rng)) for seed in order} for task in TASKS}
+        {
+            task: {seed: known_examples(random_predictions(task, rng)) for seed in order}
+            for task in TASKS
+        }
         for order in ((0, 4, 9), (9, 4, 0))
     )
     found = known(difference(one, other, list(TASKS)))
-    each = [np.mean([one[task][seed].score - other[task][seed].score for task in TASKS]) for seed in (0, 4, 9)]
+    each = [
+        np.mean([one[task][seed].score - other[task][seed].score for task in TASKS])
+        for seed in (0, 4, 9)
+    ]
     assert found.seeds == (0, 4, 9)
     assert found.value == pytest.approx(np.mean(each), abs=1e-15)
     assert found.seed_variance == pytest.approx(np.var(each, ddof=1))
@@ -217,13 +235,18 @@ def test_identical_predictions_differ_by_exactly_nothing() -> None:
     found = known(difference(same, same, list(TASKS)))
     assert (found.value, found.interval(), found.p) == (0.0, (0.0, 0.0), 1.0)
     assert judge({"same": found}, margin=0.0)["same"].word == "no difference"
-    thirds = contrast({"a": same, "b": same, "c": same}, {"a": 1 / 3, "b": 2 / 3, "c": -1}, list(TASKS))
+    thirds = contrast(
+        {"a": same, "b": same, "c": same}, {"a": 1 / 3, "b": 2 / 3, "c": -1}, list(TASKS)
+    )
     assert known(thirds).interval() == (0.0, 0.0)
 
 
 def test_a_seed_that_one_arm_lacks_is_left_out_and_fewer_than_two_give_no_estimate() -> None:
     rng = np.random.default_rng(8)
-    one, other = random_arm(rng, tasks=("sst", "sts"), seeds=4), random_arm(rng, tasks=("sst", "sts"), seeds=4)
+    one, other = (
+        random_arm(rng, tasks=("sst", "sts"), seeds=4),
+        random_arm(rng, tasks=("sst", "sts"), seeds=4),
+    )
     undefined: Arm = {"sst": other["sst"], "sts": {seed: other["sts"][seed] for seed in (0, 1, 3)}}
     assert known(difference(one, undefined, ["sst", "sts"])).seeds == (0, 1, 3)
     assert known(difference(one, undefined, ["sst"])).seeds == (0, 1, 2, 3)
@@ -245,7 +268,10 @@ def test_a_seed_that_one_arm_lacks_is_left_out_and_fewer_than_two_give_no_estima
 def test_one_example_gives_no_estimate() -> None:
     one, other = arm([1], [0]), arm([0], [0])
     assert difference(one, other, ["sst"]) is None
-    assert obstacle({"one": one, "other": other}, {"one": 1, "other": -1}, ["sst"]) == "sst has one example"
+    assert (
+        obstacle({"one": one, "other": other}, {"one": 1, "other": -1}, ["sst"])
+        == "sst has one example"
+    )
 
 
 def test_different_examples_are_refused_by_name() -> None:
@@ -259,7 +285,9 @@ def test_different_examples_are_refused_by_name() -> None:
         name: {"quora": {seed: known_examples(each) for seed in (0, 1)}}
         for name, each in (("right", right), ("turned", turned))
     }
-    with pytest.raises(ValueError, match=r"'turned' seed 0 and 'right' seed 0 were scored on different examples"):
+    with pytest.raises(
+        ValueError, match=r"'turned' seed 0 and 'right' seed 0 were scored on different examples"
+    ):
         contrast(arms, {"right": 1, "turned": -1}, ["quora"])
 
 
@@ -281,7 +309,9 @@ def test_runs_that_do_not_depend_on_the_seed_leave_the_paired_interval_over_exam
     row, other = [1.0, 1, 1, 0, 1, 0, 1, 1], [0.0, 1, 0, 0, 1, 1, 0, 1]
     found = known(difference(arm(row, row, row), arm(other, other, other), ["sst"]))
     each = np.array(row) - np.array(other)
-    expected = scipy.stats.t.interval(0.95, len(each) - 1, loc=each.mean(), scale=scipy.stats.sem(each))
+    expected = scipy.stats.t.interval(
+        0.95, len(each) - 1, loc=each.mean(), scale=scipy.stats.sem(each)
+    )
     assert found.seed_variance == pytest.approx(0, abs=1e-30)
     assert found.interval() == pytest.approx(expected)
     assert found.p == pytest.approx(scipy.stats.ttest_1samp(each, 0).pvalue)
@@ -289,7 +319,9 @@ def test_runs_that_do_not_depend_on_the_seed_leave_the_paired_interval_over_exam
 
 def test_seeds_that_tie_by_luck_are_not_taken_for_seeds_without_luck() -> None:
     """Both seeds gain exactly one example of four, but never the same ones."""
-    found = known(difference(arm([1, 1, 0, 0], [0, 0, 1, 1]), arm([0, 1, 0, 0], [0, 0, 0, 1]), ["sst"]))
+    found = known(
+        difference(arm([1, 1, 0, 0], [0, 0, 1, 1]), arm([0, 1, 0, 0], [0, 0, 0, 1]), ["sst"])
+    )
     assert found.value == 0.25
     assert found.seed_variance > 0
     assert found.interval()[0] < 0
@@ -326,7 +358,9 @@ def test_the_interval_at_one_minus_p_just_touches_nothing(
 
 @settings(max_examples=60, deadline=None)
 @given(SIZES, SIZES, st.integers(2, 12))
-def test_the_critical_value_is_between_the_parts_own(seed: float, example: float, seeds: int) -> None:
+def test_the_critical_value_is_between_the_parts_own(
+    seed: float, example: float, seeds: int
+) -> None:
     found = estimate(0.01, seed, example, seeds)
     ends = (scipy.stats.t.ppf(0.975, 500), scipy.stats.t.ppf(0.975, seeds - 1))
     assert ends[0] - 1e-9 <= found.half_width() / found.standard_error <= ends[1] + 1e-9
@@ -340,7 +374,9 @@ def test_levels_are_between_0_and_1() -> None:
 def test_seeds_needed_by_hand() -> None:
     """Without examples' luck: the least S with 0.02 > t(S - 1) sqrt(0.0004 / S). 7: 0.0185; 6: 0.0210."""
     found = estimate(0.02, 0.0004, 0.0, seeds=3)
-    six, seven = (scipy.stats.t.ppf(0.975, seeds - 1) * math.sqrt(0.0004 / seeds) for seeds in (6, 7))
+    six, seven = (
+        scipy.stats.t.ppf(0.975, seeds - 1) * math.sqrt(0.0004 / seeds) for seeds in (6, 7)
+    )
     assert six > 0.02 > seven
     assert found.seeds_needed(margin=0.0) == 4
     assert estimate(0.2, 0.0004, 0.0).seeds_needed(margin=0.0) == 0
@@ -368,7 +404,10 @@ def test_seeds_needed_are_enough_one_fewer_is_not_and_harder_questions_need_more
     if more is not None:
         assert decided(more) and (more == 0 or not decided(more - 1))
     as_number = math.inf if more is None else more
-    for harder in (found.seeds_needed(margin=margin, comparisons=5), found.seeds_needed(margin=margin, alpha=0.01)):
+    for harder in (
+        found.seeds_needed(margin=margin, comparisons=5),
+        found.seeds_needed(margin=margin, alpha=0.01),
+    ):
         assert (math.inf if harder is None else harder) >= as_number
 
 
@@ -413,8 +452,12 @@ def test_holm_is_bonferroni_on_every_subset(p: list[float]) -> None:
     assert holm(p) == pytest.approx(closed)
 
 
-def words(estimates: Mapping[str, Estimate | None], margin: float = 0.01, looks: int = 1) -> dict[str, str]:
-    return {name: str(verdict) for name, verdict in judge(estimates, margin=margin, looks=looks).items()}
+def words(
+    estimates: Mapping[str, Estimate | None], margin: float = 0.01, looks: int = 1
+) -> dict[str, str]:
+    return {
+        name: str(verdict) for name, verdict in judge(estimates, margin=margin, looks=looks).items()
+    }
 
 
 def test_verdicts_in_words() -> None:
@@ -437,7 +480,10 @@ def test_verdicts_in_words() -> None:
         "examples": "undecided: more dev examples needed, no number of seeds is enough",
         "alone": "no verdict: fewer than two shared seeds",
     }
-    assert str(judge({"one": None}, margin=0.01, reasons={"one": "one seed"})["one"]) == "no verdict: one seed"
+    assert (
+        str(judge({"one": None}, margin=0.01, reasons={"one": "one seed"})["one"])
+        == "no verdict: one seed"
+    )
 
 
 def test_so_many_seeds_are_named_as_somebody_might_add_and_one_seed_is_no_seeds() -> None:
@@ -449,11 +495,19 @@ def test_so_many_seeds_are_named_as_somebody_might_add_and_one_seed_is_no_seeds(
     assert by_need[None] == "helps"
     large = max(need for need in by_need if need is not None)
     assert large > 999 and by_need[large] == "undecided: over 100 more seeds"
-    assert by_need[max(need for need in by_need if need is not None and need <= 100)].endswith("more seeds")
-    assert all(f"about {need} more seed" in text for need, text in by_need.items() if need is not None and need <= 100)
+    assert by_need[max(need for need in by_need if need is not None and need <= 100)].endswith(
+        "more seeds"
+    )
+    assert all(
+        f"about {need} more seed" in text
+        for need, text in by_need.items()
+        if need is not None and need <= 100
+    )
 
 
-def test_an_arm_that_anothers_luck_holds_back_needs_a_seed_at_least_and_the_divisor_of_where_holm_stopped() -> None:
+def test_an_arm_that_anothers_luck_holds_back_needs_a_seed_at_least_and_the_divisor_of_where_holm_stopped() -> (
+    None
+):
     close = {
         name: estimate(value, 4e-4, 0.0, seeds=12)
         for name, value in (("a", 0.0170), ("b", 0.0169), ("c", 0.0), ("d", 0.0))
@@ -506,7 +560,10 @@ def test_impossible_margins_and_looks_are_refused() -> None:
 def test_what_undecided_means_is_said_with_the_difference_that_could_be_found() -> None:
     verdict = judge({"arm": estimate(0.01, 4e-4, 1e-5)}, margin=0.01)["arm"]
     assert "holds 0 and more than the margin" in verdict.reason
-    assert f"3 seeds find a difference of {estimate(0.01, 4e-4, 1e-5).detectable():.4f}" in verdict.reason
+    assert (
+        f"3 seeds find a difference of {estimate(0.01, 4e-4, 1e-5).detectable():.4f}"
+        in verdict.reason
+    )
 
 
 # --- the best of many
@@ -524,7 +581,10 @@ def test_the_best_of_arms_that_do_nothing_is_expected_as_good_as_it_is() -> None
     rng = np.random.default_rng(9)
     gains, expected = [], []
     for _ in range(200):
-        arms = {name: random_arm(rng, tasks=("sst",), seeds=4, count=80) for name in ("baseline", *"abcdef")}
+        arms = {
+            name: random_arm(rng, tasks=("sst",), seeds=4, count=80)
+            for name in ("baseline", *"abcdef")
+        }
         best = expected_best(arms, "baseline", ["sst"])
         assert best is not None and best.arms == 6
         gains.append(best.observed - best.baseline)
@@ -543,7 +603,9 @@ def test_the_best_arm_is_named_with_its_score_and_arms_without_shared_seeds_do_n
     best = expected_best(arms, "baseline", ["sst"])
     assert best is not None
     assert (best.arm, best.observed, best.baseline, best.arms) == ("good", 0.625, 0.25, 2)
-    assert best.expected == pytest.approx(0.25 + best.standard_error / math.sqrt(2) / math.sqrt(math.pi))
+    assert best.expected == pytest.approx(
+        0.25 + best.standard_error / math.sqrt(2) / math.sqrt(math.pi)
+    )
     assert expected_best({"baseline": arms["baseline"]}, "baseline", ["sst"]) is None
 
 
@@ -557,5 +619,7 @@ def test_the_best_arm_is_named_with_its_score_and_arms_without_shared_seeds_do_n
         ((0.0, -0.0, 0.0), ["0.000", "0.000", "0.000"]),
     ],
 )
-def test_differences_too_small_for_three_decimals_get_more(values: tuple[float, ...], said: list[str]) -> None:
+def test_differences_too_small_for_three_decimals_get_more(
+    values: tuple[float, ...], said: list[str]
+) -> None:
     assert signed(*values) == said

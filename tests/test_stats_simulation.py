@@ -9,7 +9,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.simulated_runs import ALIKE, ALL, EVEN, FEW_EXAMPLES, WILD_SEEDS, Population, World, draw_arms
+from tests.simulated_runs import (
+    ALIKE,
+    ALL,
+    EVEN,
+    FEW_EXAMPLES,
+    WILD_SEEDS,
+    Population,
+    World,
+    draw_arms,
+)
 from tests.simulated_studies import MEASURES, Figures, finds, study, until_decided
 
 STUDIES: dict[str, tuple[World, int]] = {
@@ -36,10 +45,15 @@ def figures() -> dict[str, Figures]:
 
 def test_the_model_s_true_scores_are_those_of_many_seeds_and_examples() -> None:
     """The model against itself where luck is small: 100 seeds, 10 000 examples, standard errors below 0.005."""
-    large = {task: Population(score=each.score, examples=10_000, seed_sd=0.01) for task, each in EVEN.items()}
+    large = {
+        task: Population(score=each.score, examples=10_000, seed_sd=0.01)
+        for task, each in EVEN.items()
+    }
     arms = draw_arms(np.random.default_rng(0), large, {"better": 0.05}, seeds=100)
     for task in ALL:
-        scores = [[run.score for run in arms[name][task].values()] for name in ("baseline", "better")]
+        scores = [
+            [run.score for run in arms[name][task].values()] for name in ("baseline", "better")
+        ]
         assert np.mean(scores[0]) == pytest.approx(EVEN[task].score, abs=0.012)
         assert np.mean(scores[1]) - np.mean(scores[0]) == pytest.approx(0.05, abs=0.012)
         assert np.std(scores[0], ddof=1) == pytest.approx(0.01, abs=0.003)
@@ -54,12 +68,16 @@ def test_the_interval_covers_the_true_difference(figures: dict[str, Figures], na
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_the_interval_covers_what_it_says_on_every_measure(figures: dict[str, Figures], measure: str) -> None:
+def test_the_interval_covers_what_it_says_on_every_measure(
+    figures: dict[str, Figures], measure: str
+) -> None:
     assert 0.94 <= np.mean([each.coverage[measure] for each in figures.values()]) <= 0.98
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_arms_that_do_nothing_are_seldom_said_to_help_or_hurt(figures: dict[str, Figures], name: str) -> None:
+def test_arms_that_do_nothing_are_seldom_said_to_help_or_hurt(
+    figures: dict[str, Figures], name: str
+) -> None:
     """By Holm over four arms at most 5 % of grids have a false call; 200 grids leave 1.5 % of luck on that."""
     assert figures[name].false_comparisons <= 0.03
     assert figures[name].false_grids <= 0.05 + 0.04
@@ -77,21 +95,32 @@ def test_naive_intervals_fail_where_these_hold(figures: dict[str, Figures]) -> N
 
 
 @pytest.mark.parametrize(
-    "name", ["as met in practice, 3 seeds", "seeds' luck dominates, 3 seeds", "as met in practice, 10 seeds"]
+    "name",
+    [
+        "as met in practice, 3 seeds",
+        "seeds' luck dominates, 3 seeds",
+        "as met in practice, 10 seeds",
+    ],
 )
 def test_a_gain_of_twice_the_half_width_is_found(figures: dict[str, Figures], name: str) -> None:
     """Judged alone, always. Among four arms Holm asks for more than three seeds can show; ten can."""
     world, seeds = STUDIES[name]
-    found = finds(np.random.default_rng(12), world, 2 * figures[name].half_width, seeds=seeds, grids=100)
+    found = finds(
+        np.random.default_rng(12), world, 2 * figures[name].half_width, seeds=seeds, grids=100
+    )
     print(f"\n{name}: {found}", end="")
     assert found.alone > 0.8
     assert found.among_four > (0.8 if seeds > 3 else 0.4)
 
 
-def test_the_difference_that_can_be_found_is_found_four_times_in_five(figures: dict[str, Figures]) -> None:
+def test_the_difference_that_can_be_found_is_found_four_times_in_five(
+    figures: dict[str, Figures],
+) -> None:
     for name, (world, seeds) in STUDIES.items():
         if world is EVEN:
-            found = finds(np.random.default_rng(14), world, figures[name].detectable, seeds=seeds, grids=100)
+            found = finds(
+                np.random.default_rng(14), world, figures[name].detectable, seeds=seeds, grids=100
+            )
             print(f"\n{name}, a gain of {figures[name].detectable:.4f}: {found.alone:.2f}", end="")
             assert 0.65 < found.alone < 0.95
 
@@ -99,7 +128,9 @@ def test_the_difference_that_can_be_found_is_found_four_times_in_five(figures: d
 def test_adding_seeds_until_decided_keeps_its_promise_only_where_looks_are_counted() -> None:
     """Where seeds' luck dominates every look is nearly a new chance. The looks are the six that the plan allows."""
     counted, uncounted = (
-        until_decided(np.random.default_rng(13), WILD_SEEDS, first=3, last=8, grids=200, looks=looks, arms=1)
+        until_decided(
+            np.random.default_rng(13), WILD_SEEDS, first=3, last=8, grids=200, looks=looks, arms=1
+        )
         for looks in (6, 1)
     )
     print(f"\nsix looks counted: {counted}\nnot counted: {uncounted}", end="")

@@ -53,7 +53,9 @@ def test_an_unquoted_word_has_its_value_under_yaml_1_2(text: str, value: object)
     assert type(found) is type(value)
 
 
-@pytest.mark.parametrize(("text", "value"), [(".inf", math.inf), ("-.INF", -math.inf), ("+.Inf", math.inf)])
+@pytest.mark.parametrize(
+    ("text", "value"), [(".inf", math.inf), ("-.INF", -math.inf), ("+.Inf", math.inf)]
+)
 def test_infinity_has_its_yaml_spelling(text: str, value: float) -> None:
     assert parse(text).value == value
 
@@ -80,14 +82,19 @@ def test_an_empty_value_is_null_and_an_empty_document_too() -> None:
 
 def test_lists_and_mappings_nest_in_both_styles() -> None:
     text = "tasks: [sst, sts]\narms:\n  - {a: 1}\n  - b: [1, 2.5]\n    c: x\n"
-    assert parse(text).value == {"tasks": ["sst", "sts"], "arms": [{"a": 1}, {"b": [1, 2.5], "c": "x"}]}
+    assert parse(text).value == {
+        "tasks": ["sst", "sts"],
+        "arms": [{"a": 1}, {"b": [1, 2.5], "c": "x"}],
+    }
 
 
 # --- lines
 
 
 def test_every_place_has_the_line_it_begins_on() -> None:
-    document = parse("# why\nseed: 1\ntrain:\n  epochs: 2\n  lr: 1e-4\ntasks:\n  - sst\n  - sts\n", "file.yaml")
+    document = parse(
+        "# why\nseed: 1\ntrain:\n  epochs: 2\n  lr: 1e-4\ntasks:\n  - sst\n  - sts\n", "file.yaml"
+    )
     assert document.where(("seed",)) == "file.yaml:2"
     assert document.where(("train", "lr")) == "file.yaml:5"
     assert document.where(("tasks", 1)) == "file.yaml:8"
@@ -110,7 +117,8 @@ def test_a_key_that_stands_twice_is_refused_with_both_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["train:\n  lr: 1\n  lr: 2\n", "x: {a: 1,\n  b: 1,\n  'a': 2}\n", "x:\n- a: 1\n  a: 1\n"]
+    "text",
+    ["train:\n  lr: 1\n  lr: 2\n", "x: {a: 1,\n  b: 1,\n  'a': 2}\n", "x:\n- a: 1\n  a: 1\n"],
 )
 def test_a_key_that_stands_twice_further_in_is_refused(text: str) -> None:
     assert refusal(text).startswith("file.yaml:3:")
@@ -150,7 +158,9 @@ def test_tags_are_refused_with_their_line(text: str) -> None:
     assert refusal(text).startswith("file.yaml:2:")
 
 
-@pytest.mark.parametrize("text", ["a: 1\n? [b, c]\n: 2\n", "a: 1\n? {b: c}\n: 2\n", "a: 1\n{b: c}: 2\n"])
+@pytest.mark.parametrize(
+    "text", ["a: 1\n? [b, c]\n: 2\n", "a: 1\n? {b: c}\n: 2\n", "a: 1\n{b: c}: 2\n"]
+)
 def test_a_key_that_is_no_single_word_is_refused_with_its_line(text: str) -> None:
     assert refusal(text).startswith("file.yaml:2:")
 
@@ -160,7 +170,8 @@ def test_a_second_document_is_refused_with_its_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a: 1\nb: [1, 2\n", "a: 1\n\tb: 2\n", "a: 1\nb: 'open\n", "a: 1\nb: }\n", "a: 1\nb: %x\n"]
+    "text",
+    ["a: 1\nb: [1, 2\n", "a: 1\n\tb: 2\n", "a: 1\nb: 'open\n", "a: 1\nb: }\n", "a: 1\nb: %x\n"],
 )
 def test_broken_yaml_is_refused_with_a_line(text: str) -> None:
     assert refusal(text).split(":")[1].isdigit()
@@ -220,7 +231,13 @@ def test_files_that_cannot_be_read_are_config_errors_that_name_them(tmp_path: Pa
     (tmp_path / "latin.yaml").write_bytes(b"a: 1\nb: caf\xe9\n")
     (tmp_path / "large.yaml").write_bytes(b"#" * (MAX_BYTES + 1))
     (tmp_path / "twice.yaml").write_text("a: 1\na: 2\n")
-    for name, start in [("absent", ""), ("", ""), ("latin.yaml", ":2"), ("large.yaml", ""), ("twice.yaml", ":2")]:
+    for name, start in [
+        ("absent", ""),
+        ("", ""),
+        ("latin.yaml", ":2"),
+        ("large.yaml", ""),
+        ("twice.yaml", ":2"),
+    ]:
         with pytest.raises(ConfigError) as error:
             read(tmp_path / name)
         assert str(error.value).startswith(f"{tmp_path / name}{start}:")
@@ -231,11 +248,19 @@ def test_files_that_cannot_be_read_are_config_errors_that_name_them(tmp_path: Pa
 WORDS = ["1e-5", "no", "012", "null", "~", "", "true", ".nan", ".inf", "0x1F", "0o7", "=", "<<", "1_0", "12:30", "- a", "a: b",
          "# a", "a #b", "%x", "@x", "`x", "!x", "&x", "*x", "---", "...", " a", "a ", "\n", "a\n", "\na", "a\n\n b", "'", '"',
          "\t", "\x85", "\u2028", "\ufeff", "\x00", "\U0001f600", "2001-01-01", "1e999", "? x", "[a", "{a", "x" * 300]  # fmt: skip
-NUMBERLIKE = st.from_regex(r"[-+]?[0-9_.]{0,4}([eE][-+]?[0-9]{1,3})?|0[xob][0-9a-fA-F]{1,4}", fullmatch=True)
-TEXT = st.one_of(st.sampled_from(WORDS), NUMBERLIKE, st.text(max_size=20), st.text(" \n\t'\"a1:#-", max_size=130))
-LEAF = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), TEXT)
+NUMBERLIKE = st.from_regex(
+    r"[-+]?[0-9_.]{0,4}([eE][-+]?[0-9]{1,3})?|0[xob][0-9a-fA-F]{1,4}", fullmatch=True
+)
+TEXT = st.one_of(
+    st.sampled_from(WORDS), NUMBERLIKE, st.text(max_size=20), st.text(" \n\t'\"a1:#-", max_size=130)
+)
+LEAF = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), TEXT
+)
 PLAIN = st.recursive(
-    LEAF, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4), max_leaves=12
+    LEAF,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=12,
 )
 
 

@@ -27,7 +27,9 @@ def sources() -> Sources:
     return Sources()
 
 
-def test_a_study_counts_its_trials_and_its_steps(tiny_data: Path, tmp_path: Path, sources: Sources) -> None:
+def test_a_study_counts_its_trials_and_its_steps(
+    tiny_data: Path, tmp_path: Path, sources: Sources
+) -> None:
     study = make_study(tiny_data, budget={"trials": 20}, fresh=2)
     found, pool = by_formula(study, tmp_path, sources=sources)
     results = found.results
@@ -36,7 +38,9 @@ def test_a_study_counts_its_trials_and_its_steps(tiny_data: Path, tmp_path: Path
     assert best is not None
     assert best.values[0] == max(one.values[0] for one in results.trials if one.values)
     config = study.make_space().plain(best.point)
-    assert best.values[0] == pytest.approx(max(score(config, epoch) for epoch in range(1, 9)), abs=1e-12)
+    assert best.values[0] == pytest.approx(
+        max(score(config, epoch) for epoch in range(1, 9)), abs=1e-12
+    )
     fresh = 2 * 8 * STEPS_AN_EPOCH
     assert sum(one.steps for one in results.trials) == pool.steps - fresh
     pruned = [one for one in results.own if one.outcome == "pruned"]
@@ -67,9 +71,9 @@ def test_the_winner_is_scored_again_on_seeds_that_no_trial_had(
     assert fresh.scores["dev/overall"].mean == pytest.approx(mean, abs=1e-12)
     sd = (sum((value - mean) ** 2 for value in values) / 2) ** 0.5
     assert fresh.scores["dev/overall"].sd == pytest.approx(sd, abs=1e-12)
-    assert [len(one.by_seed["dev/overall"]) for one in found.results.trials if one.values] == [2] * sum(
-        bool(one.values) for one in found.results.trials
-    )
+    assert [len(one.by_seed["dev/overall"]) for one in found.results.trials if one.values] == [
+        2
+    ] * sum(bool(one.values) for one in found.results.trials)
 
 
 def test_the_same_study_goes_on_with_a_larger_budget_and_trains_nothing_twice(
@@ -86,7 +90,9 @@ def test_the_same_study_goes_on_with_a_larger_budget_and_trains_nothing_twice(
     more, three = by_formula(larger, tmp_path, storage=open_storage(url), sources=sources)
     assert len(more.results.counted) == 10
     assert not set(one.began) & set(three.began)
-    assert [trial.point for trial in more.results.trials[:6]] == [trial.point for trial in first.results.trials]
+    assert [trial.point for trial in more.results.trials[:6]] == [
+        trial.point for trial in first.results.trials
+    ]
 
 
 def test_a_study_that_would_mean_something_else_is_not_continued(
@@ -94,19 +100,30 @@ def test_a_study_that_would_mean_something_else_is_not_continued(
 ) -> None:
     url = f"sqlite:///{tmp_path / 'study.db'}"
     by_formula(
-        make_study(tiny_data, budget={"trials": 1}, fresh=0), tmp_path, storage=open_storage(url), sources=sources
+        make_study(tiny_data, budget={"trials": 1}, fresh=0),
+        tmp_path,
+        storage=open_storage(url),
+        sources=sources,
     )
-    for other in ({"seeds": [1]}, {"set": {"train.epochs": 7}}, {"space": {**SPACE, "train.dropout": [0.0, 0.1]}}):
+    for other in (
+        {"seeds": [1]},
+        {"set": {"train.epochs": 7}},
+        {"space": {**SPACE, "train.dropout": [0.0, 0.1]}},
+    ):
         changed = make_study(tiny_data, budget={"trials": 2}, fresh=0, **other)  # type: ignore[arg-type]
         with pytest.raises(ConfigError, match="--name small-2"):
             by_formula(changed, tmp_path, storage=open_storage(url), sources=sources)
 
 
-def test_known_configs_go_first_and_are_not_pruned(tiny_data: Path, tmp_path: Path, sources: Sources) -> None:
+def test_known_configs_go_first_and_are_not_pruned(
+    tiny_data: Path, tmp_path: Path, sources: Sources
+) -> None:
     bad = {"train.lr": 1e-6, "freeze.unfrozen": 0}
     good = {"train.lr": 1e-4, "pairing": "concat", "freeze.unfrozen": 2}
     space = {**SPACE, "freeze.unfrozen": ["all", 0, 1, 2]}
-    study = make_study(tiny_data, space=space, budget={"trials": 12}, first=["baseline", good, bad], fresh=0)
+    study = make_study(
+        tiny_data, space=space, budget={"trials": 12}, first=["baseline", good, bad], fresh=0
+    )
     found, _ = by_formula(study, tmp_path, sources=sources)
     begin = found.results.trials[:3]
     assert [one.first for one in begin] == ["baseline", "train.lr=0.0001, pairing=concat, freeze.unfrozen=2",
@@ -130,7 +147,9 @@ def test_what_the_config_refuses_is_told_and_counts_for_nothing(
     refused = [one for one in found.results.trials if one.outcome == "refused"]
     assert refused
     assert all("schedule=consolidated" in (one.reason or "") for one in refused)
-    assert all(one.point["surgery"] != "sum" and one.point["schedule"] == "pooled" for one in refused)
+    assert all(
+        one.point["surgery"] != "sum" and one.point["schedule"] == "pooled" for one in refused
+    )
     assert len(found.results.counted) == len(pool.began) == 6
     assert sum("not run:" in line for line in said) == len({one.reason for one in refused})
 
@@ -141,15 +160,22 @@ def test_a_space_with_nothing_left_ends_the_study(
 ) -> None:
     """No sampler may ask for the same for ever: neither for what is known nor for what is refused."""
     space = {"surgery": ["sum", "dominant"], "schedule": ["pooled", "consolidated"]}
-    study = make_study(tiny_data, space=space, budget={"trials": 12}, fresh=0, pruner="none", sampler=sampler)
+    study = make_study(
+        tiny_data, space=space, budget={"trials": 12}, fresh=0, pruner="none", sampler=sampler
+    )
     found, pool = by_formula(study, tmp_path, sources=sources)
     assert len(pool.began) == len(set(pool.began)) == 3
     known = [one for one in found.results.counted if one.same_as is not None]
     assert len(known) == 9
-    assert all(one.values == found.results.trial(one.same_as or 0).values and one.steps == 0 for one in known)
+    assert all(
+        one.values == found.results.trial(one.same_as or 0).values and one.steps == 0
+        for one in known
+    )
 
 
-def test_a_run_that_is_there_costs_nothing(tiny_data: Path, tmp_path: Path, sources: Sources) -> None:
+def test_a_run_that_is_there_costs_nothing(
+    tiny_data: Path, tmp_path: Path, sources: Sources
+) -> None:
     space = {"pairing": ["siamese", "concat"], "pooling": ["pooler", "mean"]}
     plain: dict[str, Any] = {"space": space, "budget": {"trials": 20}, "fresh": 0, "pruner": "none"}
     _, one = by_formula(make_study(tiny_data, **plain), tmp_path, sources=sources)
@@ -159,7 +185,9 @@ def test_a_run_that_is_there_costs_nothing(tiny_data: Path, tmp_path: Path, sour
     assert len(found.results.own) == 4
 
 
-def test_several_objectives_have_a_front_that_nothing_beats(tiny_data: Path, tmp_path: Path, sources: Sources) -> None:
+def test_several_objectives_have_a_front_that_nothing_beats(
+    tiny_data: Path, tmp_path: Path, sources: Sources
+) -> None:
     keys = ["dev/sst/accuracy", "dev/sts/pearson"]
     study = make_study(tiny_data, objective=keys, budget={"trials": 15}, fresh=1)
     assert study.pruner == "none"
@@ -169,9 +197,12 @@ def test_several_objectives_have_a_front_that_nothing_beats(tiny_data: Path, tmp
     done = {one.number: one.values for one in results.trials if one.values}
     for number, values in done.items():
         beaten = any(
-            all(a >= b for a, b in zip(other, values, strict=True)) and other != values for other in done.values()
+            all(a >= b for a, b in zip(other, values, strict=True)) and other != values
+            for other in done.values()
         )
-        assert beaten != (number in results.front) or values in [done[n] for n in results.front if n < number]
+        assert beaten != (number in results.front) or values in [
+            done[n] for n in results.front if n < number
+        ]
     assert len(results.front) > 1
     assert len(results.fresh) >= min(5, len(results.front))
     assert {(one.objective, one.evaluator) for one in results.importances} == {
@@ -182,13 +213,18 @@ def test_several_objectives_have_a_front_that_nothing_beats(tiny_data: Path, tmp
 
 
 def test_domination_by_hand() -> None:
-    both = (Objective(key="dev/overall", direction="maximize"), Objective(key="seconds", direction="minimize"))
+    both = (
+        Objective(key="dev/overall", direction="maximize"),
+        Objective(key="seconds", direction="minimize"),
+    )
     assert dominates((0.5, 10), (0.5, 11), both)
     assert not dominates((0.5, 10), (0.5, 10), both)
     assert not dominates((0.6, 12), (0.5, 11), both)
 
 
-def test_importances_are_named_and_see_what_matters(tiny_data: Path, tmp_path: Path, sources: Sources) -> None:
+def test_importances_are_named_and_see_what_matters(
+    tiny_data: Path, tmp_path: Path, sources: Sources
+) -> None:
     study = make_study(tiny_data, budget={"trials": 40}, sampler="random", pruner="none", fresh=0)
     found, _ = by_formula(study, tmp_path, sources=sources)
     for one in found.results.importances:
@@ -197,7 +233,9 @@ def test_importances_are_named_and_see_what_matters(tiny_data: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("objective", ["dev/overall", "dev/sts/mean_squared_error"])
-def test_ped_anova_says_what_makes_trials_good_and_not_what_makes_them_bad(tiny_data: Path, objective: str) -> None:
+def test_ped_anova_says_what_makes_trials_good_and_not_what_makes_them_bad(
+    tiny_data: Path, objective: str
+) -> None:
     """The learning rate alone makes the best tenth, the dropout alone the worst; nothing else does anything."""
     import optuna
 
@@ -207,13 +245,18 @@ def test_ped_anova_says_what_makes_trials_good_and_not_what_makes_them_bad(tiny_
     sign = definition.objectives[0].sign
     study = optuna.create_study(direction=definition.objectives[0].direction)
     draw = np.random.default_rng(0)
-    kinds = {"train.lr": FloatDistribution(1e-5, 1e-2), "train.dropout": FloatDistribution(0.0, 0.9)}
+    kinds = {
+        "train.lr": FloatDistribution(1e-5, 1e-2),
+        "train.dropout": FloatDistribution(0.0, 0.9),
+    }
     for _ in range(150):
         rate, dropout = draw.uniform(1e-5, 1e-2), draw.uniform(0.0, 0.9)
         value = sign * ((rate > 9e-3) - (dropout > 0.81) + 0.01 * draw.random())
         params = {"train.lr": rate, "train.dropout": dropout}
         study.add_trial(optuna.trial.create_trial(params=params, distributions=kinds, value=value))
-    shares = next(one.shares for one in importances(study, definition) if one.evaluator == "PED-ANOVA")
+    shares = next(
+        one.shares for one in importances(study, definition) if one.evaluator == "PED-ANOVA"
+    )
     assert shares["train.lr"] > 0.9, shares
 
 
@@ -225,11 +268,15 @@ def test_only_pruned_trials_save_steps(tiny_data: Path, tmp_path: Path, sources:
     assert replace(results, trials=(diverged, *results.trials[1:])).saved_share == 0
 
 
-def test_parameters_come_and_go_with_their_condition(tiny_data: Path, tmp_path: Path, sources: Sources) -> None:
+def test_parameters_come_and_go_with_their_condition(
+    tiny_data: Path, tmp_path: Path, sources: Sources
+) -> None:
     space = {
         "smart.lambda_s": {"float": [0.1, 10], "log": True, "when": "smart != null"},
         "smart": [None, {}],
-        "depth": {"levels": {"shallow": {"freeze.unfrozen": 1}, "deep": {"freeze.unfrozen": "all"}}},
+        "depth": {
+            "levels": {"shallow": {"freeze.unfrozen": 1}, "deep": {"freeze.unfrozen": "all"}}
+        },
         "freeze.scope": {"choices": ["all", ["sts"]], "when": "depth == 'shallow'"},
     }
     study = make_study(tiny_data, space=space, budget={"trials": 25}, fresh=0)
@@ -243,7 +290,9 @@ def test_parameters_come_and_go_with_their_condition(tiny_data: Path, tmp_path: 
     assert set(left_out["fANOVA"]) == {"smart.lambda_s", "freeze.scope"}
 
 
-def test_the_best_is_a_file_that_train_takes(tiny_data: Path, tmp_path: Path, sources: Sources) -> None:
+def test_the_best_is_a_file_that_train_takes(
+    tiny_data: Path, tmp_path: Path, sources: Sources
+) -> None:
     from mtl.config.settings import config_from
 
     study = make_study(tiny_data, budget={"trials": 5}, fresh=0)
@@ -269,7 +318,9 @@ def test_results_are_plain_and_complete(tiny_data: Path, tmp_path: Path, sources
     assert bests == sorted(bests)
 
 
-def test_hours_are_counted_over_all_coordinators(tiny_data: Path, tmp_path: Path, sources: Sources) -> None:
+def test_hours_are_counted_over_all_coordinators(
+    tiny_data: Path, tmp_path: Path, sources: Sources
+) -> None:
     import optuna
 
     storage = optuna.storages.InMemoryStorage()
@@ -277,7 +328,9 @@ def test_hours_are_counted_over_all_coordinators(tiny_data: Path, tmp_path: Path
     by_formula(study, tmp_path, storage=storage, sources=sources)
     (kept,) = optuna.get_all_study_summaries(storage)
     loaded = optuna.load_study(study_name=kept.study_name, storage=storage)
-    loaded.set_user_attr("coordinator long ago", {"machine": "another", "lock": "", "began": 0.0, "beat": 7300.0})
+    loaded.set_user_attr(
+        "coordinator long ago", {"machine": "another", "lock": "", "began": 0.0, "beat": 7300.0}
+    )
     more = make_study(tiny_data, budget={"trials": 9, "hours": 2}, fresh=0)
     found, pool = by_formula(more, tmp_path, storage=storage, sources=sources)
     assert pool.began == []
@@ -291,12 +344,20 @@ def test_tpe_with_pruning_beats_random_search_on_the_same_steps(
     """Over 20 seeds, on the formula's true level: the search is real, and so is what pruning saves."""
     gains, saved = [], []
     for number in range(20):
-        plain: dict[str, Any] = {"fresh": 0, "set": {"train.max_steps": 1000 + number}}  # other cells, other draws
+        plain: dict[str, Any] = {
+            "fresh": 0,
+            "set": {"train.max_steps": 1000 + number},
+        }  # other cells, other draws
         tpe = make_study(tiny_data, name=f"tpe-{number}", budget={"trials": 30}, **plain)
         searched, pool = by_formula(tpe, tmp_path / "runs", sources=sources)
         trials = -(-pool.steps // (8 * STEPS_AN_EPOCH))
         drawn = make_study(
-            tiny_data, name=f"random-{number}", budget={"trials": trials}, sampler="random", pruner="none", **plain
+            tiny_data,
+            name=f"random-{number}",
+            budget={"trials": trials},
+            sampler="random",
+            pruner="none",
+            **plain,
         )
         random, other = by_formula(drawn, tmp_path / "runs", sources=sources)
         assert other.steps >= pool.steps or len(random.results.own) < len(random.results.counted)
@@ -310,7 +371,9 @@ def test_tpe_with_pruning_beats_random_search_on_the_same_steps(
         gains.append(reached[0] - reached[1])
     mean = sum(gains) / len(gains)
     sd = (sum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1)) ** 0.5
-    print(f"TPE with pruning - random: {mean:+.4f}, sd {sd:.4f} over 20; better in {sum(gain > 0 for gain in gains)}")
+    print(
+        f"TPE with pruning - random: {mean:+.4f}, sd {sd:.4f} over 20; better in {sum(gain > 0 for gain in gains)}"
+    )
     print(f"steps saved by pruning: {sum(saved) / 20:.0%}, {min(saved):.0%} to {max(saved):.0%}")
     assert sum(saved) / 20 > 0.25
     assert mean > 2 * sd / len(gains) ** 0.5
@@ -321,7 +384,9 @@ def test_tpe_with_pruning_beats_random_search_on_the_same_steps(
 def test_every_sampler_searches_and_hyperband_prunes(
     sampler: str, tiny_data: Path, tmp_path: Path, sources: Sources
 ) -> None:
-    study = make_study(tiny_data, budget={"trials": 14}, fresh=0, sampler=sampler, pruner="hyperband")
+    study = make_study(
+        tiny_data, budget={"trials": 14}, fresh=0, sampler=sampler, pruner="hyperband"
+    )
     found, pool = by_formula(study, tmp_path, sources=sources)
     assert len(found.results.counted) == 14
     assert {one.outcome for one in found.results.own} == {"done", "pruned"}

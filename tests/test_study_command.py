@@ -47,7 +47,9 @@ def workers_find_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def study(tiny_data: Path, tmp_path: Path) -> Path:
     space = {"pairing": ["siamese", "concat"], "train.lr": {"float": [1e-4, 1e-2], "log": True}}
-    return write_study(tmp_path / "little.yaml", tiny_data, space=space, set={"train.epochs": 3}, fresh=2)
+    return write_study(
+        tmp_path / "little.yaml", tiny_data, space=space, set={"train.epochs": 3}, fresh=2
+    )
 
 
 def test_a_study_from_question_to_verdict(study: Path, tmp_path: Path) -> None:
@@ -80,7 +82,9 @@ def test_a_study_from_question_to_verdict(study: Path, tmp_path: Path) -> None:
     assert "without train.lr" in verdicts.stdout
     grid = json.loads((runs / "grids" / "little-best" / "grid.json").read_text())
     assert all(set(seeds) == {"1", "2"} for seeds in grid["runs"].values())
-    assert all(name.endswith(("-s0", "-s1", "-s2")) for name in (path.name for path in runs.glob("*-s*")))
+    assert all(
+        name.endswith(("-s0", "-s1", "-s2")) for name in (path.name for path in runs.glob("*-s*"))
+    )
 
 
 def test_a_study_that_is_not_there_is_named_with_the_nearest(study: Path, tmp_path: Path) -> None:
@@ -88,17 +92,30 @@ def test_a_study_that_is_not_there_is_named_with_the_nearest(study: Path, tmp_pa
     (runs / "studies" / "little").mkdir(parents=True)
     (runs / "studies" / "little" / "study.db").touch()
     assert "Did you mean 'little'?" in command("show", "litle", "--runs", str(runs), code=2).stderr
-    assert "Did you mean 'quick'?" in command("optimize", "quik", "--runs", str(runs), code=2).stderr
     assert (
-        "expected a URL" in command("optimize", str(study), "--storage", "study.db", "--runs", str(runs), code=2).stderr
+        "Did you mean 'quick'?" in command("optimize", "quik", "--runs", str(runs), code=2).stderr
+    )
+    assert (
+        "expected a URL"
+        in command(
+            "optimize", str(study), "--storage", "study.db", "--runs", str(runs), code=2
+        ).stderr
     )
     assert not list(runs.glob("*-s*"))
 
 
-def test_a_study_is_a_group_in_wandb_with_a_summary(study: Path, tmp_path: Path, peer: Peer) -> None:
+def test_a_study_is_a_group_in_wandb_with_a_summary(
+    study: Path, tmp_path: Path, peer: Peer
+) -> None:
     study.write_text(study.read_text().replace("fresh: 2", "fresh: 0"))
     done = mtl.optimize(
-        str(study), "train.epochs=1", runs=tmp_path / "runs", trials=2, quiet=True, workers=1, wandb="online"
+        str(study),
+        "train.epochs=1",
+        runs=tmp_path / "runs",
+        trials=2,
+        quiet=True,
+        workers=1,
+        wandb="online",
     )
     assert {run.group for run in peer.runs.values()} == {"little"}
     trained = {name for name, run in peer.runs.items() if run.job_type == "train"}
@@ -109,13 +126,31 @@ def test_a_study_is_a_group_in_wandb_with_a_summary(study: Path, tmp_path: Path,
     assert report.summary["best/value"] == pytest.approx(best.values[0], rel=1e-12)
     assert report.summary["trials"] == 2
     calls = len(peer.calls)
-    mtl.optimize(str(study), "train.epochs=1", runs=tmp_path / "runs", trials=2, quiet=True, workers=1, wandb="online")
+    mtl.optimize(
+        str(study),
+        "train.epochs=1",
+        runs=tmp_path / "runs",
+        trials=2,
+        quiet=True,
+        workers=1,
+        wandb="online",
+    )
     assert len(peer.calls) == calls, "nothing new, and something was sent"
 
 
 def test_an_interrupted_study_saves_its_runs_and_goes_on(study: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    words = ["optimize", str(study), "train.epochs=150", "--trials", "2", "--runs", str(runs), "--wandb", "disabled"]
+    words = [
+        "optimize",
+        str(study),
+        "train.epochs=150",
+        "--trials",
+        "2",
+        "--runs",
+        str(runs),
+        "--wandb",
+        "disabled",
+    ]
     process = subprocess.Popen(
         [sys.executable, "-m", "mtl", "study", *words],
         cwd=ROOT,
@@ -124,7 +159,10 @@ def test_an_interrupted_study_saves_its_runs_and_goes_on(study: Path, tmp_path: 
         start_new_session=True,
     )
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and sum(file.stat().st_size > 0 for file in runs.glob("*/metrics.jsonl")) < 1:
+    while (
+        time.monotonic() < deadline
+        and sum(file.stat().st_size > 0 for file in runs.glob("*/metrics.jsonl")) < 1
+    ):
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
     said = process.communicate(timeout=60)[1]

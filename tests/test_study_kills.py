@@ -75,14 +75,20 @@ def test_random_kills_lose_no_trial_and_count_none_twice(tiny_data: Path, tmp_pa
     said = coordinator.communicate(timeout=120)[1]
     assert coordinator.returncode == 0, said
 
-    loaded = optuna.load_study(study_name="killed", storage=open_storage(storage_url(runs, "killed", None)))
+    loaded = optuna.load_study(
+        study_name="killed", storage=open_storage(storage_url(runs, "killed", None))
+    )
     ended = [one for one in loaded.trials if one.user_attrs[OUTCOME] in COUNTED_ONCE]
     assert len(ended) == budget
     assert all(one.state.is_finished() for one in loaded.trials)
     lost = [one for one in loaded.trials if one.user_attrs[OUTCOME] == "lost"]
     assert lost, "no kill met a trial under way"
     for one in lost:
-        queued = [other for other in loaded.trials if other.user_attrs.get(QUEUED) == f"again {one.number}"]
+        queued = [
+            other
+            for other in loaded.trials
+            if other.user_attrs.get(QUEUED) == f"again {one.number}"
+        ]
         if "point" in one.user_attrs:
             assert len([other for other in queued if other.user_attrs[OUTCOME] != "surplus"]) == 1
             assert queued[0].user_attrs["point"] == one.user_attrs["point"]
@@ -104,11 +110,17 @@ def test_random_kills_lose_no_trial_and_count_none_twice(tiny_data: Path, tmp_pa
 
 
 def assert_a_dashboard_opens(url: str, name: str) -> None:
-    optuna_dashboard = pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is an extra")
+    optuna_dashboard = pytest.importorskip(
+        "optuna_dashboard", reason="optuna-dashboard is an extra"
+    )
     answer: list[str] = []
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies", "SERVER_NAME": "here", "SERVER_PORT": "80",
                "wsgi.url_scheme": "http", "wsgi.errors": sys.stderr}  # fmt: skip
-    body = b"".join(optuna_dashboard.wsgi(open_storage(url))(environ, lambda status, *rest: answer.append(status)))
+    body = b"".join(
+        optuna_dashboard.wsgi(open_storage(url))(
+            environ, lambda status, *rest: answer.append(status)
+        )
+    )
     assert answer == ["200 OK"]
     assert name in [one["study_name"] for one in json.loads(body)["study_summaries"]]
 

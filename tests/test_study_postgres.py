@@ -35,7 +35,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if initdb is None or postgres is None:
         pytest.skip("no PostgreSQL server here; on Debian: apt-get install postgresql")
     # The server refuses to be root; tests in a container often are.
-    account = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
+    account = (
+        {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
+    )
     folder = Path("/tmp") / f"mtl-postgres-{os.getpid()}"
     folder.mkdir(mode=0o700)
     if account:
@@ -49,7 +51,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         data = str(folder / "data")
         subprocess.run([initdb, "-D", data, "-U", "mtl", "-A", "trust", "-N"], check=True, **quiet)  # type: ignore[call-overload]
         process = subprocess.Popen(  # type: ignore[call-overload]
-            [postgres, "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-F"], **quiet
+            [postgres, "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-F"],
+            **quiet,
         )
         wait_for(port)
         yield f"postgresql+psycopg://mtl:secret@127.0.0.1:{port}/postgres"
@@ -75,7 +78,9 @@ def wait_for(port: int) -> None:
 
 
 @pytest.mark.timeout(200)
-def test_two_coordinators_run_every_trial_once(server: str, tiny_data: Path, tmp_path: Path) -> None:
+def test_two_coordinators_run_every_trial_once(
+    server: str, tiny_data: Path, tmp_path: Path
+) -> None:
     import optuna
 
     study = write_study(
@@ -99,12 +104,19 @@ def test_two_coordinators_run_every_trial_once(server: str, tiny_data: Path, tmp
     assert min(owners.values()) >= TRIALS / 8
     ends = (runs / "ends.log").read_text().split()
     assert len(ends) == len(set(ends)), "a run was trained to its end twice"
-    done = [one for one in ended if one.user_attrs[OUTCOME] == "done" and "same_as" not in one.user_attrs]
+    done = [
+        one
+        for one in ended
+        if one.user_attrs[OUTCOME] == "done" and "same_as" not in one.user_attrs
+    ]
     assert len(ends) == len(done) + 2  # and the best on two fresh seeds
     assert len([one for one in ended if one.user_attrs.get("first")]) == 1
     assert_a_dashboard_opens(server, "shared")
 
 
 def test_a_password_is_not_shown() -> None:
-    assert shown("postgresql+psycopg://mtl:secret@here:5432/db") == "postgresql+psycopg://mtl@here:5432/db"
+    assert (
+        shown("postgresql+psycopg://mtl:secret@here:5432/db")
+        == "postgresql+psycopg://mtl@here:5432/db"
+    )
     assert shown("sqlite:///study.db") == "sqlite:///study.db"

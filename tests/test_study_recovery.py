@@ -61,14 +61,17 @@ class Left:
 
 @pytest.fixture
 def left(tiny_data: Path, tmp_path: Path, sources: Sources) -> Iterator[Left]:
-    yield Left(make_study(tiny_data, seeds=[0, 1], budget={"trials": 4}, fresh=0), sources, tmp_path)
+    yield Left(
+        make_study(tiny_data, seeds=[0, 1], budget={"trials": 4}, fresh=0), sources, tmp_path
+    )
 
 
 def test_a_trial_whose_runs_are_done_is_told(left: Left) -> None:
     left.finish(0, 1)
     (told,) = left.take_up().all()
     best = [
-        max(score(left.config.model_copy(update={"seed": seed}), epoch) for epoch in range(1, 9)) for seed in (0, 1)
+        max(score(left.config.model_copy(update={"seed": seed}), epoch) for epoch in range(1, 9))
+        for seed in (0, 1)
     ]
     assert told.state.name == "COMPLETE"
     assert told.value == pytest.approx(sum(best) / 2, abs=1e-12)
@@ -102,13 +105,17 @@ def test_what_was_queued_twice_is_run_once(left: Left) -> None:
     trials = Trials(left.study, left.storage, "me", 10)
     trials.end(0, "lost")
     for _ in range(2):  # as two coordinators do at the same moment
-        left.study.enqueue_trial(dict(left.point), user_attrs={QUEUED: "again 0", POINT: left.point})
+        left.study.enqueue_trial(
+            dict(left.point), user_attrs={QUEUED: "again 0", POINT: left.point}
+        )
     assert [trials.claim(left.study.ask()) for _ in range(2)] == [True, False]
     assert trials.all()[2].user_attrs[OUTCOME] == "surplus"
 
 
 def test_only_so_many_are_claimed_as_the_budget_allows(left: Left) -> None:
-    claimed = [Trials(left.study, left.storage, owner, 3).claim(left.study.ask()) for owner in "abab"]
+    claimed = [
+        Trials(left.study, left.storage, owner, 3).claim(left.study.ask()) for owner in "abab"
+    ]
     assert claimed == [True, True, False, False]
 
 
@@ -129,7 +136,9 @@ def test_on_another_machine_silence_tells(left: Left) -> None:
     assert not alive({"coordinator x": said | {"beat": time.time() - 3600}}, "x")
 
 
-def test_a_trial_without_an_owner_is_young_or_lost(left: Left, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_without_an_owner_is_young_or_lost(
+    left: Left, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     left.trial.set_user_attr(OWNER, None)
     with Owner(left.study, tmp_path / "study"):
         assert left.take_up().all()[0].state.name == "RUNNING"
@@ -143,7 +152,9 @@ def test_a_trial_that_was_taken_away_is_not_told_twice(left: Left) -> None:
     assert left.study.trials[0].user_attrs[OUTCOME] == "lost"
 
 
-def test_the_next_coordinator_runs_the_very_point_that_was_lost(left: Left, tmp_path: Path, sources: Sources) -> None:
+def test_the_next_coordinator_runs_the_very_point_that_was_lost(
+    left: Left, tmp_path: Path, sources: Sources
+) -> None:
     found, _ = by_formula(left.definition, tmp_path, storage=left.storage, sources=sources)
     again = next(one for one in found.results.trials if one.number == 1)
     assert again.point == left.point

@@ -79,7 +79,11 @@ def test_a_front_has_a_picture_and_a_table(tiny_data: Path, tmp_path: Path) -> N
     assert draw(front)
     winners = next(one for one in document.tables() if one.name == "winners")
     assert len(winners.rows) == len(results.front)
-    said = next(block.text for block in document.blocks() if isinstance(block, Paragraph) and block.tone == "verdict")
+    said = next(
+        block.text
+        for block in document.blocks()
+        if isinstance(block, Paragraph) and block.tone == "verdict"
+    )
     best = max(results.winners(), key=lambda trial: trial.values[0])
     assert f"trial {best.number} has the best dev/sst/accuracy ({best.values[0]:.3f})" in said
     nothing = study_document(replace(results, trials=(), front=()))
@@ -118,7 +122,9 @@ def test_a_study_is_reported_in_every_form_and_checked_without_its_runs(
         assert not away.source.has_runs
 
 
-def test_a_report_of_a_study_that_has_gone_on_is_stale(found: Found, runs: Path, tmp_path: Path) -> None:
+def test_a_report_of_a_study_that_has_gone_on_is_stale(
+    found: Found, runs: Path, tmp_path: Path
+) -> None:
     reports, name = tmp_path / "reports", found.results.name
     write_report(name, runs=runs, output=reports)
     path = runs / "studies" / name / "results.json"
@@ -128,7 +134,9 @@ def test_a_report_of_a_study_that_has_gone_on_is_stale(found: Found, runs: Path,
     assert "study.trials" in str(check_report(name, runs=runs, output=reports).stale)
 
 
-def test_a_grid_of_the_same_name_comes_first_and_the_prefix_means_the_study(found: Found, runs: Path) -> None:
+def test_a_grid_of_the_same_name_comes_first_and_the_prefix_means_the_study(
+    found: Found, runs: Path
+) -> None:
     name = found.results.name
     assert find_source(None, runs, runs).study == runs / "studies" / name
     grid = runs / "grids" / name
@@ -143,7 +151,10 @@ def test_records_of_a_study_hold_no_folder_of_the_machine(found: Found, runs: Pa
     name = found.results.name
     path = runs / "studies" / name / "results.json"
     results = json.loads(path.read_text())
-    results["trials"][0] |= {"reason": f"{runs.resolve()}/abc-s0: no space", "point": {"data": str(runs / "mine")}}
+    results["trials"][0] |= {
+        "reason": f"{runs.resolve()}/abc-s0: no space",
+        "point": {"data": str(runs / "mine")},
+    }
     path.write_text(json.dumps(results))
     records = find_source(name, runs, runs).gather(text=None)
     assert str(runs.resolve()) not in json.dumps(records)
@@ -187,7 +198,9 @@ def test_a_study_named_like_a_report_is_found_and_sentences_are_refused(
             write_report("study-study-own", runs=at_hand, output=tmp_path, text=True)
 
 
-def test_a_report_of_another_kind_is_not_written_over(found: Found, runs: Path, tmp_path: Path) -> None:
+def test_a_report_of_another_kind_is_not_written_over(
+    found: Found, runs: Path, tmp_path: Path
+) -> None:
     name = found.results.name
     write_report(name, runs=runs, output=tmp_path)
     path = Places(output=tmp_path, name=f"study-{name}").records
@@ -196,7 +209,9 @@ def test_a_report_of_another_kind_is_not_written_over(found: Found, runs: Path, 
         write_report(name, runs=runs, output=tmp_path)
 
 
-def test_a_table_that_has_gone_makes_a_report_stale(found: Found, runs: Path, tmp_path: Path) -> None:
+def test_a_table_that_has_gone_makes_a_report_stale(
+    found: Found, runs: Path, tmp_path: Path
+) -> None:
     name = found.results.name
     write_report(name, runs=runs, output=tmp_path, forms=("csv",))
     (tmp_path / f"study-{name}/tables/space.csv").unlink()

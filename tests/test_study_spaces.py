@@ -44,13 +44,18 @@ def test_every_kind_of_parameter_is_read() -> None:
     )
     found = {one.name: one for one in study.space}
     assert list(found).index("smart") < list(found).index("smart.lambda_s")
-    assert found["pairing"].levels == {"siamese": {"pairing": "siamese"}, "concat": {"pairing": "concat"}}
+    assert found["pairing"].levels == {
+        "siamese": {"pairing": "siamese"},
+        "concat": {"pairing": "concat"},
+    }
     assert found["smart"].levels == {"null": {"smart": None}, "{}": {"smart": {}}}
     assert found["rows"].levels["many"] == {"limit": 100, "train": {"epochs": 2}}
-    assert found["train.lr"] == Parameter(name="train.lr", kind="float", low=1e-5, high=1e-3, log=True)
-    assert [found["train.dropout"].takes(value) for value in (0.0, 0.1, 0.2, 0.3, 0.15, 0.4)] == [True] * 4 + [
-        False
-    ] * 2
+    assert found["train.lr"] == Parameter(
+        name="train.lr", kind="float", low=1e-5, high=1e-3, log=True
+    )
+    assert [found["train.dropout"].takes(value) for value in (0.0, 0.1, 0.2, 0.3, 0.15, 0.4)] == [
+        True
+    ] * 4 + [False] * 2
     assert [found["train.batch_size"].takes(value) for value in (8, 16, 8.0, 12, 40)] == [
         True,
         True,
@@ -171,7 +176,8 @@ def test_gp_needs_torch_and_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_needs_the_encoder_is_checked_before_anything_trains() -> None:
     study = read("  freeze.unfrozen: {int: [0, 12]}\nset: {encoder: random-tiny}")
     with pytest.raises(
-        ConfigError, match=r"mine.yaml:3: space.freeze.unfrozen: freeze.unfrozen=12: the encoder has 2 layers"
+        ConfigError,
+        match=r"mine.yaml:3: space.freeze.unfrozen: freeze.unfrozen=12: the encoder has 2 layers",
     ):
         study.check(Sources())
     study = read("  pairing: [siamese, concat]\nset: {encoder: random-tiny}\nfirst: [final]")
@@ -183,7 +189,8 @@ def test_a_value_that_no_trial_could_have_is_refused() -> None:
     tiny = "set: {encoder: random-tiny}"
     study = read(f"  surgery: [sum, dominant]\n  pairing: [siamese, concat]\n{tiny}")
     with pytest.raises(
-        ConfigError, match=r"mine.yaml:3: .*with surgery=dominant no point of the space can be run.*consolidated"
+        ConfigError,
+        match=r"mine.yaml:3: .*with surgery=dominant no point of the space can be run.*consolidated",
     ):
         study.check(Sources())
     study = read(
@@ -215,7 +222,9 @@ def test_words_go_over_the_settings_but_not_over_what_varies() -> None:
 
 def test_a_study_is_kept_whole_in_its_storage(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text("pairing: concat\nseed: 3\n")
-    (tmp_path / "mine.yaml").write_text("question: q\nbase: base.yaml\nspace: {pooling: [mean, max]}\n")
+    (tmp_path / "mine.yaml").write_text(
+        "question: q\nbase: base.yaml\nspace: {pooling: [mean, max]}\n"
+    )
     study = read_study(tmp_path / "mine.yaml")
     (tmp_path / "base.yaml").unlink()
     (tmp_path / "again.yaml").write_text(study.to_yaml())
@@ -242,7 +251,11 @@ def test_every_sampler_can_be_made_and_asked(name: str) -> None:
     kept = optuna.create_study(sampler=sampler)
     for _ in range(3):
         trial = kept.ask()
-        kept.tell(trial, trial.suggest_float("train.lr", 1e-5, 1e-3) + trial.suggest_float("train.warmup", 0, 0.5))
+        kept.tell(
+            trial,
+            trial.suggest_float("train.lr", 1e-5, 1e-3)
+            + trial.suggest_float("train.warmup", 0, 0.5),
+        )
 
 
 @pytest.mark.parametrize("name", PRUNERS)

@@ -23,7 +23,9 @@ from mtl.training.loop import Training, train
 from tests.test_training import config, losses, started
 
 GRADIENTS = st.integers(1, 4).flatmap(
-    lambda tasks: st.lists(st.lists(st.integers(-4, 4), min_size=3, max_size=3), min_size=tasks, max_size=tasks)
+    lambda tasks: st.lists(
+        st.lists(st.integers(-4, 4), min_size=3, max_size=3), min_size=tasks, max_size=tasks
+    )
 )
 every_surgery = pytest.mark.parametrize("name", SURGERIES)
 every_real_surgery = pytest.mark.parametrize("name", ["dominant", "pcgrad"])
@@ -52,7 +54,10 @@ def drawn() -> np.random.Generator:
 
 def projected(surgery: Surgery, gradients: Tensor, generator: np.random.Generator) -> Tensor:
     """Each task's gradient after surgery, (T, P)."""
-    return torch.from_numpy(surgery.coefficients((gradients @ gradients.T).numpy(), generator)) @ gradients
+    return (
+        torch.from_numpy(surgery.coefficients((gradients @ gradients.T).numpy(), generator))
+        @ gradients
+    )
 
 
 # --- on matrices: values worked by hand
@@ -87,7 +92,9 @@ def test_pcgrad_projects_both_off_each_others_original() -> None:
         ([2, 1, 0], [[0, 0], [0, 1], [0, -1]], [0, 0]),
     ],
 )
-def test_pcgrad_visits_the_others_in_the_order_drawn(order: list[int], after: Any, combined: Any) -> None:
+def test_pcgrad_visits_the_others_in_the_order_drawn(
+    order: list[int], after: Any, combined: Any
+) -> None:
     gradients = matrix([1, 0], [-1, 1], [-1, -1])
     assert projected(PCGrad(), gradients, Fixed(order, order, order)).tolist() == after
     assert PCGrad().combine(gradients, Fixed(order, order, order)).tolist() == combined
@@ -96,9 +103,13 @@ def test_pcgrad_visits_the_others_in_the_order_drawn(order: list[int], after: An
 def test_pcgrads_order_comes_from_the_generator_alone() -> None:
     products = (matrix([1, 0], [-1, 1], [-1, -1]) @ matrix([1, 0], [-1, 1], [-1, -1]).T).numpy()
     torch.manual_seed(0)
-    found = [tuple(PCGrad().weights(products, numpy_stream(0, f"surgery/{step}"))) for step in range(30)]
+    found = [
+        tuple(PCGrad().weights(products, numpy_stream(0, f"surgery/{step}"))) for step in range(30)
+    ]
     torch.manual_seed(1)
-    assert found == [tuple(PCGrad().weights(products, numpy_stream(0, f"surgery/{step}"))) for step in range(30)]
+    assert found == [
+        tuple(PCGrad().weights(products, numpy_stream(0, f"surgery/{step}"))) for step in range(30)
+    ]
     assert len(set(found)) > 1
 
 
@@ -110,7 +121,9 @@ def test_pcgrads_order_comes_from_the_generator_alone() -> None:
 @given(rows=GRADIENTS, seed=st.integers(0, 9))
 def test_gradients_that_agree_pass_unchanged(name: Any, rows: list[list[int]], seed: int) -> None:
     gradients = matrix(*rows).abs()
-    weights = SURGERIES[name]().weights((gradients @ gradients.T).numpy(), np.random.default_rng(seed))
+    weights = SURGERIES[name]().weights(
+        (gradients @ gradients.T).numpy(), np.random.default_rng(seed)
+    )
     assert weights.tolist() == [1] * len(rows)
 
 
@@ -123,7 +136,9 @@ def test_a_task_alone_and_gradients_of_zero_pass_unchanged(name: Any, size: int)
 
 @settings(max_examples=300, deadline=None)
 @given(rows=GRADIENTS)
-def test_the_dominant_gradient_is_never_changed_and_nothing_conflicts_with_it_after(rows: list[list[int]]) -> None:
+def test_the_dominant_gradient_is_never_changed_and_nothing_conflicts_with_it_after(
+    rows: list[list[int]],
+) -> None:
     gradients = matrix(*rows)
     after = projected(Dominant(), gradients, drawn())
     largest = int(gradients.norm(dim=1).argmax())
@@ -138,7 +153,9 @@ def test_the_dominant_gradient_is_never_changed_and_nothing_conflicts_with_it_af
 
 @settings(max_examples=300, deadline=None)
 @given(rows=GRADIENTS, seed=st.integers(0, 99))
-def test_pcgrad_leaves_no_conflict_with_the_gradient_visited_last(rows: list[list[int]], seed: int) -> None:
+def test_pcgrad_leaves_no_conflict_with_the_gradient_visited_last(
+    rows: list[list[int]], seed: int
+) -> None:
     gradients, draw = matrix(*rows), np.random.default_rng(seed)
     orders = [draw.permutation(len(rows)).tolist() for _ in rows]
     after = projected(PCGrad(), gradients, Fixed(*orders))
@@ -168,14 +185,18 @@ def test_sum_is_the_sum() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_pcgrad_equals_torchjd(tasks: int, seed: int) -> None:
     torchjd = pytest.importorskip("torchjd.aggregation")
-    gradients = torch.randn(tasks, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    gradients = torch.randn(
+        tasks, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
     if tasks > 1 and gradients[0] @ gradients[1] > 0:
         gradients[1] *= -1  # so that there is a conflict
     torch.manual_seed(seed)
     orders = [torch.randperm(tasks).tolist() for _ in range(tasks)]
     torch.manual_seed(seed)
     theirs = torchjd.PCGrad()(gradients)
-    assert torch.allclose(PCGrad().combine(gradients, Fixed(*orders)), theirs, rtol=1e-10, atol=1e-12)
+    assert torch.allclose(
+        PCGrad().combine(gradients, Fixed(*orders)), theirs, rtol=1e-10, atol=1e-12
+    )
     assert tasks == 1 or not torch.allclose(theirs, gradients.sum(0))
 
 
@@ -184,19 +205,28 @@ def test_pcgrad_equals_torchjd(tasks: int, seed: int) -> None:
 
 def sparse(rows: list[int], values: list[list[float]], size: int = 5) -> Tensor:
     return torch.sparse_coo_tensor(
-        torch.tensor([rows]), torch.tensor(values, dtype=torch.float32), (size, len(values[0])), check_invariants=True
+        torch.tensor([rows]),
+        torch.tensor(values, dtype=torch.float32),
+        (size, len(values[0])),
+        check_invariants=True,
     )
 
 
-def given_gradients(parameters: list[nn.Parameter], grads: list[Tensor | None]) -> list[Tensor | None]:
+def given_gradients(
+    parameters: list[nn.Parameter], grads: list[Tensor | None]
+) -> list[Tensor | None]:
     for parameter, grad in zip(parameters, grads, strict=True):
         parameter.grad = grad
     return take(parameters)
 
 
-def test_inner_products_of_sparse_gradients_count_the_rows_that_both_touch_and_rows_given_twice() -> None:
+def test_inner_products_of_sparse_gradients_count_the_rows_that_both_touch_and_rows_given_twice() -> (
+    None
+):
     words = [nn.Parameter(torch.zeros(5, 2))]
-    one = given_gradients(words, [sparse([3, 1, 3], [[1, 2], [5, 0], [1, 0]])])  # row 1: (5, 0), row 3: (2, 2)
+    one = given_gradients(
+        words, [sparse([3, 1, 3], [[1, 2], [5, 0], [1, 0]])]
+    )  # row 1: (5, 0), row 3: (2, 2)
     two = given_gradients(words, [sparse([4, 3, 0], [[7, 7], [-3, 1], [1, 1]])])  # row 3: (-3, 1)
     none = given_gradients(words, [sparse([0, 2], [[0, 0], [1, 0]])])
     found = gram([one, two, none])
@@ -223,7 +253,12 @@ def test_a_parameter_takes_only_the_gradients_that_reach_it_and_none_where_none_
 # --- on a model
 
 
-STILL = {"schedule": "consolidated", "train__batch_size": 12, "train__dropout": 0.0, "train__max_grad_norm": None}
+STILL = {
+    "schedule": "consolidated",
+    "train__batch_size": 12,
+    "train__dropout": 0.0,
+    "train__max_grad_norm": None,
+}
 
 
 def begun(tiny: dict[str, Any], folder: Path, **changes: Any) -> Training:
@@ -233,7 +268,9 @@ def begun(tiny: dict[str, Any], folder: Path, **changes: Any) -> Training:
     return training
 
 
-def step_gradient(training: Training, tasks: tuple[TaskName, ...] | None = None) -> dict[str, Tensor]:
+def step_gradient(
+    training: Training, tasks: tuple[TaskName, ...] | None = None
+) -> dict[str, Tensor]:
     """What the run's surgery leaves in `.grad`, dense, by name; parameters without a gradient are not there."""
     training.optimizer.zero_grad()
     groups = training.model.frozen_groups(tasks or tuple(training.rows))
@@ -245,7 +282,10 @@ def grads(training: Training) -> dict[str, Tensor]:
     named = training.trainable.items()
     found = {name: value.grad for name, value in named if value.grad is not None}
     # Coalesced first, as the optimiser does: rows given twice are then added in one and the same order.
-    return {name: (grad.coalesce() if grad.is_sparse else grad).to_dense().clone() for name, grad in found.items()}
+    return {
+        name: (grad.coalesce() if grad.is_sparse else grad).to_dense().clone()
+        for name, grad in found.items()
+    }
 
 
 def task_gradients(training: Training) -> dict[TaskName, dict[str, Tensor]]:
@@ -260,10 +300,14 @@ def task_gradients(training: Training) -> dict[TaskName, dict[str, Tensor]]:
 
 def flat(training: Training) -> Tensor:
     """The backbone's gradients in one matrix, (T, P) float64, zeros where a task has none."""
-    shapes = {name: value for name, value in training.trainable.items() if name.startswith("encoder.")}
+    shapes = {
+        name: value for name, value in training.trainable.items() if name.startswith("encoder.")
+    }
     rows = []
     for found in task_gradients(training).values():
-        parts = [found.get(name, torch.zeros_like(value)).flatten() for name, value in shapes.items()]
+        parts = [
+            found.get(name, torch.zeros_like(value)).flatten() for name, value in shapes.items()
+        ]
         rows.append(torch.cat(parts).double())
     return torch.stack(rows)
 
@@ -378,7 +422,9 @@ def test_a_scoped_task_leaves_the_frozen_part_to_the_others_and_none_where_it_is
     tiny: dict[str, Any], tmp_path: Path, name: str
 ) -> None:
     training = begun(tiny, tmp_path, surgery=name, freeze={"unfrozen": 1, "scope": ["sts"]})
-    below = [key for key in training.trainable if key.startswith(("encoder.words", "encoder.layers.0."))]
+    below = [
+        key for key in training.trainable if key.startswith(("encoder.words", "encoder.layers.0."))
+    ]
     plain = task_gradients(training)
     assert below
     assert not plain["sts"].keys() & set(below)
@@ -400,7 +446,9 @@ def test_a_scoped_task_leaves_the_frozen_part_to_the_others_and_none_where_it_is
 def test_frozen_parameters_enter_nothing_and_keep_their_bytes(
     tiny: dict[str, Any], tmp_path: Path, name: str, unfrozen: int
 ) -> None:
-    chosen = config(tiny, **{**STILL, "surgery": name, "freeze__unfrozen": unfrozen, "train__weight_decay": 0.1})
+    chosen = config(
+        tiny, **{**STILL, "surgery": name, "freeze__unfrozen": unfrozen, "train__weight_decay": 0.1}
+    )
     training = started(chosen, tmp_path)
     assert {id(value) for value in training.surgery.backbone} == {
         id(value) for key, value in training.trainable.items() if key.startswith("encoder.")
@@ -415,9 +463,15 @@ def test_a_line_says_what_surgery_saw() -> None:
     # sts (3, 0), sst (-1, 1), quora (0, 0): dominant takes g_sst . g_sts = -3 off, which is the vector (1, 0).
     gradients = matrix([3, 0], [-1, 1], [0, 0])
     products = (gradients @ gradients.T).numpy()
-    line = conflicts.describe(("sts", "sst", "quora"), products, Dominant().weights(products, drawn()))
+    line = conflicts.describe(
+        ("sts", "sst", "quora"), products, Dominant().weights(products, drawn())
+    )
     assert line["norm"] == {"sst": 2**0.5, "quora": 0, "sts": 3}
-    assert line["cosine"] == {"sst/quora": None, "sst/sts": pytest.approx(-1 / 2**0.5), "quora/sts": None}
+    assert line["cosine"] == {
+        "sst/quora": None,
+        "sst/sts": pytest.approx(-1 / 2**0.5),
+        "quora/sts": None,
+    }
     assert (line["conflict"], line["projected"], line["dominant"]) == (True, True, "sts")
     assert line["removed"] == pytest.approx(1)
     assert line["removed_share"] == pytest.approx(1 / (3 + 2**0.5))
@@ -426,11 +480,18 @@ def test_a_line_says_what_surgery_saw() -> None:
 def test_the_summary_of_two_lines() -> None:
     totals: conflicts.Totals = {}
     alone = conflicts.describe(("sst",), np.array([[4.0]]), np.array([1.0]))
-    both = conflicts.describe(("sst", "sts"), np.array([[4.0, -3.0], [-3.0, 9.0]]), np.array([1.0, 4 / 3]))
+    both = conflicts.describe(
+        ("sst", "sts"), np.array([[4.0, -3.0], [-3.0, 9.0]]), np.array([1.0, 4 / 3])
+    )
     for line in (alone, both):
         conflicts.add(totals, line)
     found = conflicts.summarise(totals)
-    assert (found["steps"], found["multi_task"], found["conflict"], found["projected"]) == (2, 0.5, 0.5, 0.5)
+    assert (found["steps"], found["multi_task"], found["conflict"], found["projected"]) == (
+        2,
+        0.5,
+        0.5,
+        0.5,
+    )
     assert found["cosine"] == {"sst/sts": -0.5}
     assert found["conflict_of_pair"] == {"sst/sts": 1}
     assert found["dominant"] == {"sts": 1}
@@ -440,7 +501,9 @@ def test_the_summary_of_two_lines() -> None:
 
 
 @every_real_surgery
-def test_a_run_writes_each_step_down_and_sums_up_in_its_record(tiny: dict[str, Any], tmp_path: Path, name: str) -> None:
+def test_a_run_writes_each_step_down_and_sums_up_in_its_record(
+    tiny: dict[str, Any], tmp_path: Path, name: str
+) -> None:
     record = train(config(tiny, schedule="consolidated", surgery=name), runs=tmp_path)
     found = record["diagnostics"]["surgery"]
     lines = [line["surgery"] for line in losses(tmp_path / record["run_id"])]
@@ -451,7 +514,9 @@ def test_a_run_writes_each_step_down_and_sums_up_in_its_record(tiny: dict[str, A
     assert found["multi_task"] == len(several) / len(lines)
     assert sum(found["dominant"].values()) == len(several)
     assert found["cosine"].keys() == {"sst/quora", "sst/sts", "quora/sts"}
-    together = {int(count): steps for count, steps in record["diagnostics"]["tasks_per_step"].items()}
+    together = {
+        int(count): steps for count, steps in record["diagnostics"]["tasks_per_step"].items()
+    }
     assert together[1] == len(lines) - len(several)
     assert record["diagnostics"]["gradient_norms"].keys() <= {"sst", "quora", "sts"}
 
@@ -471,7 +536,12 @@ def test_a_run_without_surgery_says_so_and_knows_the_norms_of_steps_of_one_task(
 def test_a_gradient_that_is_not_finite_stops_the_run_and_is_written_as_diverged(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
-    changes = {"schedule": "consolidated", "surgery": "pcgrad", "train__lr": 1e18, "train__max_grad_norm": None}
+    changes = {
+        "schedule": "consolidated",
+        "surgery": "pcgrad",
+        "train__lr": 1e18,
+        "train__max_grad_norm": None,
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         record = train(config(tiny, **changes), runs=tmp_path)

@@ -14,7 +14,17 @@ from mtl.commands.sync import sync
 from mtl.errors import ConfigError
 from mtl.tracking.tracker import compare, read_back
 from tests.wandb_peer import API_KEY, Peer
-from tests.wandb_runs import RUN, SHORT, SUMMARY, info, logged, own_home, peer, tracker, wait_until_ready
+from tests.wandb_runs import (
+    RUN,
+    SHORT,
+    SUMMARY,
+    info,
+    logged,
+    own_home,
+    peer,
+    tracker,
+    wait_until_ready,
+)
 
 __all__ = ["own_home", "peer"]
 
@@ -41,7 +51,11 @@ def test_an_offline_run_is_delivered_once(tmp_path: Path, peer: Peer, own_home: 
     there = peer.runs[RUN]
     assert steps(peer) == [0, 1, 2]
     assert there.config["train"] == {"lr": 1e-5}
-    assert (there.group, there.job_type, there.tags[0]) == ("quickstart", "train", "surgery=dominant")
+    assert (there.group, there.job_type, there.tags[0]) == (
+        "quickstart",
+        "train",
+        "surgery=dominant",
+    )
     assert compare(SUMMARY, read_back(about.folder, "online", RUN)) == []
     calls = len(peer.calls)
     assert outcomes(tmp_path) == [(RUN, "nothing to sync", 0)]
@@ -111,11 +125,15 @@ def test_a_run_that_is_being_written_is_left_alone(tmp_path: Path, peer: Peer) -
     assert outcomes(tmp_path) == [(RUN, "synced", 1)]
 
 
-def test_a_failure_is_named_and_sets_the_exit_code_and_spares_the_others(tmp_path: Path, peer: Peer) -> None:
+def test_a_failure_is_named_and_sets_the_exit_code_and_spares_the_others(
+    tmp_path: Path, peer: Peer
+) -> None:
     good, bad = info(tmp_path, "aaaaaaaaaaaa-s0"), info(tmp_path, "bbbbbbbbbbbb-s0")
     logged("offline", good)
     (bad.folder / "wandb" / "offline-run-20240101_000000-x").mkdir(parents=True)
-    (bad.folder / "wandb" / "offline-run-20240101_000000-x" / "run-x.wandb").write_bytes(b"no log at all")
+    (bad.folder / "wandb" / "offline-run-20240101_000000-x" / "run-x.wandb").write_bytes(
+        b"no log at all"
+    )
     result = run_sync(tmp_path)
     assert result.exit_code == 1
     first, second = result.stdout.splitlines()

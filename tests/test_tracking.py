@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from mtl.errors import ConfigError, RunError
-from mtl.tracking.tracker import WandbMode, compare, has_api_key, open_tracker, read_back, resolve_mode
+from mtl.tracking.tracker import (
+    WandbMode,
+    compare,
+    has_api_key,
+    open_tracker,
+    read_back,
+    resolve_mode,
+)
 from mtl.tracking.wandb_adapter import sessions
 from tests.wandb_peer import API_KEY, Peer
 from tests.wandb_runs import SUMMARY, info, inspect, logged, own_home, peer, tracker
@@ -36,7 +43,10 @@ __all__ = ["own_home", "peer"]
 def test_a_choice_beats_the_variable_and_the_variable_beats_the_key(
     choice: WandbMode | None, named: str, key: str, mode: WandbMode, own_home: Path
 ) -> None:
-    assert resolve_mode(choice, {"WANDB_MODE": named, "WANDB_API_KEY": key, "HOME": str(own_home)}) == mode
+    assert (
+        resolve_mode(choice, {"WANDB_MODE": named, "WANDB_API_KEY": key, "HOME": str(own_home)})
+        == mode
+    )
 
 
 def test_an_unknown_mode_in_the_environment_is_named() -> None:
@@ -47,7 +57,10 @@ def test_an_unknown_mode_in_the_environment_is_named() -> None:
 def test_a_netrc_entry_counts_for_the_server_in_use_only(own_home: Path) -> None:
     (own_home / ".netrc").write_text(f"machine api.wandb.ai login user password {API_KEY}\n")
     assert resolve_mode(None, {"HOME": str(own_home)}) == "online"
-    assert resolve_mode(None, {"HOME": str(own_home), "WANDB_BASE_URL": "https://wandb.example.org"}) == "offline"
+    assert (
+        resolve_mode(None, {"HOME": str(own_home), "WANDB_BASE_URL": "https://wandb.example.org"})
+        == "offline"
+    )
     settings = own_home / ".config" / "wandb" / "settings"
     settings.parent.mkdir(parents=True)
     settings.write_text("[default]\nbase_url = https://wandb.example.org\n")
@@ -60,8 +73,18 @@ def test_a_broken_netrc_file_counts_as_none(own_home: Path) -> None:
 
 
 def test_compare_finds_what_is_missing_altered_or_no_number_and_nothing_else() -> None:
-    record = {"same": 0.1, "whole": 2.0, "unknown": None, "nan": math.nan, "altered": 0.5, "missing": 0.25, "text": 1.0}
-    differences = compare(record, {"same": 0.1, "whole": 2, "altered": 0.5000001, "text": "NaN", "_step": 3})
+    record = {
+        "same": 0.1,
+        "whole": 2.0,
+        "unknown": None,
+        "nan": math.nan,
+        "altered": 0.5,
+        "missing": 0.25,
+        "text": 1.0,
+    }
+    differences = compare(
+        record, {"same": 0.1, "whole": 2, "altered": 0.5000001, "text": "NaN", "_step": 3}
+    )
     assert differences == [
         "altered is 0.5 in the record and 0.5000001 in W&B",
         "missing is 0.25 in the record and missing in W&B",
@@ -73,7 +96,12 @@ def test_disabled_writes_nothing(tmp_path: Path) -> None:
     about = info(tmp_path)
     off = open_tracker("disabled", about)
     off.log(0, {"train/loss": 1.0})
-    assert off.finish(SUMMARY) == {"mode": "disabled", "id": None, "status": "disabled", "reason": None}
+    assert off.finish(SUMMARY) == {
+        "mode": "disabled",
+        "id": None,
+        "status": "disabled",
+        "reason": None,
+    }
     assert off.abort("interrupted")["status"] == "disabled"
     assert not about.folder.exists()
     with pytest.raises(RunError, match="not logged"):
@@ -82,7 +110,10 @@ def test_disabled_writes_nothing(tmp_path: Path) -> None:
 
 def test_tracking_never_imports_wandb_into_training() -> None:
     script = "import sys, mtl.tracking.tracker, mtl.tracking.wandb_adapter; sys.exit('wandb' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[1]).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[1]).returncode
+        == 0
+    )
 
 
 def test_an_offline_run_is_verified_by_reading_it_back(tmp_path: Path, own_home: Path) -> None:
@@ -90,9 +121,16 @@ def test_an_offline_run_is_verified_by_reading_it_back(tmp_path: Path, own_home:
     run = tracker("offline", about)
     for step in range(5):
         run.log(step, {"train/loss": 1 / (step + 1), "dev/sst/accuracy": 0.1 * step})
-    assert run.finish(SUMMARY) == {"mode": "offline", "id": about.run_id, "status": "verified", "reason": None}
+    assert run.finish(SUMMARY) == {
+        "mode": "offline",
+        "id": about.run_id,
+        "status": "verified",
+        "reason": None,
+    }
     copy = read_back(about.folder, "offline", about.run_id)
-    assert copy["dev/sst/accuracy"] == 0.5, "the summary is what finish was given, not the last that was logged"
+    assert copy["dev/sst/accuracy"] == 0.5, (
+        "the summary is what finish was given, not the last that was logged"
+    )
     assert copy["dev/sts/pearson"] == 1 / 3
     assert "dev/overall" not in copy
     altered = SUMMARY | {"dev/sts/pearson": 0.3}
@@ -107,7 +145,9 @@ def test_two_runs_in_one_process_stay_apart(tmp_path: Path) -> None:
     for step in range(3):
         for number, run in enumerate(runs):
             run.log(step, {"train/loss": number + step / 10})
-    assert [run.finish({"dev/overall": float(number)})["status"] for number, run in enumerate(runs)] == ["verified"] * 2
+    assert [
+        run.finish({"dev/overall": float(number)})["status"] for number, run in enumerate(runs)
+    ] == ["verified"] * 2
     copies = [read_back(about.folder, "offline", about.run_id) for about in (first, second)]
     assert [copy["dev/overall"] for copy in copies] == [0, 1]
     assert [copy["train/loss"] for copy in copies] == [0.2, 1.2]
@@ -125,20 +165,41 @@ def test_an_aborted_run_is_closed_as_failed_and_keeps_what_it_logged(tmp_path: P
     assert (seen["exit_code"], seen["step"], seen["summary"]["train/loss"]) == (1, 7, 0.25)
 
 
-def test_an_online_run_arrives_whole_and_is_verified(tmp_path: Path, own_home: Path, peer: Peer) -> None:
+def test_an_online_run_arrives_whole_and_is_verified(
+    tmp_path: Path, own_home: Path, peer: Peer
+) -> None:
     about = info(tmp_path)
     run = tracker("online", about)
     for step in (0, 10, 20):
-        run.log(step, {"train/loss": 1 / (step + 1), "dev/overall": None, "dev/sts/pearson": math.nan, "lr": math.inf})
+        run.log(
+            step,
+            {
+                "train/loss": 1 / (step + 1),
+                "dev/overall": None,
+                "dev/sts/pearson": math.nan,
+                "lr": math.inf,
+            },
+        )
     file = about.folder / "metrics.jsonl"
     file.write_text("{}\n")
-    assert run.finish(SUMMARY, [file]) == {"mode": "online", "id": about.run_id, "status": "verified", "reason": None}
+    assert run.finish(SUMMARY, [file]) == {
+        "mode": "online",
+        "id": about.run_id,
+        "status": "verified",
+        "reason": None,
+    }
     there = peer.runs[about.run_id]
     assert {key: value for key, value in there.config.items() if key != "_wandb"} == about.config
     assert (there.project, there.group, there.job_type) == ("mtl", "quickstart", "train")
     assert there.tags == ["surgery=dominant", "x" * 64]
-    assert [(row["_step"], row["train/loss"]) for row in there.history] == [(0, 1), (10, 1 / 11), (20, 1 / 21)]
-    assert {name for row in there.history for name in row if not name.startswith("_")} == {"train/loss"}
+    assert [(row["_step"], row["train/loss"]) for row in there.history] == [
+        (0, 1),
+        (10, 1 / 11),
+        (20, 1 / 21),
+    ]
+    assert {name for row in there.history for name in row if not name.startswith("_")} == {
+        "train/loss"
+    }
     assert {name: value for name, value in there.summary.items() if not name.startswith("_")} == {
         "train/loss": 1 / 21, "dev/sst/accuracy": 0.5, "dev/sts/pearson": 1 / 3,
     }  # fmt: skip
@@ -153,7 +214,12 @@ def test_the_project_comes_from_the_environment_and_what_a_run_is_does_not(
     tmp_path: Path, peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_PROJECT", "freezing")
-    for name, value in {"MODE": "disabled", "RUN_ID": "other", "RUN_GROUP": "other", "NAME": "other"}.items():
+    for name, value in {
+        "MODE": "disabled",
+        "RUN_ID": "other",
+        "RUN_GROUP": "other",
+        "NAME": "other",
+    }.items():
         monkeypatch.setenv(f"WANDB_{name}", value)
     about = info(tmp_path, group=None)
     assert logged("online", about)["status"] == "verified"

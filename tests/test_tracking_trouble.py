@@ -35,7 +35,9 @@ __all__ = ["own_home", "peer"]
 
 
 @pytest.mark.parametrize("refusal", ["error", "close"])
-def test_a_server_that_refuses_costs_training_nothing(tmp_path: Path, peer: Peer, refusal: Any) -> None:
+def test_a_server_that_refuses_costs_training_nothing(
+    tmp_path: Path, peer: Peer, refusal: Any
+) -> None:
     peer.refuse = refusal
     about, begin = info(tmp_path), time.monotonic()
     run = tracker("online", about, SHORT)
@@ -46,7 +48,9 @@ def test_a_server_that_refuses_costs_training_nothing(tmp_path: Path, peer: Peer
     assert time.monotonic() - begin < SHORT.init + 12
     assert outcome["status"] == "degraded"
     assert f"mtl sync {about.run_id}" in outcome["reason"]
-    assert compare(SUMMARY, read_back(about.folder, "offline", about.run_id)) == [], "it was logged offline instead"
+    assert compare(SUMMARY, read_back(about.folder, "offline", about.run_id)) == [], (
+        "it was logged offline instead"
+    )
 
 
 def test_a_server_that_dies_mid_run_does_not_hold_up_the_end(tmp_path: Path, peer: Peer) -> None:
@@ -61,7 +65,9 @@ def test_a_server_that_dies_mid_run_does_not_hold_up_the_end(tmp_path: Path, pee
     assert time.monotonic() - begin < SHORT.finish + 8
     assert outcome["status"] == "degraded"
     assert f"mtl sync {about.run_id}" in outcome["reason"]
-    assert compare(SUMMARY, read_back(about.folder, "offline", about.run_id)) == [], "the log on disk is complete"
+    assert compare(SUMMARY, read_back(about.folder, "offline", about.run_id)) == [], (
+        "the log on disk is complete"
+    )
 
 
 def test_online_without_a_key_is_degraded_at_once(tmp_path: Path) -> None:
@@ -122,7 +128,9 @@ def test_a_full_disk_is_found_out(tmp_path: Path) -> None:
     mount = f"mount -t tmpfs -o size=512k none {disk} || exit 77; {sys.executable} {script}"
     try:
         done = subprocess.run(
-            ["unshare", "--mount", "--map-root-user", "sh", "-c", mount], capture_output=True, text=True
+            ["unshare", "--mount", "--map-root-user", "sh", "-c", mount],
+            capture_output=True,
+            text=True,
         )
     except FileNotFoundError:
         pytest.skip("this machine has no unshare")
@@ -141,7 +149,9 @@ def test_a_full_disk_is_found_out(tmp_path: Path) -> None:
     ],
     ids=["folder is a file", "config is not JSON", "config holds NaN", "the client refuses the id"],
 )
-def test_trouble_at_the_start_is_a_status_and_not_an_error(tmp_path: Path, trouble: dict[str, Any]) -> None:
+def test_trouble_at_the_start_is_a_status_and_not_an_error(
+    tmp_path: Path, trouble: dict[str, Any]
+) -> None:
     run = tracker("offline", info(tmp_path, **({"folder": tmp_path / "run"} | trouble)))
     run.log(0, {"train/loss": 1.0})
     outcome = run.finish(SUMMARY)
@@ -153,7 +163,9 @@ def test_a_step_that_goes_back_is_reported(tmp_path: Path) -> None:
     run = tracker("offline", info(tmp_path))
     run.log(5, {"train/loss": 1.0})
     run.log(4, {"train/loss": 1.0})
-    assert run.finish({})["reason"] == "ValueError: step 4 came after step 5, and W&B drops such rows"
+    assert (
+        run.finish({})["reason"] == "ValueError: step 4 came after step 5, and W&B drops such rows"
+    )
 
 
 def test_a_run_has_one_writer_at_a_time(tmp_path: Path) -> None:
@@ -179,7 +191,9 @@ time.sleep(60)
 def training(tmp_path: Path) -> tuple[subprocess.Popen[str], int]:
     """A process that logs ten steps and then hangs, with a secret on its command line; and its client's process id."""
     script = TRAINING.format(paths=PATHS, folder=str(tmp_path))
-    process = subprocess.Popen([sys.executable, "-c", script, "--token=SECRET-42"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, "--token=SECRET-42"], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     return process, int(process.stdout.readline())
 
@@ -195,15 +209,23 @@ def test_killed_training_keeps_every_log_and_shows_as_failed(tmp_path: Path) -> 
     log = sessions(info(tmp_path).folder)[0]
     seen = inspect(log)
     assert (seen["state"], seen["exit_code"], seen["step"]) == ("failed", 1, 9)
-    assert all(b"SECRET-42" not in file.read_bytes() for file in log.parents[1].rglob("*") if file.is_file())
+    assert all(
+        b"SECRET-42" not in file.read_bytes()
+        for file in log.parents[1].rglob("*")
+        if file.is_file()
+    )
 
 
 @linux
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
-def test_a_signal_to_every_process_at_once_keeps_what_is_older_than_a_second(tmp_path: Path, number: int) -> None:
+def test_a_signal_to_every_process_at_once_keeps_what_is_older_than_a_second(
+    tmp_path: Path, number: int
+) -> None:
     process, client = training(tmp_path)
     for pid in (*children(client), client, process.pid):
         os.kill(pid, number)
     process.communicate()
     time.sleep(1)
-    assert inspect(sessions(info(tmp_path).folder)[0])["step"] >= 8, "the last row waits for the next step"
+    assert inspect(sessions(info(tmp_path).folder)[0])["step"] >= 8, (
+        "the last row waits for the next step"
+    )

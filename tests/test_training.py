@@ -44,7 +44,9 @@ def losses(folder: Path) -> list[dict[str, Any]]:
 
 def content(folder: Path) -> dict[str, bytes]:
     """Everything a run leaves that must not depend on when or how often it was stopped."""
-    found = {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.csv"))}
+    found = {
+        str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.csv"))
+    }
     found["metrics.jsonl"] = (folder / "metrics.jsonl").read_bytes()
     found |= {path.name: path.read_bytes() for path in (folder / "checkpoint").iterdir()}
     return found
@@ -54,14 +56,18 @@ def comparable(record: Record) -> Record:
     return {key: value for key, value in record.items() if key not in TIMES}
 
 
-def test_the_same_seed_gives_the_same_numbers_to_the_last_bit(tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_numbers_to_the_last_bit(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
     one = train(config(tiny), runs=tmp_path / "one")
     two = train(config(tiny), runs=tmp_path / "two")
     assert comparable(one) == comparable(two)
     assert content(tmp_path / "one" / one["run_id"]) == content(tmp_path / "two" / two["run_id"])
 
 
-def test_another_seed_gives_other_numbers_in_the_same_cell(tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_another_seed_gives_other_numbers_in_the_same_cell(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
     one, two = (train(config(tiny, seed=seed), runs=tmp_path) for seed in (0, 1))
     assert one["cell"] == two["cell"]
     assert one["run_id"] != two["run_id"]
@@ -70,7 +76,10 @@ def test_another_seed_gives_other_numbers_in_the_same_cell(tiny: dict[str, Any],
 
 NEUTRAL: dict[str, dict[str, Any]] = {
     "scope of every task": {"freeze__scope": ["sts", "sst", "quora"]},
-    "scope and dropout of a freezing that is off": {"freeze__scope": ["sts"], "freeze__dropout": True},
+    "scope and dropout of a freezing that is off": {
+        "freeze__scope": ["sts"],
+        "freeze__dropout": True,
+    },
     "no warm-up and no decay": {"train__warmup": 0.0, "train__decay": "none"},
     "a step limit beyond the end": {"train__max_steps": 10_000},
     "a limit beyond the data": {"limit": 10_000},
@@ -87,16 +96,25 @@ NEUTRAL: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def baseline_losses(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def baseline_losses(
+    tiny_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, Any]]:
     runs = tmp_path_factory.mktemp("baseline")
-    plain = {"encoder": "random-tiny", "data": str(tiny_data), "train": {"epochs": 2, "batch_size": 4, "lr": 1e-3}}
+    plain = {
+        "encoder": "random-tiny",
+        "data": str(tiny_data),
+        "train": {"epochs": 2, "batch_size": 4, "lr": 1e-3},
+    }
     record = train(config(plain, train__max_grad_norm=None), runs=runs)
     return losses(runs / record["run_id"])
 
 
 @pytest.mark.parametrize("changes", NEUTRAL.values(), ids=NEUTRAL.keys())
 def test_a_toggle_at_its_neutral_value_gives_the_baselines_losses_bit_for_bit(
-    tiny: dict[str, Any], tmp_path: Path, baseline_losses: list[dict[str, Any]], changes: dict[str, Any]
+    tiny: dict[str, Any],
+    tmp_path: Path,
+    baseline_losses: list[dict[str, Any]],
+    changes: dict[str, Any],
 ) -> None:
     record = train(config(tiny, **{"train__max_grad_norm": None, **changes}), runs=tmp_path)
     assert losses(tmp_path / record["run_id"]) == baseline_losses
@@ -136,7 +154,10 @@ def test_a_toggle_at_its_neutral_value_gives_the_baselines_losses_bit_for_bit(
     ids=str,
 )
 def test_every_toggle_does_something(
-    tiny: dict[str, Any], tmp_path: Path, baseline_losses: list[dict[str, Any]], changes: dict[str, Any]
+    tiny: dict[str, Any],
+    tmp_path: Path,
+    baseline_losses: list[dict[str, Any]],
+    changes: dict[str, Any],
 ) -> None:
     record = train(config(tiny, **{"train__max_grad_norm": None, **changes}), runs=tmp_path)
     assert record["status"] == "done"
@@ -151,22 +172,31 @@ def test_every_surgery_does_something_to_consolidated_batches(
     """Without dropout, whose masks differ where each task has a pass of its own."""
     seen = []
     for name in ("sum", "dominant", "pcgrad"):
-        changes = {"schedule": "consolidated", "train__batch_size": batch_size, "train__dropout": 0.0}
-        record = train(config(tiny, surgery=name, train__max_grad_norm=None, **changes), runs=tmp_path)
+        changes = {
+            "schedule": "consolidated",
+            "train__batch_size": batch_size,
+            "train__dropout": 0.0,
+        }
+        record = train(
+            config(tiny, surgery=name, train__max_grad_norm=None, **changes), runs=tmp_path
+        )
         assert record["status"] == "done"
         assert verify(RunFolder(tmp_path / record["run_id"])) == []
         seen.append([line["loss"] for line in losses(tmp_path / record["run_id"])])
     assert seen[0][0] == pytest.approx(seen[1][0], rel=1e-5)
     assert seen[1][0] == pytest.approx(seen[2][0], rel=1e-5)
     for one, two in ((0, 1), (0, 2), (1, 2)):
-        apart = [abs(a[task] - b[task]) for a, b in zip(seen[one], seen[two], strict=True) for task in a]
+        apart = [
+            abs(a[task] - b[task]) for a, b in zip(seen[one], seen[two], strict=True) for task in a
+        ]
         assert max(apart) > 1e-4
 
 
 @pytest.mark.parametrize("scope", ["all", ["sts"], ["sst", "quora"]], ids=str)
 @pytest.mark.parametrize(
     ("schedule", "surgery"),
-    [(name, "sum") for name in get_args(Schedule)] + [("consolidated", "dominant"), ("consolidated", "pcgrad")],
+    [(name, "sum") for name in get_args(Schedule)]
+    + [("consolidated", "dominant"), ("consolidated", "pcgrad")],
 )
 def test_freezing_by_scope_holds_under_every_schedule_and_surgery(
     tiny: dict[str, Any], tmp_path: Path, schedule: str, surgery: str, scope: Any
@@ -174,7 +204,8 @@ def test_freezing_by_scope_holds_under_every_schedule_and_surgery(
     """The part below the cut gets a gradient in the steps that have a task outside the scope, and in no others."""
     freeze = {"unfrozen": 1, "scope": scope}
     training = started(
-        config(tiny, freeze=freeze, schedule=schedule, surgery=surgery, train__weight_decay=0.1), tmp_path
+        config(tiny, freeze=freeze, schedule=schedule, surgery=surgery, train__weight_decay=0.1),
+        tmp_path,
     )
     below = [value for name, value in training.model.encoder.named_parameters() if _layer(name) < 1]
     below = [value for value in below if value is not training.model.encoder.pooler.weight]
@@ -204,9 +235,13 @@ def test_freezing_by_scope_holds_under_every_schedule_and_surgery(
     ],
     ids=str,
 )
-def test_resume_equals_no_interruption(tiny: dict[str, Any], tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_resume_equals_no_interruption(
+    tiny: dict[str, Any], tmp_path: Path, changes: dict[str, Any]
+) -> None:
     """Stopped at every third step, in training and in evaluation, the run gives every number of one that was not."""
-    chosen = config(tiny, freeze={"unfrozen": 1, "scope": ["sts"]}, train__decay="linear", **changes)
+    chosen = config(
+        tiny, freeze={"unfrozen": 1, "scope": ["sts"]}, train__decay="linear", **changes
+    )
     whole = train(chosen, runs=tmp_path / "whole")
 
     class Stop(Progress):
@@ -242,7 +277,9 @@ def test_resume_equals_no_interruption(tiny: dict[str, Any], tmp_path: Path, cha
         assert record["error"] in ("SIGTERM", "SIGINT")
     assert stops >= 4
     assert comparable(record) == comparable(whole)
-    assert content(tmp_path / "stopped" / record["run_id"]) == content(tmp_path / "whole" / whole["run_id"])
+    assert content(tmp_path / "stopped" / record["run_id"]) == content(
+        tmp_path / "whole" / whole["run_id"]
+    )
     assert not (tmp_path / "stopped" / record["run_id"] / "resume").exists()
 
 
@@ -255,7 +292,9 @@ train(RunConfig.model_validate(json.loads(sys.argv[1])), runs=Path(sys.argv[2]),
 """
 
 
-def test_a_run_killed_at_any_moment_goes_on_to_the_same_numbers(tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_a_run_killed_at_any_moment_goes_on_to_the_same_numbers(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
     chosen = config(tiny, train__epochs=4)
     whole = train(chosen, runs=tmp_path / "whole")
     killed = 0
@@ -281,20 +320,28 @@ def test_a_run_killed_at_any_moment_goes_on_to_the_same_numbers(tiny: dict[str, 
 
 
 @pytest.mark.parametrize("unfrozen", [0, 1, 2])
-def test_frozen_bytes_stay_and_the_rest_moves(tiny: dict[str, Any], tmp_path: Path, unfrozen: int) -> None:
+def test_frozen_bytes_stay_and_the_rest_moves(
+    tiny: dict[str, Any], tmp_path: Path, unfrozen: int
+) -> None:
     chosen = config(tiny, freeze={"unfrozen": unfrozen}, train__weight_decay=0.1)
     training = started(chosen, tmp_path)
     before = {name: value.clone() for name, value in training.model.encoder.named_parameters()}
     for rows in training.epoch(0):
         training.step(rows)
-    moved = {name for name, value in training.model.encoder.named_parameters() if not torch.equal(value, before[name])}
+    moved = {
+        name
+        for name, value in training.model.encoder.named_parameters()
+        if not torch.equal(value, before[name])
+    }
     trains = {name for name in before if name.startswith("pooler") or _layer(name) >= 2 - unfrozen}
     assert moved == trains
     assert frozen_unchanged(training) is True
     assert not any(name.startswith("encoder.words") for name in training.trainable)
 
 
-def test_a_frozen_run_says_so_and_an_unfrozen_one_says_nothing(tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_a_frozen_run_says_so_and_an_unfrozen_one_says_nothing(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
     assert train(config(tiny, freeze__unfrozen=1), runs=tmp_path)["frozen_unchanged"] is True
     assert train(config(tiny), runs=tmp_path)["frozen_unchanged"] is None
 
@@ -323,8 +370,12 @@ def test_a_scoped_step_leaves_the_frozen_part_without_gradient_moment_or_decay(
     assert not all(torch.equal(value, before[name]) for name, value in frozen.items())
 
 
-def test_a_task_alone_has_the_same_steps_under_both_schedules(tiny: dict[str, Any], tmp_path: Path) -> None:
-    one, two = (prepare(config(tiny, tasks=["sts"], schedule=name)) for name in ("pooled", "consolidated"))
+def test_a_task_alone_has_the_same_steps_under_both_schedules(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    one, two = (
+        prepare(config(tiny, tasks=["sts"], schedule=name)) for name in ("pooled", "consolidated")
+    )
     assert one.run_id == two.run_id
     record = train(config(tiny, tasks=["sts"], schedule="consolidated"), runs=tmp_path)
     assert set(record["metrics"]) >= {"dev/sts/pearson", "dev/overall"}
@@ -332,7 +383,13 @@ def test_a_task_alone_has_the_same_steps_under_both_schedules(tiny: dict[str, An
 
 
 def test_consolidated_steps_sum_the_tasks_mean_losses(tiny: dict[str, Any], tmp_path: Path) -> None:
-    chosen = config(tiny, schedule="consolidated", train__batch_size=12, train__dropout=0.0, train__max_grad_norm=None)
+    chosen = config(
+        tiny,
+        schedule="consolidated",
+        train__batch_size=12,
+        train__dropout=0.0,
+        train__max_grad_norm=None,
+    )
     training = started(chosen, tmp_path)
     rows = next(step for step in training.epoch(0) if len(step) == 3)
     training.rows = rows
@@ -344,13 +401,17 @@ def test_consolidated_steps_sum_the_tasks_mean_losses(tiny: dict[str, Any], tmp_
             summed[name] += 0 if value.grad is None else value.grad.to_dense()
     training.optimizer.zero_grad()
     generator = numpy_stream(0, "surgery/0")
-    training.surgery.backward(training.model.frozen_groups(tuple(rows)), training.losses_of, generator)
+    training.surgery.backward(
+        training.model.frozen_groups(tuple(rows)), training.losses_of, generator
+    )
     for name, value in training.trainable.items():
         assert value.grad is not None
         assert torch.allclose(value.grad.to_dense(), summed[name], atol=1e-6), name
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
     record = train(config(tiny, train__lr=1e18, train__max_grad_norm=None), runs=tmp_path)
     assert record["status"] == "diverged"
     assert "is not finite" in record["error"]
@@ -367,7 +428,13 @@ def test_the_record_is_complete_and_holds_no_nan(tiny: dict[str, Any], tmp_path:
     promised = """schema run_id cell seed status config metrics best_step seconds throughput peak_memory diagnostics
     frozen_unchanged data environment wandb error""".split()
     assert set(promised) <= set(record)
-    for key in ("dev/sst/accuracy", "dev/quora/accuracy", "dev/sts/pearson", "dev/overall", "train/sst/accuracy"):
+    for key in (
+        "dev/sst/accuracy",
+        "dev/quora/accuracy",
+        "dev/sts/pearson",
+        "dev/overall",
+        "train/sst/accuracy",
+    ):
         assert key in record["metrics"]
     assert sum(record["diagnostics"]["dead_examples_per_epoch"]["sts"]) >= 0
     assert len(record["diagnostics"]["dead_examples_per_epoch"]["sts"]) == 2
@@ -440,7 +507,9 @@ def test_a_full_disk_leaves_nothing_that_reads_as_done(
 def started(chosen: RunConfig, runs: Path) -> Training:
     """A run set up but not begun, to be stepped by hand."""
     prepared = prepare(chosen)
-    return Training(prepared, RunFolder(runs / "unused"), torch.device("cpu"), Interruption(), Progress(), 1e9)
+    return Training(
+        prepared, RunFolder(runs / "unused"), torch.device("cpu"), Interruption(), Progress(), 1e9
+    )
 
 
 def _layer(name: str) -> int:

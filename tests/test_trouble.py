@@ -59,7 +59,9 @@ def test_a_checkpoint_of_another_step_than_the_selected_one_never_ends_as_done(
     assert folder.state() == "failed"
 
 
-def test_verify_compares_the_checkpoints_step_with_the_record(tiny: dict[str, Any], tmp_path: Path) -> None:
+def test_verify_compares_the_checkpoints_step_with_the_record(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
     record = train(config(tiny), runs=tmp_path)
     folder = RunFolder(tmp_path / record["run_id"])
     assert verify(folder) == []
@@ -178,9 +180,19 @@ def test_looking_at_a_run_does_not_stop_it_from_starting(tmp_path: Path) -> None
 
 
 def test_an_id_may_hold_anything_that_the_reader_lets_through(tmp_path: Path) -> None:
-    ids = ["plain", 'a "quote"', "comma, comma", "carriage\rreturn", "line\nend", "tab\there", "\u2028"]
+    ids = [
+        "plain",
+        'a "quote"',
+        "comma, comma",
+        "carriage\rreturn",
+        "line\nend",
+        "tab\there",
+        "\u2028",
+    ]
     outputs = np.arange(len(ids), dtype=np.float32).reshape(-1, 1) / 3
-    given = Predictions(task="sts", split="dev", ids=ids, gold=np.arange(len(ids)) / 7, outputs=outputs)
+    given = Predictions(
+        task="sts", split="dev", ids=ids, gold=np.arange(len(ids)) / 7, outputs=outputs
+    )
     RunFolder(tmp_path).save_predictions(given)
     found = RunFolder(tmp_path).predictions("dev", "sts")
     assert found.ids == ids
@@ -231,12 +243,17 @@ def test_a_diverged_run_names_the_step_at_which_it_did(
     assert record["error"].startswith("step 3 of ")
 
 
-def test_a_disk_without_locks_is_not_taken_for_a_run_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_without_locks_is_not_taken_for_a_run_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def unsupported(*_: Any) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("mtl.runs.folder.fcntl.flock", unsupported)
-    with pytest.raises(RunError, match="has no file locks .No locks available.") as caught, RunFolder(tmp_path).lock():
+    with (
+        pytest.raises(RunError, match="has no file locks .No locks available.") as caught,
+        RunFolder(tmp_path).lock(),
+    ):
         pass
     assert not isinstance(caught.value, RunInUse)
 

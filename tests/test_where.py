@@ -146,7 +146,9 @@ CELLS = st.fixed_dictionaries(
 @settings(max_examples=200, deadline=None)
 @given(text=EXPRESSIONS, cell=CELLS)
 def test_it_agrees_with_python_on_what_both_can_read(text: str, cell: dict[str, Any]) -> None:
-    expected = eval(text, {"true": True, "false": False}, dict(cell))  # the oracle; what is tested evaluates nothing
+    expected = eval(
+        text, {"true": True, "false": False}, dict(cell)
+    )  # the oracle; what is tested evaluates nothing
     assert compile_where(text, {}).holds(cell) == expected
 
 
@@ -214,7 +216,11 @@ def test_a_mistake_is_named_and_pointed_at(text: str, message: str, at: str) -> 
 
 
 def test_the_caret_finds_its_place_in_a_long_expression() -> None:
-    text = " or ".join(["pairing == 'concat'"] * 40) + " or limitt == 3 or " + " or ".join(["true"] * 40)
+    text = (
+        " or ".join(["pairing == 'concat'"] * 40)
+        + " or limitt == 3 or "
+        + " or ".join(["true"] * 40)
+    )
     assert pointed_at(text).startswith("limitt")
     assert max(map(len, refusal(text).splitlines()[1:])) < 130
 
@@ -242,7 +248,9 @@ def test_every_key_of_a_config_has_its_kinds() -> None:
     assert config_keys()["encoder"].choices is None
 
 
-@pytest.mark.parametrize("value", [None, True, False, 3, -1e-5, "it's", "plain", ["sst", "sts"], [], [1, 2.5]])
+@pytest.mark.parametrize(
+    "value", [None, True, False, 3, -1e-5, "it's", "plain", ["sst", "sts"], [], [1, 2.5]]
+)
 def test_a_value_written_as_a_literal_reads_back_as_itself(value: Any) -> None:
     condition = compile_where(f"[limit] == [{literal(value)}]", {})
     assert condition.holds({"limit": value})

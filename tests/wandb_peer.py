@@ -60,7 +60,9 @@ class Peer:
         self.bytes_received = b""
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
 
     @property
     def url(self) -> str:
@@ -146,7 +148,12 @@ class Peer:
         }  # fmt: skip
 
     def _resume_status(self, given: dict[str, Any]) -> dict[str, Any]:
-        model = {"id": "P", "name": given["project"], "entity": {"id": "E", "name": ENTITY}, "bucket": None}
+        model = {
+            "id": "P",
+            "name": given["project"],
+            "entity": {"id": "E", "name": ENTITY},
+            "bucket": None,
+        }
         run = self.runs.get(given["name"])
         if run is None:
             return model
@@ -161,7 +168,10 @@ class Peer:
 
     def _upload_urls(self, given: dict[str, Any]) -> dict[str, Any]:
         run_id = given["run"]
-        files = [{"name": name, "uploadUrl": f"{self.url}/upload/{run_id}/{quote(name)}"} for name in given["files"]]
+        files = [
+            {"name": name, "uploadUrl": f"{self.url}/upload/{run_id}/{quote(name)}"}
+            for name in given["files"]
+        ]
         return {"runID": f"storage-{run_id}", "uploadHeaders": [], "files": files}
 
     def _read(self, run_id: str) -> dict[str, Any] | None:
@@ -179,7 +189,14 @@ class Peer:
 
 def _viewer() -> dict[str, Any]:
     teams = {"edges": [{"node": {"name": ENTITY}}]}
-    return {"id": "U", "entity": ENTITY, "username": ENTITY, "email": "", "flags": "{}", "teams": teams}
+    return {
+        "id": "U",
+        "entity": ENTITY,
+        "username": ENTITY,
+        "email": "",
+        "flags": "{}",
+        "teams": teams,
+    }
 
 
 class _Server(ThreadingHTTPServer):

@@ -27,7 +27,9 @@ linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home, also the current folder; W&B's server is a closed port of this machine, or the fixture `peer`."""
-    for name in [name for name in os.environ if name.startswith("WANDB_") or name.lower().endswith("_proxy")]:
+    for name in [
+        name for name in os.environ if name.startswith("WANDB_") or name.lower().endswith("_proxy")
+    ]:
         monkeypatch.delenv(name)
     home = tmp_path / "home"
     home.mkdir()
@@ -64,7 +66,9 @@ def tracker(mode: WandbMode, about: RunInfo, limits: Limits | None = None) -> Wa
     return opened
 
 
-def logged(mode: WandbMode, about: RunInfo, steps: range = range(3), limits: Limits | None = None) -> dict[str, Any]:
+def logged(
+    mode: WandbMode, about: RunInfo, steps: range = range(3), limits: Limits | None = None
+) -> dict[str, Any]:
     """The outcome of a whole run with one loss, 1 / (step + 1), a step."""
     run = tracker(mode, about, limits)
     for step in steps:
@@ -89,12 +93,26 @@ def client_of(opened: WandbTracker) -> int:
 def children(pid: int) -> list[int]:
     """The processes that a process has started."""
     return [
-        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
     ]
 
 
 def inspect(log: Path) -> dict[str, Any]:
     """What `wandb leet` says of a log on disk."""
-    command = [sys.executable, "-P", "-m", "wandb", "leet", "inspect", "--summary", "--json", str(log)]
-    done = subprocess.run(command, capture_output=True, timeout=30, check=True, env=client_environ(log.parents[2]))
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "wandb",
+        "leet",
+        "inspect",
+        "--summary",
+        "--json",
+        str(log),
+    ]
+    done = subprocess.run(
+        command, capture_output=True, timeout=30, check=True, env=client_environ(log.parents[2])
+    )
     return dict(json.loads(done.stdout))

@@ -23,7 +23,11 @@ def refusals(definition: Definition, refused: Mapping[tuple[str, str], Sequence[
     where = definition.at("grid")
     found = []
     for (why, condition), shown in list(refused.items())[:SHOWN]:
-        which = f"the combination {shown[0]}" if len(shown) == 1 else f"{len(shown)} combinations, such as {shown[0]},"
+        which = (
+            f"the combination {shown[0]}"
+            if len(shown) == 1
+            else f"{len(shown)} combinations, such as {shown[0]},"
+        )
         remedy = "The base or `set` causes it."
         if condition:
             remedy = f"To leave it out: where: [{_quoted(f'not ({condition})')}]"
@@ -39,7 +43,9 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def idle_factors(definition: Definition, factors: Sequence[Factor], cells: Mapping[Levels, str]) -> list[str]:
+def idle_factors(
+    definition: Definition, factors: Sequence[Factor], cells: Mapping[Levels, str]
+) -> list[str]:
     """A message for each factor all of whose levels compute the same in every combination of the others."""
     found = []
     for at, factor in enumerate(factors):
@@ -64,11 +70,17 @@ def check_claims(definition: Definition, baseline: str, arms: Mapping[str, RunCo
     problems = []
     for number, claim in enumerate(definition.claims):
         place = f"{definition.at('claims', number)}: claims.{number}"
-        named = {"arm": claim.arm} if claim.expect in ALONE else {"arm": claim.arm, "than": claim.than or baseline}
+        named = (
+            {"arm": claim.arm}
+            if claim.expect in ALONE
+            else {"arm": claim.arm, "than": claim.than or baseline}
+        )
         for key, name in named.items():
             if name not in arms:
                 there = ", ".join(list(arms)[:MANY])
-                problems.append(f"{place}.{key}: no arm {short(name)}; there are {there}.{suggestion(name, arms)}")
+                problems.append(
+                    f"{place}.{key}: no arm {short(name)}; there are {there}.{suggestion(name, arms)}"
+                )
             elif claim.task != "overall" and claim.task not in arms[name].tasks:
                 trained = ", ".join(arms[name].tasks)
                 problems.append(f"{place}: {name!r} does not train {claim.task}; it has {trained}.")

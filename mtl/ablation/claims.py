@@ -49,10 +49,19 @@ class Claim:
 
     def plain(self) -> dict[str, Any]:
         """The claim as a definition writes it."""
-        found: dict[str, Any] = {"claim": self.claim, "arm": self.arm, "than": self.than, "task": self.task}
+        found: dict[str, Any] = {
+            "claim": self.claim,
+            "arm": self.arm,
+            "than": self.than,
+            "task": self.task,
+        }
         found |= {"expect": self.expect, "class": self.label}
         if self.published is not None:
-            written = {"arm": self.published.arm, "than": self.published.than, "where": self.published.where}
+            written = {
+                "arm": self.published.arm,
+                "than": self.published.than,
+                "where": self.published.where,
+            }
             found["published"] = {key: value for key, value in written.items() if value is not None}
         return {key: value for key, value in found.items() if value is not None}
 
@@ -77,7 +86,9 @@ def judge_claim(
     """
     if claim.expect in ALONE:
         if found is None or isinstance(found, str):
-            raise ValueError(f"{claim.expect!r} is judged by numbers, a row for each seed; came {found!r}")
+            raise ValueError(
+                f"{claim.expect!r} is judged by numbers, a row for each seed; came {found!r}"
+            )
         if len(found) < 2 or any(value is None for row in found for value in row):
             return "undecided"
         rows = [[value for value in row if value is not None] for row in found]
@@ -85,7 +96,9 @@ def judge_claim(
     if found is None:
         return "undecided"
     if found not in VERDICTS:
-        raise ValueError(f"{claim.expect!r} is judged by a verdict among {', '.join(VERDICTS)}; came {found!r}")
+        raise ValueError(
+            f"{claim.expect!r} is judged by a verdict among {', '.join(VERDICTS)}; came {found!r}"
+        )
     if found == "undecided":
         return "undecided"
     if found == claim.expect:
@@ -114,7 +127,9 @@ def _above(rows: list[list[float]], margin: float) -> Judgement:
 def read_claims(document: Document) -> tuple[tuple[Claim, ...], list[str]]:
     """The claims of a list as YAML gives it, and every problem in it with its place."""
     if not isinstance(document.value, list):
-        return (), [f"{document.where(())}: claims: expected a list of claims, came {_kind(document.value)}."]
+        return (), [
+            f"{document.where(())}: claims: expected a list of claims, came {_kind(document.value)}."
+        ]
     claims, problems = [], []
     for number, value in enumerate(document.value):
         reader = _Reader(document, (number,))
@@ -143,37 +158,58 @@ class _Reader:
             return None
         self.known(value, KEYS)
         expect = self.word(value, "expect", EXPECTATIONS, None)
-        task = self.word(value, "task", ("overall", *TASKS), "sst" if expect == "worst class" else "overall")
+        task = self.word(
+            value, "task", ("overall", *TASKS), "sst" if expect == "worst class" else "overall"
+        )
         claim, arm = self.text(value, "claim"), self.text(value, "arm")
         than = self.text(value, "than") if value.get("than") is not None else None
         label = value.get("class")
         if expect in ALONE and than is not None:
-            self.fail(f"has no effect with expect: {expect}, which is about one arm; leave it out.", "than")
+            self.fail(
+                f"has no effect with expect: {expect}, which is about one arm; leave it out.",
+                "than",
+            )
         if expect == "worst class":
             classes = TASKS["sst"].outputs
             if task != "sst":
-                self.fail(f"expected sst, whose classes are scored one by one; came {task}.", "task")
+                self.fail(
+                    f"expected sst, whose classes are scored one by one; came {task}.", "task"
+                )
             if not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < classes:
                 self.fail(f"expected a class, 0 to {classes - 1}, came {label!r}.", "class")
         elif label is not None:
             self.fail("has an effect with expect: worst class only; leave it out.", "class")
-        published = self.published(value["published"]) if value.get("published") is not None else None
+        published = (
+            self.published(value["published"]) if value.get("published") is not None else None
+        )
         if self.problems:
             return None
         assert expect is not None
         assert task is not None
-        return Claim(claim=claim, arm=arm, than=than, task=task, expect=expect, label=label, published=published)  # type: ignore[arg-type]
+        return Claim(
+            claim=claim,
+            arm=arm,
+            than=than,
+            task=task,
+            expect=expect,
+            label=label,
+            published=published,
+        )  # type: ignore[arg-type]
 
     def published(self, value: Any) -> Published | None:
         if not isinstance(value, dict):
-            self.fail(f"expected {{{', '.join(PUBLISHED_KEYS)}}}, came {_kind(value)}.", "published")
+            self.fail(
+                f"expected {{{', '.join(PUBLISHED_KEYS)}}}, came {_kind(value)}.", "published"
+            )
             return None
         self.known(value, PUBLISHED_KEYS, "published")
         numbers: dict[str, float | None] = {}
         for key in ("arm", "than"):
             number = value.get(key)
             if number is not None and (
-                isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number)
+                isinstance(number, bool)
+                or not isinstance(number, int | float)
+                or not math.isfinite(number)
             ):
                 self.fail(f"expected a score, came {number!r}.", "published", key)
             else:
@@ -186,7 +222,11 @@ class _Reader:
     def known(self, value: dict[str, Any], keys: Sequence[str], *inner: str) -> None:
         for key in value:
             if key not in keys:
-                self.fail(f"unknown key.{suggestion(key, keys)} Keys here: {', '.join(keys)}.", *inner, key)
+                self.fail(
+                    f"unknown key.{suggestion(key, keys)} Keys here: {', '.join(keys)}.",
+                    *inner,
+                    key,
+                )
 
     def text(self, value: dict[str, Any], key: str) -> str:
         found = value.get(key)
@@ -195,10 +235,15 @@ class _Reader:
             return ""
         return found
 
-    def word(self, value: dict[str, Any], key: str, choices: Sequence[str], default: str | None) -> str | None:
+    def word(
+        self, value: dict[str, Any], key: str, choices: Sequence[str], default: str | None
+    ) -> str | None:
         found = value.get(key, default)
         if found not in choices:
-            self.fail(f"expected one of {', '.join(choices)}, came {found!r}.{suggestion(found, choices)}", key)
+            self.fail(
+                f"expected one of {', '.join(choices)}, came {found!r}.{suggestion(found, choices)}",
+                key,
+            )
             return None
         return str(found)
 

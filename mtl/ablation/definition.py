@@ -17,7 +17,16 @@ from typing import Any
 from mtl.ablation.claims import Claim
 from mtl.ablation.reading import DEFAULT_MARGIN, KEYS, DesignName, Reader
 from mtl.config import yaml as strict_yaml
-from mtl.config.assignments import DEFAULT_SEEDS, Settings, assignments, leaves, listed, seeds_of, short, value_at
+from mtl.config.assignments import (
+    DEFAULT_SEEDS,
+    Settings,
+    assignments,
+    leaves,
+    listed,
+    seeds_of,
+    short,
+    value_at,
+)
 from mtl.config.keys import config_keys, own_factors
 from mtl.config.library import Library
 from mtl.config.settings import merge
@@ -66,7 +75,12 @@ class Definition:
             else dict(levels)
             for factor, levels in self.grid.items()
         }
-        found |= {"design": self.design, "where": list(self.where), "baseline": self.baseline, "margin": self.margin}
+        found |= {
+            "design": self.design,
+            "where": list(self.where),
+            "baseline": self.baseline,
+            "margin": self.margin,
+        }
         found["claims"] = [claim.plain() for claim in self.claims]
         return {key: value for key, value in found.items() if value not in (None, {}, [])}
 
@@ -93,11 +107,15 @@ def read_definition(path: Path) -> Definition:
     """A definition from a file. Raises ConfigError with every problem, each with its line."""
     document = strict_yaml.read(path)
     if not isinstance(document.value, dict):
-        raise ConfigError(f"{path}: expected a definition ({', '.join(KEYS)}), came {short(document.value)}.")
+        raise ConfigError(
+            f"{path}: expected a definition ({', '.join(KEYS)}), came {short(document.value)}."
+        )
     return Definition(**Reader(document, path.parent).fields(path.stem))
 
 
-def from_words(grids: Sequence[str], sets: Sequence[str] = (), base: str = "baseline") -> Definition:
+def from_words(
+    grids: Sequence[str], sets: Sequence[str] = (), base: str = "baseline"
+) -> Definition:
     """A definition on the spot: `pairing=siamese,concat`, `seed=0,1,2`, and `key=value` for all arms.
 
     Its name is `grid-` and 8 digits of a hash of what it says. Raises ConfigError with every problem.
@@ -110,19 +128,30 @@ def from_words(grids: Sequence[str], sets: Sequence[str] = (), base: str = "base
         if key == "seed" and seeds is None:
             seeds = seeds_of(values, short(word), problems)
         elif key in grid or key == "seed":
-            problems.append(f"{short(word)}: {key} is given a second time; write all its values in one list.")
+            problems.append(
+                f"{short(word)}: {key} is given a second time; write all its values in one list."
+            )
         else:
             grid[key] = values
     settings, more = assignments(sets, problems)
     if seeds is not None and more is not None:
         problems.append("seed: given in --grid and as a setting; keep one of the two.")
     if not grid:
-        problems.append("--grid: nothing varies but the seed. Add a factor, as in --grid pairing=siamese,concat.")
+        problems.append(
+            "--grid: nothing varies but the seed. Add a factor, as in --grid pairing=siamese,concat."
+        )
         raise ConfigError("\n".join(problems))
-    value = {"question": f"Which values of {' and '.join(grid)[:500]} do best?", "base": base, "grid": grid}
+    value = {
+        "question": f"Which values of {' and '.join(grid)[:500]} do best?",
+        "base": base,
+        "grid": grid,
+    }
     reader = Reader(Document(source="--grid", value=value), Path())
     reader.problems = problems
-    fields = reader.fields("grid") | {"source": "the command line", "seeds": seeds or more or DEFAULT_SEEDS}
+    fields = reader.fields("grid") | {
+        "source": "the command line",
+        "seeds": seeds or more or DEFAULT_SEEDS,
+    }
     found = _with_settings(Definition(**fields), settings, [])
     text = json.dumps(found.canonical(), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return replace(found, name=f"grid-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
@@ -144,7 +173,9 @@ def _with_settings(definition: Definition, settings: Settings, problems: list[st
         for factor, levels in definition.grid.items():
             varied = {leaf for level in levels.values() for leaf in leaves(level)}
             if any(leaf == key or leaf.startswith(f"{key}.") for leaf in varied):
-                problems.append(f"{key}: {definition.name} varies it ({factor}: {', '.join(levels)}); leave it out.")
+                problems.append(
+                    f"{key}: {definition.name} varies it ({factor}: {', '.join(levels)}); leave it out."
+                )
     if problems:
         raise ConfigError("\n".join(dict.fromkeys(problems)))
     return replace(definition, settings=merge(definition.settings, settings))

@@ -73,7 +73,11 @@ class _Plan:
     """Collects arms one by one, the baseline first, and what is wrong with them."""
 
     def __init__(
-        self, definition: Definition, base: Settings, factors: Sequence[Factor], cell_of: Callable[[RunConfig], str]
+        self,
+        definition: Definition,
+        base: Settings,
+        factors: Sequence[Factor],
+        cell_of: Callable[[RunConfig], str],
     ) -> None:
         self.definition = definition
         self.base = base
@@ -97,7 +101,9 @@ class _Plan:
         """Take a candidate in, or note why not."""
         settings = candidate.settings
         if candidate.levels is not None:
-            settings = together([levels[name] for levels, name in zip(self.levels, candidate.levels, strict=True)])
+            settings = together(
+                [levels[name] for levels, name in zip(self.levels, candidate.levels, strict=True)]
+            )
         merged = merge(self.base, settings)
         try:
             plain = RunConfig.model_validate(merged)
@@ -128,7 +134,9 @@ class _Plan:
     def place(self, candidate: Candidate) -> str:
         if candidate.named:
             return f"{self.definition.at('arms', candidate.name)}: arm {candidate.name!r}"
-        return self.definition.at("base") if candidate.levels is None else self.definition.at("grid")
+        return (
+            self.definition.at("base") if candidate.levels is None else self.definition.at("grid")
+        )
 
     def changes_nothing(self, candidate: Candidate, other: Candidate) -> str:
         what = (
@@ -136,15 +144,21 @@ class _Plan:
             if other.baseline
             else f"is the same run as {other.name!r}"
         )
-        settings = ", ".join(f"{key}={level_name(value)}" for key, value in leaves(candidate.settings).items())
+        settings = ", ".join(
+            f"{key}={level_name(value)}" for key, value in leaves(candidate.settings).items()
+        )
         why = f"{settings} has no effect there" if settings else "it has no settings"
-        return f"{self.place(candidate)} {what}: {why}. Leave it out, or change something that counts."
+        return (
+            f"{self.place(candidate)} {what}: {why}. Leave it out, or change something that counts."
+        )
 
     def holds(self, config: RunConfig, levels: Levels | None) -> bool:
         cell: dict[str, Any] = {}
         for key in self.asked:
             at = self.own.get(key)
-            cell[key] = _value(config, key) if at is None else None if levels is None else levels[at]
+            cell[key] = (
+                _value(config, key) if at is None else None if levels is None else levels[at]
+            )
         return all(condition.holds(cell) for condition in self.conditions)
 
     def refuse(self, candidate: Candidate, config: RunConfig, found: Sequence[Problem]) -> None:
@@ -156,12 +170,19 @@ class _Plan:
             parts = []
             for factor, level in zip(self.factors, candidate.levels, strict=True):
                 keys = {key for settings in factor.levels.values() for key in leaves(settings)}
-                if not any(key == used or key.startswith(f"{used}.") for key in keys for used in problem.uses):
+                if not any(
+                    key == used or key.startswith(f"{used}.")
+                    for key in keys
+                    for used in problem.uses
+                ):
                     continue
                 own = factor.name in self.own
-                parts.append(f"{factor.name} == {literal(level if own else _value(config, factor.name))}")
+                parts.append(
+                    f"{factor.name} == {literal(level if own else _value(config, factor.name))}"
+                )
             shown = ", ".join(
-                f"{factor.name}={level}" for factor, level in zip(self.factors, candidate.levels, strict=True)
+                f"{factor.name}={level}"
+                for factor, level in zip(self.factors, candidate.levels, strict=True)
             )
             self.refused.setdefault((problem.message, " and ".join(parts)), []).append(shown)
 
@@ -189,7 +210,9 @@ class _Plan:
             arms=tuple(self.finished()),
             baseline=names[0],
             factors={factor.name: tuple(factor.levels) for factor in self.factors},
-            combinations={levels: self.arms[cell].name for levels, cell in self.combinations.items()},
+            combinations={
+                levels: self.arms[cell].name for levels, cell in self.combinations.items()
+            },
         )
         check_claims(definition, design.baseline, {arm.name: arm.config for arm in design.arms})
         return design
@@ -235,7 +258,11 @@ def _changes(baseline: Settings, plain: Settings) -> dict[str, Any]:
             inner = {name: item for name, item in value.items() if below[name] != item}
             if key == "heads":  # a head of a task that is not trained is no difference
                 inner = {task: head for task, head in inner.items() if task in plain["tasks"]}
-            changes |= {f"{key}.{name}": item for name, item in inner.items()} if below is old else {key: inner}
+            changes |= (
+                {f"{key}.{name}": item for name, item in inner.items()}
+                if below is old
+                else {key: inner}
+            )
         else:
             changes[key] = value
     return changes

@@ -50,13 +50,17 @@ class Ablation:
 class Grid:
     """A definition on a folder of runs. Raises ConfigError, DataError or EncoderError before anything is computed."""
 
-    def __init__(self, definition: Definition, *, runs: Path, on_bad_row: OnBadRow = "error") -> None:
+    def __init__(
+        self, definition: Definition, *, runs: Path, on_bad_row: OnBadRow = "error"
+    ) -> None:
         self.definition, self.runs = definition, runs
         self.folder = runs / GRIDS / definition.name
         sources = Sources(on_bad_row)
         self.design: Design = expand(definition, sources.cell)
         self.planner = Planner(runs, sources)
-        self.seeds: dict[str, tuple[int, ...]] = {arm.name: definition.seeds for arm in self.design.arms}
+        self.seeds: dict[str, tuple[int, ...]] = {
+            arm.name: definition.seeds for arm in self.design.arms
+        }
 
     def plan(self, workers: int) -> Plan:
         """The runs of all arms on their seeds."""
@@ -73,7 +77,11 @@ class Grid:
         undecided = []
         for arm in results.arms:
             verdict = arm.verdicts.get(results.primary)
-            if verdict is not None and verdict.word == "undecided" and verdict.more_seeds is not None:
+            if (
+                verdict is not None
+                and verdict.word == "undecided"
+                and verdict.more_seeds is not None
+            ):
                 assert verdict.estimate is not None
                 undecided.append((-abs(verdict.estimate.value), arm.name))
         names = [name for _, name in sorted(undecided) if len(self.seeds[name]) < most]
@@ -83,7 +91,11 @@ class Grid:
             longest = max((self.seeds[name] for name in names), key=len)
             if len(longest) > len(self.seeds[results.baseline]):
                 self.seeds[results.baseline] = longest
-        order = [results.baseline, *names, *(name for name in self.seeds if name not in (results.baseline, *names))]
+        order = [
+            results.baseline,
+            *names,
+            *(name for name in self.seeds if name not in (results.baseline, *names)),
+        ]
         self.seeds = {name: self.seeds[name] for name in order}
         return bool(names)
 
@@ -178,11 +190,15 @@ def run_grid(
 def planned_looks(definition: Definition, until_decided: bool, max_seeds: int | None) -> int:
     """How often the data will be judged at most. Raises ConfigError for a limit that makes no sense."""
     if until_decided != (max_seeds is not None):
-        raise ConfigError("--until-decided and --max-seeds K need each other: the first says how, the second how far.")
+        raise ConfigError(
+            "--until-decided and --max-seeds K need each other: the first says how, the second how far."
+        )
     if max_seeds is None:
         return 1
     if max_seeds <= len(definition.seeds):
-        raise ConfigError(f"--max-seeds {max_seeds}: the grid has {len(definition.seeds)} seeds already; ask for more.")
+        raise ConfigError(
+            f"--max-seeds {max_seeds}: the grid has {len(definition.seeds)} seeds already; ask for more."
+        )
     return max_seeds - len(definition.seeds) + 1
 
 

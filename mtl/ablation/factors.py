@@ -64,12 +64,17 @@ def factors_of(definition: Definition, base: Settings) -> list[Factor]:
             )
             problems.append(f"{where} {only}, or give it more levels.")
             continue
-        configs = {level: validated(merge(base, settings), f"{where}={level}") for level, settings in levels.items()}
+        configs = {
+            level: validated(merge(base, settings), f"{where}={level}")
+            for level, settings in levels.items()
+        }
         for one, two in combinations(levels, 2):
             if configs[one] == configs[two]:
                 problems.append(f"{where}: the levels {one} and {two} are the same; keep one.")
         same = [level for level, config in configs.items() if config == plain]
-        same += [level for level, config in configs.items() if config.resolved() == plain.resolved()]
+        same += [
+            level for level, config in configs.items() if config.resolved() == plain.resolved()
+        ]
         first = (same or list(levels))[0]
         ordered = {first: levels[first]} | levels
         factors.append(Factor(name=name, levels=ordered))
@@ -100,10 +105,14 @@ def chosen_baseline(definition: Definition, factors: Sequence[Factor]) -> str | 
     for name, level in chosen.items():
         if name not in known:
             there = ", ".join(known) or "none"
-            raise ConfigError(f"{where}: no factor {short(name)}; there are {there}.{suggestion(name, known)}")
+            raise ConfigError(
+                f"{where}: no factor {short(name)}; there are {there}.{suggestion(name, known)}"
+            )
         if level not in known[name]:
             there = ", ".join(known[name])
-            raise ConfigError(f"{where}: {name} has no level {level}; it has {there}.{suggestion(level, known[name])}")
+            raise ConfigError(
+                f"{where}: {name} has no level {level}; it has {there}.{suggestion(level, known[name])}"
+            )
     return tuple(chosen.get(factor.name, next(iter(factor.levels))) for factor in factors)
 
 
@@ -121,7 +130,9 @@ def _combinations(definition: Definition, factors: Sequence[Factor]) -> Iterator
     counts = {
         "full": math.prod(len(factor.levels) for factor in factors),
         "one-at-a-time": 1 + sum(map(len, others)),
-        "pairwise": 1 + sum(map(len, others)) + sum(len(one) * len(two) for one, two in combinations(others, 2)),
+        "pairwise": 1
+        + sum(map(len, others))
+        + sum(len(one) * len(two) for one, two in combinations(others, 2)),
         "leave-one-out": 1 + len(factors),
     }
     count = counts[definition.design]
@@ -139,22 +150,30 @@ def _combinations(definition: Definition, factors: Sequence[Factor]) -> Iterator
         yield from (_with(everything, {at: reference[at]}) for at in range(len(factors)))
         return
     yield reference
-    yield from (_with(reference, {at: level}) for at, levels in enumerate(others) for level in levels)
+    yield from (
+        _with(reference, {at: level}) for at, levels in enumerate(others) for level in levels
+    )
     if definition.design == "pairwise":
         for one, two in combinations(range(len(factors)), 2):
-            yield from (_with(reference, {one: a, two: b}) for a, b in product(others[one], others[two]))
+            yield from (
+                _with(reference, {one: a, two: b}) for a, b in product(others[one], others[two])
+            )
 
 
 def _with(levels: Levels, changed: Mapping[int, str]) -> Levels:
     return tuple(changed.get(at, level) for at, level in enumerate(levels))
 
 
-def _name(definition: Definition, factors: Sequence[Factor], levels: Levels, baseline: str | Levels) -> str:
+def _name(
+    definition: Definition, factors: Sequence[Factor], levels: Levels, baseline: str | Levels
+) -> str:
     """A combination's name: what is not at its reference level, or what is left out."""
     reference = _reference(factors)
     if definition.design == "leave-one-out":
         back = [
-            factor.name for factor, one, last in zip(factors, levels, _everything(factors), strict=True) if one != last
+            factor.name
+            for factor, one, last in zip(factors, levels, _everything(factors), strict=True)
+            if one != last
         ]
         return f"without {back[0]}" if back else EVERYTHING
     if levels == reference:
@@ -166,7 +185,9 @@ def _name(definition: Definition, factors: Sequence[Factor], levels: Levels, bas
     )
 
 
-def candidates_of(definition: Definition, factors: Sequence[Factor], baseline: str | Levels) -> list[Candidate]:
+def candidates_of(
+    definition: Definition, factors: Sequence[Factor], baseline: str | Levels
+) -> list[Candidate]:
     """What the definition asks for, the baseline first, then the named arms. Raises ConfigError."""
     found = [
         Candidate(name=name, settings=settings, named=True, baseline=name == baseline)
@@ -179,13 +200,19 @@ def candidates_of(definition: Definition, factors: Sequence[Factor], baseline: s
     if baseline == BASELINE and not any(candidate.baseline for candidate in found):
         found.append(Candidate(name=BASELINE, baseline=True))
     if not any(candidate.baseline for candidate in found):
-        raise no_baseline(definition, baseline, [candidate.name for candidate in found], "is not in the plan")
+        raise no_baseline(
+            definition, baseline, [candidate.name for candidate in found], "is not in the plan"
+        )
     return sorted(found, key=lambda candidate: not candidate.baseline)
 
 
-def no_baseline(definition: Definition, baseline: str | Levels, names: Sequence[str], why: str) -> ConfigError:
+def no_baseline(
+    definition: Definition, baseline: str | Levels, names: Sequence[str], why: str
+) -> ConfigError:
     word = baseline if isinstance(baseline, str) else ", ".join(baseline)
-    there = ", ".join(names[:MANY]) + (f" and {len(names) - MANY} more" if len(names) > MANY else "")
+    there = ", ".join(names[:MANY]) + (
+        f" and {len(names) - MANY} more" if len(names) > MANY else ""
+    )
     return ConfigError(
         f"{definition.at('baseline')}: the baseline {short(word)} {why}; there are {there or 'none'}."
         + suggestion(word, names[:1000])

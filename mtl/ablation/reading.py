@@ -29,7 +29,20 @@ from mtl.errors import ConfigError, suggestion
 
 DesignName = Literal["full", "one-at-a-time", "leave-one-out", "pairwise"]
 DESIGNS: tuple[DesignName, ...] = get_args(DesignName)
-KEYS = ("name", "question", "base", "set", "seeds", "arms", "grid", "design", "where", "baseline", "margin", "claims")
+KEYS = (
+    "name",
+    "question",
+    "base",
+    "set",
+    "seeds",
+    "arms",
+    "grid",
+    "design",
+    "where",
+    "baseline",
+    "margin",
+    "claims",
+)
 DEFAULT_MARGIN = 0.01
 MAX_NAME = 100
 """Characters of the name of an arm, a factor, a level."""
@@ -65,13 +78,17 @@ class Reader:
         written = self.document.value
         for key in written:
             if key not in KEYS:
-                hint = " Settings go under `set`." if key in config_keys() else suggestion(key, KEYS)
+                hint = (
+                    " Settings go under `set`." if key in config_keys() else suggestion(key, KEYS)
+                )
                 self.fail(f"unknown key.{hint} Keys here: {', '.join(KEYS)}.", key)
         base, below = self.base()
         settings = merge(below, self.settings(self.get("set"), "set"))
         arms, grid = self.arms(), self.grid()
         if "arms" not in written and "grid" not in written:
-            self.problems.append(f"{self.document.source}: expected arms or a grid: there is nothing to compare.")
+            self.problems.append(
+                f"{self.document.source}: expected arms or a grid: there is nothing to compare."
+            )
         found = {
             "name": self.name(name),
             "question": self.text("question", MAX_QUESTION),
@@ -154,15 +171,26 @@ class Reader:
     def named(self, what: str, *place: str) -> None:
         """The last word of a place must do as a name in tables."""
         name = place[-1]
-        if not name.strip() or len(name) > MAX_NAME or not name.isprintable() or {"'", '"'} <= set(name):
-            self.fail(f"the name of {what}: 1 to {MAX_NAME} printable characters, quotes of one kind only.", *place)
+        if (
+            not name.strip()
+            or len(name) > MAX_NAME
+            or not name.isprintable()
+            or {"'", '"'} <= set(name)
+        ):
+            self.fail(
+                f"the name of {what}: 1 to {MAX_NAME} printable characters, quotes of one kind only.",
+                *place,
+            )
 
     def arms(self) -> dict[str, Settings]:
         arms = self.get("arms")
         if arms is None and "arms" not in self.document.value:
             return {}
         if not isinstance(arms, dict) or not arms:
-            self.fail(f"expected arms (name: settings), came {'nothing' if arms is None else short(arms)}.", "arms")
+            self.fail(
+                f"expected arms (name: settings), came {'nothing' if arms is None else short(arms)}.",
+                "arms",
+            )
             return {}
         for name in arms:
             self.named("an arm", "arms", name)
@@ -174,7 +202,8 @@ class Reader:
             return {}
         if not isinstance(grid, dict) or not grid:
             self.fail(
-                f"expected factors (key: [value, value]), came {'nothing' if grid is None else short(grid)}.", "grid"
+                f"expected factors (key: [value, value]), came {'nothing' if grid is None else short(grid)}.",
+                "grid",
             )
             return {}
         return {factor: self.levels(factor, value) for factor, value in grid.items()}
@@ -182,7 +211,11 @@ class Reader:
     def levels(self, factor: str, value: Any) -> dict[str, Settings]:
         keys = config_keys()
         if factor == "seed":
-            self.fail("seeds are no factor: every arm runs with all of `seeds: [0, 1, 2]`.", "grid", factor)
+            self.fail(
+                "seeds are no factor: every arm runs with all of `seeds: [0, 1, 2]`.",
+                "grid",
+                factor,
+            )
         elif isinstance(value, dict):
             if factor in keys:
                 self.fail(
@@ -198,7 +231,9 @@ class Reader:
                 )
             for name in value:
                 self.named("a level", "grid", factor, name)
-            return {name: self.settings(level, "grid", factor, name) for name, level in value.items()}
+            return {
+                name: self.settings(level, "grid", factor, name) for name, level in value.items()
+            }
         elif factor not in keys:
             hint = (
                 suggestion(factor, keys)
@@ -216,8 +251,14 @@ class Reader:
         found: dict[str, Settings] = {}
         lines = self.inside.get(("grid", factor), {})
         for number, value in enumerate(values):
-            own = {(factor, *place[1:]): line for place, line in lines.items() if place[:1] == (number,)}
-            document = spread(Document(source=self.document.source, value={factor: value}, lines=own))
+            own = {
+                (factor, *place[1:]): line
+                for place, line in lines.items()
+                if place[:1] == (number,)
+            }
+            document = spread(
+                Document(source=self.document.source, value={factor: value}, lines=own)
+            )
             before = len(self.problems)
             self.problems += refusals(document)
             name = level_name(value_at(document.value, factor))
@@ -236,10 +277,15 @@ class Reader:
     def design(self, grid: Mapping[str, Any]) -> DesignName:
         word = self.document.value.get("design", "full")
         if word not in DESIGNS:
-            self.fail(f"expected one of {', '.join(DESIGNS)}, came {short(word)}.{suggestion(word, DESIGNS)}", "design")
+            self.fail(
+                f"expected one of {', '.join(DESIGNS)}, came {short(word)}.{suggestion(word, DESIGNS)}",
+                "design",
+            )
             return "full"
         if word != "full" and not grid:
-            self.fail(f"{word} has no effect without a grid; leave it out or add factors.", "design")
+            self.fail(
+                f"{word} has no effect without a grid; leave it out or add factors.", "design"
+            )
         return DESIGNS[DESIGNS.index(word)]
 
     def where(self, own: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -260,13 +306,19 @@ class Reader:
         if isinstance(value, dict) and value:
             return {factor: level_name(level) for factor, level in value.items()}
         if value is not None and not (isinstance(value, str) and value):
-            self.fail(f"expected an arm's name, or {{factor: level}}, came {short(value)}.", "baseline")
+            self.fail(
+                f"expected an arm's name, or {{factor: level}}, came {short(value)}.", "baseline"
+            )
             return None
         return value
 
     def margin(self) -> float:
         value = self.document.value.get("margin", DEFAULT_MARGIN)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value >= 0):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not (math.isfinite(value) and value >= 0)
+        ):
             self.fail(f"expected a difference of scores, 0 or more, came {short(value)}.", "margin")
             return DEFAULT_MARGIN
         return float(value)

@@ -91,7 +91,9 @@ class Results:
         """Everything as plain data."""
         plain = asdict(self)
         for arm, item in zip(self.arms, plain["arms"], strict=True):
-            item["verdicts"] = {score: _plain_verdict(verdict) for score, verdict in arm.verdicts.items()}
+            item["verdicts"] = {
+                score: _plain_verdict(verdict) for score, verdict in arm.verdicts.items()
+            }
         for claim, item in zip(self.claims, plain["claims"], strict=True):
             item["verdict"] = None if claim.verdict is None else _plain_verdict(claim.verdict)
         for kind in ("main_effects", "interactions", "shapley"):
@@ -126,16 +128,25 @@ class Runs:
         """A run's dev score on a task, example by example; None where it is undefined. Raises RunError."""
         key = run_id, task, rule
         if key not in self._examples:
-            self._examples[key] = stats.examples(RunFolder(self._root / run_id).predictions("dev", task), rule=rule)
+            self._examples[key] = stats.examples(
+                RunFolder(self._root / run_id).predictions("dev", task), rule=rule
+            )
         return self._examples[key]
 
 
 def make_results(
-    definition: Definition, design: Design, seeds: Mapping[str, Sequence[int]], runs: Runs, *, looks: int = 1
+    definition: Definition,
+    design: Design,
+    seeds: Mapping[str, Sequence[int]],
+    runs: Runs,
+    *,
+    looks: int = 1,
 ) -> Results:
     """Judge the arms of a design on the seeds planned for each, from what `runs` holds."""
     baseline = next(arm for arm in design.arms if arm.name == design.baseline)
-    found = {arm.name: _Found(arm, seeds[arm.name], runs, baseline.config.overall) for arm in design.arms}
+    found = {
+        arm.name: _Found(arm, seeds[arm.name], runs, baseline.config.overall) for arm in design.arms
+    }
     verdicts = _verdicts(found, design.baseline, definition.margin, looks)
     arms = tuple(
         ArmResult(
@@ -146,13 +157,19 @@ def make_results(
             seeds=tuple(found[arm.name].records),
             missing=found[arm.name].missing,
             scores=found[arm.name].summaries(),
-            verdicts={score: given[arm.name] for score, given in verdicts.items() if arm.name in given},
-            seconds=stats.summarise([record["seconds"] for record in found[arm.name].records.values()]),
+            verdicts={
+                score: given[arm.name] for score, given in verdicts.items() if arm.name in given
+            },
+            seconds=stats.summarise(
+                [record["seconds"] for record in found[arm.name].records.values()]
+            ),
         )
         for arm in design.arms
     )
     tasks = baseline.config.tasks
-    scored = {name: one.scores for name, one in found.items() if one.same_examples(found[design.baseline])}
+    scored = {
+        name: one.scores for name, one in found.items() if one.same_examples(found[design.baseline])
+    }
     factors = {factor: levels[0] for factor, levels in design.factors.items()}
     effects: dict[str, list[Effect]] = {"main": [], "two": [], "shapley": []}
     if len(factors) > 1:
@@ -161,7 +178,9 @@ def make_results(
     best_of = stats.expected_best(scored, design.baseline, tasks) if len(scored) > 1 else None
     if best_of is not None and len(factors) > 1:
         places = [levels for levels, name in design.combinations.items() if name == best_of.arm]
-        effects["shapley"] = shapley(design.combinations, factors, places[0], scored, tasks) if places else []
+        effects["shapley"] = (
+            shapley(design.combinations, factors, places[0], scored, tasks) if places else []
+        )
     return Results(
         name=definition.name,
         question=definition.question,
@@ -184,7 +203,9 @@ class _Found:
         self.arm = arm
         self.records: dict[int, Record] = {}
         self.missing: dict[int, str] = {}
-        self.scores: dict[TaskName, dict[int, stats.Examples]] = {task: {} for task in arm.config.tasks}
+        self.scores: dict[TaskName, dict[int, stats.Examples]] = {
+            task: {} for task in arm.config.tasks
+        }
         for seed in seeds:
             run_id = identity.run_id(arm.cell, seed)
             record, reason = runs.record(run_id)
@@ -200,10 +221,14 @@ class _Found:
             for task, one in found.items():
                 if one is None:
                     key = f"dev/{TASKS[task].metric_key}"
-                    self.missing[seed] = f"{key} is undefined: {record['undefined'].get(key, 'no reason recorded')}"
+                    self.missing[seed] = (
+                        f"{key} is undefined: {record['undefined'].get(key, 'no reason recorded')}"
+                    )
                 else:
                     # Ids and labels may be those of other sentences; the data's fingerprint is of all that a row has.
-                    self.scores[task][seed] = replace(one, order=record["data"]["parts"].get(f"dev/{task}", one.order))
+                    self.scores[task][seed] = replace(
+                        one, order=record["data"]["parts"].get(f"dev/{task}", one.order)
+                    )
 
     def tasks_of(self, score: Score) -> tuple[TaskName, ...]:
         """The tasks whose mean is the score; empty where the arm has no such score."""
@@ -218,7 +243,9 @@ class _Found:
             for found in (self, other)
         ]
         mine, others = orders
-        return mine.keys() == others.keys() and all(len(mine[task] | others[task]) <= 1 for task in mine)
+        return mine.keys() == others.keys() and all(
+            len(mine[task] | others[task]) <= 1 for task in mine
+        )
 
     def summaries(self) -> dict[Score, stats.Summary]:
         """Every score over seeds. A seed on which one task is undefined has no overall."""
@@ -226,7 +253,11 @@ class _Found:
         for score in scores_of(self.arm.config.tasks):
             tasks = self.tasks_of(score)
             per_task = [self.scores[task] for task in tasks]
-            shared = [seed for seed in self.records if all(seed in runs for runs in per_task)] if tasks else []
+            shared = (
+                [seed for seed in self.records if all(seed in runs for runs in per_task)]
+                if tasks
+                else []
+            )
             means = [sum(runs[seed].score for runs in per_task) / len(tasks) for seed in shared]
             if summary := stats.summarise(means):
                 summaries[score] = summary
@@ -240,7 +271,11 @@ def _verdicts(
     verdicts: dict[Score, dict[str, stats.Verdict]] = {}
     for score in scores_of(found[baseline].arm.config.tasks):
         tasks = found[baseline].tasks_of(score)
-        others = [name for name, one in found.items() if name != baseline and tasks and one.tasks_of(score) == tasks]
+        others = [
+            name
+            for name, one in found.items()
+            if name != baseline and tasks and one.tasks_of(score) == tasks
+        ]
         pairs = {name: _compare(found[name], found[baseline], tasks) for name in others}
         if pairs:
             verdicts[score] = stats.judge(
@@ -252,7 +287,9 @@ def _verdicts(
     return verdicts
 
 
-def _compare(one: _Found, other: _Found, tasks: Sequence[TaskName]) -> tuple[stats.Estimate | None, str]:
+def _compare(
+    one: _Found, other: _Found, tasks: Sequence[TaskName]
+) -> tuple[stats.Estimate | None, str]:
     """The difference of two arms on some tasks, or None and why there is none."""
     arms = {one.arm.name: one.scores, other.arm.name: other.scores}
     weights = {one.arm.name: 1.0, other.arm.name: -1.0}
@@ -278,14 +315,19 @@ def _judge_claims(
         if tasks and tasks == other.tasks_of(claim.task):
             estimates[str(number)], reasons[str(number)] = _compare(one, other, tasks)
         else:
-            estimates[str(number)], reasons[str(number)] = None, "the two arms do not share the tasks"
+            estimates[str(number)], reasons[str(number)] = (
+                None,
+                "the two arms do not share the tasks",
+            )
     verdicts = stats.judge(estimates, margin=definition.margin, looks=looks, reasons=reasons)
     results = []
     for number, claim in enumerate(definition.claims):
         verdict, numbers = verdicts.get(str(number)), {}
         if claim.expect in ALONE:
             numbers = _numbers(claim, found[claim.arm])
-            judged = judge_claim(claim, list(zip(*numbers.values(), strict=True)), margin=definition.margin)
+            judged = judge_claim(
+                claim, list(zip(*numbers.values(), strict=True)), margin=definition.margin
+            )
         else:
             assert verdict is not None
             if claim.expect == "no difference" and verdict.within(definition.margin):
@@ -323,4 +365,10 @@ def _plain_estimate(estimate: stats.Estimate | None) -> dict[str, Any] | None:
     if estimate is None:
         return None
     low, high = estimate.interval(0.95)
-    return {"value": estimate.value, "low": low, "high": high, "p": estimate.p, "seeds": list(estimate.seeds)}
+    return {
+        "value": estimate.value,
+        "low": low,
+        "high": high,
+        "p": estimate.p,
+        "seeds": list(estimate.seeds),
+    }

@@ -31,7 +31,9 @@ def signed(*values: float) -> list[str]:
     What is none at that has no sign.
     """
     largest = max(map(abs, values))
-    decimals = 3 if largest >= 0.0015 or largest == 0 else min(9, max(4, math.ceil(-math.log10(largest))))
+    decimals = (
+        3 if largest >= 0.0015 or largest == 0 else min(9, max(4, math.ceil(-math.log10(largest))))
+    )
     rounded = [round(value, decimals) for value in values]
     return [f"{value:+.{decimals}f}" if value else f"{0:.{decimals}f}" for value in rounded]
 
@@ -50,7 +52,11 @@ def by_task(arm: ArmResult, results: Results) -> str:
     """The verdicts on single tasks that are decided: `helps quora +0.07, hurts sst -0.02`."""
     decided = []
     for score, verdict in arm.verdicts.items():
-        if score != results.primary and verdict.word in ("helps", "hurts") and verdict.estimate is not None:
+        if (
+            score != results.primary
+            and verdict.word in ("helps", "hurts")
+            and verdict.estimate is not None
+        ):
             decided.append(f"{verdict.word} {score} {verdict.estimate.value:+.3f}")
     return ", ".join(decided)
 
@@ -96,7 +102,11 @@ def best_of(results: Results) -> str:
 def comparison(results: Results) -> tuple[list[str], list[list[str]]]:
     """The comparison table: columns, and a row an arm, as text."""
     baseline = results.arm(results.baseline)
-    scores = [score for score in scores_of(tuple(TASKS)) if any(score in arm.scores for arm in results.arms)]
+    scores = [
+        score
+        for score in scores_of(tuple(TASKS))
+        if any(score in arm.scores for arm in results.arms)
+    ]
     columns = ["arm", "seeds", *scores, "difference [95 %]", "verdict", "cost"]
     rows = []
     for arm in results.arms:

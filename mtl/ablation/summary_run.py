@@ -17,11 +17,17 @@ def send_summary(results: Results, folder: Path, mode: WandbMode) -> None:
         for score, found in arm.scores.items():
             summary[f"{arm.name}/{score}"] = found.mean
         for score, verdict in arm.verdicts.items():
-            summary[f"{arm.name}/{score}/difference"] = None if verdict.estimate is None else verdict.estimate.value
+            summary[f"{arm.name}/{score}/difference"] = (
+                None if verdict.estimate is None else verdict.estimate.value
+            )
     named = "\n".join([results.name, *(arm.cell for arm in results.arms)])
     info = RunInfo(
         run_id=f"report-{hashlib.sha256(named.encode()).hexdigest()[:12]}",
-        config={"question": results.question, "baseline": results.baseline, "margin": results.margin},
+        config={
+            "question": results.question,
+            "baseline": results.baseline,
+            "margin": results.margin,
+        },
         folder=folder,
         group=results.name,
         job_type="report",
@@ -29,4 +35,6 @@ def send_summary(results: Results, folder: Path, mode: WandbMode) -> None:
         name=f"{results.name} report",
     )
     columns, rows = comparison(results)
-    open_tracker(mode, info).finish(summary, table=Table(name="comparison", columns=columns, rows=rows))
+    open_tracker(mode, info).finish(
+        summary, table=Table(name="comparison", columns=columns, rows=rows)
+    )

@@ -60,7 +60,8 @@ def compile_where(text: str, own: Mapping[str, Iterable[str]]) -> Condition:
     `own` are the definition's own factors with their level names. Raises ConfigError that points at the place.
     """
     keys = config_keys() | {
-        name: Key(kinds=frozenset({"text"}), choices=frozenset(levels)) for name, levels in own.items()
+        name: Key(kinds=frozenset({"text"}), choices=frozenset(levels))
+        for name, levels in own.items()
     }
     return _Parser(text, keys).condition()
 
@@ -151,7 +152,9 @@ class _Parser:
     def _both(self) -> _Node:
         return self._chain("and", self._negation, all)
 
-    def _chain(self, word: str, part: Callable[[], _Node], over: Callable[[Iterable[bool]], bool]) -> _Node:
+    def _chain(
+        self, word: str, part: Callable[[], _Node], over: Callable[[Iterable[bool]], bool]
+    ) -> _Node:
         first = part()
         if not self._takes(word):
             return first
@@ -196,13 +199,19 @@ class _Parser:
         for one, other in ((left, right), (right, left)):
             if "settings" in one.key.kinds and other.key.kinds != {"null"}:
                 self._fail(
-                    one.position, f"{one.shown} is a group of settings; compare it with null, or name one of its keys"
+                    one.position,
+                    f"{one.shown} is a group of settings; compare it with null, or name one of its keys",
                 )
         null = "null" in left.key.kinds | right.key.kinds
         if not null and not left.key.kinds & right.key.kinds:
-            self._fail(position, f"{_described(left)} is compared with {_described(right)}; they are never equal")
+            self._fail(
+                position,
+                f"{_described(left)} is compared with {_described(right)}; they are never equal",
+            )
         self._choices(left, right)
-        return _answer(lambda cell: _same(left.value(cell), right.value(cell)) == equal, left.position)
+        return _answer(
+            lambda cell: _same(left.value(cell), right.value(cell)) == equal, left.position
+        )
 
     def _order(self, left: _Node, right: _Node, sign: str, position: int) -> _Node:
         for one in (left, right):
@@ -226,7 +235,10 @@ class _Parser:
             self._fail(position, f"{_described(left)} is never in this list")
         self._choices(left, right)
         return _answer(
-            lambda cell: any(_same(left.value(cell), item) for item in right.value(cell) or ()) == inside, left.position
+            lambda cell: (
+                any(_same(left.value(cell), item) for item in right.value(cell) or ()) == inside
+            ),
+            left.position,
         )
 
     def _choices(self, left: _Node, right: _Node) -> None:
@@ -253,13 +265,17 @@ class _Parser:
             self.next += 1
             return _literal_node(kind, word, position)
         if kind != "word" or word in RESERVED:
-            self._fail(position, f"expected a key or a value, came {word if kind == 'end' else repr(word)}")
+            self._fail(
+                position, f"expected a key or a value, came {word if kind == 'end' else repr(word)}"
+            )
         if word not in self.keys:
             hint = suggestion(word, self.keys) or f" Text is written in quotes: '{word}'."
             self._fail(position, f"unknown key {word!r}.{hint}")
         self.next += 1
         self.used.add(word)
-        return _Node(value=lambda cell: cell.get(word), key=self.keys[word], shown=word, position=position)
+        return _Node(
+            value=lambda cell: cell.get(word), key=self.keys[word], shown=word, position=position
+        )
 
     def _list(self, position: int) -> _Node:
         self._deeper()
@@ -271,7 +287,10 @@ class _Parser:
         self.depth -= 1
         return _Node(
             value=lambda cell: [item.value(cell) for item in items],
-            key=Key(kinds=frozenset({"list"}), items=frozenset().union(*(item.key.kinds for item in items))),
+            key=Key(
+                kinds=frozenset({"list"}),
+                items=frozenset().union(*(item.key.kinds for item in items)),
+            ),
             shown="the list",
             position=position,
             texts=tuple(text for item in items for text in item.texts),
@@ -279,22 +298,32 @@ class _Parser:
 
     def _closing(self, bracket: str, opened: int) -> None:
         if not self._takes(bracket):
-            self._fail(self._position(), f"expected `{bracket}` for the bracket at {opened + 1}, came {self._word()!r}")
+            self._fail(
+                self._position(),
+                f"expected `{bracket}` for the bracket at {opened + 1}, came {self._word()!r}",
+            )
         self.depth -= 1
 
     def _truth(self, node: _Node) -> Truth:
         if node.key.kinds != {"true/false"}:
-            self._fail(node.position, f"{node.shown} is no condition; compare it, as in `{node.shown} == ...`")
+            self._fail(
+                node.position,
+                f"{node.shown} is no condition; compare it, as in `{node.shown} == ...`",
+            )
         return lambda cell: bool(node.value(cell))
 
     def _fail(self, position: int, message: str) -> NoReturn:
         start = max(0, position - 60)
         shown = self.text[start : position + 60]
-        raise ConfigError(f"{message} (at {position + 1}).\n    {shown}\n    {' ' * (position - start)}^")
+        raise ConfigError(
+            f"{message} (at {position + 1}).\n    {shown}\n    {' ' * (position - start)}^"
+        )
 
 
 def _answer(value: Truth, position: int) -> _Node:
-    return _Node(value=value, key=Key(kinds=frozenset({"true/false"})), shown="this", position=position)
+    return _Node(
+        value=value, key=Key(kinds=frozenset({"true/false"})), shown="this", position=position
+    )
 
 
 def _literal_node(kind: str, word: str, position: int) -> _Node:

@@ -40,13 +40,23 @@ if TYPE_CHECKING:
     help="A definition by name or path, or a factor with its levels; several --grid KEY=... make a grid on the spot.  "
     "[bare: quickstart]",
 )  # fmt: skip
-@click.option("--base", metavar="PRESET", help="What a grid made on the spot starts from.  [default: baseline]")
-@click.option("--dry-run", is_flag=True, help="Print the plan with an estimate of time, and train nothing.")
+@click.option(
+    "--base",
+    metavar="PRESET",
+    help="What a grid made on the spot starts from.  [default: baseline]",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Print the plan with an estimate of time, and train nothing."
+)
 @workers_option
 @retry_option
 @click.option("--fail-fast", is_flag=True, help="Stop at the first run that fails for good.")
-@click.option("--until-decided", is_flag=True, help="Add seeds to arms that are undecided, up to --max-seeds.")
-@click.option("--max-seeds", type=click.IntRange(2), metavar="K", help="The most seeds an arm gets.")
+@click.option(
+    "--until-decided", is_flag=True, help="Add seeds to arms that are undecided, up to --max-seeds."
+)
+@click.option(
+    "--max-seeds", type=click.IntRange(2), metavar="K", help="The most seeds an arm gets."
+)
 @runs_option
 @device_option
 @wandb_option
@@ -146,7 +156,13 @@ def definition_of(grids: tuple[str, ...], words: tuple[str, ...], base: str | No
 def plan_json(definition: Definition, plan: Plan) -> dict[str, Any]:
     """The plan as plain data."""
     runs = [
-        {"arm": run.arm, "seed": run.config.seed, "run_id": run.run_id, "state": run.state, "seconds": run.seconds}
+        {
+            "arm": run.arm,
+            "seed": run.config.seed,
+            "run_id": run.run_id,
+            "state": run.state,
+            "seconds": run.seconds,
+        }
         for run in plan.runs
     ]
     return {"name": definition.name, "workers": plan.workers, "seconds": plan.seconds, "runs": runs}
@@ -170,13 +186,23 @@ def print_plan(grid: Any, plan: Plan) -> None:
         also = f" (also {', '.join(arm.merged)})" if arm.merged else ""
         pending = [run.seconds for run in own if not run.ended]
         known = [seconds for seconds in pending if seconds is not None]
-        time = "done" if not pending else duration(sum(known) / len(known) * len(pending)) if known else "unknown"
+        time = (
+            "done"
+            if not pending
+            else duration(sum(known) / len(known) * len(pending))
+            if known
+            else "unknown"
+        )
         table.add_row(arm.name + also, changes or "-", seeds_by_state(own), time)
     console.print(table)
     left = "nothing to train"
     if plan.pending:
         several = "" if plan.workers == 1 else "s"
-        eta = "time unknown until one has run" if plan.seconds is None else f"about {duration(plan.seconds)}"
+        eta = (
+            "time unknown until one has run"
+            if plan.seconds is None
+            else f"about {duration(plan.seconds)}"
+        )
         left = f"{len(plan.pending)} to train with {plan.workers} worker{several}, {eta}"
     console.print(f"{len(grid.design.arms)} arms, {len(plan.runs)} runs: {left}.")
 
@@ -211,7 +237,9 @@ def print_results(done: Ablation) -> None:
     columns, rows = comparison(results)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for number, name in enumerate(columns):
-        table.add_column(name, overflow="fold", justify="right" if 0 < number < len(columns) - 2 else "left")
+        table.add_column(
+            name, overflow="fold", justify="right" if 0 < number < len(columns) - 2 else "left"
+        )
     for row in rows:
         table.add_row(*row)
     console.print(table)
@@ -228,7 +256,9 @@ def print_results(done: Ablation) -> None:
         console.print(line, soft_wrap=True)
     if all(len(arm.seeds) + len(arm.missing) == 1 for arm in results.arms):
         console.print("One seed gets no verdict: add seeds, as in seed=0,1,2.")
-    trained = f"{done.trained} runs trained" if done.trained else "nothing to train: all runs were there"
+    trained = (
+        f"{done.trained} runs trained" if done.trained else "nothing to train: all runs were there"
+    )
     console.print(f"{trained}; results in {done.folder}", soft_wrap=True)
 
 
@@ -251,7 +281,8 @@ def print_effects(results: Results) -> None:
         for kind, effects in kinds.items():
             for effect in effects:
                 of = " and ".join(
-                    f"{factor}={level}" for factor, level in zip(effect.factors, effect.levels, strict=True)
+                    f"{factor}={level}"
+                    for factor, level in zip(effect.factors, effect.levels, strict=True)
                 )
                 table.add_row(kind, of, span(effect.estimate) if effect.estimate else effect.reason)
         console.print(table)

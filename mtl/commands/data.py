@@ -30,8 +30,18 @@ def data() -> None:
 
 @data.command(context_settings=CONTEXT)
 @click.argument("source", metavar="[DATA]", default="sample")
-@click.option("--tasks", default=",".join(TASKS), show_default=True, help="The tasks, with commas between them.")
-@click.option("--splits", default=",".join(SPLITS), show_default=True, help="The splits, with commas between them.")
+@click.option(
+    "--tasks",
+    default=",".join(TASKS),
+    show_default=True,
+    help="The tasks, with commas between them.",
+)
+@click.option(
+    "--splits",
+    default=",".join(SPLITS),
+    show_default=True,
+    help="The splits, with commas between them.",
+)
 @bad_row_option
 @json_option
 def check(source: str, tasks: str, splits: str, on_bad_row: str, as_json: bool) -> None:
@@ -47,7 +57,9 @@ def check(source: str, tasks: str, splits: str, on_bad_row: str, as_json: bool) 
     from mtl.data.load import load_rows
 
     chosen = _names("--tasks", tasks, tuple(TASKS))
-    rows = load_rows(source, chosen, _names("--splits", splits, SPLITS), on_bad_row=cast("OnBadRow", on_bad_row))
+    rows = load_rows(
+        source, chosen, _names("--splits", splits, SPLITS), on_bad_row=cast("OnBadRow", on_bad_row)
+    )
     found = {"source": source, **check_rows(rows)}
     if as_json:
         print_json(found)
@@ -58,12 +70,21 @@ def check(source: str, tasks: str, splits: str, on_bad_row: str, as_json: bool) 
 
 @data.command(context_settings=CONTEXT)
 @click.option(
-    "--output", type=click.Path(path_type=Path), help="The folder to fill.  [default: hub in the cache folder]"
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The folder to fill.  [default: hub in the cache folder]",
 )
 @click.option(
-    "--mirror", type=click.Path(path_type=Path), help="Read a local copy of the hub's files, not the network."
+    "--mirror",
+    type=click.Path(path_type=Path),
+    help="Read a local copy of the hub's files, not the network.",
 )
-@click.option("--tasks", default=",".join(TASKS), show_default=True, help="The tasks, with commas between them.")
+@click.option(
+    "--tasks",
+    default=",".join(TASKS),
+    show_default=True,
+    help="The tasks, with commas between them.",
+)
 @json_option
 def fetch(output: Path | None, mirror: Path | None, tasks: str, as_json: bool) -> None:
     """Download SST-5, QQP and STS-B from the Hugging Face hub into course files.
@@ -96,9 +117,13 @@ def _names(option: str, text: str, known: Sequence[Name]) -> list[Name]:
     for name in names:
         if name not in known:
             choices = ", ".join(known)
-            raise ConfigError(f"{option}: expected some of {choices}, got {name!r}.{suggestion(name, known)}")
+            raise ConfigError(
+                f"{option}: expected some of {choices}, got {name!r}.{suggestion(name, known)}"
+            )
     if not names:
-        raise ConfigError(f"{option}: expected some of {', '.join(known)}, got nothing. Leave the option out for all.")
+        raise ConfigError(
+            f"{option}: expected some of {', '.join(known)}, got nothing. Leave the option out for all."
+        )
     return [cast(Name, name) for name in names]
 
 
@@ -114,7 +139,9 @@ def _table(title: str, words: Sequence[str], numbers: Sequence[str]) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False
+    )
     for name in words:
         table.add_column(name, overflow="fold", min_width=len("train"))
     for name in numbers:
@@ -124,15 +151,33 @@ def _table(title: str, words: Sequence[str], numbers: Sequence[str]) -> Table:
 
 def _print_check(found: Mapping[str, Any]) -> None:
     console = stdout(100)
-    sizes = ["rows", "left out", "median words", "most words", "repeats", "conflicts", "fingerprint"]
+    sizes = [
+        "rows",
+        "left out",
+        "median words",
+        "most words",
+        "repeats",
+        "conflicts",
+        "fingerprint",
+    ]
     rows = _table("Rows", ["task", "split"], sizes)
     labels = _table("Labels", ["task", "split", "label: rows"], ["mean", "sd"])
-    leaks = _table("Leaks", ["task", "from", "into"], ["same row", "share", "same sentence", "share"])
+    leaks = _table(
+        "Leaks", ["task", "from", "into"], ["same row", "share", "same sentence", "share"]
+    )
     for name, task in found["tasks"].items():
         for split, part in task["splits"].items():
             words = part["words"] or {"median": None, "max": None}
-            numbers = [part["rows"], part["left_out"], words["median"], words["max"], part["duplicates"]]
-            rows.add_row(name, split, *map(_number, [*numbers, part["conflicts"]]), part["fingerprint"])
+            numbers = [
+                part["rows"],
+                part["left_out"],
+                words["median"],
+                words["max"],
+                part["duplicates"],
+            ]
+            rows.add_row(
+                name, split, *map(_number, [*numbers, part["conflicts"]]), part["fingerprint"]
+            )
             labels.add_row(name, split, *_label_cells(part["labels"]))
         for pair, leak in task["leaks"].items():
             one, two = pair.split("/")
@@ -168,6 +213,8 @@ def _print_fetched(folder: Path, files: Mapping[str, Any]) -> None:
     console = stdout(100)
     table = _table(f"Written to {folder}", ["file", "from"], ["rows", "left out", "fingerprint"])
     for name, entry in files.items():
-        table.add_row(name, entry["source"], str(entry["rows"]), str(entry["left_out"]), entry["fingerprint"])
+        table.add_row(
+            name, entry["source"], str(entry["rows"]), str(entry["left_out"]), entry["fingerprint"]
+        )
     console.print(table)
     console.print("\nUse it with data=hub where it fills the cache folder, else with data=FOLDER.")

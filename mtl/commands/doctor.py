@@ -47,7 +47,9 @@ def versions() -> list[Check]:
     found = [("python", True, platform.python_version())]
     for package in PACKAGES:
         installed = version(package)
-        found.append((package, installed is not None, installed or f"not installed: pip install {package}"))
+        found.append(
+            (package, installed is not None, installed or f"not installed: pip install {package}")
+        )
     return found
 
 
@@ -63,9 +65,7 @@ def device() -> Check:
         memory = torch.cuda.get_device_properties(chosen).total_memory / 1e9
         return "device", True, f"{torch.cuda.get_device_name(chosen)}, {memory:.0f} GB"
     products = "oneDNN" if by_onednn() else "torch's own"
-    found = (
-        f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads for torch, products by {products}"
-    )
+    found = f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads for torch, products by {products}"
     return "device", True, f"cpu: {found}"
 
 
@@ -112,7 +112,13 @@ def extras() -> list[Check]:
     from mtl.runs.environment import version
 
     installed = version("datasets")
-    return [("datasets (data=hub)", True, installed or "not installed; pip install 'mtl-ablate[hub]' if you need it")]
+    return [
+        (
+            "datasets (data=hub)",
+            True,
+            installed or "not installed; pip install 'mtl-ablate[hub]' if you need it",
+        )
+    ]
 
 
 def _tried(name: str, look: Callable[[], str]) -> Check:

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 runs_option = click.option(
-    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of runs."
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="The folder of runs.",
 )
 device_option = click.option(
     "--device", metavar="NAME", help="cpu, cuda or cuda:1.  [default: cuda where there is one]"
@@ -54,7 +58,11 @@ workers_option = click.option(
     "--workers", type=click.IntRange(1), help="Runs at a time.  [default: one a GPU, or one a core]"
 )
 retry_option = click.option(
-    "--retry", type=click.IntRange(0), default=1, show_default=True, help="More tries for a run that fails."
+    "--retry",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="More tries for a run that fails.",
 )
 
 
@@ -75,14 +83,18 @@ def refuse_no_folder(runs: Path) -> None:
     """Raises ConfigError where the folder of runs to read from is none; the default one may be absent."""
     source = click.get_current_context().get_parameter_source("runs")
     if not runs.is_dir() and (runs.exists() or source is not click.core.ParameterSource.DEFAULT):
-        raise ConfigError(f"--runs {runs}: {'a file, not a folder' if runs.exists() else 'no such folder'}.")
+        raise ConfigError(
+            f"--runs {runs}: {'a file, not a folder' if runs.exists() else 'no such folder'}."
+        )
 
 
 def refuse_a_file(folder: Path, option: str = "--runs") -> None:
     """Raises ConfigError where an option's folder cannot be made because a file is in the way."""
     for path in (folder, *folder.parents):
         if path.exists() and not path.is_dir():
-            raise ConfigError(f"{option} {folder}: {'' if path == folder else f'{path} is '}a file, not a folder.")
+            raise ConfigError(
+                f"{option} {folder}: {'' if path == folder else f'{path} is '}a file, not a folder."
+            )
 
 
 def print_json(value: Any) -> None:

@@ -20,14 +20,30 @@ if TYPE_CHECKING:
 
 @click.command(context_settings=CONTEXT)
 @click.argument("run")
-@click.option("--task", "name", required=True, type=click.Choice(list(TASKS)), help="The task whose head answers.")
-@click.option("--input", "source", default="-", show_default=True, help="A file, or - for standard input.")
-@click.option("--output", type=click.Path(path_type=Path), help="A file.  [default: standard output]")
+@click.option(
+    "--task",
+    "name",
+    required=True,
+    type=click.Choice(list(TASKS)),
+    help="The task whose head answers.",
+)
+@click.option(
+    "--input", "source", default="-", show_default=True, help="A file, or - for standard input."
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="A file.  [default: standard output]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, with all probabilities.")
 @runs_option
 @device_option
 def predict(
-    run: str, name: TaskName, source: str, output: Path | None, as_json: bool, runs: Path, device: str | None
+    run: str,
+    name: TaskName,
+    source: str,
+    output: Path | None,
+    as_json: bool,
+    runs: Path,
+    device: str | None,
 ) -> None:
     """Label new text with a run's model, one line a row.
 
@@ -69,7 +85,12 @@ def labelled(task: Task, found: Predictions) -> Iterator[tuple[str, int, float, 
         return
     for row_id, chances in zip(found.ids, probabilities(task, found.outputs), strict=True):
         chosen = int(chances[1] > 0.5) if task.kind == "binary" else int(chances.argmax())
-        yield row_id, chosen, float(chances[1] if task.kind == "binary" else chances[chosen]), chances.tolist()
+        yield (
+            row_id,
+            chosen,
+            float(chances[1] if task.kind == "binary" else chances[chosen]),
+            chances.tolist(),
+        )
 
 
 def table_lines(task: Task, found: Predictions) -> Iterator[str]:
@@ -101,7 +122,9 @@ def _target(output: Path) -> Path:
     except (OSError, RuntimeError):
         raise ConfigError(f"--output {output}: a link that leads to itself.") from None
     if not target.parent.is_dir():
-        raise ConfigError(f"--output {output}: there is no folder {str(target.parent)!r}. Make it first.")
+        raise ConfigError(
+            f"--output {output}: there is no folder {str(target.parent)!r}. Make it first."
+        )
     return target
 
 

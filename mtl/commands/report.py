@@ -14,13 +14,23 @@ from mtl.errors import RunError
 @click.argument("name", required=False, metavar="[NAME|PATH]")
 @runs_option
 @click.option(
-    "--output", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Where reports lie."
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("reports"),
+    show_default=True,
+    help="Where reports lie.",
 )
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 where the report there is stale.")
+@click.option(
+    "--check", is_flag=True, help="Write nothing; exit 1 where the report there is stale."
+)
 @click.option("--html", is_flag=True, help="Also one page that needs nothing else: NAME.html.")
 @click.option("--latex", is_flag=True, help="Also the tables for LaTeX, in NAME/tables.")
 @click.option("--csv", is_flag=True, help="Also the tables as CSV, in NAME/tables.")
-@click.option("--text/--no-text", default=None, help="Show sentences in example lists.  [default: the built-in data's]")
+@click.option(
+    "--text/--no-text",
+    default=None,
+    help="Show sentences in example lists.  [default: the built-in data's]",
+)
 @json_option
 def report(
     name: str | None,
@@ -48,14 +58,18 @@ def report(
     refuse_a_file(output, "--output")
     if check:
         if html or latex or csv or text is not None:
-            raise click.UsageError("--check writes nothing; leave --html, --latex, --csv and --text out.")
+            raise click.UsageError(
+                "--check writes nothing; leave --html, --latex, --csv and --text out."
+            )
         print_check(name, runs, output, as_json)
         return
     from mtl.report.write import Form, write_report
     from mtl.training.progress import tell
 
     wanted: dict[Form, bool] = {"html": html, "latex": latex, "csv": csv}
-    done = write_report(name, runs=runs, output=output, text=text, forms=[form for form, on in wanted.items() if on])
+    done = write_report(
+        name, runs=runs, output=output, text=text, forms=[form for form, on in wanted.items() if on]
+    )
     if done.private:
         tell(
             f"{done.places.markdown} holds sentences of the data: keep it to yourself, or leave them out with --no-text."

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mtl.commands.options import CONTEXT, json_option, print_json, refuse_no_folder, runs_option, stdout
+from mtl.commands.options import (
+    CONTEXT,
+    json_option,
+    print_json,
+    refuse_no_folder,
+    runs_option,
+    stdout,
+)
 from mtl.errors import MtlError, RunError
 
 if TYPE_CHECKING:
@@ -60,7 +67,13 @@ def list_runs(runs: Path, as_json: bool) -> None:
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for row in rows:
         seconds = "-" if row["seconds"] is None else f"{row['seconds']:.0f}"
-        table.add_row(row["run_id"], row["status"], dev_line(row["metrics"]), seconds, str(row["test_openings"]))
+        table.add_row(
+            row["run_id"],
+            row["status"],
+            dev_line(row["metrics"]),
+            seconds,
+            str(row["test_openings"]),
+        )
     stdout().print(table)
 
 
@@ -92,7 +105,9 @@ def show(run: str, runs: Path, as_json: bool) -> None:
     if record["error"]:
         console.print(record["error"])
     for opening in folder.tests():
-        scores = {key: round(value, 4) for key, value in opening["metrics"].items() if value is not None}
+        scores = {
+            key: round(value, 4) for key, value in opening["metrics"].items() if value is not None
+        }
         console.print(f"test opened {opening['at']}: {scores}", soft_wrap=True)
     sections = {key: record[key] for key in ("config", "diagnostics", "data")}
     console.print(strict_yaml.dump(sections), soft_wrap=True)
@@ -125,9 +140,13 @@ def diff(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
     settings = differences(records)
     keys = [*(f"dev/{task.metric_key}" for task in TASKS.values()), "dev/overall"]
     scores = {key: [record["metrics"].get(key) for record in records] for key in keys}
-    scores = {key: values for key, values in scores.items() if any(value is not None for value in values)}
+    scores = {
+        key: values for key, values in scores.items() if any(value is not None for value in values)
+    }
     if as_json:
-        print_json({"runs": [folder.run_id for folder in folders], "config": settings, "metrics": scores})
+        print_json(
+            {"runs": [folder.run_id for folder in folders], "config": settings, "metrics": scores}
+        )
         return
     from rich.table import Table
 
@@ -161,7 +180,9 @@ def verify_runs(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
     refuse_no_folder(runs)
     folders = [find_run(runs, name) for name in names] if names else run_folders(runs)
     found = {folder.run_id: verify(folder) for folder in folders}
-    waiting = {folder.run_id: "; W&B: not sent yet, see mtl sync" for folder in folders if _waits(folder)}
+    waiting = {
+        folder.run_id: "; W&B: not sent yet, see mtl sync" for folder in folders if _waits(folder)
+    }
     if as_json:
         print_json(found)
     else:

@@ -33,9 +33,13 @@ if TYPE_CHECKING:
 PORT = 8080
 
 storage_option = click.option(
-    "--storage", metavar="URL", help="Where trials are kept: an Optuna storage.  [default: SQLite beside the runs]"
+    "--storage",
+    metavar="URL",
+    help="Where trials are kept: an Optuna storage.  [default: SQLite beside the runs]",
 )
-trial_option = click.option("--trial", type=click.IntRange(0), metavar="NUMBER", help="Another trial than the best.")
+trial_option = click.option(
+    "--trial", type=click.IntRange(0), metavar="NUMBER", help="Another trial than the best."
+)
 
 
 @click.group(context_settings=CONTEXT)
@@ -52,8 +56,18 @@ def study() -> None:
 
 @study.command(context_settings=CONTEXT, short_help="Search a space until the budget is spent.")
 @click.argument("words", nargs=-1, metavar="[NAME|PATH] [KEY=VALUE]...")
-@click.option("--trials", type=click.IntRange(1), metavar="N", help="Trials in all, those of earlier calls included.")
-@click.option("--hours", type=click.FloatRange(min=0, min_open=True), metavar="H", help="Hours of searching in all.")
+@click.option(
+    "--trials",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Trials in all, those of earlier calls included.",
+)
+@click.option(
+    "--hours",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="H",
+    help="Hours of searching in all.",
+)
 @click.option("--name", metavar="NAME", help="Another name for the study, as for other data.")
 @workers_option
 @retry_option
@@ -103,12 +117,18 @@ def optimize(
             storage=storage, cache_bytes=int(cache_size * 1e9),
         )  # fmt: skip
     if as_json:
-        print_json(done.results.as_json() | {"failures": dict(done.failures), "trained": done.trained})
+        print_json(
+            done.results.as_json() | {"failures": dict(done.failures), "trained": done.trained}
+        )
     else:
         print_results(done.results)
         if done.stopped:
             click.echo(f"Stopped before the budget was spent: {done.stopped}.")
-        trained = f"{done.trained} runs trained" if done.trained else "nothing to train: all runs were there"
+        trained = (
+            f"{done.trained} runs trained"
+            if done.trained
+            else "nothing to train: all runs were there"
+        )
         click.echo(f"{trained}; report: {done.folder / 'report.md'}")
     if done.failures or not done.results.front:
         click.get_current_context().exit(1)
@@ -135,11 +155,18 @@ def show(name: str, storage: str | None, runs: Path, as_json: bool) -> None:
 
 @study.command(context_settings=CONTEXT, short_help="The best settings, as a file for mtl train.")
 @click.argument("name", default="quick")
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="A YAML file for `mtl train`.  [default: stdout]")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="A YAML file for `mtl train`.  [default: stdout]",
+)
 @trial_option
 @storage_option
 @runs_option
-def best(name: str, output: Path | None, trial: int | None, storage: str | None, runs: Path) -> None:
+def best(
+    name: str, output: Path | None, trial: int | None, storage: str | None, runs: Path
+) -> None:
     """The best trial's settings, as a file that `mtl train FILE` takes.
 
     \b
@@ -160,7 +187,13 @@ def best(name: str, output: Path | None, trial: int | None, storage: str | None,
 
 @study.command(context_settings=CONTEXT, short_help="Take the best apart, with verdicts.")
 @click.argument("name", default="quick")
-@click.option("--seeds", type=click.IntRange(2, 1000), default=3, show_default=True, help="How many fresh seeds.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(2, 1000),
+    default=3,
+    show_default=True,
+    help="How many fresh seeds.",
+)
 @workers_option
 @trial_option
 @storage_option
@@ -253,7 +286,9 @@ def existing(name: str, storage: str | None, runs: Path) -> str:
                 else f"Spaces to search: {', '.join(spaces)}."
             )
             near = suggestion(name, [*known, *spaces]) if name not in spaces else ""
-            raise ConfigError(f"no study {name!r} in {runs}; there are {', '.join(known) or 'none'}.{near} {begin}")
+            raise ConfigError(
+                f"no study {name!r} in {runs}; there are {', '.join(known) or 'none'}.{near} {begin}"
+            )
     return storage_url(runs, name, storage)
 
 
@@ -293,7 +328,9 @@ def print_results(results: StudyResults, *, history: bool = False) -> None:
     for objective in results.objectives:
         columns, rows, notes = importance_table(results, objective.key)
         if rows:
-            console.print(f"What mattered for {objective.key} (shares; two evaluators, which may disagree):")
+            console.print(
+                f"What mattered for {objective.key} (shares; two evaluators, which may disagree):"
+            )
             show_table(columns, rows, (0,))
         for note in notes:
             console.print(note, soft_wrap=True)

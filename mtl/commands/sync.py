@@ -49,7 +49,9 @@ def sync(context: click.Context, names: tuple[str, ...], runs: Path, as_json: bo
     if as_json:
         print_json([asdict(outcome) for outcome in outcomes])
     for outcome in () if as_json else outcomes:
-        click.echo(f"{outcome.run}  {outcome.status}" + (f": {outcome.reason}" if outcome.reason else ""))
+        click.echo(
+            f"{outcome.run}  {outcome.status}" + (f": {outcome.reason}" if outcome.reason else "")
+        )
     if not outcomes and not as_json:
         click.echo(f"no runs in {runs}")
     if any(outcome.status == "failed" for outcome in outcomes):
@@ -64,7 +66,11 @@ def sync_runs(folder: Path, names: tuple[str, ...] = (), seconds: float = LONGES
     from mtl.tracking.tracker import has_api_key
     from mtl.tracking.wandb_adapter import is_synced, sessions
 
-    runs = [_find(folder, name) for name in names] if names else [folder / name for name in _names(folder)]
+    runs = (
+        [_find(folder, name) for name in names]
+        if names
+        else [folder / name for name in _names(folder)]
+    )
     waiting = {run: [log for log in sessions(run) if not is_synced(log)] for run in runs}
     if any(waiting.values()) and not has_api_key():
         raise ConfigError("There is no W&B API key: run `wandb login`, or set WANDB_API_KEY.")
@@ -72,10 +78,14 @@ def sync_runs(folder: Path, names: tuple[str, ...] = (), seconds: float = LONGES
     for number, (run, logs) in enumerate(waiting.items(), start=1):
         if logs and _hopeless(outcomes):
             reason = f"not tried, since the last {ENOUGH} failed"
-            outcomes.append(Outcome(run=run.name, status="failed", sessions=len(logs), reason=reason))
+            outcomes.append(
+                Outcome(run=run.name, status="failed", sessions=len(logs), reason=reason)
+            )
             continue
         if logs:
-            click.echo(f"{number}/{len(waiting)} {run.name}: sending {len(logs)} session(s)", err=True)
+            click.echo(
+                f"{number}/{len(waiting)} {run.name}: sending {len(logs)} session(s)", err=True
+            )
         outcomes.append(_sync_run(run, logs, seconds))
     return outcomes
 
@@ -90,19 +100,29 @@ def _find(folder: Path, name: str) -> Path:
     if (Path(name) / "wandb").is_dir():
         return Path(name)
     there = _names(folder)
-    matches = [name] if name in there else [other for other in there if name and other.startswith(name)]
+    matches = (
+        [name] if name in there else [other for other in there if name and other.startswith(name)]
+    )
     if len(matches) == 1:
         return folder / matches[0]
     if matches:
-        raise ConfigError(f"{name!r} is the beginning of {len(matches)} runs: {', '.join(matches[:5])}.")
+        raise ConfigError(
+            f"{name!r} is the beginning of {len(matches)} runs: {', '.join(matches[:5])}."
+        )
     raise ConfigError(f"There is no run {name!r} in {folder}.{suggestion(name, there)}")
 
 
 def _names(folder: Path) -> list[str]:
     """What may have something to send: runs, and the reports of grids and studies."""
     if not folder.is_dir():
-        raise ConfigError(f"There is no folder {str(folder)!r} of runs. Name another with --runs DIR.")
-    runs = [path.name for path in folder.iterdir() if path.is_dir() and path.name not in (GRIDS, STUDIES)]
+        raise ConfigError(
+            f"There is no folder {str(folder)!r} of runs. Name another with --runs DIR."
+        )
+    runs = [
+        path.name
+        for path in folder.iterdir()
+        if path.is_dir() and path.name not in (GRIDS, STUDIES)
+    ]
     reports = [path.parent for room in (GRIDS, STUDIES) for path in folder.glob(f"{room}/*/wandb")]
     return sorted(runs) + sorted(str(path.relative_to(folder)) for path in reports)
 
@@ -114,8 +134,21 @@ def _sync_run(run: Path, logs: list[Path], seconds: float) -> Outcome:
     if not logs:
         return Outcome(run=run.name, status="nothing to sync", sessions=0)
     if being_written(run):
-        return Outcome(run=run.name, status="still running", sessions=len(logs), reason="sync it when it has ended")
-    command = [sys.executable, "-P", "-m", "wandb", "sync", "--include-online", *(str(log.resolve()) for log in logs)]
+        return Outcome(
+            run=run.name,
+            status="still running",
+            sessions=len(logs),
+            reason="sync it when it has ended",
+        )
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "wandb",
+        "sync",
+        "--include-online",
+        *(str(log.resolve()) for log in logs),
+    ]
     try:
         done = subprocess.run(
             command, env=RETRIES | client_environ(run), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -125,7 +158,10 @@ def _sync_run(run: Path, logs: list[Path], seconds: float) -> Outcome:
         reason = f"wandb sync did not end in {seconds:.0f} s"
         return Outcome(run=run.name, status="failed", sessions=len(logs), reason=reason)
     if done.returncode or not all(is_synced(log) for log in logs):
-        reason = _last_error(done.stdout.decode(errors="replace")) or f"wandb sync: exit code {done.returncode}"
+        reason = (
+            _last_error(done.stdout.decode(errors="replace"))
+            or f"wandb sync: exit code {done.returncode}"
+        )
         return Outcome(run=run.name, status="failed", sessions=len(logs), reason=reason)
     return Outcome(run=run.name, status="synced", sessions=len(logs))
 

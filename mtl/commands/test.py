@@ -24,7 +24,11 @@ from mtl.commands.options import (
 @runs_option
 @device_option
 @bad_row_option
-@click.option("--data", metavar="FOLDER", help="Where the data lies now.  [default: where the run's config says]")
+@click.option(
+    "--data",
+    metavar="FOLDER",
+    help="Where the data lies now.  [default: where the run's config says]",
+)
 @json_option
 def test(
     names: tuple[str, ...],
@@ -67,7 +71,9 @@ def print_openings(openings: dict[str, dict[str, Any]]) -> None:
     from mtl.training.progress import shown
 
     tasks = [
-        task for task in TASKS.values() if any(f"test/{task.metric_key}" in o["metrics"] for o in openings.values())
+        task
+        for task in TASKS.values()
+        if any(f"test/{task.metric_key}" in o["metrics"] for o in openings.values())
     ]
     table = Table()
     table.add_column("run", overflow="fold")
@@ -75,5 +81,7 @@ def print_openings(openings: dict[str, dict[str, Any]]) -> None:
         table.add_column(heading, justify="right")
     for name, opening in openings.items():
         keys = [*(f"test/{task.metric_key}" for task in tasks), "test/overall"]
-        table.add_row(name, *(shown(opening["metrics"].get(key)) for key in keys), str(opening["opened"]))
+        table.add_row(
+            name, *(shown(opening["metrics"].get(key)) for key in keys), str(opening["opened"])
+        )
     stdout().print(table)

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 @wandb_option
 @bad_row_option
 @cache_size_option
-@click.option("--fresh", is_flag=True, help="Throw away what this run has done so far and start again.")
+@click.option(
+    "--fresh", is_flag=True, help="Throw away what this run has done so far and start again."
+)
 @quiet_option
 @json_option
 def train(
@@ -110,10 +112,14 @@ def print_record(record: Record, folder: Path) -> None:
         for task in record["config"]["tasks"]:
             key = TASKS[task].metric_key
             table.add_row(
-                TASKS[task].title, TASKS[task].metric, *(shown(metrics[f"{s}/{key}"]) for s in ("dev", "train"))
+                TASKS[task].title,
+                TASKS[task].metric,
+                *(shown(metrics[f"{s}/{key}"]) for s in ("dev", "train")),
             )
         table.add_row(
-            "overall", record["config"]["overall"], *(shown(metrics[f"{s}/overall"]) for s in ("dev", "train"))
+            "overall",
+            record["config"]["overall"],
+            *(shown(metrics[f"{s}/overall"]) for s in ("dev", "train")),
         )
         console.print(table)
     for key, reason in record["undefined"].items():
@@ -124,7 +130,11 @@ def print_record(record: Record, folder: Path) -> None:
 
 def summary(record: Record) -> str:
     """One line on cost, and on what happened to frozen weights and W&B."""
-    speed, memory, tracked = record["throughput"]["tokens_per_second"], record["peak_memory"], record["wandb"]
+    speed, memory, tracked = (
+        record["throughput"]["tokens_per_second"],
+        record["peak_memory"],
+        record["wandb"],
+    )
     parts: list[Any] = [str(record["status"])]
     if record["steps"] is not None:
         parts[0] += f" after {record['steps']} steps in {record['seconds']:.0f} s"
@@ -134,7 +144,10 @@ def summary(record: Record) -> str:
         parts.append(f"{memory / 1e9:.1f} GB")
     if record["frozen_unchanged"]:
         parts.append("frozen weights unchanged")
-    parts.append(f"W&B {tracked['mode']}" + ("" if tracked["mode"] == "disabled" else f", {tracked['status']}"))
+    parts.append(
+        f"W&B {tracked['mode']}"
+        + ("" if tracked["mode"] == "disabled" else f", {tracked['status']}")
+    )
     if tracked.get("reason"):
         parts[-1] += f" ({tracked['reason']})"
     return "; ".join(parts) + "."

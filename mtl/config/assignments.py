@@ -26,7 +26,11 @@ def leaves(settings: Settings, prefix: str = "") -> dict[str, Any]:
     """The settings one by one, dotted key -> value; lists, null and `{}` are values."""
     found: dict[str, Any] = {}
     for key, value in settings.items():
-        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+        found |= (
+            leaves(value, f"{prefix}{key}.")
+            if isinstance(value, dict) and value
+            else {f"{prefix}{key}": value}
+        )
     return found
 
 
@@ -73,7 +77,9 @@ def refusals(document: Document) -> list[str]:
     return []
 
 
-def assignments(words: Sequence[str], problems: list[str]) -> tuple[Settings, tuple[int, ...] | None]:
+def assignments(
+    words: Sequence[str], problems: list[str]
+) -> tuple[Settings, tuple[int, ...] | None]:
     """What `key=value` words set, and the seeds they name."""
     settings: Settings = {}
     written: dict[str, Any] = {}
@@ -124,10 +130,18 @@ def pieces(text: str) -> Iterator[str]:
 
 def seeds_of(values: Any, where: str, problems: list[str]) -> tuple[int, ...]:
     """Checked seeds from a list of them."""
-    if not isinstance(values, list) or not values or not all(whole(seed, 0, 2**32 - 1) for seed in values):
-        problems.append(f"{where}: expected seeds, whole numbers from 0, as in [0, 1, 2], came {short(values)}.")
+    if (
+        not isinstance(values, list)
+        or not values
+        or not all(whole(seed, 0, 2**32 - 1) for seed in values)
+    ):
+        problems.append(
+            f"{where}: expected seeds, whole numbers from 0, as in [0, 1, 2], came {short(values)}."
+        )
     elif len(set(values)) != len(values):
-        problems.append(f"{where}: a seed is named twice in {short(values)}; a run is not repeated.")
+        problems.append(
+            f"{where}: a seed is named twice in {short(values)}; a run is not repeated."
+        )
     elif len(values) > MAX_SEEDS:
         problems.append(f"{where}: {len(values)} seeds; at most {MAX_SEEDS}.")
     else:

@@ -30,7 +30,11 @@ def config_keys() -> dict[str, Key]:
     def options(part: dict[str, Any]) -> list[dict[str, Any]]:
         if "$ref" in part:
             return [schema["$defs"][part["$ref"].rpartition("/")[2]]]
-        return [option for inner in part["anyOf"] for option in options(inner)] if "anyOf" in part else [part]
+        return (
+            [option for inner in part["anyOf"] for option in options(inner)]
+            if "anyOf" in part
+            else [part]
+        )
 
     found: dict[str, Key] = {}
 
@@ -61,7 +65,9 @@ def _key(options: list[dict[str, Any]]) -> Key:
                 choices |= set(listed)
                 free |= not listed
     return Key(
-        kinds=frozenset(kinds), items=frozenset(items), choices=None if free or not choices else frozenset(choices)
+        kinds=frozenset(kinds),
+        items=frozenset(items),
+        choices=None if free or not choices else frozenset(choices),
     )
 
 
@@ -70,7 +76,9 @@ def kind_of(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return "true/false"
-    return "number" if isinstance(value, int | float) else "text" if isinstance(value, str) else "list"
+    return (
+        "number" if isinstance(value, int | float) else "text" if isinstance(value, str) else "list"
+    )
 
 
 def own_factors(grid: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:

@@ -25,7 +25,10 @@ Surgery = Literal["sum", "dominant", "pcgrad"]
 Precision = Literal["fp32", "bf16"]
 States = Literal["fp32", "fp16"]
 
-PAIR_HEADS: dict[Pairing, tuple[str, ...]] = {"siamese": ("dot", "cosine", "features"), "concat": ("linear", "mlp")}
+PAIR_HEADS: dict[Pairing, tuple[str, ...]] = {
+    "siamese": ("dot", "cosine", "features"),
+    "concat": ("linear", "mlp"),
+}
 """Heads that can take each pairing's features: two sentence vectors, or one."""
 
 AUTO_HEADS: dict[Pairing, dict[str, str]] = {
@@ -55,19 +58,27 @@ class Heads(Section):
     """One head a task (Gorti & Thiesmeyer 2023, sections 3.1 and 3.4)."""
 
     sst: SstHead = "mlp"
-    quora: QuoraHead = Field("auto", description="auto: dot for siamese pairs, linear for concatenated ones")
-    sts: StsHead = Field("same", description="auto: cosine for siamese pairs, linear for concatenated; same: quora's")
+    quora: QuoraHead = Field(
+        "auto", description="auto: dot for siamese pairs, linear for concatenated ones"
+    )
+    sts: StsHead = Field(
+        "same", description="auto: cosine for siamese pairs, linear for concatenated; same: quora's"
+    )
 
 
 class Freeze(Section):
     """Which part of the encoder trains."""
 
     unfrozen: Literal["all"] | Annotated[int, Field(ge=0)] = Field(
-        "all", description="the last k layers and the pooler train; `all` is ordinary fine-tuning, 0 pooler and heads"
+        "all",
+        description="the last k layers and the pooler train; `all` is ordinary fine-tuning, 0 pooler and heads",
     )
-    scope: Literal["all"] | TaskNames = Field("all", description="the tasks whose steps leave the frozen part alone")
+    scope: Literal["all"] | TaskNames = Field(
+        "all", description="the tasks whose steps leave the frozen part alone"
+    )
     dropout: bool = Field(
-        False, description="dropout inside the frozen part; off makes it a fixed function of the text"
+        False,
+        description="dropout inside the frozen part; off makes it a fixed function of the text",
     )
     states: States = Field(
         "fp32",
@@ -76,7 +87,11 @@ class Freeze(Section):
 
 
 def _twice(value: Any) -> Any:
-    return (value, value) if isinstance(value, int | float) and not isinstance(value, bool) else _as_tuple(value)
+    return (
+        (value, value)
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else _as_tuple(value)
+    )
 
 
 Beta = Annotated[float, Field(ge=0, le=1)]
@@ -90,26 +105,32 @@ class Smart(Section):
         description="weight of R_s, the change of the output under a perturbation of the embeddings; published 1, 3, 5",
     )
     mu: Annotated[float, Field(ge=0)] = Field(
-        1.0, description="weight of D_Breg, the distance to an averaged teacher; 0: no teacher is kept"
+        1.0,
+        description="weight of D_Breg, the distance to an averaged teacher; 0: no teacher is kept",
     )
     epsilon: Annotated[float, Field(gt=0)] = Field(
-        1e-5, description="projection clip: the largest change of an element of the embedding layer's output"
+        1e-5,
+        description="projection clip: the largest change of an element of the embedding layer's output",
     )
     sigma: Annotated[float, Field(gt=0)] = Field(
         1e-5,
         description="standard deviation of the noise that the ascent starts from, in units of the embedding output",
     )
     eta: Annotated[float, Field(gt=0)] = Field(
-        1e-3, description="length of a step of the ascent: the largest move of an element in a sequence"
+        1e-3,
+        description="length of a step of the ascent: the largest move of an element in a sequence",
     )
-    steps: Annotated[int, Field(ge=0)] = Field(1, description="steps of the ascent; 0 leaves the noise random")
+    steps: Annotated[int, Field(ge=0)] = Field(
+        1, description="steps of the ascent; 0 leaves the noise random"
+    )
     projection: Literal["clip", "normalise"] = Field(
         "clip",
         description="clip: noise within epsilon (the paper); normalise: noise divided by its largest element, a sequence "
         "at a time, and so about 1e5 times the published epsilon (what the reference code does)",
     )
     dropout: bool = Field(
-        False, description="masks of its own for the perturbed pass; off: the clean pass's, so that R_s has no floor"
+        False,
+        description="masks of its own for the perturbed pass; off: the clean pass's, so that R_s has no floor",
     )
     beta: Annotated[tuple[Beta, Beta], BeforeValidator(_twice)] = Field(
         (0.99, 0.999),
@@ -121,7 +142,8 @@ def _mapping_or_null(value: Any) -> Any:
     if value is None or isinstance(value, dict | Smart):
         return value
     raise PydanticCustomError(
-        "smart", "expected null, which is off, or settings; smart={} turns SMART on with the published values"
+        "smart",
+        "expected null, which is off, or settings; smart={} turns SMART on with the published values",
     )
 
 
@@ -129,27 +151,51 @@ class Train(Section):
     """The optimiser and its schedule. AdamW's betas are (0.9, 0.999) and its epsilon 1e-6, as BERT was published."""
 
     epochs: Annotated[int, Field(ge=1)] = Field(3, description="passes over the training data")
-    max_steps: Annotated[int, Field(ge=1)] | None = Field(None, description="stop after this many optimiser steps")
+    max_steps: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="stop after this many optimiser steps"
+    )
     batch_size: Annotated[int, Field(ge=1)] = Field(16, description="examples a step")
     lr: Annotated[float, Field(gt=0)] = Field(1e-5, description="peak learning rate")
-    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="AdamW's, not on biases and norms")
-    warmup: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="share of all steps with a rising rate")
-    decay: Literal["none", "linear", "cosine"] = Field("none", description="fall of the rate to 0 after the warm-up")
-    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="probability, in encoder and heads")
-    max_grad_norm: Annotated[float, Field(gt=0)] | None = Field(1.0, description="clip the whole gradient to this norm")
-    precision: Precision = Field("fp32", description="bf16: matrix products in bfloat16 (autocast), weights in float32")
-    select: Literal["best", "last"] = Field("best", description="the weights kept: best dev/overall, or the last")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="AdamW's, not on biases and norms"
+    )
+    warmup: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="share of all steps with a rising rate"
+    )
+    decay: Literal["none", "linear", "cosine"] = Field(
+        "none", description="fall of the rate to 0 after the warm-up"
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.1, description="probability, in encoder and heads"
+    )
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = Field(
+        1.0, description="clip the whole gradient to this norm"
+    )
+    precision: Precision = Field(
+        "fp32", description="bf16: matrix products in bfloat16 (autocast), weights in float32"
+    )
+    select: Literal["best", "last"] = Field(
+        "best", description="the weights kept: best dev/overall, or the last"
+    )
 
 
 class RunConfig(Section):
     """One run. The defaults are the paper's baseline, on the built-in data."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    encoder: Annotated[str, Field(min_length=1)] = Field("minilm-l6", description="minilm-l6, a hub name, or a folder")
-    data: Annotated[str, Field(min_length=1)] = Field("sample", description="sample, hub, or a folder of course files")
+    encoder: Annotated[str, Field(min_length=1)] = Field(
+        "minilm-l6", description="minilm-l6, a hub name, or a folder"
+    )
+    data: Annotated[str, Field(min_length=1)] = Field(
+        "sample", description="sample, hub, or a folder of course files"
+    )
     tasks: Annotated[TaskNames, Field()] = ("sst", "quora", "sts")
-    limit: Annotated[int, Field(ge=1)] | None = Field(None, description="training rows a task; dev stays whole")
-    max_length: Annotated[int, Field(ge=8, le=512)] = Field(128, description="tokens a sequence, specials included")
+    limit: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="training rows a task; dev stays whole"
+    )
+    max_length: Annotated[int, Field(ge=8, le=512)] = Field(
+        128, description="tokens a sequence, specials included"
+    )
     pairing: Pairing = "siamese"
     pooling: Pooling = "pooler"
     heads: Heads = Heads()
@@ -157,10 +203,13 @@ class RunConfig(Section):
     freeze: Freeze = Freeze()
     surgery: Surgery = "sum"
     smart: Annotated[Smart | None, BeforeValidator(_mapping_or_null)] = Field(
-        None, description="null: off; {} or {lambda_s: 3, ...}: on, with these numbers in place of the published ones"
+        None,
+        description="null: off; {} or {lambda_s: 3, ...}: on, with these numbers in place of the published ones",
     )
     train: Train = Train()
-    overall: Literal["mean", "shifted"] = Field("mean", description="shifted: (r + 1) / 2 stands for sts' Pearson r")
+    overall: Literal["mean", "shifted"] = Field(
+        "mean", description="shifted: (r + 1) / 2 stands for sts' Pearson r"
+    )
 
     def head(self, task: TaskName) -> str:
         """The name of the head a task gets, with `auto` and `same` resolved."""
@@ -172,7 +221,10 @@ class RunConfig(Section):
     def problems(self) -> list[Problem]:
         """Settings that exclude each other, each with the way out."""
         found = []
-        chosen = {task: "quora" if task == "sts" and self.heads.sts == "same" else task for task in self.tasks}
+        chosen = {
+            task: "quora" if task == "sts" and self.heads.sts == "same" else task
+            for task in self.tasks
+        }
         for key in dict.fromkeys(chosen.values()):  # sts as `same` is quora's mistake, told once
             head = self.head(key)
             if TASKS[key].pair and head not in PAIR_HEADS[self.pairing]:
@@ -181,7 +233,9 @@ class RunConfig(Section):
                     if key == "quora" and "sts" in chosen and chosen["sts"] == key
                     else ""
                 )
-                can = [name for name in PAIR_HEADS[self.pairing] if key == "sts" or name != "cosine"]
+                can = [
+                    name for name in PAIR_HEADS[self.pairing] if key == "sts" or name != "cosine"
+                ]
                 found.append(
                     Problem(
                         uses=("tasks", "pairing", f"heads.{key}"),
@@ -190,7 +244,11 @@ class RunConfig(Section):
                     )
                 )
         if len(set(self.tasks)) != len(self.tasks):
-            found.append(Problem(uses=("tasks",), message=f"tasks={list(self.tasks)}: a task is named twice."))
+            found.append(
+                Problem(
+                    uses=("tasks",), message=f"tasks={list(self.tasks)}: a task is named twice."
+                )
+            )
         if self.freeze.scope != "all":
             absent = [name for name in self.freeze.scope if name not in self.tasks]
             if absent:
@@ -217,7 +275,10 @@ class RunConfig(Section):
         }
         needs = "freeze.states='fp16' rounds the outputs of frozen layers"
         return [
-            Problem(uses=("freeze.states", key), message=f"{needs}; {why}. Use freeze.states=fp32, or change {key}.")
+            Problem(
+                uses=("freeze.states", key),
+                message=f"{needs}; {why}. Use freeze.states=fp32, or change {key}.",
+            )
             for key, (on, why) in reasons.items()
             if on
         ]
@@ -230,7 +291,9 @@ class RunConfig(Section):
             return [Problem(uses=("tasks", "surgery"), message=f"{needs}; {way}")]
         found = []
         if self.schedule != "consolidated":
-            way = f"schedule={self.schedule!r} gives one. Use schedule=consolidated, or surgery=sum."
+            way = (
+                f"schedule={self.schedule!r} gives one. Use schedule=consolidated, or surgery=sum."
+            )
             found.append(Problem(uses=("schedule", "surgery"), message=f"{needs}; {way}"))
         if self.train.batch_size == 1:
             way = "train.batch_size=1 gives one. Use a larger batch or surgery=sum."
@@ -247,7 +310,10 @@ class RunConfig(Section):
 
         Two configs that compute the same thing resolve to the same one. Idempotent.
         """
-        heads = {task: self.head(task) if task in self.tasks else Heads.model_fields[task].default for task in TASKS}
+        heads = {
+            task: self.head(task) if task in self.tasks else Heads.model_fields[task].default
+            for task in TASKS
+        }
         tasks = _in_task_order(self.tasks)
         freeze = self.freeze
         if freeze.unfrozen == "all":
@@ -255,7 +321,11 @@ class RunConfig(Section):
         elif freeze.scope != "all":
             scope = _in_task_order(freeze.scope)
             freeze = freeze.model_copy(update={"scope": "all" if scope == tasks else scope})
-        update: dict[str, Any] = {"tasks": tasks, "heads": Heads.model_validate(heads), "freeze": freeze}
+        update: dict[str, Any] = {
+            "tasks": tasks,
+            "heads": Heads.model_validate(heads),
+            "freeze": freeze,
+        }
         update["smart"] = _resolved_smart(self.smart, self.train)
         if not any(TASKS[task].pair for task in tasks):
             update["pairing"] = "siamese"
@@ -280,7 +350,10 @@ class RunConfig(Section):
         for name in ("train", "smart"):
             if name in plain:
                 section = plain[name].items()
-                plain[name] = {key: value + 0.0 if isinstance(value, float) else value for key, value in section}
+                plain[name] = {
+                    key: value + 0.0 if isinstance(value, float) else value
+                    for key, value in section
+                }
         return plain
 
 
@@ -311,7 +384,11 @@ class Problem(BaseModel):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "baseline": {},
-    "final": {"heads": {"sts": "auto"}, "freeze": {"unfrozen": 3}, "train": {"lr": 1e-4, "epochs": 9}},
+    "final": {
+        "heads": {"sts": "auto"},
+        "freeze": {"unfrozen": 3},
+        "train": {"lr": 1e-4, "epochs": 9},
+    },
 }
 PRESETS["concat"] = PRESETS["final"] | {"pairing": "concat"}
 """The paper's three configurations (Gorti & Thiesmeyer, Stanford CS224N 2023), as differences from the defaults."""

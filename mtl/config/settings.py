@@ -58,14 +58,25 @@ def typed_config(words: Sequence[str]) -> RunConfig:
     (A grid may hold such cells: they are merged with those that compute the same.) Raises ConfigError.
     """
     config = config_from(words)
-    default, given, kept = (one.model_dump(mode="json") for one in (RunConfig(), config, config.resolved()))
+    default, given, kept = (
+        one.model_dump(mode="json") for one in (RunConfig(), config, config.resolved())
+    )
     problems = []
     for word in words:
         key = word.partition("=")[0].strip()
         value = _at(given, key)
-        if "=" not in word or key == "tasks" or value in ("auto", "same") or isinstance(value, dict):
+        if (
+            "=" not in word
+            or key == "tasks"
+            or value in ("auto", "same")
+            or isinstance(value, dict)
+        ):
             continue
-        if key == "freeze.scope" and config.freeze.unfrozen != "all" and set(value) == set(config.tasks):
+        if (
+            key == "freeze.scope"
+            and config.freeze.unfrozen != "all"
+            and set(value) == set(config.tasks)
+        ):
             continue  # every task by name is what `all` means
         if key.startswith("smart.") and kept["smart"] is None:
             continue  # both weights 0: the run without SMART, as somebody may well want to see
@@ -112,7 +123,9 @@ def _is_file(word: str) -> bool:
 def preset_layer(name: str) -> Document:
     """A preset's settings. Raises ConfigError for an unknown name."""
     if name not in PRESETS:
-        raise ConfigError(f"no preset {name!r}; there are {', '.join(PRESETS)}.{suggestion(name, PRESETS)}")
+        raise ConfigError(
+            f"no preset {name!r}; there are {', '.join(PRESETS)}.{suggestion(name, PRESETS)}"
+        )
     return Document(source=f"preset {name}", value=PRESETS[name])
 
 
@@ -122,7 +135,9 @@ def file_layer(path: Path) -> Document:
     if document.value is None:
         return Document(source=document.source, value={})
     if not isinstance(document.value, dict):
-        raise ConfigError(f"{path}: expected settings (`key: value`), came a {type(document.value).__name__}.")
+        raise ConfigError(
+            f"{path}: expected settings (`key: value`), came a {type(document.value).__name__}."
+        )
     return spread(document)
 
 
@@ -160,7 +175,11 @@ def spread(document: Document) -> Document:
         if old in document.lines:
             lines.setdefault(new, document.lines[old])
         if not isinstance(value, dict):
-            inside = {place: number for place, number in document.lines.items() if place[: len(old)] == old}
+            inside = {
+                place: number
+                for place, number in document.lines.items()
+                if place[: len(old)] == old
+            }
             lines.update({(*new, *place[len(old) :]): number for place, number in inside.items()})
             return value
         result: dict[str, Any] = {}
@@ -179,7 +198,9 @@ def spread(document: Document) -> Document:
             result = merge(result, {path[0]: built})
         return result
 
-    return Document(source=document.source, value=_lists_of_words(walk(document.value, (), ())), lines=lines)
+    return Document(
+        source=document.source, value=_lists_of_words(walk(document.value, (), ())), lines=lines
+    )
 
 
 def _clash(one: Any, two: Any) -> bool:
@@ -194,7 +215,9 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
-        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        merged[key] = (
+            merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        )
     return merged
 
 
@@ -214,7 +237,9 @@ def build(layers: Sequence[Document]) -> RunConfig:
         config = _without(raw, bad)
     for problem in config.problems():
         # A key that is wrong already must not cause a second complaint about the value that stands in for it.
-        if not any(key == used or key.startswith(f"{used}.") for key in bad for used in problem.uses):
+        if not any(
+            key == used or key.startswith(f"{used}.") for key in bad for used in problem.uses
+        ):
             places = [_where(layers, tuple(used.split("."))) for used in problem.uses]
             messages.append(
                 f"{', '.join(dict.fromkeys(p for p in places if p != NOWHERE)) or NOWHERE}: {problem.message}"
@@ -229,7 +254,9 @@ def _lists_of_words(value: Any, key: str = "") -> Any:
     if key in ("tasks", "freeze.scope") and isinstance(value, str) and value != "all":
         return [part.strip() for part in value.split(",")]
     if key in ("", "freeze") and isinstance(value, dict):
-        return {name: _lists_of_words(item, f"{key}.{name}".lstrip(".")) for name, item in value.items()}
+        return {
+            name: _lists_of_words(item, f"{key}.{name}".lstrip(".")) for name, item in value.items()
+        }
     return value
 
 
@@ -255,7 +282,9 @@ def _readable(error: ValidationError) -> list[tuple[strict_yaml.Place, str]]:
                 message += f".{suggestion(item['input'], choices.split(', '))}".removesuffix(".")
         found.setdefault(place, []).append(message)
     if any(place[:2] == SCOPE and len(place) > len(SCOPE) for place in found):
-        found.pop(SCOPE, None)  # a list with a wrong task in it: that it is not `all` either goes without saying
+        found.pop(
+            SCOPE, None
+        )  # a list with a wrong task in it: that it is not `all` either goes without saying
     return [(place, "; or ".join(dict.fromkeys(messages))) for place, messages in found.items()]
 
 
@@ -330,7 +359,10 @@ def _without(raw: dict[str, Any], bad: set[str]) -> RunConfig:
         return {
             key: keep(item, inside[key])
             for key, item in value.items()
-            if not any(name == inside[key] or re.fullmatch(re.escape(inside[key]) + r"\.\d+", name) for name in bad)
+            if not any(
+                name == inside[key] or re.fullmatch(re.escape(inside[key]) + r"\.\d+", name)
+                for name in bad
+            )
         }
 
     return RunConfig.model_validate(keep(raw, ""))

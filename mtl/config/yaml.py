@@ -74,7 +74,9 @@ def parse(text: str, source: str = "<text>") -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = "" if mark is None else f":{mark.line + 1}"
-        raise ConfigError(f"{source}{line}: not valid YAML: {error.problem or error.context}.") from None
+        raise ConfigError(
+            f"{source}{line}: not valid YAML: {error.problem or error.context}."
+        ) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{source}: not valid YAML: {error}.") from None
 
@@ -91,7 +93,9 @@ def read(path: Path) -> Document:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        raise ConfigError(f"{path}:{line}: not UTF-8 at byte {error.start}; save the file as UTF-8.") from None
+        raise ConfigError(
+            f"{path}:{line}: not UTF-8 at byte {error.start}; save the file as UTF-8."
+        ) from None
     return parse(text, str(path))
 
 
@@ -138,7 +142,10 @@ def _build(text: str, source: str) -> Document:
                 raise fail(event, "anchors and tags are not allowed on keys; plain words only.")
             key = event.value
             if key in found:
-                raise fail(event, f"the key {key!r} stands here a second time (first on line {lines[(*place, key)]}).")
+                raise fail(
+                    event,
+                    f"the key {key!r} stands here a second time (first on line {lines[(*place, key)]}).",
+                )
             lines[(*place, key)] = line(event)
             found[key] = value(next(events), (*place, key))
         return found

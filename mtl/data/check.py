@@ -39,7 +39,10 @@ def check_rows(rows: Mapping[tuple[TaskName, Split], Rows]) -> dict[str, Any]:
         if parts:
             tasks[name] = {
                 "splits": {split: check_part(part) for split, part in parts.items()},
-                "leaks": {f"{one}/{two}": check_leaks(parts[one], parts[two]) for one, two in combinations(parts, 2)},
+                "leaks": {
+                    f"{one}/{two}": check_leaks(parts[one], parts[two])
+                    for one, two in combinations(parts, 2)
+                },
             }
     return {"schema": 1, "fingerprint": fingerprint(rows), "tasks": tasks, "meaning": MEANING}
 
@@ -55,13 +58,19 @@ def check_part(part: Rows) -> dict[str, Any]:
     conflicts: list[list[str]] = []
     if part.labels is not None:
         labels = part.labels
-        conflicts = [[part.ids[i] for i in group] for group in groups.values() if len({labels[i] for i in group}) > 1]
+        conflicts = [
+            [part.ids[i] for i in group]
+            for group in groups.values()
+            if len({labels[i] for i in group}) > 1
+        ]
     return {
         "rows": len(part),
         "left_out": len(part.skipped),
         "fingerprint": part.fingerprint(),
         "labels": None if part.labels is None else _balance(part, part.labels),
-        "words": {"median": float(np.median(words)), "max": int(words.max())} if len(words) else None,
+        "words": {"median": float(np.median(words)), "max": int(words.max())}
+        if len(words)
+        else None,
         "duplicates": len(part) - len(groups),
         "conflicts": None if part.labels is None else len(conflicts),
         "conflict_ids": conflicts[:MAX_EXAMPLES],
@@ -96,7 +105,9 @@ def _keys(part: Rows) -> list[Key]:
     """What makes a row the same as another: its folded sentences, sorted so that the order in a pair does not count."""
     if part.second is None:
         return [(_fold(text),) for text in part.first]
-    return [tuple(sorted((_fold(a), _fold(b)))) for a, b in zip(part.first, part.second, strict=True)]
+    return [
+        tuple(sorted((_fold(a), _fold(b)))) for a, b in zip(part.first, part.second, strict=True)
+    ]
 
 
 def _groups(part: Rows) -> dict[Key, list[int]]:

@@ -69,7 +69,11 @@ SOURCES: dict[TaskName, Source] = {
         repository="mteb/stsbenchmark-sts",
         revision="b0fddb56ed78048fa8b90373c8a3cfc37b684831",
         prefix="stsb",
-        files={"train": "train.jsonl.gz", "validation": "validation.jsonl.gz", "test": "test.jsonl.gz"},
+        files={
+            "train": "train.jsonl.gz",
+            "validation": "validation.jsonl.gz",
+            "test": "test.jsonl.gz",
+        },
         columns={"sentence1": "sentence1", "sentence2": "sentence2", "similarity": "score"},
     ),
 }
@@ -111,7 +115,9 @@ def fetch_hub(
                 "fingerprint": rows.fingerprint(),
             }
         # The manifest goes first: a kill between the two must not leave a file that the next fetch takes for yours.
-        write_data_file(folder / MANIFEST, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
+        write_data_file(
+            folder / MANIFEST, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
+        )
         written += [write_course(folder, rows) for rows in parts.values()]
     return written
 
@@ -123,7 +129,9 @@ def _mirror(mirror: Path | None) -> Path | None:
     folder = Path(chosen).expanduser()
     if not folder.is_dir():
         origin = "the mirror" if mirror else "MTL_HUB_MIRROR"
-        raise DataError(f"{folder}: {origin} is no folder. Expected one that holds SetFit/sst5, nyu-mll/glue, ...")
+        raise DataError(
+            f"{folder}: {origin} is no folder. Expected one that holds SetFit/sst5, nyu-mll/glue, ..."
+        )
     return folder
 
 
@@ -135,7 +143,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {"schema": 1, "files": {}}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: cannot read it ({error}). Remove the folder, or fetch into another.") from error
+        raise DataError(
+            f"{path}: cannot read it ({error}). Remove the folder, or fetch into another."
+        ) from error
     return manifest
 
 
@@ -143,7 +153,9 @@ def _check_overwrite(folder: Path, tasks: Sequence[TaskName], manifest: Mapping[
     names = [TASKS[task].file_name(split) for task in tasks for split in SPLITS]
     own = [name for name in names if (folder / name).exists() and name not in manifest["files"]]
     if own:
-        raise DataError(f"{folder} holds {', '.join(own)}, not from the hub. Nothing was changed: use another folder.")
+        raise DataError(
+            f"{folder} holds {', '.join(own)}, not from the hub. Nothing was changed: use another folder."
+        )
 
 
 def _local_files(source: Source, part: str, mirror: Path | None) -> list[Path]:
@@ -160,7 +172,9 @@ def _local_files(source: Source, part: str, mirror: Path | None) -> list[Path]:
             f"Copy it from the hub's dataset {source.repository}."
         )
     if len({_format(path) for path in files}) > 1:
-        raise DataError(f"{folder}: {', '.join(path.name for path in files)} are of two formats. Keep those of one.")
+        raise DataError(
+            f"{folder}: {', '.join(path.name for path in files)} are of two formats. Keep those of one."
+        )
     return files
 
 
@@ -188,7 +202,11 @@ def _download(source: Source, name: str) -> Path:
     try:
         return Path(
             hf_hub_download(
-                source.repository, name, repo_type="dataset", revision=source.revision, cache_dir=str(cache)
+                source.repository,
+                name,
+                repo_type="dataset",
+                revision=source.revision,
+                cache_dir=str(cache),
             )
         )
     except failures as error:
@@ -228,13 +246,23 @@ def _read(source: Source, files: Sequence[Path]) -> dict[str, list[Any]]:
                 if column not in table.column_names:
                     came = ", ".join(map(repr, table.column_names))
                     near = suggestion(column, table.column_names)
-                    raise DataError(f"{names}: column {column!r}: expected, the file has only {came}.{near}")
+                    raise DataError(
+                        f"{names}: column {column!r}: expected, the file has only {came}.{near}"
+                    )
             columns: dict[str, list[Any]] = table.select_columns(needed).to_dict()
             return columns
-    except (datasets.exceptions.DatasetsError, pyarrow.ArrowException, OSError, ValueError, StopIteration) as error:
+    except (
+        datasets.exceptions.DatasetsError,
+        pyarrow.ArrowException,
+        OSError,
+        ValueError,
+        StopIteration,
+    ) as error:
         cause = error.__cause__ or error
         reason = shorten(str(cause), 300, placeholder=" ...").rstrip(".") or "it holds no rows"
-        raise DataError(f"{names}: cannot read it: {reason}. Is the copy complete? Fetch it again.") from error
+        raise DataError(
+            f"{names}: cannot read it: {reason}. Is the copy complete? Fetch it again."
+        ) from error
     finally:
         if quiet:
             datasets.enable_progress_bars()
@@ -242,11 +270,15 @@ def _read(source: Source, files: Sequence[Path]) -> dict[str, list[Any]]:
 
 def _part(source: Source, split: Split) -> str:
     """The source's split that ours is taken from; without an own dev or test split it is `validation`."""
-    choices = {"train": ["train"], "dev": ["dev", "validation"], "test": ["test", "validation"]}[split]
+    choices = {"train": ["train"], "dev": ["dev", "validation"], "test": ["test", "validation"]}[
+        split
+    ]
     return next(part for part in choices if part in source.files)
 
 
-def _rows(task: Task, split: Split, source: Source, tables: Mapping[str, Mapping[str, list[Any]]]) -> Rows:
+def _rows(
+    task: Task, split: Split, source: Source, tables: Mapping[str, Mapping[str, list[Any]]]
+) -> Rows:
     """Our rows of one split; those that break the rules are left out and listed in `skipped`."""
     part = _part(source, split)
     table = tables[part]
@@ -268,7 +300,9 @@ def _rows(task: Task, split: Split, source: Source, tables: Mapping[str, Mapping
         else:
             kept.append(cells)
     if not kept:
-        raise DataError(f"{source.repository} {part}: no usable row for {split}. {' '.join(skipped[:1])}".rstrip())
+        raise DataError(
+            f"{source.repository} {part}: no usable row for {split}. {' '.join(skipped[:1])}".rstrip()
+        )
     first, *second = task.sentence_columns
     return Rows(
         task=task,
@@ -276,6 +310,8 @@ def _rows(task: Task, split: Split, source: Source, tables: Mapping[str, Mapping
         ids=[cells["id"] for cells in kept],
         first=[cells[first] for cells in kept],
         second=[cells[second[0]] for cells in kept] if second else None,
-        labels=np.array([parse_label(task, cells[task.label_column]) for cells in kept], dtype=np.float64),
+        labels=np.array(
+            [parse_label(task, cells[task.label_column]) for cells in kept], dtype=np.float64
+        ),
         skipped=tuple(skipped),
     )

@@ -29,7 +29,9 @@ def load_rows(
     if data == "sample":
         from mtl.data.sample.build import sample_rows
 
-        return {(task, split): sample_rows(TASKS[task], split) for task in tasks for split in splits}
+        return {
+            (task, split): sample_rows(TASKS[task], split) for task in tasks for split in splits
+        }
     folder = hub_folder(tasks, splits) if data == "hub" else _folder(data)
     check_folder(folder, [TASKS[task].file_name(split) for task in tasks for split in splits])
     rows: dict[tuple[TaskName, Split], Rows] = {}
@@ -50,7 +52,11 @@ def hub_folder(tasks: Sequence[TaskName], splits: Sequence[Split]) -> Path:
     from mtl.data.hub import fetch_hub
 
     folder = cache_folder() / "hub"
-    missing = [task for task in tasks if not all((folder / TASKS[task].file_name(split)).is_file() for split in splits)]
+    missing = [
+        task
+        for task in tasks
+        if not all((folder / TASKS[task].file_name(split)).is_file() for split in splits)
+    ]
     if missing:
         fetch_hub(folder, missing, say=lambda line: print(line, file=sys.stderr))
     return folder
@@ -60,8 +66,12 @@ def _folder(data: str) -> Path:
     try:
         folder = Path(data).expanduser()
     except RuntimeError as error:
-        raise DataError(f"{data}: there is no such home folder. Write the folder's whole path.") from error
+        raise DataError(
+            f"{data}: there is no such home folder. Write the folder's whole path."
+        ) from error
     near = suggestion(data, BUILT_IN)
     if near and not folder.exists():
-        raise DataError(f"{data}: expected 'sample', 'hub' or a folder of course files; there is no such folder.{near}")
+        raise DataError(
+            f"{data}: expected 'sample', 'hub' or a folder of course files; there is no such folder.{near}"
+        )
     return folder

@@ -23,20 +23,31 @@ Entry = tuple[int, dict[str, Any]]
 def read_new_text(text: str, task: Task, source: str) -> Rows:
     """The rows of `text`, without labels. Raises one DataError for all bad rows, naming `source:line: column`."""
     text = text.removeprefix("\ufeff")  # some editors begin a file with this mark
-    entries, problems = (_json_lines if text.lstrip().startswith("{") else _table)(text, task, source)
+    entries, problems = (_json_lines if text.lstrip().startswith("{") else _table)(
+        text, task, source
+    )
     for line, cells in entries:
-        found = [(column, _sentence_problem(cells, column, task)) for column in task.sentence_columns]
+        found = [
+            (column, _sentence_problem(cells, column, task)) for column in task.sentence_columns
+        ]
         found.append(("id", _id_problem(cells.get("id"))))
-        problems += [f"{source}:{line}: column {column!r}: {problem}" for column, problem in found if problem]
+        problems += [
+            f"{source}:{line}: column {column!r}: {problem}" for column, problem in found if problem
+        ]
     if problems:
         raise data_error(problems)
     if not entries:
-        raise DataError(f"{source}: no rows to label. Expected the columns {', '.join(task.sentence_columns)}.")
+        raise DataError(
+            f"{source}: no rows to label. Expected the columns {', '.join(task.sentence_columns)}."
+        )
     columns = [[cells[column] for _, cells in entries] for column in task.sentence_columns]
     return Rows(
         task=task,
         split="test",
-        ids=[str(number if cells.get("id") is None else cells["id"]) for number, (_, cells) in enumerate(entries)],
+        ids=[
+            str(number if cells.get("id") is None else cells["id"])
+            for number, (_, cells) in enumerate(entries)
+        ],
         first=columns[0],
         second=columns[1] if task.pair else None,
         labels=None,
@@ -47,23 +58,33 @@ def _sentence_problem(cells: dict[str, Any], column: str, task: Task) -> str | N
     if column not in cells:
         return f"expected a sentence, the key is missing.{_other_kind(task, list(cells))}"
     value = cells[column]
-    return sentence_problem(value) if isinstance(value, str) else f"expected a sentence, came {shown(str(value))}"
+    return (
+        sentence_problem(value)
+        if isinstance(value, str)
+        else f"expected a sentence, came {shown(str(value))}"
+    )
 
 
 def _id_problem(value: Any) -> str | None:
     if isinstance(value, str):
         return id_problem(value)
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)):
+    if value is None or (
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    ):
         return None
     return f"expected a string or a number, came {shown(str(value))}"
 
 
 def _other_kind(task: Task, names: list[str]) -> str:
     """A hint where the columns are those of tasks with one sentence and this one takes pairs, or the reverse."""
-    others = {other.sentence_columns: other.name for other in TASKS.values() if other.pair != task.pair}
+    others = {
+        other.sentence_columns: other.name for other in TASKS.values() if other.pair != task.pair
+    }
     if not any(set(columns) <= set(names) for columns in others):
         return ""
-    needs = "pairs: sentence1 and sentence2" if task.pair else "one sentence a row: the column sentence"
+    needs = (
+        "pairs: sentence1 and sentence2" if task.pair else "one sentence a row: the column sentence"
+    )
     return f" The task {task.name} takes {needs}. Is this another task's file?"
 
 
@@ -76,12 +97,16 @@ def _json_lines(text: str, task: Task, source: str) -> tuple[list[Entry], list[s
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            problems.append(f"{source}:{number}: not JSON: {error}. One object a line, or a header and tabs.")
+            problems.append(
+                f"{source}:{number}: not JSON: {error}. One object a line, or a header and tabs."
+            )
             continue
         if isinstance(value, dict):
             entries.append((number, value))
         else:
-            problems.append(f"{source}:{number}: expected an object with {', '.join(task.sentence_columns)}.")
+            problems.append(
+                f"{source}:{number}: expected an object with {', '.join(task.sentence_columns)}."
+            )
     return entries, problems
 
 
@@ -113,5 +138,7 @@ def _table(text: str, task: Task, source: str) -> tuple[list[Entry], list[str]]:
 
 
 def _cells(header: list[str], record: Record) -> dict[str, Any]:
-    cells: dict[str, Any] = {name: cell for name, cell in zip(header, record.cells, strict=True) if name}
+    cells: dict[str, Any] = {
+        name: cell for name, cell in zip(header, record.cells, strict=True) if name
+    }
     return cells

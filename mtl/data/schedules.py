@@ -78,10 +78,17 @@ def sqrt(sizes: Sizes, batch_size: int, seed: int, epoch: int, epochs: int) -> l
 
 def annealed(sizes: Sizes, batch_size: int, seed: int, epoch: int, epochs: int) -> list[Step]:
     """One task a step, drawn; P(task) is proportional to a power of its size that falls from 1 in the first epoch to 0.2."""
-    return _drawn(sizes, batch_size, seed, [1 - ANNEALED_TO * e / max(1, epochs - 1) for e in range(epoch + 1)])
+    return _drawn(
+        sizes,
+        batch_size,
+        seed,
+        [1 - ANNEALED_TO * e / max(1, epochs - 1) for e in range(epoch + 1)],
+    )
 
 
-def _batches(task: TaskName, size: int, batch_size: int, seed: int, number: int) -> list[np.ndarray]:
+def _batches(
+    task: TaskName, size: int, batch_size: int, seed: int, number: int
+) -> list[np.ndarray]:
     """All rows of a task in batches: its pass `number`. The same under every schedule of one task a step."""
     order = numpy_stream(seed, f"order/{task}/{number}").permutation(size)
     return [order[start : start + batch_size] for start in range(0, size, batch_size)]
@@ -100,12 +107,16 @@ def _drawn(sizes: Sizes, batch_size: int, seed: int, powers: list[float]) -> lis
     for epoch, power in enumerate(powers):
         before += turns
         chances = np.array([float(sizes[task]) for task in tasks]) ** power
-        drawn = numpy_stream(seed, f"order/turns/{epoch}").choice(len(tasks), size=length, p=chances / chances.sum())
+        drawn = numpy_stream(seed, f"order/turns/{epoch}").choice(
+            len(tasks), size=length, p=chances / chances.sum()
+        )
         turns = [tasks[number] for number in drawn]
     return _dealt(sizes, batch_size, seed, before, turns)
 
 
-def _dealt(sizes: Sizes, batch_size: int, seed: int, before: list[TaskName], turns: list[TaskName]) -> list[Step]:
+def _dealt(
+    sizes: Sizes, batch_size: int, seed: int, before: list[TaskName], turns: list[TaskName]
+) -> list[Step]:
     """Each turn's task gets the next batch of its stream, of which the turns `before` have taken theirs."""
     taken = Counter(before)
     passes: dict[TaskName, tuple[int, list[np.ndarray]]] = {}

@@ -53,7 +53,9 @@ class TokenizedRows:
     def take(self, index: np.ndarray) -> TokenizedRows:
         """The rows at `index`, over the same table."""
         second = None if self.second is None else self.second[index]
-        return TokenizedRows(rows=self.rows.take(index), table=self.table, first=self.first[index], second=second)
+        return TokenizedRows(
+            rows=self.rows.take(index), table=self.table, first=self.first[index], second=second
+        )
 
 
 def tokenize_rows(
@@ -64,7 +66,9 @@ def tokenize_rows(
     columns: dict[tuple[TaskName, Split], list[np.ndarray | None]] = {}
     for key, part in rows.items():
         columns[key] = [
-            None if texts is None else np.array([numbers.setdefault(t, len(numbers)) for t in texts], dtype=np.int64)
+            None
+            if texts is None
+            else np.array([numbers.setdefault(t, len(numbers)) for t in texts], dtype=np.int64)
             for texts in (part.first, part.second)
         ]
     table = token_table(tokenizer, list(numbers))
@@ -82,7 +86,9 @@ def token_table(tokenizer: Tokenizer, sentences: list[str]) -> TokenTable:
     if table is None:
         pieces: list[np.ndarray] = []
         for start in range(0, len(sentences), CHUNK):
-            batch = tokenizer.encode_batch(sentences[start : start + CHUNK], add_special_tokens=False)
+            batch = tokenizer.encode_batch(
+                sentences[start : start + CHUNK], add_special_tokens=False
+            )
             pieces += [np.array(encoding.ids, dtype=np.int32) for encoding in batch]
         offsets = np.zeros(len(pieces) + 1, dtype=np.int64)
         np.cumsum([len(piece) for piece in pieces], out=offsets[1:])

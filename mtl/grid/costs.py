@@ -47,7 +47,12 @@ class Costs:
         known = self._seen.get(encoder, {})
         distances = {seen: sum(a != b for a, b in zip(key, seen, strict=True)) for seen in known}
         nearest = min(distances.values(), default=0)
-        rates = [rate for seen, distance in distances.items() if distance == nearest for rate in known[seen]]
+        rates = [
+            rate
+            for seen, distance in distances.items()
+            if distance == nearest
+            for rate in known[seen]
+        ]
         return sum(rates) / len(rates) if rates else None
 
 

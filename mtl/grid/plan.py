@@ -73,10 +73,17 @@ class Planner:
 
     def plan(self, arms: Sequence[Arm], seeds: Mapping[str, Sequence[int]], workers: int) -> Plan:
         """The runs of every arm on its seeds; among runs of one seed, in the order of `seeds`."""
-        work = {arm.name: examples(arm.config, self._sources.trained_rows(arm.config)) for arm in arms}
+        work = {
+            arm.name: examples(arm.config, self._sources.trained_rows(arm.config)) for arm in arms
+        }
         order = sorted({seed for chosen in seeds.values() for seed in chosen})
         named = {arm.name: arm for arm in arms}
-        runs = [self._run(named[name], seed, work[name]) for seed in order for name in seeds if seed in seeds[name]]
+        runs = [
+            self._run(named[name], seed, work[name])
+            for seed in order
+            for name in seeds
+            if seed in seeds[name]
+        ]
         return Plan(runs=tuple(runs), workers=workers)
 
     def _run(self, arm: Arm, seed: int, work: int) -> PlannedRun:
@@ -85,4 +92,6 @@ class Planner:
         state = folder.state() if folder.path.is_dir() else "missing"
         seconds = 0.0 if state in ENDED else self.costs.seconds(arm.config, work)
         config = arm.config.model_copy(update={"seed": seed})
-        return PlannedRun(arm=arm.name, config=config, run_id=run_id, state=state, examples=work, seconds=seconds)
+        return PlannedRun(
+            arm=arm.name, config=config, run_id=run_id, state=state, examples=work, seconds=seconds
+        )

@@ -61,20 +61,30 @@ def slots(workers: int | None, device: str | None, runs: int) -> list[Slot]:
     The machine's cores are divided among the workers. `OMP_NUM_THREADS`, where set, is an upper limit for each. Raises
     ConfigError for a device that is not there.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     there = [] if device == "cpu" else [f"cuda:{number}" for number in range(gpu_count())]
     known = {None: there, "cuda": there, "cpu": ["cpu"]} | {name: [name] for name in there}
     devices = known.get(device, []) or (["cpu"] if device is None else [])
     if not devices:
-        raise ConfigError(f"--device {device}: not here. This machine has {', '.join(['cpu', *there])}.")
+        raise ConfigError(
+            f"--device {device}: not here. This machine has {', '.join(['cpu', *there])}."
+        )
     if workers is None:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        workers = len(devices) if devices != ["cpu"] else min(cores, max(1, int(memory / MEMORY_A_WORKER)))
+        workers = (
+            len(devices)
+            if devices != ["cpu"]
+            else min(cores, max(1, int(memory / MEMORY_A_WORKER)))
+        )
         workers = max(1, min(workers, runs))
     threads = max(1, cores // workers)
     if (limit := os.environ.get("OMP_NUM_THREADS", "")).isdigit() and int(limit) > 0:
         threads = min(threads, int(limit))
-    return [Slot(device=devices[number % len(devices)], threads=threads) for number in range(workers)]
+    return [
+        Slot(device=devices[number % len(devices)], threads=threads) for number in range(workers)
+    ]
 
 
 def gpu_count() -> int:
@@ -100,14 +110,20 @@ class LocalPool:
         return len(self._slots) - sum(worker.job is not None for worker in self._workers.values())
 
     def start(self, job: Job) -> None:
-        number = next(n for n in range(len(self._slots)) if n not in self._workers or self._workers[n].job is None)
+        number = next(
+            n
+            for n in range(len(self._slots))
+            if n not in self._workers or self._workers[n].job is None
+        )
         worker = self._workers.get(number)
         if worker is None or not worker.give(job):
             # Either there is none yet, or it died while it had nothing to do.
             self._drop(number)
             slot = self._slots[number]
             orders = replace(self._orders, device=slot.device)
-            self._workers[number] = worker = _Worker(orders, slot.threads, self._logs / f"worker-{number}.log")
+            self._workers[number] = worker = _Worker(
+                orders, slot.threads, self._logs / f"worker-{number}.log"
+            )
             worker.give(job)
 
     def cancel(self, run_id: str) -> None:
@@ -117,7 +133,11 @@ class LocalPool:
 
     def wait(self, seconds: float) -> list[Event]:
         events: list[Event] = []
-        busy = {worker.connection: number for number, worker in self._workers.items() if worker.job is not None}
+        busy = {
+            worker.connection: number
+            for number, worker in self._workers.items()
+            if worker.job is not None
+        }
         if not busy:
             return events
         for ready in wait(list(busy), seconds):

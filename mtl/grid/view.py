@@ -52,7 +52,9 @@ class View:
         if record["status"] != "done":
             outcome = f"{record['status']}: {record['error']}"
         self.said = time.monotonic()
-        self.note(f"[{self.done}/{self.total}] {named(run)}  {record['seconds']:.0f} s  {outcome}{self._left()}")
+        self.note(
+            f"[{self.done}/{self.total}] {named(run)}  {record['seconds']:.0f} s  {outcome}{self._left()}"
+        )
 
     def failed(self, run: PlannedRun, reason: str, *, again: bool) -> None:
         """A run did not end; it is tried again or given up."""
@@ -71,7 +73,9 @@ class View:
         """Time has passed: now and then, say how far things are."""
         if self.running and time.monotonic() - self.said > self.EVERY:
             self.said = time.monotonic()
-            under_way = ", ".join(f"{named(one.run)} {one.share:.0%}" for one in self.running.values())
+            under_way = ", ".join(
+                f"{named(one.run)} {one.share:.0%}" for one in self.running.values()
+            )
             self.note(f"under way: {under_way}{self._left()}")
 
     def end(self) -> None:
@@ -88,7 +92,9 @@ class View:
             if whole is None:
                 unknown += 1
                 continue
-            seconds += whole * (1 - (self.running[run.run_id].share if run.run_id in self.running else 0.0))
+            seconds += whole * (
+                1 - (self.running[run.run_id].share if run.run_id in self.running else 0.0)
+            )
         if unknown == len(self.left) and self.left:
             return None
         seconds *= len(self.left) / max(1, len(self.left) - unknown)
@@ -127,7 +133,11 @@ class _Running:
         """`12/300` steps, or what comes before the first."""
         if not self.total:
             return "starting"
-        return f"{self.step}/{self.total}" if self.prepared == 1 else f"frozen layers {self.prepared:.0%}"
+        return (
+            f"{self.step}/{self.total}"
+            if self.prepared == 1
+            else f"frozen layers {self.prepared:.0%}"
+        )
 
     def whole(self) -> float | None:
         """Seconds that the whole run takes at the pace seen so far."""
@@ -144,7 +154,9 @@ class LiveView(View):
 
         self.console = Console(stderr=True, highlight=False, markup=False)
         super().__init__(lambda line: self.console.print(line, soft_wrap=True))
-        self.live = Live(console=self.console, get_renderable=self._table, refresh_per_second=4, transient=True)
+        self.live = Live(
+            console=self.console, get_renderable=self._table, refresh_per_second=4, transient=True
+        )
 
     def begin(self, plan: Plan, costs: Costs) -> None:
         super().begin(plan, costs)

@@ -194,7 +194,9 @@ def main(descriptor: int) -> None:
     sources = Sources(orders.on_bad_row)
     stopping = threading.Event()
     current = _Current()
-    threading.Thread(target=_listen, args=(connection, jobs, current, stopping), daemon=True).start()
+    threading.Thread(
+        target=_listen, args=(connection, jobs, current, stopping), daemon=True
+    ).start()
     while not stopping.is_set():
         job = jobs.get()
         print(f"--- {job.run_id}", file=sys.stderr, flush=True)
@@ -204,7 +206,12 @@ def main(descriptor: int) -> None:
             connection.send(ended)
 
 
-def _listen(connection: Connection, jobs: queue.SimpleQueue[Job], current: _Current, stopping: threading.Event) -> None:
+def _listen(
+    connection: Connection,
+    jobs: queue.SimpleQueue[Job],
+    current: _Current,
+    stopping: threading.Event,
+) -> None:
     """Take jobs and cancellations as they come. When no more can come, ask this process to stop as anybody would."""
     with contextlib.suppress(EOFError, OSError):
         while (message := connection.recv()) is not None:

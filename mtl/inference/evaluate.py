@@ -51,8 +51,12 @@ class Evaluator:
     def predict(self, rows: TokenizedRows) -> Predictions:
         """Outputs for every row, in order: float32 (rows, outputs)."""
         part = rows.rows
-        outputs = self._outputs(rows) if len(rows) else np.zeros((0, part.task.outputs), dtype=np.float32)
-        return Predictions(task=part.task.name, split=part.split, ids=part.ids, gold=part.labels, outputs=outputs)
+        outputs = (
+            self._outputs(rows) if len(rows) else np.zeros((0, part.task.outputs), dtype=np.float32)
+        )
+        return Predictions(
+            task=part.task.name, split=part.split, ids=part.ids, gold=part.labels, outputs=outputs
+        )
 
     def predict_all(self, rows: Mapping[TaskName, TokenizedRows]) -> dict[TaskName, Predictions]:
         """Predictions for each task."""
@@ -77,7 +81,9 @@ class Evaluator:
         table = rows.table
         if rows.second is not None and self.pairer.vectors == 1:
             first = [table.sentence(i) for i in rows.first]
-            encoded = self._encode(*self.pairer.pairs(first, [table.sentence(i) for i in rows.second]))
+            encoded = self._encode(
+                *self.pairer.pairs(first, [table.sentence(i) for i in rows.second])
+            )
             return (lambda start, stop: encoded[start:stop]), None
         columns = [rows.first] if rows.second is None else [rows.first, rows.second]
         distinct, where = np.unique(np.concatenate(columns), return_inverse=True)

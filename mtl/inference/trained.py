@@ -45,7 +45,9 @@ class Trained:
     def predict(self, rows: Rows) -> Predictions:
         """Outputs for rows of one of the run's tasks. Raises ConfigError for another task."""
         if rows.task.name not in self.tasks:
-            raise ConfigError(f"{self.folder.run_id} was trained on {', '.join(self.tasks)}, not on {rows.task.name}.")
+            raise ConfigError(
+                f"{self.folder.run_id} was trained on {', '.join(self.tasks)}, not on {rows.task.name}."
+            )
         key: tuple[TaskName, Split] = (rows.task.name, rows.split)
         return self.evaluator.predict(tokenize_rows(self.tokenizer, {key: rows})[key])
 
@@ -56,7 +58,9 @@ def load_trained(folder: RunFolder, device: str | None = None) -> Trained:
 
     record = folder.record()
     if record is None or record["status"] != "done":
-        raise RunError(f"{folder.path}: {folder.state()}; only a run that is done has a model to use.")
+        raise RunError(
+            f"{folder.path}: {folder.state()}; only a run that is done has a model to use."
+        )
     config = folder.config()
     tensors, notes = checkpoint.load(folder.checkpoint, "model")
     pretrained = find(config.encoder)
@@ -78,12 +82,24 @@ def load_trained(folder: RunFolder, device: str | None = None) -> Trained:
             parameters[name].copy_(tensor)
     tokenizer = pretrained.tokenizer()
     # As in training, so that the same sentence gets the same bits; new text would only fill the store up.
-    prefix = make_prefix(config, model.encoder, freezing.fixed, pretrained.fingerprint, where, cache_bytes=0)
-    evaluator = Evaluator(model, pairer(config, tokenizer), where, config.train.precision, prefix=prefix)
-    return Trained(folder=folder, record=record, pretrained=pretrained, tokenizer=tokenizer, evaluator=evaluator)
+    prefix = make_prefix(
+        config, model.encoder, freezing.fixed, pretrained.fingerprint, where, cache_bytes=0
+    )
+    evaluator = Evaluator(
+        model, pairer(config, tokenizer), where, config.train.precision, prefix=prefix
+    )
+    return Trained(
+        folder=folder,
+        record=record,
+        pretrained=pretrained,
+        tokenizer=tokenizer,
+        evaluator=evaluator,
+    )
 
 
-def open_test(trained: Trained, on_bad_row: OnBadRow = "error", data: str | None = None) -> dict[str, Any]:
+def open_test(
+    trained: Trained, on_bad_row: OnBadRow = "error", data: str | None = None
+) -> dict[str, Any]:
     """Score the test split, save its predictions, and write the opening down in the run's `test.json`.
 
     `data` is where the run's data lies now, if not where its config says. Returns the opening:
@@ -91,8 +107,14 @@ def open_test(trained: Trained, on_bad_row: OnBadRow = "error", data: str | None
     what the run was trained on.
     """
     config, tasks = trained.folder.config(), trained.tasks
-    if data is None and config.data not in ("sample", "hub") and not Path(config.data).expanduser().is_dir():
-        raise DataError(f"{config.data}: the run's data is not there, seen from here. Say where it is: --data FOLDER.")
+    if (
+        data is None
+        and config.data not in ("sample", "hub")
+        and not Path(config.data).expanduser().is_dir()
+    ):
+        raise DataError(
+            f"{config.data}: the run's data is not there, seen from here. Say where it is: --data FOLDER."
+        )
     data = data or config.data
     seen = fingerprint(load_rows(data, tasks, ("train", "dev"), on_bad_row=on_bad_row))
     if seen != trained.record["data"]["fingerprint"]:
@@ -100,13 +122,22 @@ def open_test(trained: Trained, on_bad_row: OnBadRow = "error", data: str | None
             f"{data}: the training and dev rows are not those that {trained.folder.run_id} was trained on "
             f"(fingerprint {seen}, recorded {trained.record['data']['fingerprint']}). Test scores would not belong to them."
         )
-    rows: Mapping[tuple[TaskName, Split], Rows] = load_rows(data, tasks, ("test",), on_bad_row=on_bad_row)
+    rows: Mapping[tuple[TaskName, Split], Rows] = load_rows(
+        data, tasks, ("test",), on_bad_row=on_bad_row
+    )
     hidden = [part.task.file_name("test") for part in rows.values() if part.labels is None]
     if hidden:
-        raise DataError(f"{data}: {', '.join(hidden)}: no labels to score against. Use `mtl predict` for these.")
-    opening: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "data": fingerprint(rows)}
+        raise DataError(
+            f"{data}: {', '.join(hidden)}: no labels to score against. Use `mtl predict` for these."
+        )
+    opening: dict[str, Any] = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data": fingerprint(rows),
+    }
     with trained.folder.lock():
-        trained.folder.add_test(opening | {"metrics": {}, "undefined": {}})  # counted before anything is seen
+        trained.folder.add_test(
+            opening | {"metrics": {}, "undefined": {}}
+        )  # counted before anything is seen
         found = {task: trained.predict(rows[task, "test"]) for task in tasks}
         scores = score_all(found, tasks, config.overall, "test")
         opening |= {"metrics": scores.metrics, "undefined": scores.reasons}

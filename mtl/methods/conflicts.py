@@ -75,7 +75,10 @@ def summarise(totals: Totals) -> dict[str, Any]:
     steps = totals.get("steps", 0)
     return {
         "steps": steps,
-        **{key: totals[key] / steps if steps else None for key in ("multi_task", "conflict", "projected")},
+        **{
+            key: totals[key] / steps if steps else None
+            for key in ("multi_task", "conflict", "projected")
+        },
         "cosine": _means(totals.get("cosine", {})),
         "conflict_of_pair": _means(totals.get("conflict_of_pair", {})),
         "dominant": dict(totals.get("dominant", {})),

@@ -44,16 +44,26 @@ def gram(gradients: Sequence[Gradient]) -> np.ndarray:
                     products.append(_inner(one, other))
     found = np.zeros((size, size))
     if products:
-        np.add.at(found, tuple(zip(*places, strict=True)), torch.stack(products).double().cpu().numpy())
+        np.add.at(
+            found, tuple(zip(*places, strict=True)), torch.stack(products).double().cpu().numpy()
+        )
     return found + np.tril(found, -1).T
 
 
-def put(parameters: Sequence[nn.Parameter], gradients: Sequence[Gradient], weights: np.ndarray) -> None:
+def put(
+    parameters: Sequence[nn.Parameter], gradients: Sequence[Gradient], weights: np.ndarray
+) -> None:
     """Make `.grad` the sum of the gradients by weight, (T,). The gradients' own memory is used and no longer theirs."""
     for parameter, entries in zip(parameters, zip(*gradients, strict=True), strict=True):
-        present = [(entry, float(w)) for entry, w in zip(entries, weights, strict=True) if entry is not None]
+        present = [
+            (entry, float(w))
+            for entry, w in zip(entries, weights, strict=True)
+            if entry is not None
+        ]
         if present:
-            parameter.grad = _sparse_sum(present) if present[0][0].is_sparse else _dense_sum(present)
+            parameter.grad = (
+                _sparse_sum(present) if present[0][0].is_sparse else _dense_sum(present)
+            )
 
 
 def _inner(one: Tensor, other: Tensor) -> Tensor:

@@ -20,7 +20,12 @@ def start(batch: Batch, like: Tensor, sigma: float, seed: int, step: int) -> Ten
     """sigma N(0, I), (T, H). A task's noise at a step is the same whichever tasks it shares the batch with."""
     width = like.shape[1]
     drawn = [
-        torch.randn(part.tokens, width, generator=torch_stream(seed, f"smart/{step}/{part.task}"), dtype=like.dtype)
+        torch.randn(
+            part.tokens,
+            width,
+            generator=torch_stream(seed, f"smart/{step}/{part.task}"),
+            dtype=like.dtype,
+        )
         for part in batch.parts
     ]
     return sigma * torch.cat(drawn).to(like.device)

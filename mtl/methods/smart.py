@@ -58,7 +58,9 @@ class Noise:
 class SmartPenalty(Penalty):
     """Both terms, with their weights. A term whose weight is 0 is not computed."""
 
-    def __init__(self, model: MultiTaskModel, settings: Smart, *, probability: float, seed: int) -> None:
+    def __init__(
+        self, model: MultiTaskModel, settings: Smart, *, probability: float, seed: int
+    ) -> None:
         """`probability` is training's dropout. The teacher starts as a copy of the model; frozen tensors are shared."""
         self.model, self.settings, self.probability, self.seed = model, settings, probability, seed
         self.teacher: MultiTaskModel | None = None
@@ -78,7 +80,9 @@ class SmartPenalty(Penalty):
         for name, weight, values in terms:
             self.measured.note(step, name, {task: value.detach() for task, value in values.items()})
             for task, value in values.items():
-                penalties[task] = penalties[task] + weight * value if task in penalties else weight * value
+                penalties[task] = (
+                    penalties[task] + weight * value if task in penalties else weight * value
+                )
         return clean.outputs, penalties
 
     def smoothed(self, batch: Batch, clean: Clean, step: int) -> ByTask:
@@ -92,7 +96,9 @@ class SmartPenalty(Penalty):
         found = self.smoothness(batch, clean, noise.values)
         self.look_at_noise(batch, clean, noise, step)
         if not self.settings.dropout:
-            self.measured.note(step, "floor", {task: value.new_zeros(()) for task, value in found.items()})
+            self.measured.note(
+                step, "floor", {task: value.new_zeros(()) for task, value in found.items()}
+            )
         elif step % FLOOR_EVERY == 0:
             self.measured.note(step, "floor", self.floor(batch, clean, state))
         return found
@@ -143,12 +149,20 @@ class SmartPenalty(Penalty):
         rest = clean.vectors.detach()
         objective = noisy.new_zeros(())
         for side in range(max(part.vectors for part in batch.parts)):
-            perturbed = [torch.arange(part.sequences, device=noisy.device) // part.rows == side for part in batch.parts]
-            outputs = self.replayed_heads(batch, clean, torch.where(torch.cat(perturbed)[:, None], vectors, rest))
+            perturbed = [
+                torch.arange(part.sequences, device=noisy.device) // part.rows == side
+                for part in batch.parts
+            ]
+            outputs = self.replayed_heads(
+                batch, clean, torch.where(torch.cat(perturbed)[:, None], vectors, rest)
+            )
             for part in batch.parts:
                 if side < part.vectors:
                     fixed = clean.outputs[part.task].detach()
-                    objective = objective + divergence(TASKS[part.task].kind, outputs[part.task], fixed).sum()
+                    objective = (
+                        objective
+                        + divergence(TASKS[part.task].kind, outputs[part.task], fixed).sum()
+                    )
         with torch.autocast(noisy.device.type, enabled=False):
             (gradient,) = torch.autograd.grad(objective, noisy)
         return gradient
@@ -188,7 +202,11 @@ class SmartPenalty(Penalty):
         if self.teacher is None:
             return {}
         own = self.model.trainable().keys()
-        return {f"teacher.{name}": value for name, value in self.teacher.named_parameters() if name in own}
+        return {
+            f"teacher.{name}": value
+            for name, value in self.teacher.named_parameters()
+            if name in own
+        }
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor]) -> None:
@@ -197,7 +215,9 @@ class SmartPenalty(Penalty):
 
     # --- the same masks again, or fresh ones
 
-    def replayed_vectors(self, batch: Batch, clean: Clean, embedded: Tensor, *, through_frozen: bool = False) -> Tensor:
+    def replayed_vectors(
+        self, batch: Batch, clean: Clean, embedded: Tensor, *, through_frozen: bool = False
+    ) -> Tensor:
         """The encoder on `embedded`; with the clean pass's masks unless the settings want others."""
         if not self.settings.dropout:
             set_dropout_state(embedded.device, clean.before_layers)
@@ -213,7 +233,9 @@ class SmartPenalty(Penalty):
 
     def look_at_noise(self, batch: Batch, clean: Clean, noise: Noise, step: int) -> None:
         """Note how large the noise is (Euclidean norm over the embeddings', largest element), and how many were skipped."""
-        tokens, sequences = ([getattr(part, name) for part in batch.parts] for name in ("tokens", "sequences"))
+        tokens, sequences = (
+            [getattr(part, name) for part in batch.parts] for name in ("tokens", "sequences")
+        )
         pieces = (torch.split(values, tokens) for values in (noise.values, clean.embedded.detach()))
         rows = zip(batch.parts, *pieces, torch.split(noise.skipped, sequences), strict=True)
         for part, values, size, skipped in rows:
@@ -228,7 +250,8 @@ class SmartPenalty(Penalty):
 def mean_divergence(batch: Batch, one: ByTask, other: ByTask) -> ByTask:
     """l_s between two sets of outputs, the mean over rows, by task."""
     return {
-        part.task: divergence(TASKS[part.task].kind, one[part.task], other[part.task]).mean() for part in batch.parts
+        part.task: divergence(TASKS[part.task].kind, one[part.task], other[part.task]).mean()
+        for part in batch.parts
     }
 
 

@@ -43,7 +43,12 @@ class HeadLayout:
     """Where each token's part for each head stands among the R rows. A row of padding shows some token; it is masked."""
 
     def __init__(
-        self, starts: np.ndarray, lengths: np.ndarray, heads: int, cuts: list[np.ndarray], device: torch.device
+        self,
+        starts: np.ndarray,
+        lengths: np.ndarray,
+        heads: int,
+        cuts: list[np.ndarray],
+        device: torch.device,
     ) -> None:
         """`starts` and `lengths` are (S,); `cuts` are the groups' sequence numbers, which together are all of them."""
         self.heads = heads
@@ -62,12 +67,21 @@ class HeadLayout:
                 values = np.where(real, 0.0, -np.inf).astype(np.float32)
                 bias = torch.from_numpy(values.repeat(heads, axis=0)[:, None]).to(device)
             self.groups.append(
-                Group(rows=slice(rows, rows + count), matrices=len(members) * heads, longest=most, bias=bias)
+                Group(
+                    rows=slice(rows, rows + count),
+                    matrices=len(members) * heads,
+                    longest=most,
+                    bias=bias,
+                )
             )
             rows += count
         sequence = np.repeat(np.arange(len(lengths)), lengths)
         position = np.arange(len(sequence)) - starts[sequence]
-        place = first_row[sequence][:, None] + longest[sequence][:, None] * np.arange(heads) + position[:, None]
+        place = (
+            first_row[sequence][:, None]
+            + longest[sequence][:, None] * np.arange(heads)
+            + position[:, None]
+        )
         place_of_part = place[:, None] + rows * np.arange(3)[:, None]
         parts = np.zeros(3 * rows, dtype=np.int64)
         parts[place_of_part.ravel()] = np.arange(place_of_part.size)
@@ -84,7 +98,9 @@ class HeadLayout:
     def split_gradient(self, parts: Tensor) -> Tensor:
         """The gradient of `split`: (3, R, D) -> (T, 3H). Padding has none, so it is a gather too."""
         size = parts.shape[2]
-        return parts.view(-1, size).index_select(0, self.place_of_part).view(-1, 3 * self.heads * size)
+        return (
+            parts.view(-1, size).index_select(0, self.place_of_part).view(-1, 3 * self.heads * size)
+        )
 
     def merge(self, mixed: Tensor) -> Tensor:
         """(R, D) -> (T, H)."""
@@ -118,8 +134,14 @@ def attend(qkv: Tensor, layout: HeadLayout, probability: float) -> Tensor:
     for group in layout.groups:
         shape = (group.matrices // layout.heads, layout.heads, group.longest, -1)
         query, key, value = (group.view(part).view(shape) for part in parts)
-        bias = None if group.bias is None else group.bias.to(query.dtype).view(shape[0], shape[1], 1, -1)
-        result = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=probability)
+        bias = (
+            None
+            if group.bias is None
+            else group.bias.to(query.dtype).view(shape[0], shape[1], 1, -1)
+        )
+        result = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=bias, dropout_p=probability
+        )
         mixed.append(result.reshape(-1, result.shape[-1]))
     joined = mixed[0] if len(mixed) == 1 else torch.cat(mixed)
     merged: Tensor = _Merge.apply(joined, layout)  # type: ignore[no-untyped-call]
@@ -188,5 +210,7 @@ class _Attention(torch.autograd.Function):
             # Softmax: dS = P * (dP - sum(dP * P)).
             d_scores = d_weights.sub_((d_weights * weights).sum(-1, keepdim=True)).mul_(weights)
             torch.baddbmm(d_query, d_scores, key, beta=0, alpha=ctx.scale, out=d_query)
-            torch.baddbmm(d_key, d_scores.transpose(1, 2), query, beta=0, alpha=ctx.scale, out=d_key)
+            torch.baddbmm(
+                d_key, d_scores.transpose(1, 2), query, beta=0, alpha=ctx.scale, out=d_key
+            )
         return layout.split_gradient(found), None, None

@@ -59,7 +59,10 @@ def keep_memory() -> None:
     A step frees and asks for the same hundreds of megabytes; getting them back page by page costs a tenth of its time.
     Does nothing where the C library is not glibc.
     """
-    mmap_threshold, trim_threshold = -3, -1  # glibc's M_MMAP_THRESHOLD (at most 32 MiB) and M_TRIM_THRESHOLD
+    mmap_threshold, trim_threshold = (
+        -3,
+        -1,
+    )  # glibc's M_MMAP_THRESHOLD (at most 32 MiB) and M_TRIM_THRESHOLD
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):

@@ -28,7 +28,9 @@ def mask(shape: torch.Size, probability: float, dtype: torch.dtype) -> Tensor:
     """0 where an element is dropped, 1 / (kept share) elsewhere."""
     dropped = round(probability * LEVELS)
     count = shape.numel()
-    draws = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)  # all 64 bits random
+    draws = torch.empty((count + 3) // 4, dtype=torch.int64).random_(
+        -(2**63), None
+    )  # all 64 bits random
     bits = draws.view(torch.int16)[:count].view(shape)
     # As numbers of `dtype`: comparing and scaling them in place takes an eighth of the time that `torch.where` does.
     return bits.to(dtype).ge_(dropped - LEVELS // 2).mul_(LEVELS / (LEVELS - dropped))

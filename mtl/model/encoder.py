@@ -55,13 +55,16 @@ class Layer(nn.Module):
         first = hidden.index_select(0, batch.starts)
         query = torch.matmul(first, to_query.transpose(1, 2)) + of_query  # (A, S, D)
         scores = (
-            torch.matmul(torch.bmm(query, to_key).transpose(0, 1), tokens.transpose(1, 2)) * size**-0.5
+            torch.matmul(torch.bmm(query, to_key).transpose(0, 1), tokens.transpose(1, 2))
+            * size**-0.5
         )  # (S, A, L)
         if batch.mask is not None:
             scores = scores.masked_fill(~batch.mask.squeeze(1), float("-inf"))
         weights = dropout(scores.softmax(-1), probability)
         seen = torch.bmm(weights, tokens).transpose(0, 1)  # (A, S, H)
-        mixed = torch.bmm(seen, to_value.transpose(1, 2)) + of_value * weights.sum(-1).t().unsqueeze(-1)
+        mixed = torch.bmm(seen, to_value.transpose(1, 2)) + of_value * weights.sum(
+            -1
+        ).t().unsqueeze(-1)
         attended = self.attention_out(mixed.transpose(0, 1).reshape(-1, width))
         first = self.attention_norm(first + dropout(attended, probability))
         expanded = self.outer(F.gelu(self.inner(first)))
@@ -94,7 +97,13 @@ class Encoder(nn.Module):
         return dropout(self.embedding_norm(summed), probability)
 
     def run(
-        self, hidden: Tensor, batch: Packed, *, start: int = 0, stop: int | None = None, probability: float = 0.0
+        self,
+        hidden: Tensor,
+        batch: Packed,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        probability: float = 0.0,
     ) -> Tensor:
         """(T, H) through layers start..stop (stop excluded; None is the end) -> (T, H)."""
         hidden = batch.fill(hidden)
@@ -103,7 +112,13 @@ class Encoder(nn.Module):
         return hidden[: batch.tokens]
 
     def vectors(
-        self, hidden: Tensor, batch: Packed, *, start: int = 0, probability: float = 0.0, how: Pooling = "pooler"
+        self,
+        hidden: Tensor,
+        batch: Packed,
+        *,
+        start: int = 0,
+        probability: float = 0.0,
+        how: Pooling = "pooler",
     ) -> Tensor:
         """From the hidden states below layer `start`, (T, H), to one vector a sequence, (S, H).
 
@@ -111,9 +126,13 @@ class Encoder(nn.Module):
         all of the last layer that is computed.
         """
         if how in ("mean", "max"):
-            return self._over_tokens(self.run(hidden, batch, start=start, probability=probability), batch, how)
+            return self._over_tokens(
+                self.run(hidden, batch, start=start, probability=probability), batch, how
+            )
         if start < len(self.layers):
-            hidden = self.run(hidden, batch, start=start, stop=len(self.layers) - 1, probability=probability)
+            hidden = self.run(
+                hidden, batch, start=start, stop=len(self.layers) - 1, probability=probability
+            )
             last = self.layers[-1]
             assert isinstance(last, Layer)
             first = last.first(hidden, batch, probability)
@@ -130,7 +149,9 @@ class Encoder(nn.Module):
             padded = padded.masked_fill(~batch.mask.view(*padded.shape[:2], 1), float("-inf"))
         return padded.amax(1)
 
-    def forward(self, batch: Packed, *, probability: float = 0.0, how: Pooling = "pooler") -> Tensor:
+    def forward(
+        self, batch: Packed, *, probability: float = 0.0, how: Pooling = "pooler"
+    ) -> Tensor:
         """A packed batch -> (S, H) sequence vectors."""
         return self.vectors(self.embed(batch, probability), batch, probability=probability, how=how)
 

@@ -37,7 +37,11 @@ class Freezing:
 
     def frozen_parameters(self, encoder: Encoder) -> list[nn.Parameter]:
         """The parameters that no task moves: none unless the scope is every task."""
-        return encoder.frozen_parameters(self.boundary) if self.everyone and self.boundary is not None else []
+        return (
+            encoder.frozen_parameters(self.boundary)
+            if self.everyone and self.boundary is not None
+            else []
+        )
 
     def embed(self, encoder: Encoder, batch: Packed, *, frozen: bool, probability: float) -> Tensor:
         """The embedding layer's output, (T, H), without a graph where `frozen`."""
@@ -64,12 +68,18 @@ class Freezing:
         if not frozen or self.boundary is None:
             return encoder.vectors(embedded, batch, probability=probability, how=how)
         with torch.set_grad_enabled(through_frozen and torch.is_grad_enabled()):
-            prefix = encoder.run(embedded, batch, stop=self.boundary, probability=self._below(probability))
+            prefix = encoder.run(
+                embedded, batch, stop=self.boundary, probability=self._below(probability)
+            )
         return self.above(encoder, prefix, batch, probability=probability, how=how)
 
-    def above(self, encoder: Encoder, prefix: Tensor, batch: Packed, *, probability: float, how: Pooling) -> Tensor:
+    def above(
+        self, encoder: Encoder, prefix: Tensor, batch: Packed, *, probability: float, how: Pooling
+    ) -> Tensor:
         """From the hidden states at the boundary, (T, H), to one vector a sequence, (S, H)."""
-        return encoder.vectors(prefix, batch, start=self.boundary or 0, probability=probability, how=how)
+        return encoder.vectors(
+            prefix, batch, start=self.boundary or 0, probability=probability, how=how
+        )
 
     def _below(self, probability: float) -> float:
         """Dropout's probability inside the frozen part."""

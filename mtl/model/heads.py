@@ -92,10 +92,18 @@ class Features(Head):
         return _squeeze(self.out(dropout(F.gelu(self.hidden(joined)), probability)))
 
 
-HEADS: dict[str, type[Head]] = {"linear": Linear, "mlp": MLP, "dot": Dot, "cosine": Cosine, "features": Features}
+HEADS: dict[str, type[Head]] = {
+    "linear": Linear,
+    "mlp": MLP,
+    "dot": Dot,
+    "cosine": Cosine,
+    "features": Features,
+}
 
 
-def make_head(name: str, task: Task, pairing: Pairing, width: int, generator: torch.Generator) -> Head:
+def make_head(
+    name: str, task: Task, pairing: Pairing, width: int, generator: torch.Generator
+) -> Head:
     """A head with torch's usual initial weights (uniform within 1 / sqrt(fan in)), drawn from `generator`.
 
     The config refuses heads that cannot take the pairing, so that is not checked again here.

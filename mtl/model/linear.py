@@ -40,7 +40,11 @@ class Linear(nn.Linear):
 @functools.cache
 def by_onednn() -> bool:
     """Whether float32 products on this machine's CPU are oneDNN's: an x86 with AVX-512 that is not Intel's."""
-    return ONEDNN and torch.backends.cpu.get_cpu_capability() == "AVX512" and vendor() not in (None, "GenuineIntel")
+    return (
+        ONEDNN
+        and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        and vendor() not in (None, "GenuineIntel")
+    )
 
 
 def arrange(model: nn.Module) -> None:
@@ -50,7 +54,11 @@ def arrange(model: nn.Module) -> None:
     weights lie as their transpose, for a gradient to lie as its weight does.
     """
     for module in model.modules():
-        if isinstance(module, Linear) and module.out_features > module.in_features and _takes(module.weight):
+        if (
+            isinstance(module, Linear)
+            and module.out_features > module.in_features
+            and _takes(module.weight)
+        ):
             module.weight.data = module.weight.detach().t().contiguous().t()
 
 
@@ -86,7 +94,9 @@ class _Product(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             d_x = product(dy, weight.t())
         if ctx.needs_input_grad[1]:
-            d_weight = product(dy.t(), x.t()) if weight.is_contiguous() else product(x.t(), dy.t()).t()
+            d_weight = (
+                product(dy.t(), x.t()) if weight.is_contiguous() else product(x.t(), dy.t()).t()
+            )
         if ctx.needs_input_grad[2]:
             d_bias = dy.sum(0)
         return d_x, d_weight, d_bias

@@ -34,8 +34,12 @@ def divergence(kind: Kind, one: Tensor, other: Tensor) -> Tensor:
     two small factors, so that outputs that hardly differ do not drown in rounding. Float32 at least.
     Source: Jiang et al. 2020 (arXiv:1911.03437).
     """
-    assert one.shape == other.shape, f"(B,) against (B, 1) would broadcast: {tuple(one.shape)}, {tuple(other.shape)}"
-    assert one.ndim == (2 if kind == "classes" else 1), f"{kind} cannot have the shape {tuple(one.shape)}"
+    assert one.shape == other.shape, (
+        f"(B,) against (B, 1) would broadcast: {tuple(one.shape)}, {tuple(other.shape)}"
+    )
+    assert one.ndim == (2 if kind == "classes" else 1), (
+        f"{kind} cannot have the shape {tuple(one.shape)}"
+    )
     if one.dtype != torch.float64:
         one, other = one.float(), other.float()
     if kind == "classes":

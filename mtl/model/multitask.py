@@ -76,8 +76,12 @@ def make_batch(
         labels = torch.from_numpy(rows.rows.labels[index].astype(np.float32)).to(device)
         vectors = pairer.vectors if TASKS[task].pair else 1
         tokens = sum(map(len, laid_ids))
-        parts.append(Part(task=task, rows=len(index), vectors=vectors, tokens=tokens, labels=labels))
-    return Batch(packed=pack(ids, types).to(device), parts=tuple(parts), prefix=prefix.states(ids, types))
+        parts.append(
+            Part(task=task, rows=len(index), vectors=vectors, tokens=tokens, labels=labels)
+        )
+    return Batch(
+        packed=pack(ids, types).to(device), parts=tuple(parts), prefix=prefix.states(ids, types)
+    )
 
 
 class MultiTaskModel(nn.Module):
@@ -91,7 +95,9 @@ class MultiTaskModel(nn.Module):
         self.heads = nn.ModuleDict()
         for task in config.tasks:
             generator = torch_stream(config.seed, f"head/{task}")
-            self.heads[task] = make_head(config.head(task), TASKS[task], config.pairing, encoder.shape.width, generator)
+            self.heads[task] = make_head(
+                config.head(task), TASKS[task], config.pairing, encoder.shape.width, generator
+            )
         frozen = freezing.frozen_parameters(encoder)
         if self.pooling != "pooler":
             frozen += list(encoder.pooler.parameters())
@@ -125,10 +131,17 @@ class MultiTaskModel(nn.Module):
     def embed(self, batch: Batch, probability: float = 0.0) -> Tensor:
         """The embedding layer's output, (tokens, H)."""
         frozen = batch.parts[0].task in self.freezing.scope
-        return self.freezing.embed(self.encoder, batch.packed, frozen=frozen, probability=probability)
+        return self.freezing.embed(
+            self.encoder, batch.packed, frozen=frozen, probability=probability
+        )
 
     def vectors(
-        self, batch: Batch, embedded: Tensor, probability: float = 0.0, *, through_frozen: bool = False
+        self,
+        batch: Batch,
+        embedded: Tensor,
+        probability: float = 0.0,
+        *,
+        through_frozen: bool = False,
     ) -> Tensor:
         """From the embedding layer's output to sequence vectors (S, H).
 
@@ -146,19 +159,29 @@ class MultiTaskModel(nn.Module):
 
     def vectors_above(self, prefix: Tensor, packed: Packed, probability: float = 0.0) -> Tensor:
         """From the hidden states at the freeze boundary, (tokens, H), to sequence vectors (S, H)."""
-        return self.freezing.above(self.encoder, prefix, packed, probability=probability, how=self.pooling)
+        return self.freezing.above(
+            self.encoder, prefix, packed, probability=probability, how=self.pooling
+        )
 
-    def outputs(self, batch: Batch, vectors: Tensor, probability: float = 0.0) -> dict[TaskName, Tensor]:
+    def outputs(
+        self, batch: Batch, vectors: Tensor, probability: float = 0.0
+    ) -> dict[TaskName, Tensor]:
         """The heads on sequence vectors (S, H) in the batch's order."""
         outputs = {}
         start = 0
         for part in batch.parts:
             y = vectors[start : start + part.rows]
-            second = vectors[start + part.rows : start + part.sequences] if part.vectors == 2 else None
+            second = (
+                vectors[start + part.rows : start + part.sequences] if part.vectors == 2 else None
+            )
             outputs[part.task] = self.head(part.task)(y, second, probability)
             start += part.sequences
         return outputs
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that training may move, by name."""
-        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+        return {
+            name: parameter
+            for name, parameter in self.named_parameters()
+            if parameter.requires_grad
+        }

@@ -55,7 +55,11 @@ class Packed:
         """The same batch on another device."""
         if self.ids.device == device:
             return self
-        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        moved = {
+            name: value.to(device)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
         return Packed(**{**vars(self), **moved, "layouts": {}})
 
     def heads(self, number: int) -> HeadLayout:
@@ -67,7 +71,11 @@ class Packed:
             starts, lengths = self.starts.cpu().numpy(), self.lengths.cpu().numpy()
             if self.spare:
                 starts, lengths = np.append(starts, self.tokens), np.append(lengths, self.spare)
-            cuts = length_groups(lengths) if self.ids.device.type == "cpu" else [np.arange(len(lengths))]
+            cuts = (
+                length_groups(lengths)
+                if self.ids.device.type == "cpu"
+                else [np.arange(len(lengths))]
+            )
             self.layouts[number] = HeadLayout(starts, lengths, number, cuts, self.ids.device)
         return self.layouts[number]
 
@@ -99,8 +107,16 @@ def pack(sequences: Sequence[np.ndarray], types: Sequence[np.ndarray] | None = N
     positions = np.arange(int(lengths.sum())) - np.repeat(starts, lengths)
     slots = positions + np.repeat(np.arange(len(lengths)) * longest, lengths)
     padding = len(slots) < len(lengths) * longest
-    mask = torch.from_numpy(np.arange(longest) < lengths[:, None])[:, None, None, :] if padding else None
-    flat_types = np.zeros(len(slots), dtype=np.int64) if types is None else np.concatenate(types).astype(np.int64)
+    mask = (
+        torch.from_numpy(np.arange(longest) < lengths[:, None])[:, None, None, :]
+        if padding
+        else None
+    )
+    flat_types = (
+        np.zeros(len(slots), dtype=np.int64)
+        if types is None
+        else np.concatenate(types).astype(np.int64)
+    )
     return Packed(
         ids=torch.from_numpy(np.concatenate(sequences).astype(np.int64)),
         positions=torch.from_numpy(positions),

@@ -46,7 +46,11 @@ class Pretrained:
             settings: dict[str, Any] = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise EncoderError(f"{path}: cannot be read as JSON: {error}.") from None
-        expected = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}
+        expected = {
+            "model_type": "bert",
+            "hidden_act": "gelu",
+            "position_embedding_type": "absolute",
+        }
         for key, wanted in expected.items():
             if (came := settings.get(key, wanted)) != wanted:
                 raise EncoderError(
@@ -61,7 +65,9 @@ class Pretrained:
         try:
             return Shape.from_settings(settings)
         except KeyError as error:
-            raise EncoderError(f"{self.folder / 'config.json'}: the key {error} is missing.") from None
+            raise EncoderError(
+                f"{self.folder / 'config.json'}: the key {error} is missing."
+            ) from None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -76,13 +82,19 @@ class Pretrained:
     def _weights_digest(self) -> str:
         path = self.folder / "model.safetensors"
         if not path.is_file():
-            pickled = [name for name in ("pytorch_model.bin", "model.bin") if (self.folder / name).is_file()]
+            pickled = [
+                name
+                for name in ("pytorch_model.bin", "model.bin")
+                if (self.folder / name).is_file()
+            ]
             if pickled:
                 raise EncoderError(
                     f"{self.folder}: holds {pickled[0]} but no model.safetensors; pickled weights are never loaded. "
                     "Convert them with `safetensors` and try again."
                 )
-            raise EncoderError(f"{self.folder}: model.safetensors is missing (weights in several shards are not read).")
+            raise EncoderError(
+                f"{self.folder}: model.safetensors is missing (weights in several shards are not read)."
+            )
         found = file_sha256(path)
         if self.name == "minilm-l6" and found != MINILM_SHA256:
             raise EncoderError(
@@ -96,7 +108,9 @@ class Pretrained:
         for name in ("tokenizer.json", "vocab.txt"):
             if (self.folder / name).is_file():
                 return self.folder / name
-        raise EncoderError(f"{self.folder}: neither tokenizer.json nor vocab.txt is there; one of them is needed.")
+        raise EncoderError(
+            f"{self.folder}: neither tokenizer.json nor vocab.txt is there; one of them is needed."
+        )
 
     def tokenizer(self) -> Tokenizer:
         """The word pieces, without the truncation and padding a file may carry.
@@ -118,7 +132,9 @@ class Pretrained:
         tokenizer.no_padding()
         missing = [token for token in SPECIALS if tokenizer.token_to_id(token) is None]
         if missing:
-            raise EncoderError(f"{path}: the vocabulary lacks {', '.join(missing)}; a BERT vocabulary has them.")
+            raise EncoderError(
+                f"{path}: the vocabulary lacks {', '.join(missing)}; a BERT vocabulary has them."
+            )
         highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
         if highest >= self.shape.vocabulary:
             raise EncoderError(
@@ -146,7 +162,9 @@ class Pretrained:
             encoder.load_state_dict(from_published(load_file(path), self.shape.layers))
         except (KeyError, RuntimeError) as error:
             reason = str(error).replace("\n", " ")
-            raise EncoderError(f"{path}: the tensors do not fit {self.folder / 'config.json'}: {reason}") from None
+            raise EncoderError(
+                f"{path}: the tensors do not fit {self.folder / 'config.json'}: {reason}"
+            ) from None
         return encoder
 
 
@@ -175,7 +193,9 @@ def find(name: str) -> Pretrained:
             )
         return Pretrained(name, folder)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise EncoderError(f"encoder {name}: no such folder. Name a folder with {', '.join(FILES[:3])}, or a hub name.")
+        raise EncoderError(
+            f"encoder {name}: no such folder. Name a folder with {', '.join(FILES[:3])}, or a hub name."
+        )
     return Pretrained(name, _from_hub(HUB_NAMES.get(name, name)))
 
 
@@ -184,7 +204,9 @@ def _from_hub(repository: str) -> Path:
 
     try:
         return Path(snapshot_download(repository, allow_patterns=list(FILES)))
-    except Exception as error:  # the client's errors share no base class; each means the files are not to be had
+    except (
+        Exception
+    ) as error:  # the client's errors share no base class; each means the files are not to be had
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EncoderError(
             f"encoder {repository}: neither a folder here nor to be had from the hub ({reason}). Check the name and the "

@@ -82,4 +82,6 @@ def write_random(folder: Path, *, seed: int, **sizes: Any) -> None:
             nn.init.normal_(module.weight, std=settings["initializer_range"], generator=generator)
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.bias)
-    save_file(to_published(encoder.state_dict(), encoder.shape.layers), folder / "model.safetensors")
+    save_file(
+        to_published(encoder.state_dict(), encoder.shape.layers), folder / "model.safetensors"
+    )

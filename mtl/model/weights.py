@@ -28,7 +28,10 @@ def _pairs(layers: int) -> dict[str, str]:
     pairs = {}
     blocks = dict(_EMBEDDINGS)
     for layer in range(layers):
-        blocks |= {f"layers.{layer}.{ours}": f"encoder.layer.{layer}.{theirs}" for ours, theirs in _LAYER.items()}
+        blocks |= {
+            f"layers.{layer}.{ours}": f"encoder.layer.{layer}.{theirs}"
+            for ours, theirs in _LAYER.items()
+        }
     for ours, theirs in blocks.items():
         if ours.endswith(".weight"):
             pairs[ours] = theirs
@@ -51,7 +54,10 @@ def from_published(tensors: dict[str, Tensor], layers: int) -> dict[str, Tensor]
     state = {ours: renamed[theirs] for ours, theirs in _pairs(layers).items()}
     for layer in range(layers):
         for part in ("weight", "bias"):
-            names = [f"encoder.layer.{layer}.attention.self.{which}.{part}" for which in ("query", "key", "value")]
+            names = [
+                f"encoder.layer.{layer}.attention.self.{which}.{part}"
+                for which in ("query", "key", "value")
+            ]
             state[f"layers.{layer}.qkv.{part}"] = torch.cat([renamed[name] for name in names])
     return state
 
@@ -63,5 +69,7 @@ def to_published(state: dict[str, Tensor], layers: int) -> dict[str, Tensor]:
         for part in ("weight", "bias"):
             chunks = state[f"layers.{layer}.qkv.{part}"].chunk(3)
             for which, tensor in zip(("query", "key", "value"), chunks, strict=True):
-                published[f"encoder.layer.{layer}.attention.self.{which}.{part}"] = tensor.contiguous()
+                published[f"encoder.layer.{layer}.attention.self.{which}.{part}"] = (
+                    tensor.contiguous()
+                )
     return published

@@ -39,7 +39,9 @@ def write(path: Path, archive: Archive) -> None:
 
 def plain(archive: Archive) -> bytes:
     """The records as JSON, in their own order, which counts. Raises ValueError for NaN: unknown is null."""
-    return json.dumps(archive, indent=0, allow_nan=False, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return json.dumps(archive, indent=0, allow_nan=False, ensure_ascii=False).encode(
+        "utf-8", "surrogatepass"
+    )
 
 
 def read(path: Path) -> Archive:
@@ -47,12 +49,16 @@ def read(path: Path) -> Archive:
     try:
         found = json.loads(gzip.decompress(path.read_bytes()).decode("utf-8", "surrogatepass"))
     except FileNotFoundError:
-        raise RunError(f"{path}: no records. `mtl report NAME` writes them beside the report.") from None
+        raise RunError(
+            f"{path}: no records. `mtl report NAME` writes them beside the report."
+        ) from None
     except (OSError, EOFError, ValueError) as error:
         raise RunError(f"{path}: damaged: {error}. Make the report again from its runs.") from None
     if not isinstance(found, dict) or found.get("schema") != SCHEMA:
         came = found.get("schema") if isinstance(found, dict) else type(found).__name__
-        raise RunError(f"{path}: expected records of schema {SCHEMA}, came {came}. Make the report again.")
+        raise RunError(
+            f"{path}: expected records of schema {SCHEMA}, came {came}. Make the report again."
+        )
     return found
 
 
@@ -81,7 +87,9 @@ def unpack(task: TaskName, packed: Mapping[str, Any], rows: Mapping[str, Any]) -
         classes = _decode(packed["chosen"], np.uint8).astype(np.int64)
         outputs = (2.0 * classes[:, None] - 1.0) if width == 1 else np.eye(width)[classes]
     gold = None if rows["gold"] is None else np.array(rows["gold"], dtype=np.float64)
-    return Predictions(task=task, split="dev", ids=list(rows["ids"]), gold=gold, outputs=outputs.astype(np.float32))
+    return Predictions(
+        task=task, split="dev", ids=list(rows["ids"]), gold=gold, outputs=outputs.astype(np.float32)
+    )
 
 
 class ArchivedRuns(Runs):
@@ -109,8 +117,12 @@ class ArchivedRuns(Runs):
         if (run_id, task) not in self._unpacked:
             packed = self._archive["runs"][run_id]["dev"].get(task)
             if packed is None or "error" in packed:
-                raise RunError(packed["error"] if packed else f"{run_id}: no dev predictions of {task}.")
-            self._unpacked[run_id, task] = unpack(task, packed, self._archive["rows"][packed["rows"]])
+                raise RunError(
+                    packed["error"] if packed else f"{run_id}: no dev predictions of {task}."
+                )
+            self._unpacked[run_id, task] = unpack(
+                task, packed, self._archive["rows"][packed["rows"]]
+            )
         return self._unpacked[run_id, task]
 
     def whole(self, run_id: str, task: TaskName) -> bool:

@@ -58,7 +58,9 @@ class Table:
     def __post_init__(self) -> None:
         for row in self.rows:
             if len(row) != len(self.columns):
-                raise ValueError(f"table {self.name}: a row of {len(row)} cells under {len(self.columns)} columns")
+                raise ValueError(
+                    f"table {self.name}: a row of {len(row)} cells under {len(self.columns)} columns"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,9 +155,15 @@ def tick(on: bool) -> Cell:
 def columns(*titles: str, kinds: str) -> tuple[Column, ...]:
     """Columns by title; `kinds` has a letter for each: t text, n number, x ticks."""
     names: dict[str, Kind] = {"t": "text", "n": "number", "x": "ticks"}
-    return tuple(Column(title=title, kind=names[kind]) for title, kind in zip(titles, kinds, strict=True))
+    return tuple(
+        Column(title=title, kind=names[kind]) for title, kind in zip(titles, kinds, strict=True)
+    )
 
 
-def table(name: str, heads: Sequence[Column], rows: Iterable[Sequence[Cell]], caption: str = "") -> Table:
+def table(
+    name: str, heads: Sequence[Column], rows: Iterable[Sequence[Cell]], caption: str = ""
+) -> Table:
     """A table from any sequences."""
-    return Table(name=name, columns=tuple(heads), rows=tuple(tuple(row) for row in rows), caption=caption)
+    return Table(
+        name=name, columns=tuple(heads), rows=tuple(tuple(row) for row in rows), caption=caption
+    )

@@ -41,7 +41,9 @@ def grid_folder(runs: Path, name: str) -> Path:
     return runs / GRIDS / name
 
 
-def gather_grid(folder: Path, runs: Path, *, text: bool | None, before: Archive | None = None) -> Archive:
+def gather_grid(
+    folder: Path, runs: Path, *, text: bool | None, before: Archive | None = None
+) -> Archive:
     """The records of a grid. `before` are records made earlier: what they know of leaks in the same data is taken over.
 
     Raises RunError where the folder's files are missing or do not belong together.
@@ -52,13 +54,17 @@ def gather_grid(folder: Path, runs: Path, *, text: bool | None, before: Archive 
         named: dict[str, dict[str, str]] = grid["runs"]
         looks = int(grid["looks"])
     except (OSError, ValueError, KeyError) as error:
-        raise RunError(f"{folder / 'grid.json'}: {error}. `mtl ablate --grid {definition.name}` writes it.") from None
+        raise RunError(
+            f"{folder / 'grid.json'}: {error}. `mtl ablate --grid {definition.name}` writes it."
+        ) from None
     design = expand(definition, _without_data)
     if {arm.name for arm in design.arms} != set(named):
         raise RunError(
             f"{folder}: definition.yaml and grid.json name different arms. Run `mtl ablate --grid {definition.name}` again."
         )
-    cells = {name: next(iter(ids.values())).rpartition("-s")[0] for name, ids in named.items() if ids}
+    cells = {
+        name: next(iter(ids.values())).rpartition("-s")[0] for name, ids in named.items() if ids
+    }
     design = replace(design, arms=tuple(replace(arm, cell=cells[arm.name]) for arm in design.arms))
     seeds = {name: tuple(int(seed) for seed in ids) for name, ids in named.items()}
     return _gather("grid", definition, design, seeds, runs, looks=looks, text=text, before=before)
@@ -68,13 +74,19 @@ def gather_run(folder: RunFolder, *, text: bool | None, before: Archive | None =
     """The records of one run. Raises RunError where it has not ended."""
     record = folder.record()
     if record is None:
-        raise RunError(f"{folder.path}: {folder.state()}: no record yet. A report needs a run that has ended.")
+        raise RunError(
+            f"{folder.path}: {folder.state()}: no record yet. A report needs a run that has ended."
+        )
     config = folder.config()
     arm = Arm(name=folder.run_id, config=config, cell=record["cell"], changes={}, levels={})
     design = Design(arms=(arm,), baseline=arm.name, factors={}, combinations={})
-    definition = Definition(name=folder.run_id, question="What did this run learn?", seeds=(config.seed,))
+    definition = Definition(
+        name=folder.run_id, question="What did this run learn?", seeds=(config.seed,)
+    )
     seeds = {arm.name: (config.seed,)}
-    return _gather("run", definition, design, seeds, folder.path.parent, looks=1, text=text, before=before)
+    return _gather(
+        "run", definition, design, seeds, folder.path.parent, looks=1, text=text, before=before
+    )
 
 
 def _without_data(config: RunConfig) -> str:
@@ -118,7 +130,9 @@ def _gather(
     material = Material(archive)
     for focus in material.focus:
         found.keep_whole(material.run_id(focus.name, focus.seeds[0]))
-    configs = [arm.config.model_dump() for arm in design.arms] + [record["config"] for record in records]
+    configs = [arm.config.model_dump() for arm in design.arms] + [
+        record["config"] for record in records
+    ]
     short = short_names(config[key] for config in configs for key in PLACES)
     # As it is read back, whoever asks.
     same: Archive = json.loads(plain(each_text(archive, lambda words: shortened(words, short))))
@@ -147,7 +161,9 @@ class _Gathered:
             "reason": without_paths(reason, self.root),
             "history": [] if known is None else _history(folder),
             "tests": [_opening(opening) for opening in tests],
-            "dev": {} if record is None else {task: self.dev(folder, run_id, task) for task in tasks},
+            "dev": {}
+            if record is None
+            else {task: self.dev(folder, run_id, task) for task in tasks},
         }
 
     def dev(self, folder: RunFolder, run_id: str, task: TaskName) -> dict[str, Any]:
@@ -195,7 +211,11 @@ def short_names(places: Iterable[str]) -> dict[str, str]:
 
     A name of the hub, or of what is built in, is no folder and stays.
     """
-    folders = {place: Path(place).expanduser().resolve().parts for place in places if place[:1] in ("/", ".", "~")}
+    folders = {
+        place: Path(place).expanduser().resolve().parts
+        for place in places
+        if place[:1] in ("/", ".", "~")
+    }
     for count in range(1, max(map(len, folders.values()), default=0) + 1):
         found = {place: "/".join(parts[-count:]) for place, parts in folders.items()}
         if len(set(found.values())) == len(set(folders.values())):
@@ -229,13 +249,20 @@ def _plain_design(design: Design) -> dict[str, Any]:
         arms.append(plain | {"levels": arm.levels, "merged": list(arm.merged)})
     combinations = [[list(levels), name] for levels, name in design.combinations.items()]
     factors = {factor: list(levels) for factor, levels in design.factors.items()}
-    return {"arms": arms, "baseline": design.baseline, "factors": factors, "combinations": combinations}
+    return {
+        "arms": arms,
+        "baseline": design.baseline,
+        "factors": factors,
+        "combinations": combinations,
+    }
 
 
 def _history(folder: RunFolder) -> list[dict[str, Any]]:
     """The evaluations of a run: step, epoch and the scores that count, of train and dev."""
     kept = {
-        f"{split}/{key}" for split in ("train", "dev") for key in (*(t.metric_key for t in TASKS.values()), "overall")
+        f"{split}/{key}"
+        for split in ("train", "dev")
+        for key in (*(t.metric_key for t in TASKS.values()), "overall")
     }
     found = []
     for line in folder.history():

@@ -17,7 +17,9 @@ Leaks = dict[str, dict[str, Any]]
 """Data fingerprint -> task -> {rows, rows_share, sentences, sentences_share}, of dev rows that also stand in train."""
 
 
-def leaks_of(records: Sequence[Record], configs: Mapping[str, RunConfig], before: Mapping[str, Any] | None) -> Leaks:
+def leaks_of(
+    records: Sequence[Record], configs: Mapping[str, RunConfig], before: Mapping[str, Any] | None
+) -> Leaks:
     """The leaks from train into dev of every data set among the records, as far as they are known."""
     found: Leaks = {}
     known: Leaks = (before or {}).get("leaks", {})
@@ -53,4 +55,6 @@ def _count(record: Record, config: RunConfig) -> dict[str, Any] | None:
         return None
     kept = ("rows", "rows_share", "sentences", "sentences_share")
     tasks = check_rows(rows)["tasks"]
-    return {task: {key: part["leaks"]["train/dev"][key] for key in kept} for task, part in tasks.items()}
+    return {
+        task: {key: part["leaks"]["train/dev"][key] for key in kept} for task, part in tasks.items()
+    }

@@ -67,8 +67,12 @@ class Material:
             )
             for arm in plain["arms"]
         }
-        self.seeds: dict[str, tuple[int, ...]] = {name: tuple(seeds) for name, seeds in archive["seeds"].items()}
-        self.claims: tuple[Claim, ...] = read_claims(Document(source=self.name, value=archive["claims"]))[0]
+        self.seeds: dict[str, tuple[int, ...]] = {
+            name: tuple(seeds) for name, seeds in archive["seeds"].items()
+        }
+        self.claims: tuple[Claim, ...] = read_claims(
+            Document(source=self.name, value=archive["claims"])
+        )[0]
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
@@ -128,7 +132,10 @@ class Material:
     def history(self, arm: str, seed: int) -> list[Evaluation]:
         """The evaluations of a run, in order."""
         lines = self.archive["runs"][self.run_id(arm, seed)]["history"]
-        return [Evaluation(step=line["step"], epoch=line["epoch"], metrics=line["metrics"]) for line in lines]
+        return [
+            Evaluation(step=line["step"], epoch=line["epoch"], metrics=line["metrics"])
+            for line in lines
+        ]
 
     def predictions(self, arm: str, seed: int, task: TaskName) -> Predictions | None:
         """What a run put out for dev; None where that is not known or not labelled."""
@@ -141,7 +148,9 @@ class Material:
     def whole_predictions(self, arm: str, seed: int, task: TaskName) -> Predictions | None:
         """The same, where all outputs were kept."""
         found = self.predictions(arm, seed, task)
-        return found if found is not None and self.runs.whole(self.run_id(arm, seed), task) else None
+        return (
+            found if found is not None and self.runs.whole(self.run_id(arm, seed), task) else None
+        )
 
     def sentences(self, task: TaskName, row: str) -> tuple[str, ...]:
         """The sentences of a dev row; none where they may not show."""
@@ -149,7 +158,11 @@ class Material:
 
     def _comparable(self, one: Arm, other: Arm) -> bool:
         """Whether two arms were scored on the same dev rows by the same rule, as far as they share tasks."""
-        if "sts" in one.config.tasks and "sts" in other.config.tasks and one.config.overall != other.config.overall:
+        if (
+            "sts" in one.config.tasks
+            and "sts" in other.config.tasks
+            and one.config.overall != other.config.overall
+        ):
             return False
         rows, others = self._dev_rows(one), self._dev_rows(other)
         if rows is None or others is None:
@@ -168,7 +181,9 @@ class Material:
         first, names = arms[0], {arm.name for arm in arms}
         whole = len(arms) == len(self.arms)
         plain = self.archive["design"]
-        combinations = {tuple(levels): name for levels, name in plain["combinations"] if name in names}
+        combinations = {
+            tuple(levels): name for levels, name in plain["combinations"] if name in names
+        }
         factors = {factor: tuple(levels) for factor, levels in plain["factors"].items()}
         design = Design(
             arms=tuple(arms),
@@ -176,13 +191,17 @@ class Material:
             factors=factors if combinations else {},
             combinations=combinations,
         )
-        claims = tuple(claim for claim in self.claims if _arms_of(claim, plain["baseline"]) <= names)
+        claims = tuple(
+            claim for claim in self.claims if _arms_of(claim, plain["baseline"]) <= names
+        )
         definition = Definition(
             name=self.name, question=self.question, margin=self.archive["margin"], claims=claims
         )  # fmt: skip
         seeds = {arm.name: self.seeds[arm.name] for arm in arms}
         results = make_results(definition, design, seeds, self.runs, looks=self.archive["looks"])
-        rule = "(r + 1) / 2 of sts counts towards overall" if first.config.overall == "shifted" else ""
+        rule = (
+            "(r + 1) / 2 of sts counts towards overall" if first.config.overall == "shifted" else ""
+        )
         what = "" if whole else ", ".join(filter(None, [f"data {first.config.data}", rule]))
         return Group(results=replace(results, baseline=first.name), what=what)
 
@@ -197,7 +216,9 @@ def best_arm(results: Results) -> ArmResult | None:
     if results.best_of is not None:
         return results.arm(results.best_of.arm)
     tasks = results.arms[0].tasks
-    scored = [arm for arm in results.arms[1:] if arm.tasks == tasks and results.primary in arm.scores]
+    scored = [
+        arm for arm in results.arms[1:] if arm.tasks == tasks and results.primary in arm.scores
+    ]
     return max(scored, key=lambda arm: arm.scores[results.primary].mean, default=None)
 
 

@@ -27,7 +27,10 @@ from mtl.report.render import figures, markdown, tables
 from mtl.report.render.plain import cleaned
 from mtl.report.studies import study_report
 
-FORMS: dict[str, Callable[[Document], dict[str, str]]] = {"csv": tables.csv_files, "latex": tables.latex_files}
+FORMS: dict[str, Callable[[Document], dict[str, str]]] = {
+    "csv": tables.csv_files,
+    "latex": tables.latex_files,
+}
 """Other forms of the tables: from a document to file names and their text."""
 
 SUFFIXES = {"csv": ".csv", "latex": ".tex"}
@@ -85,7 +88,12 @@ def make(records: Archive, texts: Texts | None = None) -> Report:
 
 
 def publish(
-    records: Archive, report: Report, places: Places, *, forms: tuple[str, ...] = (), html: bool = False
+    records: Archive,
+    report: Report,
+    places: Places,
+    *,
+    forms: tuple[str, ...] = (),
+    html: bool = False,
 ) -> list[Path]:
     """Write a report and what it is made from; returns the files. Figures that are no longer part of it go.
 
@@ -96,9 +104,14 @@ def publish(
     html = html or places.html.is_file()
     drawn = {figure.name: figures.draw(figure) for figure in report.document.figures()}
     places.figures.mkdir(parents=True, exist_ok=True)
-    written: dict[Path, bytes] = {places.figures / f"{name}.svg": svg for name, svg in drawn.items()}
+    written: dict[Path, bytes] = {
+        places.figures / f"{name}.svg": svg for name, svg in drawn.items()
+    }
     for form in forms:
-        written |= {places.tables / name: text.encode() for name, text in FORMS[form](report.document).items()}
+        written |= {
+            places.tables / name: text.encode()
+            for name, text in FORMS[form](report.document).items()
+        }
     if html:
         from mtl.report.render.html import page
 
@@ -128,7 +141,9 @@ def stale(places: Places, records: Archive, report: Report, *, fresh: Archive | 
         raise RunError(f"{places.markdown}: {error}.") from None
     if written != report.markdown:
         return f"{places.markdown}:{_first_line(written, report.markdown)}"
-    expected = {f"{figure.name}.svg": figures.digest(figure) for figure in report.document.figures()}
+    expected = {
+        f"{figure.name}.svg": figures.digest(figure) for figure in report.document.figures()
+    }
     for name, digest in expected.items():
         path = places.figures / name
         if not path.is_file():
@@ -168,8 +183,15 @@ def _stale_page(places: Places, document: Document) -> str | None:
         return None
     from mtl.report.render.html import page
 
-    drawn = {figure.name: (places.figures / f"{figure.name}.svg").read_bytes() for figure in document.figures()}
-    return None if page(document, drawn) == places.html.read_text("utf-8") else f"{places.html}: other than the report"
+    drawn = {
+        figure.name: (places.figures / f"{figure.name}.svg").read_bytes()
+        for figure in document.figures()
+    }
+    return (
+        None
+        if page(document, drawn) == places.html.read_text("utf-8")
+        else f"{places.html}: other than the report"
+    )
 
 
 def _stale_tables(places: Places, document: Document) -> str | None:
@@ -192,7 +214,14 @@ def _first_line(written: str, expected: str) -> str:
         if line != other:
             start = max(
                 0,
-                next(iter(difflib.SequenceMatcher(None, line, other, autojunk=False).get_matching_blocks())).size - 20,
+                next(
+                    iter(
+                        difflib.SequenceMatcher(
+                            None, line, other, autojunk=False
+                        ).get_matching_blocks()
+                    )
+                ).size
+                - 20,
             )
             return f"{number}: is {_short(line[start:])}, the records say {_short(other[start:])}"
     longer, what = (lines, "more than") if len(lines) > len(others) else (others, "less than")

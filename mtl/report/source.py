@@ -110,7 +110,10 @@ def texts_of(records: Archive, source: Source) -> Texts:
             raise ConfigError(
                 f"{source.name}: sentences are not kept with its records, and its runs are not at hand. Leave --text out."
             )
-    parts = [((run["record"] or {}).get("data") or {}).get("parts", {}) for run in records["runs"].values()]
+    parts = [
+        ((run["record"] or {}).get("data") or {}).get("parts", {})
+        for run in records["runs"].values()
+    ]
     known = {fingerprint for found in parts for fingerprint in found.values()}
     return dev_sentences(configs, known)
 

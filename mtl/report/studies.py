@@ -56,5 +56,7 @@ def study_report(records: Archive) -> Document:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise RunError(f"{records['name']}: the study's results are damaged at {place}: {first['msg']}.") from None
+        raise RunError(
+            f"{records['name']}: the study's results are damaged at {place}: {first['msg']}."
+        ) from None
     return study_document(results)

@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from mtl.ablation.sentences import mean_sd
 from mtl.grid.view import duration
-from mtl.report.document import Block, Document, Figure, Listing, Paragraph, Section, columns, number, table, text
+from mtl.report.document import (
+    Block,
+    Document,
+    Figure,
+    Listing,
+    Paragraph,
+    Section,
+    columns,
+    number,
+    table,
+    text,
+)
 from mtl.study.objectives import Objective
 from mtl.study.results import MOST_WINNERS, StudyResults
 from mtl.study.sentences import effort, importance_table, values_in_words
@@ -36,7 +47,10 @@ def _winner(results: StudyResults) -> Section:
     if (best := results.best) is not None:
         won = values_in_words(best, results)
         blocks.append(
-            Paragraph(text=f"Best: trial {best.number}: {in_words(best.point) or 'the base'}.", tone="verdict")
+            Paragraph(
+                text=f"Best: trial {best.number}: {in_words(best.point) or 'the base'}.",
+                tone="verdict",
+            )
         )
         again = fresh.get(best.number)
         key = results.objectives[0].key
@@ -51,7 +65,9 @@ def _winner(results: StudyResults) -> Section:
         ))  # fmt: skip
     elif results.front:
         first = "; ".join(_extreme(results, at) for at in range(len(results.objectives)))
-        blocks.append(Paragraph(text=f"{len(results.front)} trials on the front: {first}.", tone="verdict"))
+        blocks.append(
+            Paragraph(text=f"{len(results.front)} trials on the front: {first}.", tone="verdict")
+        )
     if results.front:
         heads = columns("trial", *(one.key for one in results.objectives), *(f"{one.key}, fresh seeds" for one in results.objectives),
                         "settings", kinds="n" + "n" * len(results.objectives) + "t" * len(results.objectives) + "t")  # fmt: skip
@@ -71,7 +87,11 @@ def _winner(results: StudyResults) -> Section:
             what += f" The first {MOST_WINNERS} were run on fresh seeds."
         caption = f"{what} Fresh seeds had no part in choosing: mean ± sample standard deviation."
         blocks.append(table("winners", heads, rows, caption))
-    missing = [f"trial {one.trial}, seed {seed}: {why}" for one in results.fresh for seed, why in one.missing.items()]
+    missing = [
+        f"trial {one.trial}, seed {seed}: {why}"
+        for one in results.fresh
+        for seed, why in one.missing.items()
+    ]
     if missing:
         blocks.append(Paragraph(text="Missing on fresh seeds:"))
         blocks.append(Listing(items=tuple(missing)))
@@ -89,7 +109,9 @@ def _extreme(results: StudyResults, at: int) -> str:
 
 def _front(results: StudyResults) -> Figure:
     one, other = results.objectives
-    points = [[*trial.values, trial.number in results.front] for trial in results.trials if trial.values]
+    points = [
+        [*trial.values, trial.number in results.front] for trial in results.trials if trial.values
+    ]
     return Figure(
         name="front",
         drawing=FRONT,
@@ -107,14 +129,19 @@ def _importances(results: StudyResults) -> Section:
             blocks.append(_shares(results, objective))
             heads = columns(*titles, kinds="t" + "n" * (len(titles) - 1))
             cells = [
-                [text(row[0]), *(number(None if share == "-" else float(share), ".2f") for share in row[1:])]
+                [
+                    text(row[0]),
+                    *(number(None if share == "-" else float(share), ".2f") for share in row[1:]),
+                ]
                 for row in rows
             ]
             caption = (
                 f"Shares of what mattered for {objective.key}. PED-ANOVA: what tells the good trials from all; fANOVA: what explains the "
                 "score over the whole space. They answer different questions and may disagree."
             )
-            blocks.append(table(f"importances-{objective.key.replace('/', '-')}", heads, cells, caption))
+            blocks.append(
+                table(f"importances-{objective.key.replace('/', '-')}", heads, cells, caption)
+            )
         blocks += [Paragraph(text=note, tone="note") for note in notes]
     return Section(title="What mattered", key="mattered", blocks=tuple(blocks))
 
@@ -158,7 +185,11 @@ def _history(results: StudyResults) -> Section:
         rows.append([
             number(one.number, "d"), *values, text(ended), number(one.steps, "d"), text(time), text(name + in_words(one.point))
         ])  # fmt: skip
-    blocks.append(table("trials", heads, rows, "Every trial. Steps are those trained, over the trial's seeds."))
+    blocks.append(
+        table(
+            "trials", heads, rows, "Every trial. Steps are those trained, over the trial's seeds."
+        )
+    )
     reasons = [f"trial {one.number}: {one.reason}" for one in results.trials
                if one.reason and one.outcome in ("failed", "diverged", "undefined")]  # fmt: skip
     if reasons:

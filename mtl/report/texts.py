@@ -20,7 +20,10 @@ def dev_sentences(configs: Iterable[RunConfig], fingerprints: Container[str]) ->
     for data, task in sorted({(config.data, task) for config in configs for task in config.tasks}):
         part = load_rows(data, [task], ["dev"], on_bad_row="skip")[task, "dev"]
         if part.fingerprint() in fingerprints:
-            found |= {(task, row): sentences for row, sentences in zip(part.ids, _sentences(part), strict=True)}
+            found |= {
+                (task, row): sentences
+                for row, sentences in zip(part.ids, _sentences(part), strict=True)
+            }
     return found
 
 

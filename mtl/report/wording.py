@@ -17,7 +17,9 @@ METHODS: dict[str, Callable[[RunConfig], str | None]] = {
     "SMART": lambda config: None if config.smart is None else _smart(config),
     "schedule": lambda config: None if config.schedule == "pooled" else config.schedule,
     "pooling": lambda config: None if config.pooling == "pooler" else config.pooling,
-    "sts cosine": lambda config: "" if "sts" in config.tasks and config.head("sts") == "cosine" else None,
+    "sts cosine": lambda config: (
+        "" if "sts" in config.tasks and config.head("sts") == "cosine" else None
+    ),
     "one task": lambda config: config.tasks[0] if len(config.tasks) == 1 else None,
 }
 """Columns of ticks: None where a config has the method off, else which of its kinds."""
@@ -30,19 +32,28 @@ def mean_sd(summary: stats.Summary | None) -> str:
     """`0.812 ± 0.006 (sd, n=3)`; one seed has no spread: `0.812 (n=1)`."""
     if summary is None:
         return NOTHING
-    spread = f" ± {summary.sd:.3f} (sd, n={summary.n})" if summary.sd is not None else f" (n={summary.n})"
+    spread = (
+        f" ± {summary.sd:.3f} (sd, n={summary.n})"
+        if summary.sd is not None
+        else f" (n={summary.n})"
+    )
     return f"{summary.mean:.3f}{spread}"
 
 
 def summary_cell(summary: stats.Summary | None, missing: str = NOTHING) -> Cell:
     """Mean and spread, sorted by the mean; `missing` where there is none."""
-    return Cell(text=missing if summary is None else mean_sd(summary), sort=None if summary is None else summary.mean)
+    return Cell(
+        text=missing if summary is None else mean_sd(summary),
+        sort=None if summary is None else summary.mean,
+    )
 
 
 def method_cell(name: str, config: RunConfig) -> Cell:
     """A tick with which kind of the method is on, or nothing."""
     found = METHODS[name](config)
-    return Cell(text="" if found is None else f"{TICK} {found}".strip(), sort=float(found is not None))
+    return Cell(
+        text="" if found is None else f"{TICK} {found}".strip(), sort=float(found is not None)
+    )
 
 
 def methods_on(configs: Sequence[RunConfig]) -> list[str]:
@@ -55,9 +66,16 @@ def other_changes(changes: Mapping[str, Any]) -> str:
 
     Heads that come with the pairing are no difference of their own.
     """
-    usual = {f"heads.{task}": head for task, head in AUTO_HEADS.get(changes.get("pairing", ""), {}).items()}
+    usual = {
+        f"heads.{task}": head
+        for task, head in AUTO_HEADS.get(changes.get("pairing", ""), {}).items()
+    }
     usual |= {"heads.sts": "cosine"} if changes.get("heads.sts") == "cosine" else {}
-    untold = {key: value for key, value in changes.items() if key.split(".")[0] not in TOLD and usual.get(key) != value}
+    untold = {
+        key: value
+        for key, value in changes.items()
+        if key.split(".")[0] not in TOLD and usual.get(key) != value
+    }
     return ", ".join(f"{key}={level_name(value)}" for key, value in untold.items())
 
 
@@ -103,7 +121,11 @@ def duration(seconds: float) -> str:
 
 def _freezing(config: RunConfig) -> str:
     scope = "" if config.freeze.scope == "all" else f" for {', '.join(config.freeze.scope)}"
-    return f"all but the last {config.freeze.unfrozen}{scope}" if config.freeze.unfrozen else f"all layers{scope}"
+    return (
+        f"all but the last {config.freeze.unfrozen}{scope}"
+        if config.freeze.unfrozen
+        else f"all layers{scope}"
+    )
 
 
 def _smart(config: RunConfig) -> str:

@@ -55,9 +55,15 @@ def write_report(
         )
     report = make(records, texts_of(records, source))
     files = publish(
-        records, report, places, forms=tuple(form for form in forms if form != "html"), html="html" in forms
+        records,
+        report,
+        places,
+        forms=tuple(form for form in forms if form != "html"),
+        html="html" in forms,
     )
-    private = records["text"] and any(arm["config"]["data"] != "sample" for arm in records["design"]["arms"])
+    private = records["text"] and any(
+        arm["config"]["data"] != "sample" for arm in records["design"]["arms"]
+    )
     return Written(report=report, places=places, files=tuple(files), private=private)
 
 
@@ -70,7 +76,9 @@ class Checked:
     stale: str | None
 
 
-def check_report(name: str | None = None, *, runs: str | Path = "runs", output: str | Path = "reports") -> Checked:
+def check_report(
+    name: str | None = None, *, runs: str | Path = "runs", output: str | Path = "reports"
+) -> Checked:
     """Compare the report that lies below `output` with its records, and these with the runs where they are at hand."""
     source = find_source(name, Path(runs), Path(output))
     places = Places(output=Path(output), name=source.name)

@@ -88,7 +88,11 @@ def interactions(
 
 
 def shapley(
-    cells: Cells, factors: Mapping[str, str], best: Combination, arms: Mapping[str, Arm], tasks: Sequence[TaskName]
+    cells: Cells,
+    factors: Mapping[str, str],
+    best: Combination,
+    arms: Mapping[str, Arm],
+    tasks: Sequence[TaskName],
 ) -> list[Effect]:
     """Each factor's share of the gain from the reference combination to `best`; the shares sum to the gain.
 
@@ -107,7 +111,11 @@ def shapley(
         weights: dict[Combination, float] = defaultdict(float)
         others = [other for other in places if other != place]
         for size in range(len(others) + 1):
-            weight = math.factorial(size) * math.factorial(len(others) - size) / math.factorial(len(places))
+            weight = (
+                math.factorial(size)
+                * math.factorial(len(others) - size)
+                / math.factorial(len(places))
+            )
             for chosen in combinations(others, size):
                 before = _with(reference, {other: best[other] for other in chosen})
                 weights[_with(before, {place: best[place]})] += weight
@@ -164,7 +172,9 @@ def _present(
     """The combinations whose arm has scores on all tasks. Raises ValueError where one is not a level a factor."""
     for combination in cells:
         if len(combination) != len(factors):
-            raise ValueError(f"expected one level for each of {list(factors)}, came {combination!r}")
+            raise ValueError(
+                f"expected one level for each of {list(factors)}, came {combination!r}"
+            )
     return {
         combination: name
         for combination, name in cells.items()
@@ -174,7 +184,11 @@ def _present(
 
 def _other_levels(cells: Cells, place: int, reference: str) -> list[str]:
     """A factor's levels apart from the reference, in the order of the cells."""
-    return [level for level in dict.fromkeys(combination[place] for combination in cells) if level != reference]
+    return [
+        level
+        for level in dict.fromkeys(combination[place] for combination in cells)
+        if level != reference
+    ]
 
 
 def _differing(factors: Mapping[str, str], best: Combination) -> list[int]:

@@ -67,9 +67,13 @@ def examples(predictions: Predictions, *, rule: str = "mean") -> Examples | None
     task, gold, outputs = TASKS[predictions.task], predictions.gold, predictions.outputs
     if gold is None or not len(gold):
         raise ValueError(f"{task.name}/{predictions.split}: nothing to score against")
-    order = hashlib.sha256("\n".join(predictions.ids).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    order = hashlib.sha256("\n".join(predictions.ids).encode("utf-8", "surrogatepass")).hexdigest()[
+        :12
+    ]
     if task.metric == "accuracy":
-        chosen = outputs[:, 0] > 0 if task.kind == "binary" else probabilities(task, outputs).argmax(1)
+        chosen = (
+            outputs[:, 0] > 0 if task.kind == "binary" else probabilities(task, outputs).argmax(1)
+        )
         correct = (chosen == gold.astype(np.int64)).astype(np.float64)
         return Examples(score=float(correct.mean()), values=correct, order=order)
     predicted = outputs[:, 0].astype(np.float64)
@@ -120,7 +124,9 @@ class Estimate:
             return 1.0 if self.value == 0 else 0.0
         share = self._seed_share(len(self.seeds))
         distance = abs(self.value) / self.standard_error
-        low, high = sorted(max(_tail(distance, df), SMALLEST_TAIL) for df in (self.df, self.example_df))
+        low, high = sorted(
+            max(_tail(distance, df), SMALLEST_TAIL) for df in (self.df, self.example_df)
+        )
 
         def beyond(log_tail: float) -> float:
             return self._critical(math.exp(log_tail), share, self.df) - distance
@@ -138,7 +144,9 @@ class Estimate:
         low, high = self.interval(level)
         return -margin <= low and high <= margin
 
-    def seeds_needed(self, *, margin: float, alpha: float = 0.05, comparisons: int = 1) -> int | None:
+    def seeds_needed(
+        self, *, margin: float, alpha: float = 0.05, comparisons: int = 1
+    ) -> int | None:
         """Further seeds until the expected interval clears 0 or fits inside +-margin.
 
         It has to clear 0 at alpha / comparisons, and to fit the margin at alpha; expected is the interval with this
@@ -169,7 +177,9 @@ class Estimate:
         With two or three seeds the standard error is itself uncertain, and this with it.
         """
         share = self._seed_share(len(self.seeds))
-        quantiles = (self._critical(tail, share, self.df) for tail in (alpha / comparisons / 2, 1 - power))
+        quantiles = (
+            self._critical(tail, share, self.df) for tail in (alpha / comparisons / 2, 1 - power)
+        )
         return sum(quantiles) * self.standard_error
 
     def _seed_share(self, seeds: float) -> float:
@@ -185,7 +195,9 @@ class Estimate:
         return share * _quantile(tail, df) + (1 - share) * _quantile(tail, self.example_df)
 
 
-def contrast(arms: Mapping[str, Arm], weights: Mapping[str, float], tasks: Sequence[TaskName]) -> Estimate | None:
+def contrast(
+    arms: Mapping[str, Arm], weights: Mapping[str, float], tasks: Sequence[TaskName]
+) -> Estimate | None:
     """The sum over arms of weight x score, on the seeds that the arms share; a score is the plain mean over `tasks`.
 
     None where `obstacle` has something to say: fewer than two shared seeds or examples. Raises ValueError where an
@@ -199,9 +211,15 @@ def contrast(arms: Mapping[str, Arm], weights: Mapping[str, float], tasks: Seque
     flips, example_parts, example_df = 0.0, [], []
     for task in tasks:
         _check_same_examples(used, task, seeds)
-        cells = sum(weights[name] * np.stack([arm[task][seed].values for seed in seeds]) for name, arm in used.items())
+        cells = sum(
+            weights[name] * np.stack([arm[task][seed].values for seed in seeds])
+            for name, arm in used.items()
+        )
         cells = np.where(np.abs(cells) < ROUNDING, 0.0, cells) / len(tasks)
-        scores = sum(weights[name] * np.array([arm[task][seed].score for seed in seeds]) for name, arm in used.items())
+        scores = sum(
+            weights[name] * np.array([arm[task][seed].score for seed in seeds])
+            for name, arm in used.items()
+        )
         differences += scores / len(tasks)
         count = cells.shape[1]
         of_example, of_error = mean_squares(cells)
@@ -230,15 +248,24 @@ def difference(arm: Arm, baseline: Arm, tasks: Sequence[TaskName]) -> Estimate |
     return contrast({"arm": arm, "baseline": baseline}, {"arm": 1.0, "baseline": -1.0}, tasks)
 
 
-def obstacle(arms: Mapping[str, Arm], weights: Mapping[str, float], tasks: Sequence[TaskName]) -> str:
+def obstacle(
+    arms: Mapping[str, Arm], weights: Mapping[str, float], tasks: Sequence[TaskName]
+) -> str:
     """Why `contrast` has no estimate to give, in the words of a verdict; empty where it has one."""
     used = _used(arms, weights, tasks)
-    empty = [f"{name!r} has no {task} score" for name, arm in used.items() for task in tasks if not arm.get(task)]
+    empty = [
+        f"{name!r} has no {task} score"
+        for name, arm in used.items()
+        for task in tasks
+        if not arm.get(task)
+    ]
     if empty:
         return empty[0]
     seeds = shared_seeds(used.values(), tasks)
     if len(seeds) < 2:
-        alone = all(len(runs) == 1 for arm in used.values() for task, runs in arm.items() if task in tasks)
+        alone = all(
+            len(runs) == 1 for arm in used.values() for task, runs in arm.items() if task in tasks
+        )
         return "one seed" if seeds and alone else "one shared seed" if seeds else "no shared seeds"
     few = [task for task in tasks for arm in used.values() if len(arm[task][seeds[0]].values) < 2]
     return f"{few[0]} has one example" if few else ""
@@ -255,10 +282,14 @@ def mean_squares(cells: np.ndarray) -> tuple[float, float]:
     seeds, count = cells.shape
     of_example = cells.mean(0)
     error = cells - cells.mean(1, keepdims=True) - of_example + cells.mean()
-    return float(seeds * of_example.var(ddof=1)), float(np.sum(error * error) / ((seeds - 1) * (count - 1)))
+    return float(seeds * of_example.var(ddof=1)), float(
+        np.sum(error * error) / ((seeds - 1) * (count - 1))
+    )
 
 
-def _used(arms: Mapping[str, Arm], weights: Mapping[str, float], tasks: Sequence[TaskName]) -> dict[str, Arm]:
+def _used(
+    arms: Mapping[str, Arm], weights: Mapping[str, float], tasks: Sequence[TaskName]
+) -> dict[str, Arm]:
     """The arms that a contrast rests on."""
     for name in weights:
         if name not in arms:

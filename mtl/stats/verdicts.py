@@ -14,7 +14,16 @@ from typing import Literal
 
 import numpy as np
 
-from mtl.stats.estimate import Arm, Estimate, Examples, contrast, difference, examples, obstacle, shared_seeds
+from mtl.stats.estimate import (
+    Arm,
+    Estimate,
+    Examples,
+    contrast,
+    difference,
+    examples,
+    obstacle,
+    shared_seeds,
+)
 from mtl.tasks.registry import TaskName
 
 __all__ = [
@@ -118,7 +127,9 @@ def judge(
     with ten). The reason of an `undecided` verdict names the difference that this many seeds find four times in five.
     """
     if margin < 0 or looks < 1:
-        raise ValueError(f"expected margin >= 0 and looks >= 1, came margin={margin!r}, looks={looks!r}")
+        raise ValueError(
+            f"expected margin >= 0 and looks >= 1, came margin={margin!r}, looks={looks!r}"
+        )
     alpha /= looks
     known = {name: estimate for name, estimate in estimates.items() if estimate is not None}
     adjusted = dict(zip(known, holm([estimate.p for estimate in known.values()]), strict=True))
@@ -130,15 +141,24 @@ def judge(
         if estimate is None:
             reason = reasons.get(name, "fewer than two shared seeds")
             verdicts[name] = Verdict(
-                word="no verdict", estimate=None, adjusted_p=None, more_seeds=None, reason=reason, level=1 - alpha
+                word="no verdict",
+                estimate=None,
+                adjusted_p=None,
+                more_seeds=None,
+                reason=reason,
+                level=1 - alpha,
             )
         else:
             comparisons = len(known) - min(rank[name], stop)
-            verdicts[name] = _verdict(estimate, adjusted[name], margin=margin, alpha=alpha, comparisons=comparisons)
+            verdicts[name] = _verdict(
+                estimate, adjusted[name], margin=margin, alpha=alpha, comparisons=comparisons
+            )
     return verdicts
 
 
-def _verdict(estimate: Estimate, adjusted_p: float, *, margin: float, alpha: float, comparisons: int) -> Verdict:
+def _verdict(
+    estimate: Estimate, adjusted_p: float, *, margin: float, alpha: float, comparisons: int
+) -> Verdict:
     level = 1 - alpha
     low, high = estimate.interval(level)
     span = f"the {100 * level:.3g} % interval, {low:+.4f} to {high:+.4f},"
@@ -161,7 +181,12 @@ def _verdict(estimate: Estimate, adjusted_p: float, *, margin: float, alpha: flo
         )
         reason = f"{span} {what}; {len(estimate.seeds)} seeds find a difference of {found:.4f} four times in five"
     return Verdict(
-        word=word, estimate=estimate, adjusted_p=adjusted_p, more_seeds=more_seeds, reason=reason, level=level
+        word=word,
+        estimate=estimate,
+        adjusted_p=adjusted_p,
+        more_seeds=more_seeds,
+        reason=reason,
+        level=level,
     )
 
 
@@ -180,7 +205,9 @@ class BestOf:
     arms: int
 
 
-def expected_best(arms: Mapping[str, Arm], baseline: str, tasks: Sequence[TaskName]) -> BestOf | None:
+def expected_best(
+    arms: Mapping[str, Arm], baseline: str, tasks: Sequence[TaskName]
+) -> BestOf | None:
     """The arm with the best mean score, and the best of N arms under no effect; None without two shared seeds.
 
     The model: no arm has an effect, so the N arms' mean scores are independent normals around the baseline's with one
@@ -188,7 +215,11 @@ def expected_best(arms: Mapping[str, Arm], baseline: str, tasks: Sequence[TaskNa
     both sides). expected = baseline + E[largest of N standard normals] x sqrt(that variance). Arms without two seeds
     shared with the baseline are left out and not counted.
     """
-    estimates = {name: difference(arm, arms[baseline], tasks) for name, arm in arms.items() if name != baseline}
+    estimates = {
+        name: difference(arm, arms[baseline], tasks)
+        for name, arm in arms.items()
+        if name != baseline
+    }
     known = {name: estimate for name, estimate in estimates.items() if estimate is not None}
     if not known:
         return None

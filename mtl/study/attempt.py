@@ -89,7 +89,9 @@ def values_of(
     for key, values in by_run.items():
         known = [value for value in values if value is not None]
         if len(known) < len(values):
-            run_id, record = next((r, d) for (r, d), v in zip(records.items(), values, strict=True) if v is None)
+            run_id, record = next(
+                (r, d) for (r, d), v in zip(records.items(), values, strict=True) if v is None
+            )
             why = (record.get("undefined") or {}).get(key, "no reason recorded")
             return None, f"{key} is undefined in {run_id}: {why}", by_run
         means.append(sum(known) / len(known))

@@ -84,7 +84,9 @@ class Coordinator:
         self.refusals: set[str] = set()
         self._looked = 0.0
         watching.listener = self
-        study.pruner = make_pruner(definition.pruner, most_epochs(definition.space, definition.below()))
+        study.pruner = make_pruner(
+            definition.pruner, most_epochs(definition.space, definition.below())
+        )
 
     def run(self, interruption: Interruption) -> None:
         """Ask and tell until the budget is spent and nothing is under way. Raises Interrupted."""
@@ -117,7 +119,9 @@ class Coordinator:
             self.stopped = f"{hours:g} hours are spent"
             return False
         if self.idle >= MOST_IDLE:
-            self.stopped = f"{MOST_IDLE} proposals in a row are refused by the config, or known already"
+            self.stopped = (
+                f"{MOST_IDLE} proposals in a row are refused by the config, or known already"
+            )
         elif self.failed_in_a_row >= FAILED_IN_A_ROW:
             self.stopped = f"{FAILED_IN_A_ROW} trials in a row could not be trained"
         return self.stopped is None
@@ -127,13 +131,19 @@ class Coordinator:
         count = len(self.trials.all())
         name = "random" if self.idle >= IDLE_IN_A_ROW else self.definition.sampler
         # A seed of its own for each, so that a study that goes on does not draw again what it has drawn.
-        seed = stream_seed(0, f"study/{self.definition.name}/{count}/{self.owner.id if self.shared else ''}")
-        self.study.sampler = make_sampler(name, self.definition.space, self.definition.objectives, seed)
+        seed = stream_seed(
+            0, f"study/{self.definition.name}/{count}/{self.owner.id if self.shared else ''}"
+        )
+        self.study.sampler = make_sampler(
+            name, self.definition.space, self.definition.objectives, seed
+        )
         trial = self.study.ask()
         if self.trials.claim(trial):
             drawn = self.space.draw(lambda parameter: suggest(trial, parameter))
             queued = trial.user_attrs.get(POINT, {})
-            point = queued if queued.keys() == drawn.keys() else drawn  # as it was written, digit by digit
+            point = (
+                queued if queued.keys() == drawn.keys() else drawn
+            )  # as it was written, digit by digit
             self.trials.write(trial, **{POINT: point})
             self.begin(trial, point)
 
@@ -160,17 +170,23 @@ class Coordinator:
             self.attempts[cell].followers.append(trial)
             return
         self.idle = 0
-        attempt = Attempt(trial=trial, cell=cell, runs=self.plan(f"trial {trial.number}", config, cell))
+        attempt = Attempt(
+            trial=trial, cell=cell, runs=self.plan(f"trial {trial.number}", config, cell)
+        )
         named = {str(run.config.seed): run.run_id for run in attempt.runs}
         self.trials.write(trial, **{CELL: cell, RUNS: named})
         self.attempts[cell] = attempt
         self.watching.note(f"trial {trial.number}: {in_words(point)}")
-        for step, value in past_scores(RunFolder(self.root / attempt.lead.run_id), self.definition.objectives[0]):
+        for step, value in past_scores(
+            RunFolder(self.root / attempt.lead.run_id), self.definition.objectives[0]
+        ):
             self.report(attempt, step, value)
         if attempt.lead.ended:
             self.attain(attempt, attempt.lead)
         elif self.condemned(attempt):
-            self.finish(attempt, "pruned", reason="its scores before an interruption were below the others'")
+            self.finish(
+                attempt, "pruned", reason="its scores before an interruption were below the others'"
+            )
         else:
             self.train(attempt.lead)
 
@@ -213,7 +229,9 @@ class Coordinator:
         """Every run has its record: tell what they came to."""
         records = {run.run_id: attempt.records[run.run_id] for run in attempt.runs}
         values, why, by_run = values_of(records, self.definition.objectives)
-        self.finish(attempt, "done" if values is not None else "undefined", values, why, scores=by_run)
+        self.finish(
+            attempt, "done" if values is not None else "undefined", values, why, scores=by_run
+        )
 
     def report(self, attempt: Attempt, step: int, value: float) -> None:
         """A dev score of the first seed, for the pruner."""
@@ -223,7 +241,11 @@ class Coordinator:
 
     def condemned(self, attempt: Attempt) -> bool:
         """Whether the pruner gives a trial up. Known configs that went first are not: others are seen against them."""
-        if self.definition.pruner == "none" or FIRST in attempt.trial.user_attrs or not attempt.scores:
+        if (
+            self.definition.pruner == "none"
+            or FIRST in attempt.trial.user_attrs
+            or not attempt.scores
+        ):
             return False
         return bool(attempt.trial.should_prune())
 
@@ -268,7 +290,14 @@ class Coordinator:
 
     def of(self, run: PlannedRun) -> Attempt | None:
         """The trial under way that a run belongs to."""
-        return next((one for one in self.attempts.values() if any(run.run_id == own.run_id for own in one.runs)), None)
+        return next(
+            (
+                one
+                for one in self.attempts.values()
+                if any(run.run_id == own.run_id for own in one.runs)
+            ),
+            None,
+        )
 
     def finish(
         self,
@@ -304,9 +333,18 @@ class Coordinator:
         more = {key: said[key] for key in (CELL, RUNS, "scores") if key in said}
         outcome: Outcome = said.get(OUTCOME, "failed")
         values = known.values if outcome == "done" else None
-        reason = f"the same runs as trial {known.number}" + (f": {said[REASON]}" if REASON in said else "")
+        reason = f"the same runs as trial {known.number}" + (
+            f": {said[REASON]}" if REASON in said else ""
+        )
         self.watching.forget(len(self.definition.seeds))
-        self.trials.end(trial.number, outcome, values, reason, **more, **{SAME: known.number, STEPS: 0, ALL_STEPS: 0})
+        self.trials.end(
+            trial.number,
+            outcome,
+            values,
+            reason,
+            **more,
+            **{SAME: known.number, STEPS: 0, ALL_STEPS: 0},
+        )
 
     def look(self) -> None:
         """Take up what coordinators that are no more have left."""

@@ -86,7 +86,9 @@ class Study:
                 config.check()
                 found[name] = space.point(config)
             except ConfigError as error:
-                problems.append(f"{self.at('first', number)}: first: {name} is not in the space: {error}.")
+                problems.append(
+                    f"{self.at('first', number)}: first: {name} is not in the space: {error}."
+                )
         if problems:
             raise ConfigError("\n".join(problems))
         return found
@@ -104,9 +106,12 @@ class Study:
                 try:
                     sources.pretrained(config)
                 except ConfigError as error:
-                    problems.append(f"{self.at('space', parameter.name)}: space.{parameter.name}: {error}")
+                    problems.append(
+                        f"{self.at('space', parameter.name)}: space.{parameter.name}: {error}"
+                    )
             problems += [
-                f"{self.at('space', parameter.name)}: space.{parameter.name}: {why}" for why in idle(space, parameter)
+                f"{self.at('space', parameter.name)}: space.{parameter.name}: {why}"
+                for why in idle(space, parameter)
             ]
         if problems:
             raise ConfigError("\n".join(dict.fromkeys(problems)))
@@ -114,11 +119,25 @@ class Study:
 
     def canonical(self) -> dict[str, Any]:
         """The definition as plain data, which `study_from` takes."""
-        rest = {key: value for key, value in self.written.items() if key not in ("name", "base", "set", "budget")}
+        rest = {
+            key: value
+            for key, value in self.written.items()
+            if key not in ("name", "base", "set", "budget")
+        }
         budget = {"trials": self.trials, "hours": self.hours}
-        found = {"name": self.name, "question": self.question, "base": self.base, "set": self.settings}
-        found |= rest | {"objective": {one.key: one.direction for one in self.objectives}, "seeds": list(self.seeds)}
-        return found | {"budget": {key: value for key, value in budget.items() if value is not None}}
+        found = {
+            "name": self.name,
+            "question": self.question,
+            "base": self.base,
+            "set": self.settings,
+        }
+        found |= rest | {
+            "objective": {one.key: one.direction for one in self.objectives},
+            "seeds": list(self.seeds),
+        }
+        return found | {
+            "budget": {key: value for key, value in budget.items() if value is not None}
+        }
 
     def to_yaml(self) -> str:
         """The definition as a file, which begins with its question."""
@@ -143,7 +162,9 @@ def idle(space: Space, parameter: Parameter) -> Iterator[str]:
     for value in parameter.ends():
         met, why = 0, ""
         for _ in range(RANDOM_POINTS):
-            point = space.draw(lambda one, value=value: value if one is parameter else at_random(one))  # type: ignore[misc]
+            point = space.draw(
+                lambda one, value=value: value if one is parameter else at_random(one)
+            )  # type: ignore[misc]
             if parameter.name not in point:
                 continue
             met += 1
@@ -179,7 +200,9 @@ def read_study(path: Path) -> Study:
 def study_from(document: Document, folder: Path, name: str) -> Study:
     """A study from a document; `name` is for one that has none. Raises ConfigError with every problem."""
     if not isinstance(document.value, dict):
-        raise ConfigError(f"{document.source}: expected a study ({', '.join(KEYS)}), came {short(document.value)}.")
+        raise ConfigError(
+            f"{document.source}: expected a study ({', '.join(KEYS)}), came {short(document.value)}."
+        )
     return Study(**StudyReader(document, folder).fields(name), written=document.value)
 
 
@@ -193,12 +216,20 @@ def with_words(study: Study, words: Sequence[str], *, name: str | None = None) -
     for key in leaves(settings):
         for parameter in study.space:
             if any(own == key or own.startswith(f"{key}.") for own in parameter.sets()):
-                problems.append(f"{key}: {study.name} varies it ({parameter.shown()}); leave it out.")
+                problems.append(
+                    f"{key}: {study.name} varies it ({parameter.shown()}); leave it out."
+                )
     if problems:
         raise ConfigError("\n".join(dict.fromkeys(problems)))
-    changed = {"set": merge(study.settings, settings), "seeds": list(seeds or study.seeds), "name": name or study.name}
+    changed = {
+        "set": merge(study.settings, settings),
+        "seeds": list(seeds or study.seeds),
+        "name": name or study.name,
+    }
     if not words and name is None:
         return study
     value = study.canonical() | changed
-    found = study_from(Document(source=study.source, value=value, lines=study.lines), Path(), study.name)
+    found = study_from(
+        Document(source=study.source, value=value, lines=study.lines), Path(), study.name
+    )
     return replace(found, source=study.source)

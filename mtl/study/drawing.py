@@ -22,8 +22,12 @@ def suggest(trial: optuna.Trial, parameter: Parameter) -> Value:
         return str(trial.suggest_categorical(parameter.name, list(parameter.levels)))
     if parameter.kind == "int":
         step = 1 if parameter.log else int(parameter.step or 1)
-        return trial.suggest_int(parameter.name, int(parameter.low), int(parameter.high), step=step, log=parameter.log)
-    value = trial.suggest_float(parameter.name, parameter.low, parameter.high, step=parameter.step, log=parameter.log)
+        return trial.suggest_int(
+            parameter.name, int(parameter.low), int(parameter.high), step=step, log=parameter.log
+        )
+    value = trial.suggest_float(
+        parameter.name, parameter.low, parameter.high, step=parameter.step, log=parameter.log
+    )
     # Digits that nobody would write make configs and reports hard to read, and no difference.
     rounded = float(f"{value:.12g}" if parameter.step else f"{value:.{DIGITS}g}")
     return min(max(rounded, parameter.low), parameter.high)

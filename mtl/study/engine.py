@@ -31,7 +31,15 @@ from mtl.study.definition import Study
 from mtl.study.drawing import plan_runs
 from mtl.study.owner import Owner
 from mtl.study.results import MOST_WINNERS, StudyResults, make_results
-from mtl.study.storage import alone, open_storage, open_study, sqlite_file, storage_url, study_folder, told
+from mtl.study.storage import (
+    alone,
+    open_storage,
+    open_study,
+    sqlite_file,
+    storage_url,
+    study_folder,
+    told,
+)
 from mtl.study.summary_run import send_summary
 from mtl.study.trials import Trials
 from mtl.study.watching import Watching
@@ -122,7 +130,11 @@ class Found:
     def optimized(self, folder: Path) -> Optimized:
         """The same, with where it lies."""
         return Optimized(
-            results=self.results, trained=self.trained, failures=self.failures, stopped=self.stopped, folder=folder
+            results=self.results,
+            trained=self.trained,
+            failures=self.failures,
+            stopped=self.stopped,
+            folder=folder,
         )
 
 
@@ -161,7 +173,9 @@ def search(
             results = make_results(definition, study, runs, judge=False)
             fresh = confirm(definition, results, planner, sources, workers)
             if any(not run.ended for run in fresh):
-                watching.note(f"the best again, on fresh seeds: {', '.join(map(str, definition.fresh_seeds()))}")
+                watching.note(
+                    f"the best again, on fresh seeds: {', '.join(map(str, definition.fresh_seeds()))}"
+                )
                 for run in fresh:
                     watching.add(run)
                 execution.run(fresh, interruption)
@@ -184,7 +198,9 @@ def confirm(
     found: list[PlannedRun] = []
     for trial in results.winners()[:MOST_WINNERS] if seeds else ():
         config = space.plain(trial.point)
-        found += plan_runs(planner, f"best (trial {trial.number})", config, sources.cell(config), seeds, workers)
+        found += plan_runs(
+            planner, f"best (trial {trial.number})", config, sources.cell(config), seeds, workers
+        )
     return found
 
 

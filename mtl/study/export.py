@@ -19,7 +19,9 @@ def best_trial(results: StudyResults, number: int | None = None) -> TrialResult:
             )
         return found[0]
     if not results.front:
-        raise ConfigError(f"{results.name}: no trial is done yet. `mtl study optimize {results.name}` goes on with it.")
+        raise ConfigError(
+            f"{results.name}: no trial is done yet. `mtl study optimize {results.name}` goes on with it."
+        )
     if results.best is None:
         front = ", ".join(map(str, results.front))
         raise ConfigError(
@@ -31,6 +33,15 @@ def best_trial(results: StudyResults, number: int | None = None) -> TrialResult:
 def best_yaml(definition: Study, results: StudyResults, number: int | None = None) -> str:
     """The whole config of the best trial, with what it is and what it scored in the first lines."""
     trial = best_trial(results, number)
-    config = definition.make_space().plain(trial.point).resolved().model_dump(mode="json", exclude={"seed"})
-    scored = f" {values_in_words(trial, results)} on seeds {list(results.seeds)}" if trial.values else ""
-    return f"# Trial {trial.number} of the study {results.name}:{scored}\n{strict_yaml.dump(config)}"
+    config = (
+        definition.make_space()
+        .plain(trial.point)
+        .resolved()
+        .model_dump(mode="json", exclude={"seed"})
+    )
+    scored = (
+        f" {values_in_words(trial, results)} on seeds {list(results.seeds)}" if trial.values else ""
+    )
+    return (
+        f"# Trial {trial.number} of the study {results.name}:{scored}\n{strict_yaml.dump(config)}"
+    )

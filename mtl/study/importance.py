@@ -48,7 +48,11 @@ def _importance(study: optuna.Study, definition: Study, at: int, evaluator: str)
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     values = {one.values[at] for one in done}
     if len(done) < FEWEST or len(values) < 2:
-        why = f"{len(done)} trials are done; it takes {FEWEST}" if len(done) < FEWEST else "all trials score the same"
+        why = (
+            f"{len(done)} trials are done; it takes {FEWEST}"
+            if len(done) < FEWEST
+            else "all trials score the same"
+        )
         return Importance(objective=objective, evaluator=evaluator, shares={}, reason=why)
     chosen = getattr(optuna.importance, EVALUATORS[evaluator])
     judge = chosen() if evaluator == "PED-ANOVA" else chosen(seed=0)
@@ -59,7 +63,9 @@ def _importance(study: optuna.Study, definition: Study, at: int, evaluator: str)
             study, evaluator=judge, target=lambda trial: -sign * float(trial.values[at])
         )
     except (ValueError, RuntimeError, ImportError) as error:
-        return Importance(objective=objective, evaluator=evaluator, shares={}, reason=str(error).splitlines()[0])
+        return Importance(
+            objective=objective, evaluator=evaluator, shares={}, reason=str(error).splitlines()[0]
+        )
     shares = {name: float(share) for name, share in found.items()}
     left_out = tuple(one.name for one in definition.space if one.name not in shares)
     return Importance(objective=objective, evaluator=evaluator, shares=shares, left_out=left_out)

@@ -23,7 +23,9 @@ def leave_one_out(definition: Study, point: Point, seeds: Sequence[int]) -> Defi
     space = definition.make_space()
     groups = _groups(space, point)
     if not groups:
-        raise ConfigError(f"{definition.name}: the best trial is the base itself: there is nothing to leave out.")
+        raise ConfigError(
+            f"{definition.name}: the best trial is the base itself: there is nothing to leave out."
+        )
     grid: dict[str, dict[str, Settings]] = {}
     for group in groups:
         chosen = together([space[name].settings(point[name]) for name in group])
@@ -49,7 +51,9 @@ def _groups(space: Space, point: Point) -> list[list[str]]:
     groups: list[list[str]] = []
     for name in point:
         parameter = space[name]
-        owner = next((group for group in groups if any(_below(parameter, space[one]) for one in group)), None)
+        owner = next(
+            (group for group in groups if any(_below(parameter, space[one]) for one in group)), None
+        )
         if owner is not None:
             owner.append(name)
         elif any(value_of(base, key) != value_of(best, key) for key in parameter.sets()):
@@ -61,7 +65,9 @@ def _groups(space: Space, point: Point) -> list[list[str]]:
 
 def _below(parameter: Parameter, other: Parameter) -> bool:
     """Whether a parameter is a knob of a section that the other switches on."""
-    return any(key.startswith(f"{section}.") for key in parameter.sets() for section in other.sets())
+    return any(
+        key.startswith(f"{section}.") for key in parameter.sets() for section in other.sets()
+    )
 
 
 def _joined(space: Space, point: Point, groups: list[list[str]]) -> list[list[str]] | None:
@@ -73,12 +79,16 @@ def _joined(space: Space, point: Point, groups: list[list[str]]) -> list[list[st
             if other is not group and not _refused(space, point, [*group, *other]):
                 rest = [one for one in groups if one is not group and one is not other]
                 return [*rest, [*group, *other]]
-        raise ConfigError(f"without {' and '.join(group)} the best trial cannot be run, whatever else is left out.")
+        raise ConfigError(
+            f"without {' and '.join(group)} the best trial cannot be run, whatever else is left out."
+        )
     return None
 
 
 def _refused(space: Space, point: Point, group: Sequence[str]) -> bool:
-    return bool(space.plain({name: value for name, value in point.items() if name not in group}).problems())
+    return bool(
+        space.plain({name: value for name, value in point.items() if name not in group}).problems()
+    )
 
 
 def _before(space: Space, group: Sequence[str], chosen: Settings) -> Settings:
@@ -108,7 +118,10 @@ def _factor(
     (first, *others) = group
     inside = all(_below(space[other], space[first]) for other in others)
     if first in config_keys() and inside:
-        levels = {level_name(value_at(before, first)): before, level_name(value_at(chosen, first)): chosen}
+        levels = {
+            level_name(value_at(before, first)): before,
+            level_name(value_at(chosen, first)): chosen,
+        }
         return first, levels
     if not others:
         return first, {"base": before, str(point[first]): chosen}

@@ -52,7 +52,9 @@ def known_objectives() -> dict[str, Direction]:
     return found
 
 
-def dominates(one: Sequence[float], other: Sequence[float], objectives: Sequence[Objective]) -> bool:
+def dominates(
+    one: Sequence[float], other: Sequence[float], objectives: Sequence[Objective]
+) -> bool:
     """Whether `one` is nowhere worse than `other`, and somewhere better."""
     pairs = [(a * o.sign, b * o.sign) for a, b, o in zip(one, other, objectives, strict=True)]
     return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)

@@ -44,7 +44,10 @@ class Owner:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._beaten = -BEAT_SECONDS
         try:
@@ -89,7 +92,13 @@ def others_alive(attributes: Mapping[str, Any], owner: str) -> bool:
 
 def seconds_spent(attributes: Mapping[str, Any]) -> float:
     """How long coordinators have been at work, all together."""
-    return float(sum(said["beat"] - said["began"] for key, said in attributes.items() if key.startswith(PREFIX)))
+    return float(
+        sum(
+            said["beat"] - said["began"]
+            for key, said in attributes.items()
+            if key.startswith(PREFIX)
+        )
+    )
 
 
 def machine() -> str:

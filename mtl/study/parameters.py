@@ -25,15 +25,22 @@ class SpaceReader(Reader):
         value = self.get("space")
         if not isinstance(value, dict) or not value:
             self.fail(
-                f"expected parameters (key: values), came {'nothing' if value is None else short(value)}.", "space"
+                f"expected parameters (key: values), came {'nothing' if value is None else short(value)}.",
+                "space",
             )
             return []
-        found = [one for name, item in value.items() if (one := self.parameter(name, item)) is not None]
+        found = [
+            one for name, item in value.items() if (one := self.parameter(name, item)) is not None
+        ]
         setter: dict[str, str] = {}
         for one in found:
             for key in sorted(one.sets()):
                 if setter.setdefault(key, one.name) != one.name:
-                    self.fail(f"{key} is set by {setter[key]} too; one of the two would do nothing.", "space", one.name)
+                    self.fail(
+                        f"{key} is set by {setter[key]} too; one of the two would do nothing.",
+                        "space",
+                        one.name,
+                    )
         own, asked = own_levels(found), dict[str, frozenset[str]]()
         for one in found:
             if one.when is not None:
@@ -67,7 +74,10 @@ class SpaceReader(Reader):
             if isinstance(value, dict) and not (set(kinds) & {"int", "float", "choices"}):
                 named = spec["levels"] if kinds else spec
                 return self.named_levels(name, named, spec if kinds else {})
-            hint = suggestion(name, keys) or " One of your own has named levels: {low: {train.lr: 1e-5}, high: ...}."
+            hint = (
+                suggestion(name, keys)
+                or " One of your own has named levels: {low: {train.lr: 1e-5}, high: ...}."
+            )
             self.fail(f"no config key.{hint}", *place)
             return None
         if len(kinds) != 1 or kinds == ["levels"]:
@@ -79,7 +89,8 @@ class SpaceReader(Reader):
         for key in spec:
             if key not in allowed:
                 self.fail(
-                    f"{key}: unknown here.{suggestion(key, allowed)} Beside {kind}: {', '.join(allowed[1:])}.", *place
+                    f"{key}: unknown here.{suggestion(key, allowed)} Beside {kind}: {', '.join(allowed[1:])}.",
+                    *place,
                 )
         when = self.when(name, spec)
         if kind == "choices":
@@ -98,7 +109,10 @@ class SpaceReader(Reader):
         """The levels of a config key, one a value."""
         place = ("space", name)
         if not isinstance(values, list) or len(values) < 2:
-            self.fail(f"expected two values or more, came {short(values)}; one value goes under `set`.", *place)
+            self.fail(
+                f"expected two values or more, came {short(values)}; one value goes under `set`.",
+                *place,
+            )
             return {}
         found: dict[str, Settings] = {}
         lines = self.inside.get((*place, "choices") if nested else place, {})
@@ -121,23 +135,41 @@ class SpaceReader(Reader):
             or len(name) > MAX_NAME
             or not name.replace("_", "").replace("-", "").replace(".", "").isalnum()
         ):
-            self.fail("a parameter's name is made of letters, digits, _ - and dots, and is no word of `when`.", *place)
+            self.fail(
+                "a parameter's name is made of letters, digits, _ - and dots, and is no word of `when`.",
+                *place,
+            )
         for key in spec:
             if key not in ("levels", "when"):
                 self.fail(f"{key}: unknown beside levels; there is `when`.", *place)
         if not isinstance(levels, dict) or len(levels) < 2:
-            self.fail(f"expected two levels or more (name: settings), came {short(levels)}.", *place)
+            self.fail(
+                f"expected two levels or more (name: settings), came {short(levels)}.", *place
+            )
             return None
         inner = ("levels",) if spec else ()
         for level in levels:
             self.named("a level", *place, *inner, level)
-        found = {level: self.settings(value, *place, *inner, level) for level, value in levels.items()}
+        found = {
+            level: self.settings(value, *place, *inner, level) for level, value in levels.items()
+        }
         return Parameter(name=name, kind="levels", levels=found, when=self.when(name, spec))
 
-    def range(self, name: str, kind: str, spec: Mapping[str, Any], when: str | None) -> Parameter | None:
+    def range(
+        self, name: str, kind: str, spec: Mapping[str, Any], when: str | None
+    ) -> Parameter | None:
         """Numbers between two, as the sampler draws them."""
-        place, ends, log, step = ("space", name), spec[kind], spec.get("log", False), spec.get("step")
-        if not isinstance(ends, list) or len(ends) != 2 or not all(number(end, kind) for end in ends):
+        place, ends, log, step = (
+            ("space", name),
+            spec[kind],
+            spec.get("log", False),
+            spec.get("step"),
+        )
+        if (
+            not isinstance(ends, list)
+            or len(ends) != 2
+            or not all(number(end, kind) for end in ends)
+        ):
             what = "whole numbers" if kind == "int" else "numbers"
             self.fail(f"expected {kind}: [low, high], two {what}, came {short(ends)}.", *place)
             return None
@@ -146,27 +178,36 @@ class SpaceReader(Reader):
             self.fail(f"log: expected true or false, came {short(log)}.", *place)
         elif low >= high:
             self.fail(
-                f"{kind}: [{level_name(low)}, {level_name(high)}] has no room; the first is to be the smaller.", *place
+                f"{kind}: [{level_name(low)}, {level_name(high)}] has no room; the first is to be the smaller.",
+                *place,
             )
         elif log and low <= 0:
             self.fail(
-                f"log: needs a low end above 0, came {level_name(low)}; logarithms of 0 and less do not exist.", *place
+                f"log: needs a low end above 0, came {level_name(low)}; logarithms of 0 and less do not exist.",
+                *place,
             )
         elif log and step is not None:
-            self.fail("log and step exclude each other: steps are even, logarithms are not. Keep one.", *place)
+            self.fail(
+                "log and step exclude each other: steps are even, logarithms are not. Keep one.",
+                *place,
+            )
         elif step is not None and (not number(step, kind) or step <= 0 or step > high - low):
             self.fail(
-                f"step: expected a number above 0 and at most {level_name(high - low)}, came {short(step)}.", *place
+                f"step: expected a number above 0 and at most {level_name(high - low)}, came {short(step)}.",
+                *place,
             )
         elif step is not None and abs((high - low) / step - round((high - low) / step)) > 1e-9:
             last = low + math.floor((high - low) / step) * step
             self.fail(
-                f"step: {level_name(high)} is not reached in steps of {level_name(step)}; the last is {last:g}.", *place
+                f"step: {level_name(high)} is not reached in steps of {level_name(step)}; the last is {last:g}.",
+                *place,
             )
         elif not self.refused(name, ends):
             even = step if step is not None else (1 if kind == "int" else None)
             chosen = "int" if kind == "int" else "float"
-            return Parameter(name=name, kind=chosen, low=low, high=high, step=even, log=log, when=when)  # type: ignore[arg-type]
+            return Parameter(
+                name=name, kind=chosen, low=low, high=high, step=even, log=log, when=when
+            )  # type: ignore[arg-type]
         return None
 
     def refused(self, name: str, ends: list[Any]) -> bool:
@@ -174,7 +215,9 @@ class SpaceReader(Reader):
         before = len(self.problems)
         for end in ends:
             lines: dict[Place, int] = {(name,): self.line("space", name)}
-            self.problems += refusals(spread(Document(source=self.document.source, value={name: end}, lines=lines)))
+            self.problems += refusals(
+                spread(Document(source=self.document.source, value={name: end}, lines=lines))
+            )
         return len(self.problems) > before
 
     def line(self, *place: str) -> int:
@@ -197,7 +240,10 @@ class SpaceReader(Reader):
 
     def off(self, parameter: Parameter, key: str) -> bool:
         """Whether a level sets the key to null."""
-        return any(key in (found := leaves(level)) and found[key] is None for level in parameter.levels.values())
+        return any(
+            key in (found := leaves(level)) and found[key] is None
+            for level in parameter.levels.values()
+        )
 
 
 def number(value: Any, kind: str) -> bool:

@@ -41,7 +41,9 @@ class StudyReader(SpaceReader):
         """What a `Study` is made of, but for `written`. Raises ConfigError with all problems, one a line."""
         for key in self.document.value:
             if key not in KEYS:
-                hint = " Settings go under `set`." if key in config_keys() else suggestion(key, KEYS)
+                hint = (
+                    " Settings go under `set`." if key in config_keys() else suggestion(key, KEYS)
+                )
                 self.fail(f"unknown key.{hint} Keys here: {', '.join(KEYS)}.", key)
         base, under = self.base()
         settings = merge(under, self.settings(self.get("set"), "set"))
@@ -71,7 +73,9 @@ class StudyReader(SpaceReader):
             below = merge(preset_layer(base).value, settings)
             self.pointless(space, below)
             self.scored(space, objectives, below)
-            for key, message in strategy_problems(space, objectives, sampler, pruner, below, self.document.value):
+            for key, message in strategy_problems(
+                space, objectives, sampler, pruner, below, self.document.value
+            ):
                 self.fail(message, key)
         if self.problems:
             raise ConfigError("\n".join(dict.fromkeys(self.problems)))
@@ -83,17 +87,28 @@ class StudyReader(SpaceReader):
         value = self.document.value.get("objective", "dev/overall")
         listed = [value] if isinstance(value, str) else value
         directions = value if isinstance(value, dict) else {}
-        if not isinstance(listed, list | dict) or not listed or not all(isinstance(key, str) for key in listed):
-            self.fail(f"expected a metric or a list of metrics, as in dev/overall, came {short(value)}.", "objective")
+        if (
+            not isinstance(listed, list | dict)
+            or not listed
+            or not all(isinstance(key, str) for key in listed)
+        ):
+            self.fail(
+                f"expected a metric or a list of metrics, as in dev/overall, came {short(value)}.",
+                "objective",
+            )
             return ()
         found = []
         for key in listed:
             if key not in known:
                 self.fail(
-                    f"no objective {short(key)}; there are {', '.join(known)}.{suggestion(key, known)}", "objective"
+                    f"no objective {short(key)}; there are {', '.join(known)}.{suggestion(key, known)}",
+                    "objective",
                 )
             elif directions and directions[key] not in ("maximize", "minimize"):
-                self.fail(f"{key}: expected maximize or minimize, came {short(directions[key])}.", "objective")
+                self.fail(
+                    f"{key}: expected maximize or minimize, came {short(directions[key])}.",
+                    "objective",
+                )
             else:
                 found.append(Objective(key=key, direction=directions.get(key, known[key])))
         if len({one.key for one in found}) != len(found):
@@ -104,7 +119,10 @@ class StudyReader(SpaceReader):
         """One of some words."""
         found = self.document.value.get(key, default)
         if found not in known:
-            self.fail(f"expected one of {', '.join(known)}, came {short(found)}.{suggestion(found, known)}", key)
+            self.fail(
+                f"expected one of {', '.join(known)}, came {short(found)}.{suggestion(found, known)}",
+                key,
+            )
             return default
         return str(found)
 
@@ -115,7 +133,10 @@ class StudyReader(SpaceReader):
         """How many further seeds the best is run on."""
         value = self.document.value.get("fresh", DEFAULT_FRESH)
         if not whole(value, 0, MAX_SEEDS):
-            self.fail(f"expected how many further seeds the best is run on, 0 or more, came {short(value)}.", "fresh")
+            self.fail(
+                f"expected how many further seeds the best is run on, 0 or more, came {short(value)}.",
+                "fresh",
+            )
             return DEFAULT_FRESH
         return int(value)
 
@@ -123,7 +144,9 @@ class StudyReader(SpaceReader):
         """Trials and hours in all."""
         value = self.document.value.get("budget", {"trials": DEFAULT_TRIALS})
         if not isinstance(value, dict) or not value or not set(value) <= {"trials", "hours"}:
-            self.fail(f"expected {{trials: 40}}, {{hours: 2}} or both, came {short(value)}.", "budget")
+            self.fail(
+                f"expected {{trials: 40}}, {{hours: 2}} or both, came {short(value)}.", "budget"
+            )
             return None, None
         trials, hours = value.get("trials"), value.get("hours")
         if trials is not None and not whole(trials, 1, MAX_TRIALS):
@@ -136,13 +159,17 @@ class StudyReader(SpaceReader):
         """The trials before any that is sought."""
         value = self.document.value.get("first", [])
         if not isinstance(value, list):
-            self.fail(f"expected a list of presets ({', '.join(PRESETS)}) and settings, came {short(value)}.", "first")
+            self.fail(
+                f"expected a list of presets ({', '.join(PRESETS)}) and settings, came {short(value)}.",
+                "first",
+            )
             return ()
         found: list[str | Settings] = []
         for entry in value:
             if isinstance(entry, str) and entry not in PRESETS:
                 self.fail(
-                    f"no preset {short(entry)}; there are {', '.join(PRESETS)}.{suggestion(entry, PRESETS)}", "first"
+                    f"no preset {short(entry)}; there are {', '.join(PRESETS)}.{suggestion(entry, PRESETS)}",
+                    "first",
                 )
             elif isinstance(entry, str):
                 found.append(entry)
@@ -150,14 +177,21 @@ class StudyReader(SpaceReader):
                 found.append(self.settings(entry, "first"))
         return tuple(found)
 
-    def scored(self, space: list[Parameter], objectives: tuple[Objective, ...], below: Settings) -> None:
+    def scored(
+        self, space: list[Parameter], objectives: tuple[Objective, ...], below: Settings
+    ) -> None:
         """Every trial must have every objective, and it must mean the same."""
         tasks = [below.get("tasks")] if below.get("tasks") else []
         for one in space:
-            varied = [found["tasks"] for level in one.levels.values() if "tasks" in (found := leaves(level))]
+            varied = [
+                found["tasks"]
+                for level in one.levels.values()
+                if "tasks" in (found := leaves(level))
+            ]
             if varied and any(objective.key == "dev/overall" for objective in objectives):
                 self.fail(
-                    "tasks vary, so dev/overall is not the same mean in all trials; name a task's metric.", "objective"
+                    "tasks vary, so dev/overall is not the same mean in all trials; name a task's metric.",
+                    "objective",
                 )
             tasks += varied
         for objective in objectives:

@@ -12,7 +12,9 @@ from mtl.study.objectives import Objective
 from mtl.study.trials import ALL_STEPS, RUNS, STEPS, Outcome, Trials
 
 
-def take_up(trials: Trials, objectives: Sequence[Objective], root: Path, note: Callable[[str], None]) -> None:
+def take_up(
+    trials: Trials, objectives: Sequence[Objective], root: Path, note: Callable[[str], None]
+) -> None:
     """Tell what is finished; queue again what is not, and what an earlier kill kept from the queue."""
     trials.mend()
     for one in trials.abandoned():
@@ -21,7 +23,9 @@ def take_up(trials: Trials, objectives: Sequence[Objective], root: Path, note: C
             values, why, by_run = values_of(records, objectives)
             steps = sum(record["steps"] or 0 for record in records.values())
             outcome: Outcome = "done" if values is not None else "undefined"
-            trials.end(one.number, outcome, values, why, scores=by_run, **{STEPS: steps, ALL_STEPS: steps})
+            trials.end(
+                one.number, outcome, values, why, scores=by_run, **{STEPS: steps, ALL_STEPS: steps}
+            )
         elif trials.end(one.number, "lost", reason="its coordinator ended before it did"):
             note(f"trial {one.number} was left unfinished: it is queued again")
             trials.again(one)

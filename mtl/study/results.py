@@ -21,7 +21,18 @@ from mtl.study.importance import Importance, importances
 from mtl.study.objectives import Objective, dominates
 from mtl.study.owner import seconds_spent
 from mtl.study.space import Point
-from mtl.study.trials import ALL_STEPS, CELL, FIRST, OUTCOME, POINT, REASON, SAME, STEPS, UNCOUNTED, counts
+from mtl.study.trials import (
+    ALL_STEPS,
+    CELL,
+    FIRST,
+    OUTCOME,
+    POINT,
+    REASON,
+    SAME,
+    STEPS,
+    UNCOUNTED,
+    counts,
+)
 
 if TYPE_CHECKING:
     import optuna
@@ -105,7 +116,9 @@ class StudyResults:
     @property
     def pruned_share(self) -> float | None:
         """Which part of the trials was pruned."""
-        return sum(one.outcome == "pruned" for one in self.own) / len(self.own) if self.own else None
+        return (
+            sum(one.outcome == "pruned" for one in self.own) / len(self.own) if self.own else None
+        )
 
     @property
     def saved_share(self) -> float | None:
@@ -120,7 +133,10 @@ class StudyResults:
         for one in self.trials:
             if one.values:
                 sign = self.objectives[0].sign
-                best = max(one.values[0] * sign, found[-1][2] * sign if found else -float("inf")) * sign
+                best = (
+                    max(one.values[0] * sign, found[-1][2] * sign if found else -float("inf"))
+                    * sign
+                )
                 found.append((one.number, one.values[0], best))
         return found
 
@@ -136,7 +152,9 @@ class StudyResults:
         }
 
 
-def make_results(definition: Study, study: optuna.Study, runs: Path, *, judge: bool = True) -> StudyResults:
+def make_results(
+    definition: Study, study: optuna.Study, runs: Path, *, judge: bool = True
+) -> StudyResults:
     """What the storage and the runs say now; without `judge` nothing of what mattered, which takes a second."""
     frozen = study.get_trials(deepcopy=False)
     trials = [trial_result(one) for one in frozen if one.state.name != "WAITING"]
@@ -150,11 +168,18 @@ def make_results(definition: Study, study: optuna.Study, runs: Path, *, judge: b
         pruner=definition.pruner,
         seeds=definition.seeds,
         budget={key: value for key, value in budget.items() if value is not None},
-        space={one.name: one.shown() + (f"; when {one.when}" if one.when else "") for one in definition.space},
+        space={
+            one.name: one.shown() + (f"; when {one.when}" if one.when else "")
+            for one in definition.space
+        },
         trials=tuple(trials),
         front=tuple(one.number for one in front),
         importances=tuple(importances(study, definition)) if judge else (),
-        fresh=tuple(one for trial in front[:MOST_WINNERS] if (one := fresh_of(trial, definition, runs)) is not None),
+        fresh=tuple(
+            one
+            for trial in front[:MOST_WINNERS]
+            if (one := fresh_of(trial, definition, runs)) is not None
+        ),
         seconds=seconds_spent(study.user_attrs),
     )
 
@@ -175,7 +200,9 @@ def trial_result(trial: FrozenTrial) -> TrialResult:
         same_as=said.get(SAME),
         steps=said.get(STEPS, 0),
         all_steps=said.get(ALL_STEPS, 0),
-        seconds=trial.duration.total_seconds() if trial.duration is not None and counts(trial) else None,
+        seconds=trial.duration.total_seconds()
+        if trial.duration is not None and counts(trial)
+        else None,
     )
 
 
@@ -215,8 +242,12 @@ def fresh_of(trial: TrialResult, definition: Study, runs: Path) -> Fresh | None:
     scores = {}
     for one in definition.objectives:
         found = {seed: one.of(record) for seed, record in records.items()}
-        missing |= {seed: f"{one.key} is undefined" for seed, value in found.items() if value is None}
+        missing |= {
+            seed: f"{one.key} is undefined" for seed, value in found.items() if value is None
+        }
         values = [value for value in found.values() if value is not None]
         if summary := stats.summarise(values):
             scores[one.key] = summary
-    return Fresh(trial=trial.number, cell=trial.cell, seeds=tuple(records), scores=scores, missing=missing)
+    return Fresh(
+        trial=trial.number, cell=trial.cell, seeds=tuple(records), scores=scores, missing=missing
+    )

@@ -36,7 +36,11 @@ def fresh_in_words(fresh: Fresh) -> str:
     if not fresh.seeds:
         return "on fresh seeds: not run yet"
     scores = ", ".join(f"{key} {mean_sd(score)}" for key, score in fresh.scores.items())
-    lacks = f"; missing: {', '.join(f'{seed} ({why})' for seed, why in fresh.missing.items())}" if fresh.missing else ""
+    lacks = (
+        f"; missing: {', '.join(f'{seed} ({why})' for seed, why in fresh.missing.items())}"
+        if fresh.missing
+        else ""
+    )
     return f"on fresh seeds {', '.join(map(str, fresh.seeds))}: {scores} (sd, n={len(fresh.seeds)}){lacks}"
 
 
@@ -74,12 +78,17 @@ def trial_table(results: StudyResults) -> tuple[list[str], list[list[str]]]:
     return columns, rows
 
 
-def importance_table(results: StudyResults, objective: str) -> tuple[list[str], list[list[str]], list[str]]:
+def importance_table(
+    results: StudyResults, objective: str
+) -> tuple[list[str], list[list[str]], list[str]]:
     """Columns, a row a parameter with its share by each evaluator, and notes on what could not be judged."""
     found = [one for one in results.importances if one.objective == objective]
     names = [name for name in results.space if any(name in one.shares for one in found)]
     names.sort(key=lambda name: -max(one.shares.get(name, 0.0) for one in found))
-    rows = [[name, *(f"{one.shares[name]:.2f}" if name in one.shares else "-" for one in found)] for name in names]
+    rows = [
+        [name, *(f"{one.shares[name]:.2f}" if name in one.shares else "-" for one in found)]
+        for name in names
+    ]
     notes = [f"{one.evaluator}: {one.reason}." for one in found if one.reason]
     notes += [f"{one.evaluator} does not judge parameters that come and go: {', '.join(one.left_out)}."
               for one in found if one.shares and one.left_out]  # fmt: skip

@@ -61,17 +61,27 @@ class Parameter:
         """Its levels, or its smallest and largest number."""
         if self.kind == "levels":
             return list(self.levels)
-        return [int(self.low), int(self.high)] if self.kind == "int" else [float(self.low), float(self.high)]
+        return (
+            [int(self.low), int(self.high)]
+            if self.kind == "int"
+            else [float(self.low), float(self.high)]
+        )
 
     def count(self) -> float:
         """How many values it can have."""
         if self.kind == "levels":
             return len(self.levels)
-        return math.inf if self.step is None else math.floor((self.high - self.low) / self.step + 1e-9) + 1
+        return (
+            math.inf
+            if self.step is None
+            else math.floor((self.high - self.low) / self.step + 1e-9) + 1
+        )
 
     def takes(self, value: object) -> bool:
         """Whether a number is one of its values."""
-        if isinstance(value, bool) or not isinstance(value, int if self.kind == "int" else int | float):
+        if isinstance(value, bool) or not isinstance(
+            value, int if self.kind == "int" else int | float
+        ):
             return False
         if not self.low <= value <= self.high:
             return False
@@ -121,7 +131,10 @@ class Space:
         if condition is None:
             return True
         config = self.plain(point).resolved()
-        cell = {key: point.get(key) if key in self.own else value_of(config, key) for key in condition.keys}
+        cell = {
+            key: point.get(key) if key in self.own else value_of(config, key)
+            for key in condition.keys
+        }
         return condition.holds(cell)
 
     def plain(self, point: Mapping[str, Value]) -> RunConfig:
@@ -140,22 +153,32 @@ class Space:
                 for level, settings in parameter.levels.items():
                     if validated(merge(plain, settings), "study").resolved() == target:
                         return level
-                shown = ", ".join(f"{key}={level_name(value_of(target, key))}" for key in sorted(parameter.sets()))
+                shown = ", ".join(
+                    f"{key}={level_name(value_of(target, key))}" for key in sorted(parameter.sets())
+                )
             elif parameter.takes(value := value_of(target, parameter.name)):
                 return int(value) if parameter.kind == "int" else float(value)
             else:
                 shown = f"{parameter.name}={level_name(value)}"
-            problems.append(f"{shown} is none of the values of {parameter.name} ({parameter.shown()})")
+            problems.append(
+                f"{shown} is none of the values of {parameter.name} ({parameter.shown()})"
+            )
             return parameter.ends()[0]
 
         point = self.draw(found)
         if not problems:
             here = flatten(self.plain(point).resolved().model_dump(mode="json"))
             there = flatten(target.model_dump(mode="json"))
-            other = [key for key in {**there, **here} if here.get(key) != there.get(key) and key != "seed"]
+            other = [
+                key
+                for key in {**there, **here}
+                if here.get(key) != there.get(key) and key != "seed"
+            ]
             if other:
                 names = ", ".join(f"{key}={level_name(there.get(key))}" for key in other)
-                problems.append(f"it has {names}, which the space does not vary and its base has not")
+                problems.append(
+                    f"it has {names}, which the space does not vary and its base has not"
+                )
         if problems:
             raise ConfigError("; ".join(problems))
         return point
@@ -168,10 +191,14 @@ def own_levels(parameters: Iterable[Parameter]) -> dict[str, tuple[str, ...]]:
 
 def rests_on(key: str, parameter: Parameter) -> bool:
     """Whether a condition on `key` depends on what the parameter sets: the key itself, or the section that it is in."""
-    return key == parameter.name or any(key == own or key.startswith(f"{own}.") for own in parameter.sets())
+    return key == parameter.name or any(
+        key == own or key.startswith(f"{own}.") for own in parameter.sets()
+    )
 
 
-def ordered(parameters: Sequence[Parameter], asked: Mapping[str, Iterable[str]]) -> list[Parameter] | None:
+def ordered(
+    parameters: Sequence[Parameter], asked: Mapping[str, Iterable[str]]
+) -> list[Parameter] | None:
     """The parameters, each after those that its condition rests on; None where conditions go in a circle.
 
     `asked` has the keys of each parameter's condition.
@@ -179,7 +206,9 @@ def ordered(parameters: Sequence[Parameter], asked: Mapping[str, Iterable[str]])
     left, done = list(parameters), list[Parameter]()
     while left:
         ready = [
-            one for one in left if not any(rests_on(key, other) for key in asked.get(one.name, ()) for other in left)
+            one
+            for one in left
+            if not any(rests_on(key, other) for key in asked.get(one.name, ()) for other in left)
         ]
         if not ready:
             return None
@@ -201,5 +230,6 @@ def value_of(config: RunConfig, key: str) -> Any:
 def in_words(point: Mapping[str, object]) -> str:
     """`pairing=concat, train.lr=3.1e-05`."""
     return ", ".join(
-        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in point.items()
+        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in point.items()
     )

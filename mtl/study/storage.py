@@ -36,7 +36,9 @@ def storage_url(runs: Path, name: str, url: str | None) -> str:
     """The given storage, or SQLite in the study's folder. Raises ConfigError for a path that no URL can hold."""
     path = str(study_folder(runs, name) / DATABASE)
     if url is None and "?" in path:
-        raise ConfigError(f"{path}: a question mark ends the path in SQLite's URL. Use --name, or another --runs.")
+        raise ConfigError(
+            f"{path}: a question mark ends the path in SQLite's URL. Use --name, or another --runs."
+        )
     return url or f"sqlite:///{path}"
 
 
@@ -52,24 +54,38 @@ def open_storage(url: str) -> BaseStorage:
         )
     for tries_left in reversed(range(OPENING_TRIES)):
         try:
-            return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=_engine(url)))
+            return optuna.storages.get_storage(
+                optuna.storages.RDBStorage(url, engine_kwargs=_engine(url))
+            )
         except ImportError as error:
-            missing = f"needs the package {error.name}" if isinstance(error, ModuleNotFoundError) else first_line(error)
+            missing = (
+                f"needs the package {error.name}"
+                if isinstance(error, ModuleNotFoundError)
+                else first_line(error)
+            )
             raise ConfigError(
                 f"--storage {shown(url)}: {missing}. For PostgreSQL: pip install 'mtl-ablate[postgres]', and a URL that begins "
                 "with postgresql+psycopg://"
             ) from None
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ValueError) as error:
             # Two that open an empty database at once make the same tables; the second finds them a moment later.
-            if not tries_left or not isinstance(error, SQLAlchemyError) or isinstance(error, OperationalError):
-                raise ConfigError(f"--storage {shown(url)}: cannot be opened: {first_line(error)}") from None
+            if (
+                not tries_left
+                or not isinstance(error, SQLAlchemyError)
+                or isinstance(error, OperationalError)
+            ):
+                raise ConfigError(
+                    f"--storage {shown(url)}: cannot be opened: {first_line(error)}"
+                ) from None
             time.sleep(0.5)
     raise AssertionError("unreachable")
 
 
 def _engine(url: str) -> dict[str, Any]:
     """A busy SQLite file is waited for, as when a dashboard reads it; a lost connection to a server is renewed."""
-    return {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+    return (
+        {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+    )
 
 
 def quiet() -> None:
@@ -89,7 +105,12 @@ def shown(url: str) -> str:
 
 def first_line(error: BaseException) -> str:
     """What went wrong, in one line."""
-    lines = [line.strip() for part in (error.__cause__, error) if part is not None for line in str(part).splitlines()]
+    lines = [
+        line.strip()
+        for part in (error.__cause__, error)
+        if part is not None
+        for line in str(part).splitlines()
+    ]
     return next((line for line in lines if line), type(error).__name__)[:300]
 
 
@@ -123,7 +144,9 @@ def open_study(definition: Study, storage: BaseStorage, base_cell: str) -> optun
         return study
     changed = [key for key in BINDING if _plain(known.get(key)) != _plain(plain.get(key))]
     if changed or study.user_attrs.get(BASE_CELL) != base_cell:
-        what = ", ".join(changed) or "data, encoder, or a version of mtl that computes other numbers"
+        what = (
+            ", ".join(changed) or "data, encoder, or a version of mtl that computes other numbers"
+        )
         raise ConfigError(
             f"{definition.name}: the study that is there was begun with other {what}, so its trials do not compare with new ones. "
             f"Begin another with --name, as in --name {definition.name}-2."
@@ -137,11 +160,18 @@ def load_study(storage: BaseStorage, name: str) -> optuna.Study:
     """A study that is there. Raises ConfigError with the nearest name."""
     import optuna
 
-    names = [summary.study_name for summary in optuna.get_all_study_summaries(storage, include_best_trial=False)]
+    names = [
+        summary.study_name
+        for summary in optuna.get_all_study_summaries(storage, include_best_trial=False)
+    ]
     if name not in names:
         there = ", ".join(sorted(names)) or "none"
-        raise ConfigError(f"no study {name!r} in the storage; there are {there}.{suggestion(name, names)}")
-    study = optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler())
+        raise ConfigError(
+            f"no study {name!r} in the storage; there are {there}.{suggestion(name, names)}"
+        )
+    study = optuna.load_study(
+        study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler()
+    )
     if DEFINITION not in study.user_attrs:
         raise ConfigError(f"{name}: a study that mtl did not begin; it keeps no definition.")
     return study
@@ -153,7 +183,9 @@ def definition_in(study: optuna.Study) -> Study:
     from mtl.study.definition import study_from
 
     known = study.user_attrs[DEFINITION]
-    return study_from(Document(source=f"study {study.study_name}", value=known), Path(), study.study_name)
+    return study_from(
+        Document(source=f"study {study.study_name}", value=known), Path(), study.study_name
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -30,7 +30,9 @@ def default_pruner(objectives: Sequence[Objective]) -> str:
     return "median" if len(objectives) < 2 else "none"
 
 
-def make_sampler(name: str, space: Sequence[Parameter], objectives: Sequence[Objective], seed: int) -> BaseSampler:
+def make_sampler(
+    name: str, space: Sequence[Parameter], objectives: Sequence[Objective], seed: int
+) -> BaseSampler:
     """The sampler of that name."""
     from optuna import samplers
 
@@ -40,7 +42,9 @@ def make_sampler(name: str, space: Sequence[Parameter], objectives: Sequence[Obj
         if name == "tpe":
             # Groups let parameters that come and go be modelled together wherever they are there together.
             group = any(one.when is not None for one in space)
-            return samplers.TPESampler(seed=seed, multivariate=True, group=group, n_startup_trials=STARTUP_TRIALS)
+            return samplers.TPESampler(
+                seed=seed, multivariate=True, group=group, n_startup_trials=STARTUP_TRIALS
+            )
         if name == "gp":
             return samplers.GPSampler(seed=seed, deterministic_objective=False)
         if name == "nsga2":
@@ -57,7 +61,9 @@ def make_pruner(name: str, epochs: int) -> BasePruner:
     if name == "median":
         return pruners.MedianPruner(n_startup_trials=WARM_TRIALS, n_min_trials=2)
     if name == "hyperband":
-        return pruners.HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=3 if epochs >= 9 else 2)
+        return pruners.HyperbandPruner(
+            min_resource=1, max_resource=epochs, reduction_factor=3 if epochs >= 9 else 2
+        )
     return pruners.NopPruner()
 
 
@@ -67,7 +73,11 @@ def most_epochs(space: Sequence[Parameter], below: Settings) -> int:
     for one in space:
         if one.kind == "int" and one.name == "train.epochs":
             most.append(int(one.high))
-        most += [found["train.epochs"] for level in one.levels.values() if "train.epochs" in (found := leaves(level))]
+        most += [
+            found["train.epochs"]
+            for level in one.levels.values()
+            if "train.epochs" in (found := leaves(level))
+        ]
     return max(most)
 
 
@@ -89,7 +99,12 @@ def strategy_problems(
     elif pruner != "none" and objectives and objectives[0].key == "seconds":
         found.append(("pruner", "seconds are known when a run has ended; use pruner: none."))
     elif pruner != "none" and most_epochs(space, below) == 1 and "pruner" in written:
-        found.append(("pruner", f"{pruner} has nothing to prune: with train.epochs=1 dev is scored once, at the end."))
+        found.append(
+            (
+                "pruner",
+                f"{pruner} has nothing to prune: with train.epochs=1 dev is scored once, at the end.",
+            )
+        )
     if sampler == "cmaes":
         if len(objectives) > 1:
             found.append(("sampler", "cmaes seeks one objective; use tpe or nsga2 for several."))
@@ -101,5 +116,7 @@ def strategy_problems(
                       "`when`). Use tpe."))  # fmt: skip
     needs = {"cmaes": ("cmaes",), "gp": ("torch", "scipy")}.get(sampler, ())
     if missing := [name for name in needs if find_spec(name) is None]:
-        found.append(("sampler", f"{sampler} needs {' and '.join(missing)}: pip install {' '.join(missing)}"))
+        found.append(
+            ("sampler", f"{sampler} needs {' and '.join(missing)}: pip install {' '.join(missing)}")
+        )
     return found

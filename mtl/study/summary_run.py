@@ -29,7 +29,11 @@ def send_summary(results: StudyResults, folder: Path, mode: WandbMode) -> None:
     named = "\n".join([results.name, *(trial.cell or "" for trial in results.trials)])
     info = RunInfo(
         run_id=f"report-{hashlib.sha256(named.encode()).hexdigest()[:12]}",
-        config={"question": results.question, "space": dict(results.space), "sampler": results.sampler},
+        config={
+            "question": results.question,
+            "space": dict(results.space),
+            "sampler": results.sampler,
+        },
         folder=folder,
         group=results.name,
         job_type="report",

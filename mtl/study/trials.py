@@ -38,7 +38,13 @@ ORPHAN_SECONDS = 60.0
 class Trials:
     """The trials of a study, as one coordinator sees them."""
 
-    def __init__(self, study: optuna.Study, storage: optuna.storages.BaseStorage, owner: str, most: int | None) -> None:
+    def __init__(
+        self,
+        study: optuna.Study,
+        storage: optuna.storages.BaseStorage,
+        owner: str,
+        most: int | None,
+    ) -> None:
         self.study, self.storage, self.owner, self.most = study, storage, owner, most
 
     def all(self) -> list[FrozenTrial]:
@@ -52,17 +58,25 @@ class Trials:
     def enqueue(self, place: str, point: Point, **attributes: Any) -> None:
         """Put a point into the queue, unless that place has been filled before."""
         if not any(one.user_attrs.get(QUEUED) == place for one in self.all()):
-            self.study.enqueue_trial(dict(point), user_attrs={QUEUED: place, POINT: dict(point), **attributes})
+            self.study.enqueue_trial(
+                dict(point), user_attrs={QUEUED: place, POINT: dict(point), **attributes}
+            )
 
     def claim(self, trial: optuna.Trial) -> bool:
         """Make a trial that was asked for this coordinator's. Whether it is to be run; else it is ended as surplus."""
         self.write(trial, **{OWNER: self.owner})
         place = trial.user_attrs.get(QUEUED)
         before = [one for one in self.all() if one.number < trial.number]
-        twice = place is not None and any(one.user_attrs.get(QUEUED) == place and not waits(one) for one in before)
+        twice = place is not None and any(
+            one.user_attrs.get(QUEUED) == place and not waits(one) for one in before
+        )
         # Numbers are given once, so that coordinators that ask at the same moment agree on which trial is too many.
         if twice or (self.most is not None and sum(map(counts, before)) >= self.most):
-            self.end(trial.number, "surplus", reason="queued twice" if twice else f"{self.most} trials were there")
+            self.end(
+                trial.number,
+                "surplus",
+                reason="queued twice" if twice else f"{self.most} trials were there",
+            )
             return False
         return True
 
@@ -98,7 +112,9 @@ class Trials:
         try:
             for key, value in said.items():
                 self.storage.set_trial_user_attr(frozen._trial_id, key, value)
-            return bool(self.storage.set_trial_state_values(frozen._trial_id, state=state, values=values))
+            return bool(
+                self.storage.set_trial_state_values(frozen._trial_id, state=state, values=values)
+            )
         except (optuna.exceptions.UpdateFinishedTrialError, RuntimeError):
             return False
 
@@ -137,7 +153,9 @@ class Trials:
         """Whether another coordinator that lives has trials under way."""
         gone = {one.number for one in self.abandoned()}
         return any(
-            one.state.name == "RUNNING" and one.user_attrs.get(OWNER) != self.owner and one.number not in gone
+            one.state.name == "RUNNING"
+            and one.user_attrs.get(OWNER) != self.owner
+            and one.number not in gone
             for one in self.all()
         )
 

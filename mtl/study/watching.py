@@ -40,7 +40,9 @@ class Watching(View):
 
     def open(self, costs: Costs, workers: int, stand_in: PlannedRun, runs: int) -> None:
         """The study begins, with about so many runs to train."""
-        to_come = [replace(stand_in, run_id=f"to come {number}", state="missing") for number in range(runs)]
+        to_come = [
+            replace(stand_in, run_id=f"to come {number}", state="missing") for number in range(runs)
+        ]
         self._view.begin(Plan(runs=tuple(to_come), workers=workers), costs)
 
     def add(self, run: PlannedRun) -> None:

@@ -53,7 +53,9 @@ def score(predictions: Predictions) -> Scores:
     scores = Scores()
     scores.metrics[f"{task.name}/accuracy"] = float(correct.mean())
     scores.metrics[f"{task.name}/macro_f1"] = macro_f1(confusion)
-    scores.metrics[f"{task.name}/calibration_error"] = calibration_error(probability.max(1), correct)
+    scores.metrics[f"{task.name}/calibration_error"] = calibration_error(
+        probability.max(1), correct
+    )
     for label in range(classes):
         _put(scores, f"{task.name}/recall/{label}", *_recall(confusion, label))
     return scores
@@ -80,7 +82,9 @@ def probabilities(task: Task, outputs: np.ndarray) -> np.ndarray:
 
 def confusion_matrix(gold: np.ndarray, chosen: np.ndarray, classes: int) -> np.ndarray:
     """Counts (classes, classes): a row each gold class, a column each chosen one."""
-    return np.bincount(gold * classes + chosen, minlength=classes * classes).reshape(classes, classes)
+    return np.bincount(gold * classes + chosen, minlength=classes * classes).reshape(
+        classes, classes
+    )
 
 
 def macro_f1(confusion: np.ndarray) -> float:
@@ -90,7 +94,9 @@ def macro_f1(confusion: np.ndarray) -> float:
     return float(np.mean(2 * hits[sums > 0] / sums[sums > 0]))
 
 
-def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = CALIBRATION_BINS) -> float:
+def calibration_error(
+    confidence: np.ndarray, correct: np.ndarray, bins: int = CALIBRATION_BINS
+) -> float:
     """Expected calibration error: |accuracy - confidence| averaged over equal-width bins (Guo et al. 2017)."""
     which = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     gaps = np.bincount(which, weights=correct - confidence, minlength=bins)
@@ -110,14 +116,18 @@ def pearson(x: np.ndarray, y: np.ndarray) -> tuple[float | None, str]:
     return float(np.dot(x, y) / np.sqrt(np.dot(x, x) * np.dot(y, y))), ""
 
 
-def overall(metrics: Mapping[str, float | None], tasks: tuple[TaskName, ...], rule: str) -> tuple[float | None, str]:
+def overall(
+    metrics: Mapping[str, float | None], tasks: tuple[TaskName, ...], rule: str
+) -> tuple[float | None, str]:
     """The mean of the tasks' own metrics, keyed `sts/pearson`; with `shifted`, (r + 1) / 2 stands for Pearson's r."""
     values = []
     for task in tasks:
         value = metrics.get(TASKS[task].metric_key)
         if value is None:
             return None, f"{TASKS[task].metric_key} is undefined"
-        values.append((value + 1) / 2 if rule == "shifted" and TASKS[task].metric == "pearson" else value)
+        values.append(
+            (value + 1) / 2 if rule == "shifted" and TASKS[task].metric == "pearson" else value
+        )
     return float(np.mean(values)), ""
 
 
@@ -139,7 +149,11 @@ def score_all(
 
 def _recall(confusion: np.ndarray, label: int) -> tuple[float | None, str]:
     rows = confusion[label].sum()
-    return (float(confusion[label, label] / rows), "") if rows else (None, f"no row has the gold label {label}")
+    return (
+        (float(confusion[label, label] / rows), "")
+        if rows
+        else (None, f"no row has the gold label {label}")
+    )
 
 
 def _put(scores: Scores, key: str, value: float | None, reason: str) -> None:

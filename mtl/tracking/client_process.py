@@ -45,7 +45,9 @@ def main() -> None:
     reply = _reply_to(_take_stdout())
     try:
         for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
-            signal.signal(number, signal.SIG_IGN)  # they are meant for training, which says when to close
+            signal.signal(
+                number, signal.SIG_IGN
+            )  # they are meant for training, which says when to close
         orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
         threading.Thread(target=_listen, args=(orders,), daemon=True).start()
         first = orders.get()
@@ -93,7 +95,9 @@ def _serve(start: Order, orders: queue.SimpleQueue[Order], reply: Reply) -> None
             logged = True
         elif "finish" in order:
             if logged:
-                run.log({}, commit=True)  # the last step is held back, and would overwrite the summary below
+                run.log(
+                    {}, commit=True
+                )  # the last step is held back, and would overwrite the summary below
             _finish(run, Path(start["folder"]), **order["finish"])
             reply({"done": None})
             break
@@ -154,18 +158,37 @@ def _init(start: Order) -> Any:
         tags=start["tags"], settings=settings,
     )  # fmt: skip
     if start["mode"] == "online":
-        place = {"entity": run.entity, "project": run.project, "base_url": run.settings.base_url, "url": run.url}
-        (Path(start["folder"]) / "wandb" / "place.json").write_text(json.dumps(place) + "\n", encoding="utf-8")
+        place = {
+            "entity": run.entity,
+            "project": run.project,
+            "base_url": run.settings.base_url,
+            "url": run.url,
+        }
+        (Path(start["folder"]) / "wandb" / "place.json").write_text(
+            json.dumps(place) + "\n", encoding="utf-8"
+        )
     return run
 
 
 def _finish(
-    run: Any, folder: Path, *, summary: dict[str, float], files: list[str], exit_code: int, table: Order | None
+    run: Any,
+    folder: Path,
+    *,
+    summary: dict[str, float],
+    files: list[str],
+    exit_code: int,
+    table: Order | None,
 ) -> None:
     if table is not None:
         import wandb
 
-        run.log({table["name"]: wandb.Table(columns=table["columns"], data=table["rows"], allow_mixed_types=True)})
+        run.log(
+            {
+                table["name"]: wandb.Table(
+                    columns=table["columns"], data=table["rows"], allow_mixed_types=True
+                )
+            }
+        )
     run.summary.update(summary)
     for file in files:
         inside = Path(file).is_relative_to(folder)

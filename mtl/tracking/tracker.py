@@ -50,7 +50,9 @@ def resolve_mode(choice: WandbMode | None, environ: Mapping[str, str] = os.envir
         return "online" if has_api_key(environ) else "offline"
     modes: dict[str, WandbMode] = {mode: mode for mode in MODES} | OLD_MODES
     if named not in modes:
-        raise ConfigError(f"WANDB_MODE={named!r} is not a mode. Use one of {', '.join(MODES)}, or unset it.")
+        raise ConfigError(
+            f"WANDB_MODE={named!r} is not a mode. Use one of {', '.join(MODES)}, or unset it."
+        )
     return modes[named]
 
 
@@ -60,7 +62,11 @@ def has_api_key(environ: Mapping[str, str] = os.environ) -> bool:
         return True
     home = Path(environ.get("HOME") or Path.home())
     machine = urlsplit(_server(environ, home)).netloc
-    files = [Path(environ["NETRC"]).expanduser()] if environ.get("NETRC") else [home / ".netrc", home / "_netrc"]
+    files = (
+        [Path(environ["NETRC"]).expanduser()]
+        if environ.get("NETRC")
+        else [home / ".netrc", home / "_netrc"]
+    )
     for file in files:
         with contextlib.suppress(OSError, UnicodeDecodeError, netrc.NetrcParseError):
             if netrc.netrc(str(file)).authenticators(machine):
@@ -119,7 +125,10 @@ class Tracker(Protocol):
         """Add metrics at a step; steps never go back. Unknown values (None, NaN) are left out."""
 
     def finish(
-        self, summary: Mapping[str, float | None], files: Sequence[Path] = (), table: Table | None = None
+        self,
+        summary: Mapping[str, float | None],
+        files: Sequence[Path] = (),
+        table: Table | None = None,
     ) -> dict[str, Any]:
         """Close a finished run with its final numbers, files and a table, and read it back: {mode, id, status, reason}."""
 
@@ -139,7 +148,10 @@ class NullTracker:
         """Forget the metrics."""
 
     def finish(
-        self, summary: Mapping[str, float | None], files: Sequence[Path] = (), table: Table | None = None
+        self,
+        summary: Mapping[str, float | None],
+        files: Sequence[Path] = (),
+        table: Table | None = None,
     ) -> dict[str, Any]:
         """Say that W&B was off."""
         return {"mode": "disabled", "id": None, "status": "disabled", "reason": None}
@@ -155,10 +167,16 @@ class WandbTracker:
     def __init__(self, mode: WandbMode, info: RunInfo, limits: Limits) -> None:
         self._mode = mode
         runs = info.folder.parent
-        self._sync = f"mtl sync {info.run_id}" + ("" if runs == Path("runs") else f" --runs {shlex.quote(str(runs))}")
-        self._info = replace(info, folder=info.folder.resolve())  # the current folder may change under a notebook
+        self._sync = f"mtl sync {info.run_id}" + (
+            "" if runs == Path("runs") else f" --runs {shlex.quote(str(runs))}"
+        )
+        self._info = replace(
+            info, folder=info.folder.resolve()
+        )  # the current folder may change under a notebook
         self._limits = limits
-        self._ready_by: float | None = time.monotonic() + limits.init + limits.grace  # None once it is ready
+        self._ready_by: float | None = (
+            time.monotonic() + limits.init + limits.grace
+        )  # None once it is ready
         self._last_step = 0
         self._problem: str | None = None
         self._outcome: dict[str, Any] | None = None
@@ -175,7 +193,9 @@ class WandbTracker:
             return
         try:
             if step < self._last_step:
-                raise ValueError(f"step {step} came after step {self._last_step}, and W&B drops such rows")
+                raise ValueError(
+                    f"step {step} came after step {self._last_step}, and W&B drops such rows"
+                )
             self._last_step = step
             if values := known(metrics):
                 self._client.send({"log": [step, values]})
@@ -184,13 +204,24 @@ class WandbTracker:
             self._fail(error)
 
     def finish(
-        self, summary: Mapping[str, float | None], files: Sequence[Path] = (), table: Table | None = None
+        self,
+        summary: Mapping[str, float | None],
+        files: Sequence[Path] = (),
+        table: Table | None = None,
     ) -> dict[str, Any]:
         """Close the run and verify W&B's copy of `summary`; the second call returns what the first did."""
         if self._outcome is None:
             try:
-                starting = 0.0 if self._ready_by is None else max(0.0, self._ready_by - time.monotonic())
-                self._close(known(summary), files, 0, starting + self._limits.finish + self._limits.grace, table)
+                starting = (
+                    0.0 if self._ready_by is None else max(0.0, self._ready_by - time.monotonic())
+                )
+                self._close(
+                    known(summary),
+                    files,
+                    0,
+                    starting + self._limits.finish + self._limits.grace,
+                    table,
+                )
                 status, reason = self._verify(summary)
             except Exception as error:
                 self._fail(error)
@@ -206,7 +237,9 @@ class WandbTracker:
                 reason += " (W&B run closed as failed)" if closed else " (W&B run still closing)"
             except Exception as error:
                 self._fail(error)
-            self._outcome = self._record("degraded" if self._problem else "unverified", self._problem or reason)
+            self._outcome = self._record(
+                "degraded" if self._problem else "unverified", self._problem or reason
+            )
         return self._outcome
 
     def _close(
@@ -221,7 +254,12 @@ class WandbTracker:
         if self._client is None:
             return False
         paths = [str(file.resolve()) for file in files]
-        order = {"summary": summary, "files": paths, "exit_code": exit_code, "table": table and asdict(table)}
+        order = {
+            "summary": summary,
+            "files": paths,
+            "exit_code": exit_code,
+            "table": table and asdict(table),
+        }
         self._client.send({"finish": order})
         closed = self._listen(seconds)
         if self._client is not None:
@@ -255,7 +293,12 @@ class WandbTracker:
         end = time.monotonic() + self._limits.read
         while self._problem is None:
             try:
-                read = read_back(self._info.folder, self._mode, self._info.run_id, max(1.0, end - time.monotonic()))
+                read = read_back(
+                    self._info.folder,
+                    self._mode,
+                    self._info.run_id,
+                    max(1.0, end - time.monotonic()),
+                )
             except RunError as error:
                 return "unverified", str(error)
             differences = compare(summary, read)
@@ -276,7 +319,9 @@ class WandbTracker:
         """Keep the first reason, and say it once."""
         if self._problem is None:
             self._problem = reason
-            logger.warning("W&B, run %s: %s. Only the copy in W&B is affected.", self._info.run_id, reason)
+            logger.warning(
+                "W&B, run %s: %s. Only the copy in W&B is affected.", self._info.run_id, reason
+            )
 
     def _fail(self, reason: Exception | str) -> None:
         """Degrade, and have nothing more to do with the client."""

@@ -42,14 +42,19 @@ def client_environ(folder: Path, environ: Mapping[str, str] = os.environ) -> dic
     """
     kept = {name: value for name, value in environ.items() if name not in OVERRULED}
     root = folder.resolve()
-    places = {f"WANDB_{kind}_DIR": str(root / "wandb" / kind.lower()) for kind in ("DATA", "CACHE", "ARTIFACT")}
+    places = {
+        f"WANDB_{kind}_DIR": str(root / "wandb" / kind.lower())
+        for kind in ("DATA", "CACHE", "ARTIFACT")
+    }
     return {"WANDB_ERROR_REPORTING": "false"} | kept | places | {"WANDB_DIR": str(root)}
 
 
 def sessions(folder: Path) -> list[Path]:
     """A run's W&B logs, oldest first: one for every time that it was started or resumed."""
     logs = (folder / "wandb").glob("*run-*/run-*.wandb")
-    return sorted(logs, key=lambda log: (log.parent.name.removeprefix("offline-"), log.stat().st_mtime_ns))
+    return sorted(
+        logs, key=lambda log: (log.parent.name.removeprefix("offline-"), log.stat().st_mtime_ns)
+    )
 
 
 def is_synced(log: Path) -> bool:
@@ -59,7 +64,10 @@ def is_synced(log: Path) -> bool:
 
 def unsent(folder: Path) -> bool:
     """Whether a run's latest session was logged offline, asked for or not, and is not with the server yet."""
-    return any(log.parent.name.startswith("offline-") and not is_synced(log) for log in sessions(folder)[-1:])
+    return any(
+        log.parent.name.startswith("offline-") and not is_synced(log)
+        for log in sessions(folder)[-1:]
+    )
 
 
 def mark_synced(folder: Path) -> None:
@@ -153,7 +161,9 @@ def read_back(
     try:
         return read(folder, run_id, seconds)
     except subprocess.TimeoutExpired:
-        raise RunError(f"W&B's copy of run {run_id} could not be read within {seconds:.0f} s") from None
+        raise RunError(
+            f"W&B's copy of run {run_id} could not be read within {seconds:.0f} s"
+        ) from None
     except (OSError, ValueError, KeyError) as error:
         raise RunError(f"W&B's copy of run {run_id} could not be read: {error}") from error
 
@@ -162,9 +172,23 @@ def _read_log(folder: Path, run_id: str, seconds: float) -> dict[str, Any]:
     logs = sessions(folder)
     if not logs:
         raise RunError(f"run {run_id} has no W&B log below {folder / 'wandb'}")
-    command = [sys.executable, "-P", "-m", "wandb", "leet", "inspect", "--summary", "--json", str(logs[-1].resolve())]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "wandb",
+        "leet",
+        "inspect",
+        "--summary",
+        "--json",
+        str(logs[-1].resolve()),
+    ]
     done = subprocess.run(
-        command, capture_output=True, timeout=seconds, env=client_environ(folder), stdin=subprocess.DEVNULL
+        command,
+        capture_output=True,
+        timeout=seconds,
+        env=client_environ(folder),
+        stdin=subprocess.DEVNULL,
     )
     if done.returncode:
         raise ValueError(done.stderr.decode(errors="replace").strip()[-300:])
@@ -204,4 +228,8 @@ def compare(summary: Mapping[str, float | None], read: Mapping[str, Any]) -> lis
 
 def known(metrics: Mapping[str, float | None]) -> dict[str, float]:
     """The metrics that have a finite value, as plain floats."""
-    return {name: float(value) for name, value in metrics.items() if value is not None and math.isfinite(value)}
+    return {
+        name: float(value)
+        for name, value in metrics.items()
+        if value is not None and math.isfinite(value)
+    }

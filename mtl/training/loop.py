@@ -96,9 +96,18 @@ def train(
         if record is not None and record["status"] in ("done", "diverged"):
             return record
         keep_memory()
-        with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []), Interruption() as interruption:
+        with (
+            torch.random.fork_rng(devices=[where] if where.type == "cuda" else []),
+            Interruption() as interruption,
+        ):
             training = Training(
-                prepared, folder, where, interruption, progress or Progress(), save_seconds, cache_bytes=cache_bytes
+                prepared,
+                folder,
+                where,
+                interruption,
+                progress or Progress(),
+                save_seconds,
+                cache_bytes=cache_bytes,
             )
             return training.recorded(mode, group)
 
@@ -136,11 +145,15 @@ class Training:
         self.interruption, self.progress, self.save_seconds = interruption, progress, save_seconds
 
         freezing = Freezing(config.freeze, prepared.pretrained.shape.layers, config.tasks)
-        self.model = MultiTaskModel(config, prepared.pretrained.load(), freezing=freezing).placed(device)
+        self.model = MultiTaskModel(config, prepared.pretrained.load(), freezing=freezing).placed(
+            device
+        )
         self.trainable = self.model.trainable()
         self.optimizer = Optimizer(self.trainable, config.train)
         self.penalty = make_penalty(self.model, config)
-        self.surgery = SURGERIES[config.surgery]([p for p in self.model.encoder.parameters() if p.requires_grad])
+        self.surgery = SURGERIES[config.surgery](
+            [p for p in self.model.encoder.parameters() if p.requires_grad]
+        )
         self.prefix = make_prefix(
             config,
             self.model.encoder,
@@ -153,7 +166,12 @@ class Training:
             preparing=progress.preparing,
         )
         self.evaluator = Evaluator(
-            self.model, prepared.pairer, device, config.train.precision, interruption.check, self.prefix
+            self.model,
+            prepared.pairer,
+            device,
+            config.train.precision,
+            interruption.check,
+            self.prefix,
         )
 
         self.sizes = {task: len(prepared.train[task]) for task in config.tasks}
@@ -167,7 +185,9 @@ class Training:
     def epoch(self, number: int) -> list[Step]:
         """The steps of an epoch (from 0)."""
         config = self.config
-        return SCHEDULES[config.schedule](self.sizes, config.train.batch_size, config.seed, number, config.train.epochs)
+        return SCHEDULES[config.schedule](
+            self.sizes, config.train.batch_size, config.seed, number, config.train.epochs
+        )
 
     def recorded(self, mode: WandbMode, group: str | None) -> Record:
         """Run to the end, whatever the end is, and write it down. Re-raises errors that are not the run's own."""
@@ -190,7 +210,11 @@ class Training:
         self.progress.end()
         self.spend()
         record = make_record(self, status, error)
-        record["wandb"] = tracker.finish(record["metrics"]) if status == "done" else tracker.abort(error or status)
+        record["wandb"] = (
+            tracker.finish(record["metrics"])
+            if status == "done"
+            else tracker.abort(error or status)
+        )
         self.folder.finish(record)
         if unexpected is not None:
             raise unexpected
@@ -254,7 +278,9 @@ class Training:
         """Have the frozen part of the next steps computed together; returns how many they are."""
         started = time.monotonic()
         laid = [
-            lay_out(self.prepared.train[t], rows, self.prepared.pairer) for step in steps for t, rows in step.items()
+            lay_out(self.prepared.train[t], rows, self.prepared.pairer)
+            for step in steps
+            for t, rows in step.items()
         ]
         self.prefix.ahead(*(list(chain.from_iterable(part)) for part in zip(*laid, strict=True)))
         self.state.step_seconds += time.monotonic() - started
@@ -262,7 +288,9 @@ class Training:
 
     def due(self) -> bool:
         """Whether dev is scored at this step: after each epoch, and at the end."""
-        return self.state.step > 0 and (self.state.step % self.epoch_steps == 0 or self.state.step == self.total)
+        return self.state.step > 0 and (
+            self.state.step % self.epoch_steps == 0 or self.state.step == self.total
+        )
 
     def step(self, rows: Step) -> None:
         """One optimiser step on the given rows."""
@@ -273,7 +301,9 @@ class Training:
         self.rows = rows
         # A stream a step, so that going on from a saved step needs no state of it.
         generator = numpy_stream(self.config.seed, f"surgery/{state.step}")
-        losses, seen = self.surgery.backward(self.model.frozen_groups(tuple(rows)), self.losses_of, generator)
+        losses, seen = self.surgery.backward(
+            self.model.frozen_groups(tuple(rows)), self.losses_of, generator
+        )
         norm = self.optimizer.step(rate)
         self.penalty.stepped(state.step, self.total)
 
@@ -287,14 +317,21 @@ class Training:
     def losses_of(self, tasks: Group) -> dict[TaskName, Tensor]:
         """Each task's mean loss on its rows of this step, with its penalty, in one pass through the encoder."""
         batch = make_batch(
-            self.prepared.train, {t: self.rows[t] for t in tasks}, self.prepared.pairer, self.device, self.prefix
+            self.prepared.train,
+            {t: self.rows[t] for t in tasks},
+            self.prepared.pairer,
+            self.device,
+            self.prefix,
         )
         self.state.tokens += batch.packed.tokens
         with autocast(self.device, self.config.train.precision):
             outputs, penalties = self.penalty.forward(batch, self.state.step)
         for task in tasks:
             self.count(task, self.model.head(task).diagnose(outputs[task].detach()))
-        losses = {part.task: task_loss(TASKS[part.task].kind, outputs[part.task], part.labels) for part in batch.parts}
+        losses = {
+            part.task: task_loss(TASKS[part.task].kind, outputs[part.task], part.labels)
+            for part in batch.parts
+        }
         return losses | {task: losses[task] + penalty for task, penalty in penalties.items()}
 
     def count(self, task: TaskName, counts: Mapping[str, int]) -> None:
@@ -336,7 +373,9 @@ class Training:
         told["train/lr"] = one.rate
         if seen:
             found = flatten(conflicts.summarise(seen))
-            told |= {f"train/surgery/{key.replace('.', '/')}": value for key, value in found.items()}
+            told |= {
+                f"train/surgery/{key.replace('.', '/')}": value for key, value in found.items()
+            }
         tracker.log(one.step, told)
         speed = self.state.tokens / self.state.step_seconds if self.state.step_seconds else 0.0
         self.progress.stepped(one.step, means, speed)
@@ -347,7 +386,10 @@ class Training:
         self.progress.evaluating(state.step)
         scored: list[Scores] = []
         try:
-            predictions = [self.evaluator.predict_all(part) for part in (self.prepared.dev, self.prepared.train_slice)]
+            predictions = [
+                self.evaluator.predict_all(part)
+                for part in (self.prepared.dev, self.prepared.train_slice)
+            ]
         except Interrupted:
             self.save()  # the seconds spent
             raise
@@ -366,7 +408,9 @@ class Training:
         tracker.log(state.step, metrics)
         self.progress.evaluated(state.step, metrics)
         overall = metrics["dev/overall"]
-        better = overall is not None and (state.best_overall is None or overall > state.best_overall)
+        better = overall is not None and (
+            state.best_overall is None or overall > state.best_overall
+        )
         if state.best_step is None or better or config.train.select == "last":
             state.best_step, state.best_overall = state.step, overall
             state.selected, state.reasons = metrics, scored[0].reasons | scored[1].reasons
@@ -379,7 +423,9 @@ class Training:
     def keep(self) -> None:
         """Write the trained weights as the run's checkpoint; frozen ones are the encoder's own."""
         encoder = {"name": self.config.encoder, "fingerprint": self.prepared.pretrained.fingerprint}
-        checkpoint.save(self.folder.checkpoint, "model", self.trainable, step=self.state.step, encoder=encoder)
+        checkpoint.save(
+            self.folder.checkpoint, "model", self.trainable, step=self.state.step, encoder=encoder
+        )
 
     def save(self) -> None:
         """Write all that going on from here needs."""
@@ -387,8 +433,12 @@ class Training:
         os.fsync(self.log.fileno())
         self.state.log_bytes = self.log.tell()
         self.spend()
-        tensors: dict[str, Tensor] = {f"model.{name}": parameter for name, parameter in self.trainable.items()}
-        tensors |= {f"optimizer.{name}": moment for name, moment in self.optimizer.moments().items()}
+        tensors: dict[str, Tensor] = {
+            f"model.{name}": parameter for name, parameter in self.trainable.items()
+        }
+        tensors |= {
+            f"optimizer.{name}": moment for name, moment in self.optimizer.moments().items()
+        }
         tensors |= {f"penalty.{name}": value for name, value in self.penalty.tensors().items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
@@ -420,7 +470,9 @@ class Training:
         log = self.folder.metrics
         size = log.stat().st_size if log.is_file() else 0
         if size < saved["log_bytes"]:
-            raise RunError(f"{log}: {size} bytes, {saved['log_bytes']} were written. Start again with --fresh.")
+            raise RunError(
+                f"{log}: {size} bytes, {saved['log_bytes']} were written. Start again with --fresh."
+            )
         if saved["best_step"] is not None:
             for prefix in ("dev", "train"):
                 for task in self.config.tasks:
@@ -437,4 +489,8 @@ class Training:
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors whose names begin with `prefix`, without it."""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }

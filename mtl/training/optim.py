@@ -32,13 +32,19 @@ class Optimizer:
         self.limit, self.decay = settings.max_grad_norm, settings.weight_decay
         decayed = [parameter for parameter in self.parameters.values() if parameter.ndim > 1]
         plain = [parameter for parameter in self.parameters.values() if parameter.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": self.decay}, {"params": plain, "weight_decay": 0.0}]
+        groups = [
+            {"params": decayed, "weight_decay": self.decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
         self.adamw = torch.optim.AdamW(groups, lr=settings.lr, betas=BETAS, eps=EPSILON, fused=True)
         self.touched: dict[nn.Parameter, TouchedRows] = {}
 
     def zero_grad(self) -> None:
         """Forget the gradients: None, not zeros."""
-        for parameter in (*self.parameters.values(), *(rows.values for rows in self.touched.values())):
+        for parameter in (
+            *self.parameters.values(),
+            *(rows.values for rows in self.touched.values()),
+        ):
             parameter.grad = None
 
     def step(self, rate: float) -> Tensor:
@@ -66,7 +72,10 @@ class Optimizer:
         for name, parameter in self.parameters.items():
             rows = self.touched.get(parameter)
             state = self.adamw.state.get(parameter if rows is None else rows.values, {})
-            found |= {f"{name}.{key}": value if rows is None else rows.of(value) for key, value in state.items()}
+            found |= {
+                f"{name}.{key}": value if rows is None else rows.of(value)
+                for key, value in state.items()
+            }
             if rows is not None:
                 found[f"{name}.rows"] = rows.numbers
         return found
@@ -81,11 +90,16 @@ class Optimizer:
             parameter = self.parameters[name]
             numbers = parts.pop("rows", None)
             if numbers is None:
-                state = {part: _like(parameter, value) if value.ndim else value for part, value in parts.items()}
+                state = {
+                    part: _like(parameter, value) if value.ndim else value
+                    for part, value in parts.items()
+                }
                 self.adamw.state[parameter] = state
             else:
                 rows = self._touch(parameter, numbers)
-                self.adamw.state[rows.values] = {part: rows.widened(value) for part, value in parts.items()}
+                self.adamw.state[rows.values] = {
+                    part: rows.widened(value) for part, value in parts.items()
+                }
 
     def _gradient(self, parameter: nn.Parameter) -> Tensor:
         """What counts towards the norm: the gradient, or its rows that are not zero. A sparse `.grad` goes to `touched` too."""
@@ -110,12 +124,16 @@ class Optimizer:
         if rows.add(numbers):
             self._exchange(old, rows.values)
             state = self.adamw.state
-            state[rows.values] = {key: rows.widened(value) for key, value in state.pop(old, {}).items()}
+            state[rows.values] = {
+                key: rows.widened(value) for key, value in state.pop(old, {}).items()
+            }
         return rows
 
     def _exchange(self, old: nn.Parameter, new: nn.Parameter) -> None:
         for group in self.adamw.param_groups:
-            group["params"] = [new if parameter is old else parameter for parameter in group["params"]]
+            group["params"] = [
+                new if parameter is old else parameter for parameter in group["params"]
+            ]
 
 
 class TouchedRows:
@@ -178,7 +196,9 @@ class TouchedRows:
 
 def _like(parameter: Tensor, value: Tensor) -> Tensor:
     """A value that lies in memory as the parameter does, which the fused kernel takes for granted."""
-    return value if value.stride() == parameter.stride() else torch.empty_like(parameter).copy_(value)
+    return (
+        value if value.stride() == parameter.stride() else torch.empty_like(parameter).copy_(value)
+    )
 
 
 def learning_rate(step: int, total: int, settings: Train) -> float:

@@ -23,7 +23,10 @@ def make_record(training: Training, status: Status, error: str | None) -> Record
     state, prepared = training.state, training.prepared
     unchanged = frozen_unchanged(training)
     if unchanged is False and status == "done":
-        status, error = "failed", "frozen weights changed during training: a defect of mtl, please report it"
+        status, error = (
+            "failed",
+            "frozen weights changed during training: a defect of mtl, please report it",
+        )
     speed = state.step_seconds or None
     return {
         "schema": SCHEMA,
@@ -63,7 +66,9 @@ def diagnostics(training: Training) -> dict[str, Any]:
         "tasks_per_step": state.tasks_per_step,
         "dead_examples_per_epoch": state.dead_examples,
         "smart": summarised(state.smart),
-        "gradient_norms": {task: total / count for task, (count, total) in state.gradient_norms.items()},
+        "gradient_norms": {
+            task: total / count for task, (count, total) in state.gradient_norms.items()
+        },
         "surgery": conflicts.summarise(state.surgery) if state.surgery else None,
         "trained_bytes": sum(parameter.nbytes for parameter in training.trainable.values()),
         "frozen_bytes": sum(parameter.nbytes for parameter in frozen),
@@ -74,17 +79,27 @@ def diagnostics(training: Training) -> dict[str, Any]:
 
 def frozen_unchanged(training: Training) -> bool | None:
     """Whether every frozen tensor still has the bytes it was loaded with; None where nothing is frozen."""
-    frozen = {name: value for name, value in training.model.encoder.named_parameters() if not value.requires_grad}
+    frozen = {
+        name: value
+        for name, value in training.model.encoder.named_parameters()
+        if not value.requires_grad
+    }
     if not frozen:
         return None
     loaded = dict(training.prepared.pretrained.load().named_parameters())
-    return all(torch.equal(_bytes(value.cpu()), _bytes(loaded[name])) for name, value in frozen.items())
+    return all(
+        torch.equal(_bytes(value.cpu()), _bytes(loaded[name])) for name, value in frozen.items()
+    )
 
 
 def run_info(training: Training, group: str | None) -> RunInfo:
     """What W&B is told about the run: the toggles that differ from the defaults are its tags."""
     default, chosen = flatten(RunConfig().canonical()), flatten(training.config.canonical())
-    on = {key: value for key, value in chosen.items() if default.get(key) != value and key not in ("data", "encoder")}
+    on = {
+        key: value
+        for key, value in chosen.items()
+        if default.get(key) != value and key not in ("data", "encoder")
+    }
     return RunInfo(
         run_id=training.prepared.run_id,
         config=training.config.model_dump(mode="json"),

@@ -50,8 +50,12 @@ def dev_line(metrics: Mapping[str, float | None]) -> str:
     """`sst 0.401  quora 0.705  sts 0.524  overall 0.543`, from metrics keyed `dev/...`."""
     from mtl.tasks.registry import TASKS
 
-    keys = {name: f"dev/{task.metric_key}" for name, task in TASKS.items()} | {"overall": "dev/overall"}
-    return "  ".join(f"{name} {shown(metrics[key])}" for name, key in keys.items() if key in metrics)
+    keys = {name: f"dev/{task.metric_key}" for name, task in TASKS.items()} | {
+        "overall": "dev/overall"
+    }
+    return "  ".join(
+        f"{name} {shown(metrics[key])}" for name, key in keys.items() if key in metrics
+    )
 
 
 class PlainProgress(Progress):
@@ -61,7 +65,12 @@ class PlainProgress(Progress):
     """Seconds between lines."""
 
     def begin(self, run_id: str, step: int, total: int) -> None:
-        self.total, self.started, self.first, self.said = total, time.monotonic(), step, time.monotonic()
+        self.total, self.started, self.first, self.said = (
+            total,
+            time.monotonic(),
+            step,
+            time.monotonic(),
+        )
         self.note(f"run {run_id}: step {step} of {total}")
 
     def preparing(self, done: int, total: int) -> None:
@@ -77,7 +86,9 @@ class PlainProgress(Progress):
         self.said = now
         left = (now - self.started) / max(1, step - self.first) * (self.total - step)
         means = "  ".join(f"{task} {loss:.3f}" for task, loss in losses.items())
-        self.note(f"step {step}/{self.total}  loss {means}  {tokens_per_second:.0f} tokens/s  about {left:.0f} s left")
+        self.note(
+            f"step {step}/{self.total}  loss {means}  {tokens_per_second:.0f} tokens/s  about {left:.0f} s left"
+        )
 
     def evaluated(self, step: int, metrics: Mapping[str, float | None]) -> None:
         self.note(f"step {step}/{self.total}  dev  {dev_line(metrics)}")
@@ -91,7 +102,13 @@ class LiveProgress(Progress):
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
         from rich.progress import Progress as Bar
 
         self.console = Console(stderr=True, highlight=False)

@@ -62,14 +62,18 @@ def parse_label(task: Task, text: str) -> float:
     if not word:
         raise ValueError(f"expected {expected}, the label is missing. Fill it in")
     if _NOT_FINITE.fullmatch(word):
-        raise ValueError(f"expected {expected}, got {shown(text)}, which is not finite. Give the true label")
+        raise ValueError(
+            f"expected {expected}, got {shown(text)}, which is not finite. Give the true label"
+        )
     if not _NUMBER.fullmatch(word):
         raise ValueError(
             f"expected {expected}, got {shown(text)}, which is not a number. Write it like '{task.high:g}'"
         )
     value = float(word) + 0.0  # + 0.0: a negative zero becomes plain zero
     if not math.isfinite(value) or not task.low <= value <= task.high:
-        raise ValueError(f"expected {expected}, got {shown(text)}, which is out of range. Is it another task's file?")
+        raise ValueError(
+            f"expected {expected}, got {shown(text)}, which is out of range. Is it another task's file?"
+        )
     if task.kind != "score" and not value.is_integer():
         raise ValueError(f"expected {expected}, got {shown(text)}. Is it another task's file?")
     return value

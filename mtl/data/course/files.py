@@ -69,7 +69,11 @@ def read_course(folder: Path, task: Task, split: Split, *, on_bad_row: OnBadRow 
     kept, problems = _sort_rows(path, task, header, columns, records)
     for fault in broken:
         message = f"{column_words(header, fault.cell)}: {fault.message}"
-        problems.append(_Problem(line=fault.line, place=f"{path}:{fault.opened}", message=message, fatal=fault.fatal))
+        problems.append(
+            _Problem(
+                line=fault.line, place=f"{path}:{fault.opened}", message=message, fatal=fault.fatal
+            )
+        )
     problems.sort(key=lambda problem: problem.line)
     fatal = any(problem.fatal for problem in problems)
     refused = problems if fatal else [problem for problem in problems if not problem.known]
@@ -78,7 +82,11 @@ def read_course(folder: Path, task: Task, split: Split, *, on_bad_row: OnBadRow 
         raise data_error(listed, "" if fatal else _SKIP_ADVICE)
     bad = _row_by_row(problems)
     if not kept:
-        cause = "all of them are bad. Is it another task's file?" if bad else "there are none. Is the file cut off?"
+        cause = (
+            "all of them are bad. Is it another task's file?"
+            if bad
+            else "there are none. Is the file cut off?"
+        )
         raise data_error([f"{path}:2: expected rows below the header, {cause}", *bad])
     return _rows(task, split, columns, kept, tuple(bad))
 
@@ -99,18 +107,27 @@ def check_folder(folder: Path, names: Sequence[str]) -> None:
         near = suggestion(folder.name, [entry.name for entry in _entries(parent) if entry.is_dir()])
         raise DataError(f"{folder}: no such folder.{near} Expected a folder with {wanted}.")
     if not folder.is_dir():
-        raise DataError(f"{folder}: expected a folder with {wanted}, this is a file. Name its folder.")
+        raise DataError(
+            f"{folder}: expected a folder with {wanted}, this is a file. Name its folder."
+        )
     missing = [name for name in names if not (folder / name).is_file()]
     if not missing:
         return
     entries = _entries(folder)
     present = [entry.name for entry in entries if not entry.name.startswith(".")]
     below = [entry for entry in entries if entry.is_dir() and (entry / missing[0]).is_file()]
-    listed = ", ".join(present[:12]) + (f" and {len(present) - 12} more" if len(present) > 12 else "")
+    listed = ", ".join(present[:12]) + (
+        f" and {len(present) - 12} more" if len(present) > 12 else ""
+    )
     lines = []
     for name in missing:
-        close = get_close_matches(name, [entry for entry in present if entry not in names], n=1, cutoff=0.6)
-        lines.append(f"{folder / name}: no such file." + (f" Did you mean {close[0]!r}? Rename it." if close else ""))
+        close = get_close_matches(
+            name, [entry for entry in present if entry not in names], n=1, cutoff=0.6
+        )
+        lines.append(
+            f"{folder / name}: no such file."
+            + (f" Did you mean {close[0]!r}? Rename it." if close else "")
+        )
     lines.append(f"{folder} holds {listed}." if listed else f"{folder} is empty.")
     if below:
         lines.append(f"{below[0]} has {missing[0]}: name that folder.")
@@ -144,8 +161,14 @@ def _table(path: Path, rows: Rows) -> list[list[str]]:
     problems = []
     for number, line in enumerate(lines):
         found = row_problems(task, dict(zip(names, line, strict=True)), labelled=labelled)
-        problems += [f"{path}: row {number}: column {column!r}: {message}" for column, message in found]
-    problems += [f"{path}: id {shown(name)} stands {n} times." for name, n in Counter(rows.ids).items() if n > 1]
+        problems += [
+            f"{path}: row {number}: column {column!r}: {message}" for column, message in found
+        ]
+    problems += [
+        f"{path}: id {shown(name)} stands {n} times."
+        for name, n in Counter(rows.ids).items()
+        if n > 1
+    ]
     if problems:
         raise data_error(problems)
     return [["", *names], *([str(number), *line] for number, line in enumerate(lines))]
@@ -172,9 +195,13 @@ def _decode(path: Path) -> str:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot read it: {error.strerror}. Check the file's permissions.") from error
+        raise DataError(
+            f"{path}: cannot read it: {error.strerror}. Check the file's permissions."
+        ) from error
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise DataError(f"{path}:1: expected UTF-8, this is UTF-16. Convert it: iconv -f UTF-16 -t UTF-8 {path} > NEW")
+        raise DataError(
+            f"{path}:1: expected UTF-8, this is UTF-16. Convert it: iconv -f UTF-16 -t UTF-8 {path} > NEW"
+        )
     if raw.startswith(b"\xef\xbb\xbf"):
         raise DataError(
             f"{path}:1: a byte-order mark (EF BB BF) stands before the header. "
@@ -201,7 +228,11 @@ def _split_header(path: Path, text: str) -> tuple[list[str], list[Record], list[
 
 
 def _sort_rows(
-    path: Path, task: Task, header: Sequence[str], columns: Mapping[str, int], records: Sequence[Record]
+    path: Path,
+    task: Task,
+    header: Sequence[str],
+    columns: Mapping[str, int],
+    records: Sequence[Record],
 ) -> tuple[list[Record], list[_Problem]]:
     """The good rows, and the problems of the others."""
     kept: list[Record] = []
@@ -219,11 +250,20 @@ def _sort_rows(
         found = row_problems(task, cells, labelled=task.label_column in columns)
         name = cells["id"]
         if name.strip() and name in seen:
-            found.append(("id", f"expected each id once, {shown(name)} stands in line {seen[name]} too. Change one"))
+            found.append(
+                (
+                    "id",
+                    f"expected each id once, {shown(name)} stands in line {seen[name]} too. Change one",
+                )
+            )
         seen.setdefault(name, record.line)
         for column, message in found:
             problem = f"column {column!r}: {message}"
-            problems.append(_Problem(line=record.line, place=where, message=problem, known=name in KNOWN_DEFECTS))
+            problems.append(
+                _Problem(
+                    line=record.line, place=where, message=problem, known=name in KNOWN_DEFECTS
+                )
+            )
         if not found:
             kept.append(record)
     return kept, problems
@@ -243,14 +283,20 @@ def _shape_fault(record: Record, following: Record | None, width: int) -> str | 
 
 
 def _rows(
-    task: Task, split: Split, columns: Mapping[str, int], kept: Sequence[Record], skipped: tuple[str, ...]
+    task: Task,
+    split: Split,
+    columns: Mapping[str, int],
+    kept: Sequence[Record],
+    skipped: tuple[str, ...],
 ) -> Rows:
     def column(name: str) -> list[str]:
         return [record.cells[columns[name]] for record in kept]
 
     labels = None
     if task.label_column in columns:
-        labels = np.array([parse_label(task, text) for text in column(task.label_column)], dtype=np.float64)
+        labels = np.array(
+            [parse_label(task, text) for text in column(task.label_column)], dtype=np.float64
+        )
     return Rows(
         task=task,
         split=split,

@@ -21,7 +21,9 @@ def check_first_line(path: Path, text: str, task: Task) -> None:
     """Raise where `text` is empty, has other line ends than LF or CRLF, or no tabs between its columns."""
     first = text.split("\n", 1)[0].rstrip("\r")
     if not text.strip():
-        raise DataError(f"{path}:1: expected a header with {_named(task)}, the file is empty. Is the copy complete?")
+        raise DataError(
+            f"{path}:1: expected a header with {_named(task)}, the file is empty. Is the copy complete?"
+        )
     if "\r" in first:
         raise DataError(
             f"{path}:1: the lines end in a carriage return alone, expected LF or CRLF. "
@@ -33,7 +35,9 @@ def check_first_line(path: Path, text: str, task: Task) -> None:
         )
     for separator, word in _SEPARATORS.items():
         if "\t" not in first and "id" in [cell.strip(' "') for cell in first.split(separator)[:2]]:
-            raise DataError(f"{path}:1: expected tabs between the columns, got {word}. Save it tab-separated.")
+            raise DataError(
+                f"{path}:1: expected tabs between the columns, got {word}. Save it tab-separated."
+            )
 
 
 def find_columns(path: Path, task: Task, split: Split, header: Sequence[str]) -> dict[str, int]:
@@ -42,19 +46,29 @@ def find_columns(path: Path, task: Task, split: Split, header: Sequence[str]) ->
     others = [name for name in header if name and name not in needed]
     if not set(needed) & set(header):
         got = ", ".join(shown(name) for name in header[:6])
-        raise DataError(f"{path}:1: expected a header with {_named(task)}, got {got}. Add the header.")
+        raise DataError(
+            f"{path}:1: expected a header with {_named(task)}, got {got}. Add the header."
+        )
     # A near miss is no hidden label: a misspelt column must not turn a labelled test set into an unlabelled one.
-    if split == "test" and task.label_column not in header and not suggestion(task.label_column, others):
+    if (
+        split == "test"
+        and task.label_column not in header
+        and not suggestion(task.label_column, others)
+    ):
         needed.remove(task.label_column)
     problems = []
     for name in needed:
         count = list(header).count(name)
         if count > 1:
-            problems.append(f"{path}:1: column {name!r}: expected once, it stands {count} times. Remove or rename one")
+            problems.append(
+                f"{path}:1: column {name!r}: expected once, it stands {count} times. Remove or rename one"
+            )
         if count == 0:
             came = ", ".join(repr(other) for other in header if other)
             hint = suggestion(name, others) or _owner(others)
-            problems.append(f"{path}:1: column {name!r}: expected in the header, which has only {came}.{hint}")
+            problems.append(
+                f"{path}:1: column {name!r}: expected in the header, which has only {came}.{hint}"
+            )
     if problems:
         raise data_error(problems)
     return {name: list(header).index(name) for name in needed}
@@ -77,11 +91,15 @@ def check_shift(path: Path, header: Sequence[str], records: Sequence[Record]) ->
 
 def column_words(header: Sequence[str], cell: int) -> str:
     """A column in words: `column 'id'`, or `column 1` where the header has no name for it."""
-    return f"column {header[cell]!r}" if cell < len(header) and header[cell] else f"column {cell + 1}"
+    return (
+        f"column {header[cell]!r}" if cell < len(header) and header[cell] else f"column {cell + 1}"
+    )
 
 
 def _named(task: Task) -> str:
-    return "the columns " + ", ".join(repr(name) for name in ("id", *task.sentence_columns, task.label_column))
+    return "the columns " + ", ".join(
+        repr(name) for name in ("id", *task.sentence_columns, task.label_column)
+    )
 
 
 def _owner(names: Sequence[str]) -> str:

@@ -61,7 +61,9 @@ def split_records(text: str) -> Iterator[Record | Broken]:
         except StopIteration:
             return
         except csv.Error as error:
-            fault = _diagnose("".join(lines[line - 1 : reader.line_num]), line, reader.line_num, str(error))
+            fault = _diagnose(
+                "".join(lines[line - 1 : reader.line_num]), line, reader.line_num, str(error)
+            )
             yield fault
             if fault.fatal:
                 return
@@ -89,10 +91,14 @@ def _diagnose(text: str, line: int, last: int, reason: str) -> Broken:
             state = "quoted"
         elif state == "closing" and char not in "\r\n":
             where = f"the quote that opens here closes in line {here} with text after it"
-            return broken(f"{where}. Quote the whole cell and double its inner quotes", opened, last > line)
+            return broken(
+                f"{where}. Quote the whole cell and double its inner quotes", opened, last > line
+            )
         elif char == "\r" and text[place + 1 : place + 2] != "\n":
             return broken(
-                "a carriage return stands alone in the row. Remove it, or quote the cell", (here, cell), last > line
+                "a carriage return stands alone in the row. Remove it, or quote the cell",
+                (here, cell),
+                last > line,
             )
         else:
             state = "plain"
@@ -100,10 +106,16 @@ def _diagnose(text: str, line: int, last: int, reason: str) -> Broken:
             here += 1
         if size > MAX_CELL and (state != "quoted" or last == line):
             limit = f"expected at most {MAX_CELL} characters, the cell has more"
-            return broken(f"{limit}. Shorten it, or is a quote missing?", (here, cell), state == "quoted")
+            return broken(
+                f"{limit}. Shorten it, or is a quote missing?", (here, cell), state == "quoted"
+            )
     if state != "quoted":
-        return broken(f"the row cannot be cut into cells ({reason}). Mend its quotes", (line, 0), last > line)
+        return broken(
+            f"the row cannot be cut into cells ({reason}). Mend its quotes", (line, 0), last > line
+        )
     end = f"within {MAX_CELL} characters" if size > MAX_CELL else "before the file ends"
     return broken(
-        f"the quote that opens here is not closed {end}. Close it, or double it and quote the cell", opened, True
+        f"the quote that opens here is not closed {end}. Close it, or double it and quote the cell",
+        opened,
+        True,
     )

@@ -33,7 +33,11 @@ LABEL_NOISE = 0.05
 SCORE_STEP = 0.2
 SCORE_JITTER = 0.4
 """Each sts score moves by up to this, less far more often, before it is rounded to a step."""
-GRAMMARS: dict[TaskName, Callable[[Draw], Example]] = {"sst": review, "quora": question_pair, "sts": scene_pair}
+GRAMMARS: dict[TaskName, Callable[[Draw], Example]] = {
+    "sst": review,
+    "quora": question_pair,
+    "sts": scene_pair,
+}
 
 
 def sample_rows(task: Task, split: Split) -> Rows:
@@ -60,7 +64,11 @@ def _corpus(name: TaskName) -> dict[Split, tuple[Example, ...]]:
         noise = Draw(f"{SEED}/{name}/{split}/noise")
         wrong = set(noise.shuffled(range(len(clean)))[: round(LABEL_NOISE * len(clean))])
         splits[split] = tuple(
-            Example(first=example.first, second=example.second, label=_label(name, example.label, at in wrong, noise))
+            Example(
+                first=example.first,
+                second=example.second,
+                label=_label(name, example.label, at in wrong, noise),
+            )
             for at, example in enumerate(clean)
         )
     return splits
@@ -78,7 +86,11 @@ def _distinct(name: TaskName, draw: Draw, size: int, earlier: set[str]) -> list[
     while len(examples) < size:
         example = GRAMMARS[name](draw)
         key = tuple(sorted(text for text in (example.first, example.second) if text is not None))
-        if key in seen or not earlier.isdisjoint(key) or (room is not None and room[int(example.label)] == 0):
+        if (
+            key in seen
+            or not earlier.isdisjoint(key)
+            or (room is not None and room[int(example.label)] == 0)
+        ):
             continue
         seen.add(key)
         examples.append(example)
@@ -98,7 +110,11 @@ def _label(name: TaskName, label: float, wrong: bool, draw: Draw) -> float:
     """The label that the row gets: `label`, or a wrong one; scores also get their jitter and their steps."""
     task = TASKS[name]
     if name == "sts":
-        score = task.high * draw.random() if wrong else label + SCORE_JITTER * (draw.random() - draw.random())
+        score = (
+            task.high * draw.random()
+            if wrong
+            else label + SCORE_JITTER * (draw.random() - draw.random())
+        )
         steps = round(max(task.low, min(task.high, score)) / SCORE_STEP)
         return round(steps * SCORE_STEP, 1)
     if not wrong:

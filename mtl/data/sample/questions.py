@@ -63,7 +63,11 @@ def draw_question(draw: Draw) -> Question:
     family = FAMILIES[index]
     values: list[int] = []
     for slot in family.slots:
-        taken = [value for value, other in zip(values, family.slots, strict=False) if _shared(family, slot, other)]
+        taken = [
+            value
+            for value, other in zip(values, family.slots, strict=False)
+            if _shared(family, slot, other)
+        ]
         values.append(draw.other(range(len(_pool(family, slot))), *taken))
     return Question(family=index, aspect=draw.below(len(family.aspects)), values=tuple(values))
 
@@ -76,7 +80,8 @@ def draw_wording(draw: Draw, question: Question) -> Wording:
     """Any wording and any synonyms."""
     family = FAMILIES[question.family]
     synonyms = tuple(
-        draw.below(len(_pool(family, slot)[value])) for slot, value in zip(family.slots, question.values, strict=True)
+        draw.below(len(_pool(family, slot)[value]))
+        for slot, value in zip(family.slots, question.values, strict=True)
     )
     return Wording(form=draw.below(len(family.aspects[question.aspect])), synonyms=synonyms)
 
@@ -103,7 +108,11 @@ def draw_neighbour(draw: Draw, question: Question) -> Question:
         return Question(family=question.family, aspect=aspect, values=question.values)
     slots = list(family.slots)
     at = draw.below(len(slots))
-    taken = [value for value, other in zip(question.values, slots, strict=True) if _shared(family, slots[at], other)]
+    taken = [
+        value
+        for value, other in zip(question.values, slots, strict=True)
+        if _shared(family, slots[at], other)
+    ]
     values = list(question.values)
     values[at] = draw.other(range(len(_pool(family, slots[at]))), *taken)
     return Question(family=question.family, aspect=question.aspect, values=tuple(values))
@@ -128,7 +137,11 @@ def _any_pair(draw: Draw) -> Example:
         other = draw_question(draw)
     else:
         other = draw_neighbour(draw, question)
-    return Example(first=first, second=_reworded(draw, other, question, wording), label=float(other == question))
+    return Example(
+        first=first,
+        second=_reworded(draw, other, question, wording),
+        label=float(other == question),
+    )
 
 
 def _reworded(draw: Draw, other: Question, question: Question, wording: Wording) -> str:

@@ -34,10 +34,14 @@ PLACES = _entries(
 )
 OUTDOOR_PLACES = tuple(place for place in PLACES if place.group != "home")
 AGENT_LOOKS = _entries(
-    size="tall, short", mood="happy|cheerful, tired|weary, angry|furious, calm|quiet", wet="wet|soaked, muddy|dirty"
+    size="tall, short",
+    mood="happy|cheerful, tired|weary, angry|furious, calm|quiet",
+    wet="wet|soaked, muddy|dirty",
 )
 THING_LOOKS = _entries(
-    colour="red, blue, green, yellow", size="big|large, small|little", state="old, new|brand-new, dirty|grimy"
+    colour="red, blue, green, yellow",
+    size="big|large, small|little",
+    state="old, new|brand-new, dirty|grimy",
 )
 FOOD_LOOKS = _entries(size="big|large, small|little", state="fresh, ripe, cold|chilled")
 TEXT_LOOKS = _entries(size="long, short", tone="funny|amusing, sad", state="old, new")

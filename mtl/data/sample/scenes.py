@@ -12,7 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mtl.data.sample.draw import Draw, Example
-from mtl.data.sample.scene_words import AGENT_LOOKS, AGENTS, DOMAINS, MEETING, NUMBERS, Domain, Entry
+from mtl.data.sample.scene_words import (
+    AGENT_LOOKS,
+    AGENTS,
+    DOMAINS,
+    MEETING,
+    NUMBERS,
+    Domain,
+    Entry,
+)
 
 WEIGHTS = {
     "agent": 3.0,
@@ -72,13 +80,17 @@ def agreements(one: Scene, two: Scene) -> dict[str, float]:
         "agent look": (one.agent_look, two.agent_look),
         "object look": (one.object_look, two.object_look),
     }
-    return shares | {slot: _agreement(*pair) for slot, pair in optional.items() if pair != (None, None)}
+    return shares | {
+        slot: _agreement(*pair) for slot, pair in optional.items() if pair != (None, None)
+    }
 
 
 def similarity(one: Scene, two: Scene) -> float:
     """The similarity of two scenes before noise, 0 to 5: the weighted mean of their agreements, times 5."""
     shares = agreements(one, two)
-    mean = sum(WEIGHTS[slot] * share for slot, share in shares.items()) / sum(WEIGHTS[slot] for slot in shares)
+    mean = sum(WEIGHTS[slot] * share for slot, share in shares.items()) / sum(
+        WEIGHTS[slot] for slot in shares
+    )
     return 5 * mean * (DENIED if one.denied != two.denied else 1.0)
 
 
@@ -87,7 +99,11 @@ def draw_scene(draw: Draw) -> Scene:
     if draw.chance(0.35):
         domain, agent, number = MEETING, draw.choose(MEETING.objects), 0
     else:
-        domain, agent, number = draw.choose(DOMAINS), draw.choose(AGENTS), draw.choose((0, 0, 0, 1, 2, 3))
+        domain, agent, number = (
+            draw.choose(DOMAINS),
+            draw.choose(AGENTS),
+            draw.choose((0, 0, 0, 1, 2, 3)),
+        )
     return Scene(
         agent=agent,
         action=draw.choose(domain.actions),
@@ -103,7 +119,11 @@ def draw_scene(draw: Draw) -> Scene:
 
 def _altered(draw: Draw, entry: Entry, options: Sequence[Entry], *taken: Entry) -> Entry:
     """Another entry, more often than not from the same group where that has others."""
-    near = [other for other in options if other.group == entry.group and other != entry and other not in taken]
+    near = [
+        other
+        for other in options
+        if other.group == entry.group and other != entry and other not in taken
+    ]
     if near and draw.chance(0.5):
         return draw.choose(near)
     return draw.other(options, entry, *taken)
@@ -132,13 +152,17 @@ def draw_variant(draw: Draw, scene: Scene) -> Scene:
     if draw.chance(change):
         scene = replace(scene, action=_altered(draw, scene.action, scene.domain.actions))
     if draw.chance(change):
-        scene = replace(scene, object=_altered(draw, scene.object, scene.domain.objects, scene.agent))
+        scene = replace(
+            scene, object=_altered(draw, scene.object, scene.domain.objects, scene.agent)
+        )
     if draw.chance(change):
         scene = replace(scene, place=None if draw.chance(0.3) else draw.choose(scene.domain.places))
     if draw.chance(change):
         scene = replace(scene, agent_look=None if draw.chance(0.4) else draw.choose(AGENT_LOOKS))
     if draw.chance(change):
-        scene = replace(scene, object_look=None if draw.chance(0.4) else draw.choose(scene.domain.looks))
+        scene = replace(
+            scene, object_look=None if draw.chance(0.4) else draw.choose(scene.domain.looks)
+        )
     if scene.domain is not MEETING and draw.chance(change / 2):
         scene = replace(scene, number=draw.below(len(NUMBERS)))
     return scene

@@ -47,7 +47,9 @@ class Writer:
             elif roll < 0.8:
                 found = Subject(text=f"the {self.draw.choose(self.topic.parts)}")
             else:
-                found = Subject(text=f"the {self.draw.choose(self.topic.plural_parts)}", plural=True)
+                found = Subject(
+                    text=f"the {self.draw.choose(self.topic.plural_parts)}", plural=True
+                )
             if found not in taken:
                 return found
 
@@ -59,7 +61,9 @@ class Writer:
         """A bare adjective of this sign (1, -1) and strength (1 mild, 2 strong); 0 leaves it open."""
         sign = sign or (1 if self.draw.chance(0.5) else -1)
         strength = strength or (1 if self.draw.chance(0.6) else 2)
-        return Said(text=self.draw.choose(self.topic.words[sign * strength]), value=float(sign * strength))
+        return Said(
+            text=self.draw.choose(self.topic.words[sign * strength]), value=float(sign * strength)
+        )
 
     def quality(self, sign: int = 0) -> Said:
         """An adjective, often with a word of degree."""
@@ -67,7 +71,10 @@ class Writer:
         if self.draw.chance(0.5):
             return word
         if abs(word.value) == 2:
-            return graded(self.draw.choose(("truly", "simply") if word.value > 0 else ("utterly", "simply")), word)
+            return graded(
+                self.draw.choose(("truly", "simply") if word.value > 0 else ("utterly", "simply")),
+                word,
+            )
         mild = ("fairly", "rather", "really", "very") if word.value > 0 else tuple(DEGREES)
         return graded(self.draw.choose(mild), word)
 
@@ -83,7 +90,11 @@ class Writer:
         if roll < 0.8:
             return says(subject, self.denial(sign))
         amount = self.draw.choose(tuple(HAVING))
-        return has(subject, amount, self.draw.choose(GOOD_NOUNS if HAVING[amount] * sign > 0 else BAD_NOUNS))
+        return has(
+            subject,
+            amount,
+            self.draw.choose(GOOD_NOUNS if HAVING[amount] * sign > 0 else BAD_NOUNS),
+        )
 
 
 def _article(word: str) -> str:
@@ -92,7 +103,11 @@ def _article(word: str) -> str:
 
 def _plain(write: Writer) -> Said:
     said = write.clause(write.subject())
-    forms = (f"{said.text} {write.tail()}", f"I must say that {said.text}", f"{write.tail()}, {said.text}")
+    forms = (
+        f"{said.text} {write.tail()}",
+        f"I must say that {said.text}",
+        f"{write.tail()}, {said.text}",
+    )
     return Said(text=write.draw.choose(forms), value=said.value)
 
 
@@ -124,7 +139,9 @@ def _sum(write: Writer) -> Said:
     if write.draw.chance(0.4):
         one, two = write.quality(sign), write.word(sign, 1)
         if two.text not in one.text:
-            return Said(text=f"{says(first, one).text} and {two.text} {write.tail()}", value=added(one, two))
+            return Said(
+                text=f"{says(first, one).text} and {two.text} {write.tail()}", value=added(one, two)
+            )
     one, two = write.clause(first, sign), write.clause(write.subject(first), sign)
     return Said(text=f"{one.text}, and {two.text}", value=added(one, two))
 
@@ -132,12 +149,20 @@ def _sum(write: Writer) -> Said:
 def _hearsay(write: Writer) -> Said:
     subject = write.subject()
     theirs = write.word()
-    people = write.draw.choose(("my friends", "the critics", "my cousins", "most visitors", "my neighbours"))
+    people = write.draw.choose(
+        ("my friends", "the critics", "my cousins", "most visitors", "my neighbours")
+    )
     text = f"{people} call {subject.text} {theirs.text}"
     if write.draw.chance(0.25):
-        no_view = ("and I have no view yet", "and I cannot judge", "and I will see for myself next week")
+        no_view = (
+            "and I have no view yet",
+            "and I cannot judge",
+            "and I will see for myself next week",
+        )
         return Said(text=f"{text}, {write.draw.choose(no_view)}", value=0.0)
-    own = write.quality(-1 if theirs.value > 0 else 1) if write.draw.chance(0.8) else write.quality()
+    own = (
+        write.quality(-1 if theirs.value > 0 else 1) if write.draw.chance(0.8) else write.quality()
+    )
     joint = "but" if own.value * theirs.value < 0 else "and"
     return Said(text=f"{text}, {joint} I find {subject.pronoun} {own.text}", value=own.value)
 
@@ -151,7 +176,9 @@ def _surprise(write: Writer) -> Said:
 
 def _feared(write: Writer) -> Said:
     subject, expected = write.subject(), write.word()
-    verb = write.draw.choose(("hoped", "expected") if expected.value > 0 else ("feared", "expected"))
+    verb = write.draw.choose(
+        ("hoped", "expected") if expected.value > 0 else ("feared", "expected")
+    )
     they, be = ("they", "are") if subject.plural else ("it", "is")
     came_true = write.draw.chance(0.5)
     value = expected.value if came_true else turned(expected.value, 1.0)
@@ -161,7 +188,9 @@ def _feared(write: Writer) -> Said:
 
 def _neither(write: Writer) -> Said:
     one = write.word()
-    two = write.word(0 if write.draw.chance(0.4) else (-1 if one.value > 0 else 1), int(abs(one.value)))
+    two = write.word(
+        0 if write.draw.chance(0.4) else (-1 if one.value > 0 else 1), int(abs(one.value))
+    )
     if one == two:
         return _neither(write)
     said = says(write.subject(), neither(one, two))
@@ -187,14 +216,18 @@ def _doubt(write: Writer) -> Said:
 
 def _missed(write: Writer) -> Said:
     subject, chance = write.subject(), write.word()
-    reason = write.draw.choose(("in other hands", "with another team", "on another day", "in someone else's care"))
+    reason = write.draw.choose(
+        ("in other hands", "with another team", "on another day", "in someone else's care")
+    )
     text = f"{subject.text} could have been {chance.text} {reason}"
     return Said(text=text, value=turned(chance.value, 0.5))
 
 
 def _compared(write: Writer) -> Said:
     word = write.word(strength=1)
-    comparison, value = write.draw.choose((("less", turned(word.value, 0.5)), ("no less", word.value)))
+    comparison, value = write.draw.choose(
+        (("less", turned(word.value, 0.5)), ("no less", word.value))
+    )
     said = says(write.subject(), Said(text=f"{comparison} {word.text} than last time", value=value))
     forms = (f"{said.text} {write.tail()}", f"I must say that {said.text}")
     return Said(text=write.draw.choose(forms), value=value)
@@ -202,7 +235,9 @@ def _compared(write: Writer) -> Said:
 
 def _halves(write: Writer) -> Said:
     one = write.word()
-    two = write.word(0 if write.draw.chance(0.35) else (-1 if one.value > 0 else 1), int(abs(one.value)))
+    two = write.word(
+        0 if write.draw.chance(0.35) else (-1 if one.value > 0 else 1), int(abs(one.value))
+    )
     if one == two:
         return _halves(write)
     many = write.draw.choose(write.topic.plural_parts)
@@ -255,5 +290,7 @@ def review(draw: Draw) -> Example:
     """One invented review of 7 to 18 words and its class, 0..4."""
     said = draw.choose(_FRAME_LIST)(Writer(draw))
     return Example(
-        first=f"{said.text[0].upper()}{said.text[1:]}.", second=None, label=float(sentiment_class(said.value))
+        first=f"{said.text[0].upper()}{said.text[1:]}.",
+        second=None,
+        label=float(sentiment_class(said.value)),
     )

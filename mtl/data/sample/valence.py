@@ -11,10 +11,32 @@ from dataclasses import dataclass
 
 GOOD_NOUNS = ("merits", "strengths", "charms", "fine touches")
 BAD_NOUNS = ("faults", "flaws", "weaknesses", "problems")
-DEGREES = {"slightly": 0.5, "a little": 0.5, "somewhat": 0.5, "fairly": 0.5, "rather": 1.0, "really": 1.5, "very": 1.5}
+DEGREES = {
+    "slightly": 0.5,
+    "a little": 0.5,
+    "somewhat": 0.5,
+    "fairly": 0.5,
+    "rather": 1.0,
+    "really": 1.5,
+    "very": 1.5,
+}
 STRONG_DEGREES = {"truly": 1.5, "utterly": 1.5, "simply": 1.25}
-HAVING = {"a few": 0.5, "some": 0.5, "a lot of": 1.5, "plenty of": 1.5, "no": -1.5, "hardly any": -1.0}
-NEGATIONS = {"not": 0.5, "hardly": 0.75, "never": 0.75, "not at all": 1.0, "far from": 1.0, "anything but": 1.5}
+HAVING = {
+    "a few": 0.5,
+    "some": 0.5,
+    "a lot of": 1.5,
+    "plenty of": 1.5,
+    "no": -1.5,
+    "hardly any": -1.0,
+}
+NEGATIONS = {
+    "not": 0.5,
+    "hardly": 0.75,
+    "never": 0.75,
+    "not at all": 1.0,
+    "far from": 1.0,
+    "anything but": 1.5,
+}
 NEGATED_LIMIT = 1.5
 
 
@@ -62,13 +84,18 @@ def neither(one: Said, two: Said) -> Said:
 
 def says(subject: Subject, quality: Said) -> Said:
     """`the soup is bland`."""
-    return Said(text=f"{subject.text} {'are' if subject.plural else 'is'} {quality.text}", value=quality.value)
+    return Said(
+        text=f"{subject.text} {'are' if subject.plural else 'is'} {quality.text}",
+        value=quality.value,
+    )
 
 
 def has(subject: Subject, amount: str, noun: str) -> Said:
     """`the soup has hardly any faults`: a noun is worth 1, changed by its amount."""
     worth = HAVING[amount] * (1 if noun in GOOD_NOUNS else -1)
-    return Said(text=f"{subject.text} {'have' if subject.plural else 'has'} {amount} {noun}", value=worth)
+    return Said(
+        text=f"{subject.text} {'have' if subject.plural else 'has'} {amount} {noun}", value=worth
+    )
 
 
 def added(one: Said, two: Said) -> float:

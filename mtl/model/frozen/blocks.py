@@ -48,7 +48,13 @@ class Blocks:
 
         `tick` is called between blocks; it may raise to stop.
         """
-        self.encoder, self.depth, self.device, self.precision, self.tick = encoder, depth, device, precision, tick
+        self.encoder, self.depth, self.device, self.precision, self.tick = (
+            encoder,
+            depth,
+            device,
+            precision,
+            tick,
+        )
         self.kind = np.dtype(KINDS[states])
         self.width = encoder.shape.width
         self.layouts: dict[int, Packed] = {}
@@ -76,15 +82,22 @@ class Blocks:
         blocks = []
         for length, members in by_length.items():
             count = self.together(length)
-            blocks += [(length, members[start : start + count]) for start in range(0, len(members), count)]
+            blocks += [
+                (length, members[start : start + count]) for start in range(0, len(members), count)
+            ]
 
         def run(block: tuple[int, list[int]]) -> np.ndarray:
             length, members = block
-            filled = [members[j] if j < len(members) else members[0] for j in range(self.together(length))]
+            filled = [
+                members[j] if j < len(members) else members[0] for j in range(self.together(length))
+            ]
             return self._run(length, [ids[i] for i in filled], [types[i] for i in filled])
 
         found: dict[int, np.ndarray] = {}
-        with self._on_one_thread_each(len(blocks)) as mapped, closing(mapped(run, blocks)) as results:
+        with (
+            self._on_one_thread_each(len(blocks)) as mapped,
+            closing(mapped(run, blocks)) as results,
+        ):
             for (_, members), states in zip(blocks, results, strict=True):
                 self.tick()
                 found |= dict(zip(members, states, strict=False))
@@ -99,9 +112,14 @@ class Blocks:
         """One block, (S, l, H)."""
         if length not in self.layouts:
             self.layouts[length] = pack(ids).to(self.device)
-        flat = [torch.from_numpy(np.concatenate(part).astype(np.int64)).to(self.device) for part in (ids, types)]
+        flat = [
+            torch.from_numpy(np.concatenate(part).astype(np.int64)).to(self.device)
+            for part in (ids, types)
+        ]
         batch = dataclasses.replace(self.layouts[length], ids=flat[0], types=flat[1])
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+        with torch.autocast(
+            self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"
+        ):
             states = self.encoder.run(self.encoder.embed(batch), batch, stop=self.depth)
         rounded = states.half() if self.kind.itemsize == 2 else states.float()
         return rounded.cpu().numpy().reshape(len(ids), length, self.width)

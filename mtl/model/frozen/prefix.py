@@ -76,7 +76,11 @@ class FixedPrefix(Prefix):
         ends = np.cumsum([len(sequence) for sequence in ids])
         found = np.empty((int(ends[-1]), self.blocks.width), dtype=np.float32)
         rows = np.split(found, ends[:-1])
-        missing = [i for i, key in enumerate(keys) if key not in self.held and not self.store.read(key, rows[i])]
+        missing = [
+            i
+            for i, key in enumerate(keys)
+            if key not in self.held and not self.store.read(key, rows[i])
+        ]
         self.store.release()
         at_hand = self.held | self._computed(missing, keys, ids, types)
         for key, place in zip(keys, rows, strict=True):
@@ -103,14 +107,22 @@ class FixedPrefix(Prefix):
         return sorted(distinct.values(), key=lambda i: (len(ids[i]), keys[i]))
 
     def _computed(
-        self, numbers: list[int], keys: list[bytes], ids: Sequence[np.ndarray], types: Sequence[np.ndarray]
+        self,
+        numbers: list[int],
+        keys: list[bytes],
+        ids: Sequence[np.ndarray],
+        types: Sequence[np.ndarray],
     ) -> dict[bytes, np.ndarray]:
         distinct = list({keys[i]: i for i in numbers}.values())
         states = self.blocks.compute([ids[i] for i in distinct], [types[i] for i in distinct])
         return {keys[i]: rows for i, rows in zip(distinct, states, strict=True)}
 
     def _build(
-        self, missing: list[int], keys: list[bytes], ids: Sequence[np.ndarray], types: Sequence[np.ndarray]
+        self,
+        missing: list[int],
+        keys: list[bytes],
+        ids: Sequence[np.ndarray],
+        types: Sequence[np.ndarray],
     ) -> None:
         """Add to the store, a segment at a time. What another process is at is left to it as long as there is other work."""
         total = sum(len(ids[i]) for i in missing)
@@ -132,7 +144,9 @@ class FixedPrefix(Prefix):
                     )
                     return
                 if stored is None:
-                    self.note("frozen layers: the store has no room for all; the rest is computed at every use")
+                    self.note(
+                        "frozen layers: the store has no room for all; the rest is computed at every use"
+                    )
                     return
                 if not stored:
                     put_off.add(numbers[0])
@@ -157,12 +171,16 @@ class FixedPrefix(Prefix):
         if slot is None or slot == "busy":
             return None if slot is None else False
         with slot:
-            slot.write(named, self.blocks.compute([ids[i] for i in chosen], [types[i] for i in chosen]))
+            slot.write(
+                named, self.blocks.compute([ids[i] for i in chosen], [types[i] for i in chosen])
+            )
         return True
 
     def _segments(self, missing: list[int], ids: Sequence[np.ndarray]) -> list[list[int]]:
         """The missing sequences cut into segments of like size."""
-        ends = np.cumsum([len(ids[i]) * self.blocks.width * self.blocks.kind.itemsize for i in missing])
+        ends = np.cumsum(
+            [len(ids[i]) * self.blocks.width * self.blocks.kind.itemsize for i in missing]
+        )
         least, most = SEGMENT_BYTES
         total = int(ends[-1])
         count = max(min(SEGMENTS, total // least), -(-total // most), 1)
@@ -172,7 +190,9 @@ class FixedPrefix(Prefix):
 
 def sequence_key(ids: np.ndarray, types: np.ndarray) -> bytes:
     """16 bytes that name a sequence: a hash of its token ids and types."""
-    return hashlib.blake2b(ids.astype("<i4").tobytes() + types.astype("<i4").tobytes(), digest_size=16).digest()
+    return hashlib.blake2b(
+        ids.astype("<i4").tobytes() + types.astype("<i4").tobytes(), digest_size=16
+    ).digest()
 
 
 def make_prefix(
@@ -194,5 +214,11 @@ def make_prefix(
     if depth is None or config.smart is not None:
         return NO_PREFIX
     blocks = Blocks(encoder, depth, device, config.train.precision, config.freeze.states, tick)
-    store = PrefixStore(cache_folder() / "prefix", blocks.numbers(fingerprint), blocks.width, cache_bytes, blocks.kind)
+    store = PrefixStore(
+        cache_folder() / "prefix",
+        blocks.numbers(fingerprint),
+        blocks.width,
+        cache_bytes,
+        blocks.kind,
+    )
     return FixedPrefix(blocks, store, note=note, preparing=preparing)

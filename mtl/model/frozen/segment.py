@@ -54,7 +54,9 @@ class Segment:
             raise Damaged(f"{path}: no header")
         magic, sequences, tokens, found, digest = HEADER.unpack(head)
         expected = size(sequences, tokens, width, self.kind)
-        if (magic, found) != (MAGIC[self.kind.str], width) or os.fstat(self.file.fileno()).st_size != expected:
+        if (magic, found) != (MAGIC[self.kind.str], width) or os.fstat(
+            self.file.fileno()
+        ).st_size != expected:
             raise Damaged(f"{path}: the header does not fit the file")
         index = self.file.read(sequences * ENTRY.itemsize)
         if _digest(head, index) != digest:
@@ -62,7 +64,9 @@ class Segment:
         self.entries = np.frombuffer(index, dtype=ENTRY)
         self.mapped = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
         first = HEADER.size + len(index)
-        self.states = np.frombuffer(self.mapped, dtype=self.kind, offset=first).reshape(tokens, width)
+        self.states = np.frombuffer(self.mapped, dtype=self.kind, offset=first).reshape(
+            tokens, width
+        )
         self.checked = np.zeros(sequences, dtype=bool)
 
     def read(self, number: int, into: np.ndarray) -> None:

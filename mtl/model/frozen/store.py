@@ -55,8 +55,16 @@ class PrefixStore:
     `kind` is the type that states are kept in, float32 or float16.
     """
 
-    def __init__(self, root: Path, name: str, width: int, limit: int, kind: np.dtype = FLOAT32) -> None:
-        self.root, self.folder, self.width, self.limit, self.kind = root, root / name, width, limit, kind
+    def __init__(
+        self, root: Path, name: str, width: int, limit: int, kind: np.dtype = FLOAT32
+    ) -> None:
+        self.root, self.folder, self.width, self.limit, self.kind = (
+            root,
+            root / name,
+            width,
+            limit,
+            kind,
+        )
         self.wanted: Collection[bytes] = ()
         self.places: dict[bytes, tuple[Segment, int]] = {}
         self.seen: set[str] = set()
@@ -76,7 +84,9 @@ class PrefixStore:
         if not self.limit:
             return
         try:
-            found = sorted(path for path in self.folder.glob("*.states") if path.name not in self.seen)
+            found = sorted(
+                path for path in self.folder.glob("*.states") if path.name not in self.seen
+            )
         except OSError:
             return
         for path in found:
@@ -118,7 +128,9 @@ class PrefixStore:
             segment.release()
         self.read_from.clear()
 
-    def claim(self, keys: Sequence[bytes], tokens: int, *, insist: bool = False) -> Slot | Literal["busy"] | None:
+    def claim(
+        self, keys: Sequence[bytes], tokens: int, *, insist: bool = False
+    ) -> Slot | Literal["busy"] | None:
         """Room for a segment of these sequences.
 
         "busy" where another process is writing the same one, unless `insist`; None where the limit or the disk has no
@@ -172,7 +184,9 @@ class PrefixStore:
 def _in_use(path: Path) -> bool:
     """Whether somebody reads or writes a file of the store. One that has gone is not in use."""
     try:
-        with path.open("r+b") as file:  # over NFS only a file open for writing can be locked like this
+        with path.open(
+            "r+b"
+        ) as file:  # over NFS only a file open for writing can be locked like this
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False

@@ -37,7 +37,10 @@ def effects(data: Data) -> Figure:
     arms = list(dict.fromkeys(line["arm"] for panel in data["panels"] for line in panel["lines"]))
     places = {arm: place for place, arm in enumerate(arms)}
     figure, panels = subplots(
-        1, len(data["panels"]), width=2.4 + 1.75 * len(data["panels"]), height=1.15 + 0.27 * len(arms)
+        1,
+        len(data["panels"]),
+        width=2.4 + 1.75 * len(data["panels"]),
+        height=1.15 + 0.27 * len(arms),
     )
     seen: dict[str, Any] = {}
     for axes, panel in zip(panels, data["panels"], strict=True):
@@ -46,8 +49,12 @@ def effects(data: Data) -> Figure:
         for line in panel["lines"]:
             colour, marker = WORDS[line["word"]]
             y = places[line["arm"]]
-            axes.plot([line["low"], line["high"]], [y, y], color=colour, lw=1.4, solid_capstyle="butt")
-            (seen[line["word"]],) = axes.plot(line["value"], y, marker, color=colour, ms=4.5, ls="none")
+            axes.plot(
+                [line["low"], line["high"]], [y, y], color=colour, lw=1.4, solid_capstyle="butt"
+            )
+            (seen[line["word"]],) = axes.plot(
+                line["value"], y, marker, color=colour, ms=4.5, ls="none"
+            )
         axes.set_title(panel["score"])
         axes.set_ylim(len(arms) - 0.4, -0.6)
         axes.set_yticks(range(len(arms)), [shortened(arm) for arm in arms])
@@ -56,7 +63,9 @@ def effects(data: Data) -> Figure:
         bare(axes, left=False)
     figure.supxlabel(_unit([panel["score"] for panel in data["panels"]]), fontsize=8.5)
     words = [word for word in WORDS if word in seen]
-    figure.legend([seen[word] for word in words], words, loc="outside upper right", ncols=len(words))
+    figure.legend(
+        [seen[word] for word in words], words, loc="outside upper right", ncols=len(words)
+    )
     return figure
 
 
@@ -77,7 +86,9 @@ def bare(axes: Axes, *, left: bool = True) -> None:
 def wrapped(name: str, width: int) -> str:
     """A name on at most two lines."""
     lines = textwrap.wrap(name, width, break_long_words=True) or [""]
-    return "\n".join([*lines[:1], *([shortened(" ".join(lines[1:]), width)] if len(lines) > 1 else [])])
+    return "\n".join(
+        [*lines[:1], *([shortened(" ".join(lines[1:]), width)] if len(lines) > 1 else [])]
+    )
 
 
 def shortened(name: str, most: int = MOST_NAME) -> str:
@@ -85,7 +96,9 @@ def shortened(name: str, most: int = MOST_NAME) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
-def subplots(rows: int, columns: int, *, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+def subplots(
+    rows: int, columns: int, *, width: float, height: float, **options: Any
+) -> tuple[Figure, list[Axes]]:
     """A figure of this many inches and its panels in a row. No pyplot: a notebook's own figures are left alone."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -106,9 +119,17 @@ def factors(data: Data) -> Figure:
     for kind in kinds:
         colour, marker, _ = MODELS[kinds.index(kind) % len(MODELS)]
         for number, line in enumerate(line for line in lines if line["kind"] == kind):
-            axes.plot([line["low"], line["high"]], [place, place], color=colour, solid_capstyle="butt")
             axes.plot(
-                line["value"], place, marker, color=colour, ms=4.5, ls="none", label=kind if number == 0 else None
+                [line["low"], line["high"]], [place, place], color=colour, solid_capstyle="butt"
+            )
+            axes.plot(
+                line["value"],
+                place,
+                marker,
+                color=colour,
+                ms=4.5,
+                ls="none",
+                label=kind if number == 0 else None,
             )
             ticks.append(place)
             labels.append(shortened(line["of"], 56))
@@ -161,7 +182,13 @@ def regression(data: Data) -> Figure:
             said = "all predictions are equal: no line"
         one.set_title(f"{wrapped(panel['arm'], 26)}, seed {panel['seed']}\n")
         one.annotate(
-            said, (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points", fontsize=8, color="#444444"
+            said,
+            (0, 1),
+            (0, 4),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            fontsize=8,
+            color="#444444",
         )
         one.set_xlabel("predicted similarity")
         one.set_ylim(-0.2, 5.2)
@@ -176,7 +203,9 @@ def curves(data: Data) -> Figure:
 
     panels = data["panels"]
     arms = list(dict.fromkeys(line["arm"] for panel in panels for line in panel["lines"]))
-    figure, axes = subplots(1, len(panels), width=0.6 + 1.9 * len(panels), height=2.6 + 0.16 * len(arms))
+    figure, axes = subplots(
+        1, len(panels), width=0.6 + 1.9 * len(panels), height=2.6 + 0.16 * len(arms)
+    )
     for one, panel in zip(axes, panels, strict=True):
         for line in panel["lines"]:
             colour, marker, _ = MODELS[arms.index(line["arm"]) % len(MODELS)]

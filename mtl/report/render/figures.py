@@ -85,6 +85,8 @@ def draw(figure: Figure) -> bytes:
         canvas: Canvas = DRAWINGS[figure.drawing](figure.data)
         buffer = io.BytesIO()
         canvas.savefig(
-            buffer, format="svg", metadata={"Date": None, "Creator": None, "Description": f"data {digest(figure)}"}
+            buffer,
+            format="svg",
+            metadata={"Date": None, "Creator": None, "Description": f"data {digest(figure)}"},
         )
     return buffer.getvalue()

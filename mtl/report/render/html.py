@@ -19,7 +19,18 @@ from xml.etree import ElementTree
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from mtl.report.document import NOTHING, Block, Cell, Document, Examples, Figure, Listing, Paragraph, Section, Table
+from mtl.report.document import (
+    NOTHING,
+    Block,
+    Cell,
+    Document,
+    Examples,
+    Figure,
+    Listing,
+    Paragraph,
+    Section,
+    Table,
+)
 
 LONG_SECTION = 60
 """Lines from which a section starts folded; the first one never does, since it is the answer."""
@@ -71,7 +82,9 @@ def page(document: Document, figures: Mapping[str, bytes]) -> str:
     """The whole page. `figures` holds an SVG or PNG file for the name of every figure; raises ValueError for a lack."""
     missing = [figure.name for figure in document.figures() if figure.name not in figures]
     if missing:
-        raise ValueError(f"no picture for figure {missing[0]!r}; there are {', '.join(sorted(figures)) or 'none'}")
+        raise ValueError(
+            f"no picture for figure {missing[0]!r}; there are {', '.join(sorted(figures)) or 'none'}"
+        )
     style, script = (_part(name) for name in ("page.css", "page.js"))
     policy = (
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
@@ -98,7 +111,9 @@ def picture(content: bytes) -> str:
     try:
         clean = _clean_svg(content)
     except ElementTree.ParseError as error:
-        raise ValueError(f"a picture must be SVG or PNG; this one begins {content[:20]!r} ({error})") from None
+        raise ValueError(
+            f"a picture must be SVG or PNG; this one begins {content[:20]!r} ({error})"
+        ) from None
     return f"data:image/svg+xml;base64,{base64.b64encode(clean).decode()}"
 
 
@@ -114,7 +129,11 @@ def linked(value: str) -> Markup:
     first, *others = _ARXIV.split(value)
     pieces = [Markup.escape(shown(first))]
     for number, rest in zip(others[::2], others[1::2], strict=True):
-        pieces.append(Markup('<a href="https://arxiv.org/abs/{0}" rel="noreferrer">arXiv:{0}</a>').format(number))
+        pieces.append(
+            Markup('<a href="https://arxiv.org/abs/{0}" rel="noreferrer">arXiv:{0}</a>').format(
+                number
+            )
+        )
         pieces.append(Markup.escape(shown(rest)))
     return Markup("").join(pieces)
 
@@ -192,7 +211,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=shown,
     )
-    environment.filters |= {"kind": _kind, "linked": linked, "lines": lines, "parts": parts, "tone": tone}
+    environment.filters |= {
+        "kind": _kind,
+        "linked": linked,
+        "lines": lines,
+        "parts": parts,
+        "tone": tone,
+    }
     environment.globals |= {
         "LONG_SECTION": LONG_SECTION,
         "LONG_CELL": LONG_CELL,

@@ -35,9 +35,13 @@ def escape(value: str) -> str:
     value = re.sub(r"[&<>|$@]", lambda match: _ENTITIES[match[0]], value)
     value = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", value)  # between letters it is no emphasis
     value = re.sub(r"\](?=[(\[:])", r"\\]", value)  # with what follows it would be a link
-    value = value.replace("://", "&#58;//").replace("www.", "www&#46;")  # GitHub makes links of bare addresses
+    value = value.replace("://", "&#58;//").replace(
+        "www.", "www&#46;"
+    )  # GitHub makes links of bare addresses
     value = re.sub(r"^(\d{1,9})([.)])(?=\s|$)", r"\1\\\2", value)  # a numbered list
-    return re.sub(r"^[-+#=\[](?=[\s#=\[^x-]|$)", r"\\\g<0>", value)  # a list, a heading, a rule, a footnote
+    return re.sub(
+        r"^[-+#=\[](?=[\s#=\[^x-]|$)", r"\\\g<0>", value
+    )  # a list, a heading, a rule, a footnote
 
 
 def render(document: Document, figures: str) -> str:
@@ -74,7 +78,10 @@ def _paragraph(block: Paragraph) -> str:
 
 
 def _table(block: Table) -> str:
-    lines = [_row([escape(column.title) for column in block.columns]), _row(_alignments(block.columns))]
+    lines = [
+        _row([escape(column.title) for column in block.columns]),
+        _row(_alignments(block.columns)),
+    ]
     lines += [_row([_cell(cell.text) for cell in row]) for row in block.rows]
     below = f"\n\n*{escape(block.caption)}*" if block.caption else ""
     return "\n".join(lines) + below

@@ -29,7 +29,9 @@ def clean(value: str, most: int = MOST) -> str:
     value = value[: 2 * most]
     value = " ".join(_UNSEEN.sub("", value).split())
     value = _DIRECTION.sub(lambda match: f"[U+{ord(match[0]):04X}]", value)
-    value = "".join("\ufffd" if unicodedata.category(mark) in ("Cc", "Cs") else mark for mark in value)
+    value = "".join(
+        "\ufffd" if unicodedata.category(mark) in ("Cc", "Cs") else mark for mark in value
+    )
     if len(value) <= most and length <= 2 * most:
         return value
     return f"{value[:most].rstrip()} [… cut, {length} characters]"
@@ -41,7 +43,10 @@ def cleaned(value: Any, most: int = MOST_PROSE) -> Any:
         return clean(value, most)
     if is_dataclass(value) and not isinstance(value, type):
         most = MOST if isinstance(value, Cell | Column | Example | Figure) else most
-        return replace(value, **{field.name: cleaned(getattr(value, field.name), most) for field in fields(value)})
+        return replace(
+            value,
+            **{field.name: cleaned(getattr(value, field.name), most) for field in fields(value)},
+        )
     if isinstance(value, dict):
         return {cleaned(key, most): cleaned(item, most) for key, item in value.items()}
     if isinstance(value, list | tuple):

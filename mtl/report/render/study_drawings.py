@@ -17,10 +17,14 @@ def history(data: Data) -> Figure:
     figure, axes = _one(height=3.0)
     numbers = [one[0] for one in data["trials"]]
     axes.plot(numbers, [one[1] for one in data["trials"]], "o", color=GREY, ms=4, label="trial")
-    axes.step(numbers, [one[2] for one in data["trials"]], where="post", color=BLUE, label="best so far")
+    axes.step(
+        numbers, [one[2] for one in data["trials"]], where="post", color=BLUE, label="best so far"
+    )
     if data["pruned"]:
         low = min(one[1] for one in data["trials"])
-        axes.plot(data["pruned"], [low] * len(data["pruned"]), "|", color=BLACK, ms=7, label="pruned")
+        axes.plot(
+            data["pruned"], [low] * len(data["pruned"]), "|", color=BLACK, ms=7, label="pruned"
+        )
     axes.set_xlabel("trial")
     axes.set_ylabel(data["key"])
     return _with_legend(figure)
@@ -32,9 +36,20 @@ def importances(data: Data) -> Figure:
     height = 0.8 / max(1, len(data["shares"]))
     for at, (evaluator, shares) in enumerate(data["shares"].items()):
         places = [place + at * height for place in range(len(shares))]
-        look: dict[str, Any] = {"color": BLUE} if at == 0 else {"color": "white", "edgecolor": BLACK, "hatch": "////"}
-        axes.barh(places, [share or 0.0 for share in shares], height=height, label=evaluator, linewidth=0.6, **look)
-    axes.set_yticks([place + 0.4 - height / 2 for place in range(len(data["names"]))], data["names"])
+        look: dict[str, Any] = (
+            {"color": BLUE} if at == 0 else {"color": "white", "edgecolor": BLACK, "hatch": "////"}
+        )
+        axes.barh(
+            places,
+            [share or 0.0 for share in shares],
+            height=height,
+            label=evaluator,
+            linewidth=0.6,
+            **look,
+        )
+    axes.set_yticks(
+        [place + 0.4 - height / 2 for place in range(len(data["names"]))], data["names"]
+    )
     axes.invert_yaxis()
     axes.set_xlabel("share")
     return _with_legend(figure)
@@ -46,7 +61,15 @@ def front(data: Data) -> Figure:
     for on, look in ((False, {"mfc": "white", "mec": GREY}), (True, {"mfc": BLUE, "mec": BLUE})):
         points = [one for one in data["points"] if bool(one[2]) is on]
         label = "on the front" if on else "beaten"
-        axes.plot([one[0] for one in points], [one[1] for one in points], "o", ls="none", ms=5, label=label, **look)  # type: ignore[arg-type]
+        axes.plot(
+            [one[0] for one in points],
+            [one[1] for one in points],
+            "o",
+            ls="none",
+            ms=5,
+            label=label,
+            **look,
+        )  # type: ignore[arg-type]
     axes.set_xlabel(data["x"])
     axes.set_ylabel(data["y"])
     return _with_legend(figure)

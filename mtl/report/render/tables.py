@@ -33,7 +33,11 @@ def to_csv(table: Table) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     heads: list[str] = []
     for column in table.columns:
-        heads += [column.title, f"{column.title} (number)"] if column.kind == "number" else [column.title]
+        heads += (
+            [column.title, f"{column.title} (number)"]
+            if column.kind == "number"
+            else [column.title]
+        )
     writer.writerow([_unformula(head) for head in heads])
     for row in table.rows:
         cells: list[str] = []

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 
 from mtl.ablation import sentences as words
 from mtl.ablation.results import ArmResult, Results, Score
-from mtl.report.document import NOTHING, Block, Cell, Column, Figure, Paragraph, Section, Table, text
+from mtl.report.document import (
+    NOTHING,
+    Block,
+    Cell,
+    Column,
+    Figure,
+    Paragraph,
+    Section,
+    Table,
+    text,
+)
 from mtl.report.material import Material
 from mtl.report.wording import method_cell, methods_on, other_changes, summary_cell
 from mtl.tasks.registry import TASKS
@@ -20,7 +30,9 @@ def section(material: Material) -> Section | None:
         name = "ablation" if number == 0 else f"ablation-{number + 1}"
         if number:
             blocks.append(
-                Paragraph(text=f"Apart from these, because nothing here compares with the above: {group.what}.")
+                Paragraph(
+                    text=f"Apart from these, because nothing here compares with the above: {group.what}."
+                )
             )
         blocks.append(_table(name, material, group.results))
     if any(verdict.estimate for arm in material.results.arms for verdict in arm.verdicts.values()):
@@ -33,7 +45,11 @@ def section(material: Material) -> Section | None:
 def scores_shown(results: Results) -> list[Score]:
     """The scores that any arm has, in order."""
     order: tuple[Score, ...] = (*TASKS, "overall")
-    return [score for score in order if any(score in arm.scores or score in arm.verdicts for arm in results.arms)]
+    return [
+        score
+        for score in order
+        if any(score in arm.scores or score in arm.verdicts for arm in results.arms)
+    ]
 
 
 def difference_cell(arm: ArmResult, score: Score) -> Cell:
@@ -52,16 +68,27 @@ def _table(name: str, material: Material, results: Results) -> Table:
     if any(others.values()):
         heads.append(Column(title="also"))
     heads += [Column(title=score, kind="number") for score in shown]
-    heads += [Column(title=f"difference of {results.primary} [95 %]", kind="number"), Column(title="verdict")]
+    heads += [
+        Column(title=f"difference of {results.primary} [95 %]", kind="number"),
+        Column(title="verdict"),
+    ]
     heads.append(Column(title="cost", kind="number"))
     rows = []
     for arm in results.arms:
-        cells = [text(arm.name), *(method_cell(method, arms[arm.name].config) for method in methods)]
+        cells = [
+            text(arm.name),
+            *(method_cell(method, arms[arm.name].config) for method in methods),
+        ]
         if any(others.values()):
             cells.append(text(others[arm.name]))
         cells += [_score(arm, score) for score in shown]
         cells += [difference_cell(arm, results.primary), _verdict(arm, results)]
-        cells.append(Cell(text=words.cost(arm, results.arms[0]), sort=arm.seconds.mean if arm.seconds else None))
+        cells.append(
+            Cell(
+                text=words.cost(arm, results.arms[0]),
+                sort=arm.seconds.mean if arm.seconds else None,
+            )
+        )
         rows.append(tuple(cells))
     caption = (
         "Dev scores, mean ± sample standard deviation over n seeds. Ticks: the method is on; only methods that differ between "

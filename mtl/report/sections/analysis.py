@@ -87,7 +87,9 @@ def _quora(material: Material, found: Predictions) -> list[Example]:
     for what, (which, confidence) in kinds.items():
         if which.any():
             place = int(np.argmax(np.where(which, confidence, -1)))
-            examples.append(_example(material, found, place, what, f"probability {confidence[place]:.3f}"))
+            examples.append(
+                _example(material, found, place, what, f"probability {confidence[place]:.3f}")
+            )
         else:
             examples.append(Example(what=what, id="none", numbers="there is no such pair"))
     return examples
@@ -144,9 +146,13 @@ def _first_sts(material: Material, arm: ArmResult) -> Predictions | None:
     return material.predictions(arm.name, arm.seeds[0], "sts") if "sts" in arm.tasks else None
 
 
-def _example(material: Material, found: Predictions, place: int, what: str, numbers: str) -> Example:
+def _example(
+    material: Material, found: Predictions, place: int, what: str, numbers: str
+) -> Example:
     row = found.ids[place]
-    return Example(what=what, id=row, numbers=numbers, sentences=material.sentences(found.task, row))
+    return Example(
+        what=what, id=row, numbers=numbers, sentences=material.sentences(found.task, row)
+    )
 
 
 def _class(label: int | np.integer[Any]) -> str:

@@ -63,7 +63,9 @@ STATISTICS = (
 def section(material: Material) -> Section:
     configs = [arm.config for arm in material.arms.values()]
     used = [
-        f"{what}: {source}" for what, (source, when) in CITATIONS.items() if any(when(config) for config in configs)
+        f"{what}: {source}"
+        for what, (source, when) in CITATIONS.items()
+        if any(when(config) for config in configs)
     ]
     statistics = STATISTICS if material.kind != "run" else ()
     return Section(title="Sources", key="sources", blocks=(Listing(items=(*used, *statistics)),))

@@ -29,8 +29,13 @@ def section(material: Material) -> Section | None:
             text(claim.claim), text(_comparison(material, claim)), text(claim.expect), text(_found(one)),
             text(_published(claim)), text(one.judged), text(_why(one)),
         ))  # fmt: skip
-    heads = columns("claim", "on", "expected", "found", "published", "judged", "because", kinds="ttttttt")
-    count = {word: sum(one.judged == word for one in judged) for word in dict.fromkeys(one.judged for one in judged)}
+    heads = columns(
+        "claim", "on", "expected", "found", "published", "judged", "because", kinds="ttttttt"
+    )
+    count = {
+        word: sum(one.judged == word for one in judged)
+        for word in dict.fromkeys(one.judged for one in judged)
+    }
     summary = ", ".join(f"{number} {word}" for word, number in count.items())
     blocks: list[Block] = [
         Paragraph(text=f"{len(judged)} claims: {summary}.", tone="verdict"),
@@ -70,7 +75,11 @@ def _published(claim: Claim) -> str:
         return NOTHING
     arm = "" if published.arm is None else f"{published.arm:.3f}"
     than = "" if published.than is None else f" against {published.than:.3f}"
-    gap = "" if published.arm is None or published.than is None else f" ({published.arm - published.than:+.3f})"
+    gap = (
+        ""
+        if published.arm is None or published.than is None
+        else f" ({published.arm - published.than:+.3f})"
+    )
     return f"{arm}{than}{gap}{f', {published.where}' if published.where else ''}" or NOTHING
 
 
@@ -78,4 +87,8 @@ def _why(one: ClaimResult) -> str:
     if one.verdict is None:
         return "seed by seed"
     needed = one.verdict.text.removeprefix("undecided: ")
-    return one.verdict.reason if one.verdict.word != "undecided" else f"{one.verdict.reason}; to decide: {needed}"
+    return (
+        one.verdict.reason
+        if one.verdict.word != "undecided"
+        else f"{one.verdict.reason}; to decide: {needed}"
+    )

@@ -24,14 +24,22 @@ def section(material: Material) -> Section | None:
         Column(title="model"),
         *(Column(title=f"{label} {name}", kind="number") for label, name in enumerate(SST_NAMES)),
     )
-    rows = [(text(arm.name), *(_recall(material, arm, label) for label in range(len(SST_NAMES)))) for arm in arms]
+    rows = [
+        (text(arm.name), *(_recall(material, arm, label) for label in range(len(SST_NAMES))))
+        for arm in arms
+    ]
     rows.append(
-        (text(f"published final model ({PAPER})"), *(Cell(text=f"{value:.2f}", sort=value) for value in SST_CLASSES))
+        (
+            text(f"published final model ({PAPER})"),
+            *(Cell(text=f"{value:.2f}", sort=value) for value in SST_CLASSES),
+        )
     )
     final = [arm.name for arm in arms if published_row(material.arms[arm.name].config) == "final"]
     beside = f" The published row belongs beside {final[0]}." if final else ""
     caption = f"Dev accuracy of sst on each gold class, mean ± sample standard deviation over n seeds.{beside}"
-    blocks: list[Block] = [Table(name="sst-classes", columns=heads, rows=tuple(rows), caption=caption)]
+    blocks: list[Block] = [
+        Table(name="sst-classes", columns=heads, rows=tuple(rows), caption=caption)
+    ]
     if figure := _confusion(material, arms):
         blocks.append(figure)
     return Section(title="Classes of sst", key="classes", blocks=tuple(blocks))
@@ -51,7 +59,9 @@ def _confusion(material: Material, arms: list[ArmResult]) -> Figure | None:
         for seed in arm.seeds:
             predictions = material.predictions(arm.name, seed, "sst")
             if predictions is not None and predictions.gold is not None:
-                counts += confusion_matrix(predictions.gold.astype(np.int64), chosen(predictions), len(SST_NAMES))
+                counts += confusion_matrix(
+                    predictions.gold.astype(np.int64), chosen(predictions), len(SST_NAMES)
+                )
         if counts.sum():
             panels.append({"arm": arm.name, "counts": counts.tolist(), "seeds": len(arm.seeds)})
     if not panels:

@@ -11,7 +11,10 @@ from mtl.report.wording import joined
 from mtl.runs.folder import Record
 from mtl.tasks.registry import TASKS
 
-RULES = {"mean": "plain mean of the tasks' metrics", "shifted": "mean, with (r + 1) / 2 in place of sts' Pearson r"}
+RULES = {
+    "mean": "plain mean of the tasks' metrics",
+    "shifted": "mean, with (r + 1) / 2 in place of sts' Pearson r",
+}
 
 
 def section(material: Material) -> Section | None:
@@ -32,21 +35,34 @@ def section(material: Material) -> Section | None:
 def _card(material: Material, records: list[Record], what: str) -> list[Block]:
     first = records[0]
     tasks = [task for task in TASKS if any(task in record["config"]["tasks"] for record in records)]
-    metrics = joined([f"{task} {'Pearson r' if TASKS[task].metric == 'pearson' else 'accuracy'}" for task in tasks])
+    metrics = joined(
+        [
+            f"{task} {'Pearson r' if TASKS[task].metric == 'pearson' else 'accuracy'}"
+            for task in tasks
+        ]
+    )
     rows = [
         ("data", _each(record["config"]["data"] for record in records)),
-        ("fingerprint of train and dev", _each((record["data"] or {}).get("fingerprint") for record in records)),
+        (
+            "fingerprint of train and dev",
+            _each((record["data"] or {}).get("fingerprint") for record in records),
+        ),
         ("encoder", _each(record["config"]["encoder"] for record in records)),
         ("metrics", metrics),
         ("overall", _each(RULES[record["config"]["overall"]] for record in records)),
         (
             "kept weights",
             _each(
-                {"best": "best dev overall", "last": "last step"}[record["config"]["train"]["select"]]
+                {"best": "best dev overall", "last": "last step"}[
+                    record["config"]["train"]["select"]
+                ]
                 for record in records
             ),
         ),
-        ("training rows a task, limit", _each(level_name(record["config"]["limit"]) for record in records)),
+        (
+            "training rows a task, limit",
+            _each(level_name(record["config"]["limit"]) for record in records),
+        ),
         ("epochs", _each(record["config"]["train"]["epochs"] for record in records)),
         ("learning rate, batch size", _each(map(_pace, records))),
         ("tokens a sequence, at most", _each(record["config"]["max_length"] for record in records)),
@@ -96,12 +112,19 @@ def _rows(material: Material, record: Record, suffix: str) -> list[Block]:
         leak = leaks.get(task)
         whole, used = counts[f"train/{task}"], data.get("trained_on", {}).get(task)
         part = used is not None and used < whole
-        cells = [text(task), Cell(text=f"{used} of {whole}" if part else str(whole), sort=used if part else whole)]
+        cells = [
+            text(task),
+            Cell(text=f"{used} of {whole}" if part else str(whole), sort=used if part else whole),
+        ]
         cells.append(number(counts[f"dev/{task}"], "d"))
         limited = limited or part
         cells.append(text(parts.get(f"dev/{task}", "unknown")))
         for key in ("rows", "sentences"):
-            known = "unknown" if leak is None else f"{leak[key]} ({100 * (leak[f'{key}_share'] or 0):.1f} %)"
+            known = (
+                "unknown"
+                if leak is None
+                else f"{leak[key]} ({100 * (leak[f'{key}_share'] or 0):.1f} %)"
+            )
             cells.append(Cell(text=known, sort=None if leak is None else leak[key]))
         rows.append(tuple(cells))
     if not rows:

@@ -26,19 +26,32 @@ def section(material: Material) -> Section | None:
     if len(devices) > 1:
         said += " Runs were on different devices: their times do not compare."
     heads = columns(
-        "arm", "a run", "times baseline", "tokens/s", "examples/s", "peak memory, MiB", "gain", kinds="tnnnnnn"
+        "arm",
+        "a run",
+        "times baseline",
+        "tokens/s",
+        "examples/s",
+        "peak memory, MiB",
+        "gain",
+        kinds="tnnnnnn",
     )
     caption = (
         "Means over seeds. A run: wall time with evaluations. Speeds: of the training steps alone, real tokens. Peak memory: of the "
         "process, so runs that share one share it. Gain: the difference in the score that decides. Times hang on what else the machine did."
     )
-    return Section(title="Cost", key="cost", blocks=(Paragraph(text=said), table("cost", heads, rows, caption)))
+    return Section(
+        title="Cost", key="cost", blocks=(Paragraph(text=said), table("cost", heads, rows, caption))
+    )
 
 
 def _row(material: Material, arm: ArmResult, baseline: ArmResult) -> tuple[Cell, ...]:
     records = material.records(arm)
     mean = arm.seconds.mean if arm.seconds else None
-    times = mean / baseline.seconds.mean if mean and baseline.seconds and baseline.seconds.mean else None
+    times = (
+        mean / baseline.seconds.mean
+        if mean and baseline.seconds and baseline.seconds.mean
+        else None
+    )
     speeds = {
         key: mean_of(record["throughput"][key] for record in records)
         for key in ("tokens_per_second", "examples_per_second")

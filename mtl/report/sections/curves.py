@@ -16,7 +16,11 @@ def section(material: Material) -> Section | None:
     if not arms:
         return None
     scores = list(
-        dict.fromkeys(score for arm in arms for score in (*arm.tasks, *(("overall",) if len(arm.tasks) > 1 else ())))
+        dict.fromkeys(
+            score
+            for arm in arms
+            for score in (*arm.tasks, *(("overall",) if len(arm.tasks) > 1 else ()))
+        )
     )
     heads = [Column(title="model")]
     for score in scores:
@@ -32,11 +36,15 @@ def section(material: Material) -> Section | None:
             pairs = [_pair(record["metrics"], score) for record in material.records(arm)]
             whole = [(train, dev) for train, dev in pairs if train is not None and dev is not None]
             gap = mean_of([train - dev for train, dev in whole])
-            cells += [summary_cell(stats.summarise([pair[side] for pair in whole])) for side in (0, 1)]
+            cells += [
+                summary_cell(stats.summarise([pair[side] for pair in whole])) for side in (0, 1)
+            ]
             cells.append(Cell(text="-" if gap is None else f"{gap:+.3f}", sort=gap))
         rows.append(tuple(cells))
     caption = "Scores of the kept weights on the training rows and on dev, over n seeds. A large gap is overfitting."
-    blocks: list[Block] = [Table(name="train-and-dev", columns=tuple(heads), rows=tuple(rows), caption=caption)]
+    blocks: list[Block] = [
+        Table(name="train-and-dev", columns=tuple(heads), rows=tuple(rows), caption=caption)
+    ]
     if figure := _figure(material, scores):
         blocks.append(figure)
     return Section(title="Train against dev", key="curves", blocks=tuple(blocks))
@@ -59,9 +67,17 @@ def _figure(material: Material, scores: list[Score]) -> Figure | None:
                         (one.epoch, one.metrics.get(f"{split}/{metric_key(score)}"))
                         for one in material.history(arm.name, seed)
                     ]
-                    runs.append([[epoch, value] for epoch, value in points if epoch is not None and value is not None])
+                    runs.append(
+                        [
+                            [epoch, value]
+                            for epoch, value in points
+                            if epoch is not None and value is not None
+                        ]
+                    )
                 if any(runs):
-                    lines.append({"arm": arm.name, "split": split, "runs": [run for run in runs if run]})
+                    lines.append(
+                        {"arm": arm.name, "split": split, "runs": [run for run in runs if run]}
+                    )
         if lines:
             panels.append({"score": score, "lines": lines})
     if not panels:

@@ -22,14 +22,25 @@ def section(material: Material) -> Section | None:
     rows = []
     for key, count in kinds.items():
         found = json.loads(key)
-        packages = ", ".join(f"{name} {version}" for name, version in sorted(found["packages"].items()) if version)
+        packages = ", ".join(
+            f"{name} {version}" for name, version in sorted(found["packages"].items()) if version
+        )
         device = found["device"] + (f", CUDA {found['cuda']}" if found["cuda"] else "")
         machine = f"{found['processor'] or 'unknown processor'}, {found['cores']} cores, {plural(found['threads'] or 0, 'thread')} a run"
         rows.append(
-            (text(plural(count, "run")), text(f"Python {found['python']}, {packages}"), text(device), text(machine))
+            (
+                text(plural(count, "run")),
+                text(f"Python {found['python']}, {packages}"),
+                text(device),
+                text(machine),
+            )
         )
     return Section(
         title="Environment",
         key="environment",
-        blocks=(table("environment", columns("runs", "versions", "device", "machine", kinds="tttt"), rows),),
+        blocks=(
+            table(
+                "environment", columns("runs", "versions", "device", "machine", kinds="tttt"), rows
+            ),
+        ),
     )

@@ -5,11 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from mtl.ablation import sentences as words
-from mtl.report.document import NOTHING, Block, Cell, Figure, Paragraph, Section, columns, table, text
+from mtl.report.document import (
+    NOTHING,
+    Block,
+    Cell,
+    Figure,
+    Paragraph,
+    Section,
+    columns,
+    table,
+    text,
+)
 from mtl.report.material import Material
 from mtl.stats.effects import Effect
 
-KINDS = {"main effect": "main_effects", "interaction": "interactions", "share of the gain": "shapley"}
+KINDS = {
+    "main effect": "main_effects",
+    "interaction": "interactions",
+    "share of the gain": "shapley",
+}
 
 
 def section(material: Material) -> Section | None:
@@ -26,7 +40,14 @@ def section(material: Material) -> Section | None:
             text=words.span(estimate) if estimate else f"unknown: {effect.reason}",
             sort=estimate.value if estimate else None,
         )
-        rows.append((text(kind), text(of(effect)), cell, Cell(text=str(effect.matched), sort=effect.matched)))
+        rows.append(
+            (
+                text(kind),
+                text(of(effect)),
+                cell,
+                Cell(text=str(effect.matched), sort=effect.matched),
+            )
+        )
     heads = columns("effect", "of", f"on {results.primary} [95 %]", "matched sets", kinds="ttnn")
     caption = (
         "A main effect is a level against its factor's reference, averaged over the combinations of the others that have both; an "
@@ -45,7 +66,9 @@ def section(material: Material) -> Section | None:
 
 def of(effect: Effect) -> str:
     """`pairing=concat and pooling=mean`."""
-    return " and ".join(f"{factor}={level}" for factor, level in zip(effect.factors, effect.levels, strict=True))
+    return " and ".join(
+        f"{factor}={level}" for factor, level in zip(effect.factors, effect.levels, strict=True)
+    )
 
 
 def _figure(score: str, margin: float, found: list[tuple[str, Effect]]) -> Figure | None:
@@ -53,7 +76,15 @@ def _figure(score: str, margin: float, found: list[tuple[str, Effect]]) -> Figur
     for kind, effect in found:
         if effect.estimate is not None:
             low, high = effect.estimate.interval(0.95)
-            lines.append({"kind": kind, "of": of(effect), "value": effect.estimate.value, "low": low, "high": high})
+            lines.append(
+                {
+                    "kind": kind,
+                    "of": of(effect),
+                    "value": effect.estimate.value,
+                    "low": low,
+                    "high": high,
+                }
+            )
     if not lines:
         return None
     return Figure(

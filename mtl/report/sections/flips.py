@@ -12,7 +12,17 @@ import numpy as np
 
 from mtl.ablation.results import ArmResult
 from mtl.report.archive import chosen
-from mtl.report.document import Block, Cell, Example, Examples, Paragraph, Section, columns, table, text
+from mtl.report.document import (
+    Block,
+    Cell,
+    Example,
+    Examples,
+    Paragraph,
+    Section,
+    columns,
+    table,
+    text,
+)
 from mtl.report.material import Material
 from mtl.tasks.registry import TASKS, TaskName
 
@@ -38,7 +48,11 @@ def section(material: Material) -> Section | None:
     if best is None:
         return None
     seeds = [seed for seed in best.seeds if seed in baseline.seeds]
-    found = {task: flips for task in baseline.tasks if (flips := _flips(material, baseline, best, task, seeds))}
+    found = {
+        task: flips
+        for task in baseline.tasks
+        if (flips := _flips(material, baseline, best, task, seeds))
+    }
     if not found:
         return None
     rows = []
@@ -62,12 +76,21 @@ def section(material: Material) -> Section | None:
             *_listed(material, task, flips, flips.broken, "broken"),
         ]
         if items:
-            blocks.append(Examples(title=f"{TASKS[task].title}: {baseline.name} → {best.name}", items=tuple(items)))
+            blocks.append(
+                Examples(
+                    title=f"{TASKS[task].title}: {baseline.name} → {best.name}", items=tuple(items)
+                )
+            )
     return Section(title="Examples that flipped", key="flips", blocks=tuple(blocks))
 
 
-def _flips(material: Material, baseline: ArmResult, best: ArmResult, task: TaskName, seeds: list[int]) -> Flips | None:
-    pairs = [tuple(material.predictions(arm.name, seed, task) for arm in (baseline, best)) for seed in seeds]
+def _flips(
+    material: Material, baseline: ArmResult, best: ArmResult, task: TaskName, seeds: list[int]
+) -> Flips | None:
+    pairs = [
+        tuple(material.predictions(arm.name, seed, task) for arm in (baseline, best))
+        for seed in seeds
+    ]
     whole = [(one, other) for one, other in pairs if one is not None and other is not None]
     if not whole or len(whole) < len(pairs):
         return None
@@ -76,7 +99,10 @@ def _flips(material: Material, baseline: ArmResult, best: ArmResult, task: TaskN
         return None
     gold = first.gold
     if TASKS[task].kind == "score":
-        before, after = (np.stack([pair[side].outputs[:, 0].astype(np.float64) for pair in whole]) for side in (0, 1))
+        before, after = (
+            np.stack([pair[side].outputs[:, 0].astype(np.float64) for pair in whole])
+            for side in (0, 1)
+        )
         gained = np.abs(before - gold) - np.abs(after - gold)
         fixed, broken = (gained > 0).all(0), (gained < 0).all(0)
     else:
@@ -84,17 +110,29 @@ def _flips(material: Material, baseline: ArmResult, best: ArmResult, task: TaskN
         right = [side == gold.astype(np.int64) for side in (before, after)]
         gained = right[1].astype(np.float64) - right[0]
         fixed, broken = (gained == 1).all(0), (gained == -1).all(0)
-    return Flips(ids=first.ids, gold=gold, before=before, after=after, fixed=fixed, broken=broken, gain=gained.mean(0))
+    return Flips(
+        ids=first.ids,
+        gold=gold,
+        before=before,
+        after=after,
+        fixed=fixed,
+        broken=broken,
+        gain=gained.mean(0),
+    )
 
 
-def _listed(material: Material, task: TaskName, flips: Flips, which: np.ndarray, what: str) -> list[Example]:
+def _listed(
+    material: Material, task: TaskName, flips: Flips, which: np.ndarray, what: str
+) -> list[Example]:
     places = np.flatnonzero(which)
     order = places[np.argsort(-np.abs(flips.gain[places]), kind="stable")][:MOST]
     examples = []
     for place in order:
         row = flips.ids[int(place)]
         numbers = f"gold {_shown(task, flips.gold[place])}, {_side(task, flips.before[:, place])} → {_side(task, flips.after[:, place])}"
-        examples.append(Example(what=what, id=row, numbers=numbers, sentences=material.sentences(task, row)))
+        examples.append(
+            Example(what=what, id=row, numbers=numbers, sentences=material.sentences(task, row))
+        )
     return examples
 
 

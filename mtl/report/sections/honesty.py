@@ -25,14 +25,20 @@ def section(material: Material) -> Section:
         count = sum(len(openings) for _, openings in opened)
         total += count
         if count:
-            runs = "; ".join(f"seed {seed}: {len(openings)}" for seed, openings in opened if openings)
+            runs = "; ".join(
+                f"seed {seed}: {len(openings)}" for seed, openings in opened if openings
+            )
             rows.append((text(arm.name), Cell(text=str(count), sort=count), text(runs)))
     if not total:
-        blocks.append(Paragraph(text="Test was not opened: arms were compared, and chosen, on dev alone."))
+        blocks.append(
+            Paragraph(text="Test was not opened: arms were compared, and chosen, on dev alone.")
+        )
     else:
         blocks.append(Paragraph(text=(
             f"Test was opened {plural(total, 'time')}. Arms are compared on dev; every look at test is counted here, since a score chosen "
             "by test is no test score."
         )))  # fmt: skip
-        blocks.append(table("test-openings", columns("arm", "openings of test", "by seed", kinds="tnt"), rows))
+        blocks.append(
+            table("test-openings", columns("arm", "openings of test", "by seed", kinds="tnt"), rows)
+        )
     return Section(title="Choosing, and openings of test", key="honesty", blocks=tuple(blocks))

@@ -14,10 +14,16 @@ def section(material: Material) -> Section | None:
             for seed, reason in arm.missing.items():
                 record = material.record(arm.name, seed)
                 state = "no record" if record is None else str(record["status"])
-                rows.append((text(arm.name), Cell(text=str(seed), sort=seed), text(state), text(reason)))
+                rows.append(
+                    (text(arm.name), Cell(text=str(seed), sort=seed), text(state), text(reason))
+                )
     if not rows:
         return None
     planned = sum(len(seeds) for seeds in material.seeds.values())
     said = f"{plural(len(rows), 'run')} of {planned} have no score, or not all of theirs; nothing stands in for them."
     heads = columns("arm", "seed", "state", "reason", kinds="tntt")
-    return Section(title="Missing runs", key="missing", blocks=(Paragraph(text=said), table("missing", heads, rows)))
+    return Section(
+        title="Missing runs",
+        key="missing",
+        blocks=(Paragraph(text=said), table("missing", heads, rows)),
+    )

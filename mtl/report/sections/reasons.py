@@ -9,7 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtl.report.document import NOTHING, Block, Cell, Column, Paragraph, Section, Table, columns, table, text
+from mtl.report.document import (
+    NOTHING,
+    Block,
+    Cell,
+    Column,
+    Paragraph,
+    Section,
+    Table,
+    columns,
+    table,
+    text,
+)
 from mtl.report.material import Material
 from mtl.report.wording import mean_of, share, small
 from mtl.runs.folder import Record
@@ -19,23 +30,35 @@ ByArm = Mapping[str, Sequence[Record]]
 
 
 def section(material: Material) -> Section | None:
-    arms = {arm.name: material.records(arm) for group in material.groups for arm in group.results.arms if arm.seeds}
+    arms = {
+        arm.name: material.records(arm)
+        for group in material.groups
+        for arm in group.results.arms
+        if arm.seeds
+    }
     blocks = [*_surgery(arms), *_smart(arms), *_freezing(arms), *_dead(arms)]
-    return Section(title="Why it did what it did", key="reasons", blocks=tuple(blocks)) if blocks else None
+    return (
+        Section(title="Why it did what it did", key="reasons", blocks=tuple(blocks))
+        if blocks
+        else None
+    )
 
 
 def _surgery(arms: ByArm) -> list[Block]:
     on = {arm: found for arm, records in arms.items() if (found := _parts(records, "surgery"))}
     if not on:
         return []
-    pairs = list(dict.fromkeys(pair for found in on.values() for one in found for pair in one["cosine"]))
+    pairs = list(
+        dict.fromkeys(pair for found in on.values() for one in found for pair in one["cosine"])
+    )
     heads = columns("arm", "tasks meet", "conflict", "projected", "removed", kinds="tnnnn")
     heads += tuple(Column(title=f"cosine {pair}", kind="number") for pair in pairs)
     heads += (Column(title="dominant"),)
     rows, said = [], []
     for arm, found in on.items():
         means = {
-            key: mean_of(one[key] for one in found) for key in ("multi_task", "conflict", "projected", "removed_share")
+            key: mean_of(one[key] for one in found)
+            for key in ("multi_task", "conflict", "projected", "removed_share")
         }
         cosines = [mean_of(one["cosine"].get(pair) for one in found) for pair in pairs]
         rows.append((
@@ -74,7 +97,8 @@ def _smart(arms: ByArm) -> list[Block]:
         for task in dict.fromkeys(task for one in found for task in one):
             parts = [one[task] for one in found if task in one]
             means = {
-                key: mean_of(part.get(key) for part in parts) for key in ("r_s", "floor", "ratio", "largest", "d_breg")
+                key: mean_of(part.get(key) for part in parts)
+                for key in ("r_s", "floor", "ratio", "largest", "d_breg")
             }
             skipped = sum(part.get("skipped") or 0 for part in parts)
             rows.append(
@@ -90,7 +114,15 @@ def _smart(arms: ByArm) -> list[Block]:
     if not rows:
         return []
     heads = columns(
-        "arm", "task", "R_s", "floor", "noise / embedding", "largest element", "D_Breg", "skipped", kinds="ttnnnnnn"
+        "arm",
+        "task",
+        "R_s",
+        "floor",
+        "noise / embedding",
+        "largest element",
+        "D_Breg",
+        "skipped",
+        kinds="ttnnnnnn",
     )
     caption = (
         "SMART, means over steps and seeds. R_s: change of the output under the noise; floor: R_s without noise, which only differing "
@@ -115,12 +147,21 @@ def _freezing(arms: ByArm) -> list[Block]:
             key: mean_of((record["diagnostics"] or {}).get(key) for record in records)
             for key in ("frozen_bytes", "trained_bytes")
         }
-        held = all(record["frozen_unchanged"] for record in records if record["frozen_unchanged"] is not None)
-        cells = [Cell(text=NOTHING if size is None else f"{size / 2**20:.1f}", sort=size) for size in sizes.values()]
+        held = all(
+            record["frozen_unchanged"]
+            for record in records
+            if record["frozen_unchanged"] is not None
+        )
+        cells = [
+            Cell(text=NOTHING if size is None else f"{size / 2**20:.1f}", sort=size)
+            for size in sizes.values()
+        ]
         rows.append((text(arm), *cells, text("unchanged, bit for bit" if held else "CHANGED")))
     if not rows:
         return []
-    heads = columns("arm", "frozen, MiB", "trained, MiB", "frozen tensors after training", kinds="tnnt")
+    heads = columns(
+        "arm", "frozen, MiB", "trained, MiB", "frozen tensors after training", kinds="tnnt"
+    )
     return [
         table(
             "freezing",
@@ -143,7 +184,9 @@ def _dead(arms: ByArm) -> list[Block]:
     if not rows:
         return []
     heads = columns("arm", "task", "dead, first epoch", "dead, last epoch", kinds="ttnn")
-    caption = "Training examples without a gradient, as max(0, cos) gives none below 0; means over seeds."
+    caption = (
+        "Training examples without a gradient, as max(0, cos) gives none below 0; means over seeds."
+    )
     return [Table(name="dead-examples", columns=heads, rows=tuple(rows), caption=caption)]
 
 

@@ -24,7 +24,10 @@ def section(material: Material) -> Section | None:
     beside = any(matched.values())
     heads = [Column(title="model"), Column(title="split")]
     for score in COLUMNS:
-        heads += [Column(title=score, kind="number"), *([Column(title="published", kind="number")] if beside else [])]
+        heads += [
+            Column(title=score, kind="number"),
+            *([Column(title="published", kind="number")] if beside else []),
+        ]
     rows: list[tuple[Cell, ...]] = []
     for arm in arms:
         for split, scores in (("dev", arm.scores), ("test", test_scores(material, arm))):
@@ -34,14 +37,20 @@ def section(material: Material) -> Section | None:
                 shown = split if scores or split == "dev" else "test: not opened"
                 rows.append(_line(arm.name, shown, scores, published if beside else None))
     table = Table(name="scores", columns=tuple(heads), rows=tuple(rows), caption=_caption(material))
-    return Section(title="Results", key="results", blocks=(table, Paragraph(text=_beside(material, arms))))
+    return Section(
+        title="Results", key="results", blocks=(table, Paragraph(text=_beside(material, arms)))
+    )
 
 
 def test_scores(material: Material, arm: ArmResult) -> dict[Score, stats.Summary]:
     """The scores of an arm on test over the seeds whose test was opened, by the last opening of each."""
     found: dict[Score, list[float]] = {}
     for seed in arm.seeds:
-        openings = [opening for opening in material.openings(arm.name, seed) if not opening.get("before_fresh")]
+        openings = [
+            opening
+            for opening in material.openings(arm.name, seed)
+            if not opening.get("before_fresh")
+        ]
         metrics = cast(Mapping[str, float | None], openings[-1]["metrics"] if openings else {})
         for score in scores_of(arm.tasks):
             key = f"test/{metric_key(score)}"
@@ -63,11 +72,18 @@ def _rows(material: Material) -> list[ArmResult]:
             named[arm.name] = None
     if material.best is not None:
         named[material.best.name] = None
-    return [arm for arm in material.results.arms if arm.name in named and (arm.scores or arm is material.baseline)]
+    return [
+        arm
+        for arm in material.results.arms
+        if arm.name in named and (arm.scores or arm is material.baseline)
+    ]
 
 
 def _line(
-    name: str, split: str, scores: Mapping[Score, stats.Summary], published: Mapping[str, float] | None
+    name: str,
+    split: str,
+    scores: Mapping[Score, stats.Summary],
+    published: Mapping[str, float] | None,
 ) -> tuple[Cell, ...]:
     cells = [text(name), text(split)]
     for score in COLUMNS:
@@ -79,7 +95,11 @@ def _line(
 
 def _caption(material: Material) -> str:
     config = material.arms[material.baseline.name].config
-    rule = "the mean of the tasks" if config.overall == "mean" else "the mean of the tasks, sts as (r + 1) / 2"
+    rule = (
+        "the mean of the tasks"
+        if config.overall == "mean"
+        else "the mean of the tasks, sts as (r + 1) / 2"
+    )
     chosen = {arm.config.train.select for arm in material.arms.values()}
     kept = {"best": "of the evaluation with the best dev overall", "last": "of the last step"}
     luck = "; dev chose them, so dev scores are a little high" if "best" in chosen else ""
@@ -95,7 +115,11 @@ def _beside(material: Material, arms: list[ArmResult]) -> str:
     if not matched:
         return "No arm here has the methods of a published model on."
     limits = {arm.config.limit for arm in material.arms.values()}
-    rows = f", {config.limit} training rows a task" if limits == {config.limit} and config.limit else ""
+    rows = (
+        f", {config.limit} training rows a task"
+        if limits == {config.limit} and config.limit
+        else ""
+    )
     return (
         f"Published: {PAPER}, BERT-base on the course's data, one seed each; beside {names(matched)}, where the same methods are "
         f"on. Ours are encoder {config.encoder} on data {config.data}{rows}: compare directions, not values."

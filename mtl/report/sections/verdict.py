@@ -73,7 +73,9 @@ def said_of(arm: ArmResult, results: Results) -> str:
     reasons: dict[str, list[str]] = {}
     for seed, reason in arm.missing.items():
         reasons.setdefault(reason, []).append(str(seed))
-    return f"{arm.name}: no scores. " + "; ".join(f"seed {', '.join(seeds)}: {why}" for why, seeds in reasons.items())
+    return f"{arm.name}: no scores. " + "; ".join(
+        f"seed {', '.join(seeds)}: {why}" for why, seeds in reasons.items()
+    )
 
 
 def meaning(material: Material) -> str:
@@ -93,7 +95,11 @@ def _of_run(material: Material) -> Section:
         reason = joined([f"seed {seed}: {reason}" for seed, reason in arm.missing.items()])
         text = f"No scores. {reason}"
     else:
-        text = "Dev: " + ", ".join(f"{score} {mean_sd(found)}" for score, found in arm.scores.items()) + "."
+        text = (
+            "Dev: "
+            + ", ".join(f"{score} {mean_sd(found)}" for score, found in arm.scores.items())
+            + "."
+        )
     blocks = (
         Paragraph(text=text, tone="verdict"),
         Paragraph(
