@@ -194,7 +194,7 @@ class Training:
         self.folder.begin(self.config)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        tracker = open_tracker(mode, run_info(self, group))
+        tracker = open_tracker(mode, run_info(self.prepared, self.folder, group))
         status: Status = "done"
         error: str | None = None
         unexpected: Exception | None = None
@@ -209,7 +209,7 @@ class Training:
             status, error, unexpected = "failed", traceback.format_exc(), problem
         self.progress.end()
         self.spend()
-        record = make_record(self, status, error)
+        record = make_record(self.prepared, self.state, self.model, self.device, status, error)
         record["wandb"] = (
             tracker.finish(record["metrics"])
             if status == "done"

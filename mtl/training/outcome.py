@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from mtl.config.schema import RunConfig
 from mtl.methods import conflicts
 from mtl.methods.penalty import summarised
+from mtl.model.multitask import MultiTaskModel
+from mtl.model.pretrained import Pretrained
 from mtl.runs.environment import environment, peak_memory
-from mtl.runs.folder import SCHEMA, Record, Status, flatten
+from mtl.runs.folder import SCHEMA, Record, RunFolder, Status, flatten
+from mtl.runs.prepare import Prepared
 from mtl.tracking.tracker import RunInfo
-
-if TYPE_CHECKING:
-    from mtl.training.loop import Training
+from mtl.training.state import State
 
 
-def make_record(training: Training, status: Status, error: str | None) -> Record:
-    """The record as far as the run got; unknown is None. The caller adds `wandb` once the tracker has closed."""
-    state, prepared = training.state, training.prepared
-    unchanged = frozen_unchanged(training)
+def make_record(
+    prepared: Prepared,
+    state: State,
+    model: MultiTaskModel,
+    device: torch.device,
+    status: Status,
+    error: str | None,
+) -> Record:
+    """The record as far as the run got; unknown is None. The caller adds `wandb` when it has closed."""
+    unchanged = frozen_unchanged(model, prepared.pretrained)
     if unchanged is False and status == "done":
         status, error = (
             "failed",
@@ -32,9 +39,9 @@ def make_record(training: Training, status: Status, error: str | None) -> Record
         "schema": SCHEMA,
         "run_id": prepared.run_id,
         "cell": prepared.cell,
-        "seed": training.config.seed,
+        "seed": prepared.config.seed,
         "status": status,
-        "config": training.config.model_dump(mode="json"),
+        "config": prepared.config.model_dump(mode="json"),
         "metrics": state.selected,
         "undefined": state.reasons,
         "best_step": state.best_step,
@@ -44,24 +51,23 @@ def make_record(training: Training, status: Status, error: str | None) -> Record
             "examples_per_second": round(state.examples / speed, 3) if speed else None,
             "tokens_per_second": round(state.tokens / speed, 3) if speed else None,
         },
-        "peak_memory": peak_memory(training.device),
-        "diagnostics": diagnostics(training),
+        "peak_memory": peak_memory(device),
+        "diagnostics": diagnostics(state, model),
         "frozen_unchanged": unchanged,
         "data": prepared.data,
-        "environment": environment(training.device),
+        "environment": environment(device),
         "error": error,
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def diagnostics(training: Training) -> dict[str, Any]:
+def diagnostics(state: State, model: MultiTaskModel) -> dict[str, Any]:
     """Why a method did what it did, as far as the loop can see. Sizes are in bytes.
 
     `gradient_norms` are means, before clipping, over the steps that had one task alone. `surgery` is None where it was off;
     `mtl.methods.conflicts` says what it holds.
     """
-    state = training.state
-    frozen = [parameter for parameter in training.model.parameters() if not parameter.requires_grad]
+    frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
     return {
         "tasks_per_step": state.tasks_per_step,
         "dead_examples_per_epoch": state.dead_examples,
@@ -70,40 +76,38 @@ def diagnostics(training: Training) -> dict[str, Any]:
             task: total / count for task, (count, total) in state.gradient_norms.items()
         },
         "surgery": conflicts.summarise(state.surgery) if state.surgery else None,
-        "trained_bytes": sum(parameter.nbytes for parameter in training.trainable.values()),
+        "trained_bytes": sum(parameter.nbytes for parameter in model.trainable().values()),
         "frozen_bytes": sum(parameter.nbytes for parameter in frozen),
         "tokens": state.tokens,
         "examples": state.examples,
     }
 
 
-def frozen_unchanged(training: Training) -> bool | None:
+def frozen_unchanged(model: MultiTaskModel, pretrained: Pretrained) -> bool | None:
     """Whether every frozen tensor still has the bytes it was loaded with; None where nothing is frozen."""
     frozen = {
-        name: value
-        for name, value in training.model.encoder.named_parameters()
-        if not value.requires_grad
+        name: value for name, value in model.encoder.named_parameters() if not value.requires_grad
     }
     if not frozen:
         return None
-    loaded = dict(training.prepared.pretrained.load().named_parameters())
+    loaded = dict(pretrained.load().named_parameters())
     return all(
         torch.equal(_bytes(value.cpu()), _bytes(loaded[name])) for name, value in frozen.items()
     )
 
 
-def run_info(training: Training, group: str | None) -> RunInfo:
+def run_info(prepared: Prepared, folder: RunFolder, group: str | None) -> RunInfo:
     """What W&B is told about the run: the toggles that differ from the defaults are its tags."""
-    default, chosen = flatten(RunConfig().canonical()), flatten(training.config.canonical())
+    default, chosen = flatten(RunConfig().canonical()), flatten(prepared.config.canonical())
     on = {
         key: value
         for key, value in chosen.items()
         if default.get(key) != value and key not in ("data", "encoder")
     }
     return RunInfo(
-        run_id=training.prepared.run_id,
-        config=training.config.model_dump(mode="json"),
-        folder=training.folder.path,
+        run_id=prepared.run_id,
+        config=prepared.config.model_dump(mode="json"),
+        folder=folder.path,
         group=group,
         job_type="train",
         tags=tuple(f"{key}={value}" for key, value in on.items()),
