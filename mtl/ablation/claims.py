@@ -190,11 +190,11 @@ class _Reader:
             claim=claim,
             arm=arm,
             than=than,
-            task=task,
-            expect=expect,
+            task=task,  # type: ignore[arg-type]
+            expect=expect,  # type: ignore[arg-type]
             label=label,
             published=published,
-        )  # type: ignore[arg-type]
+        )
 
     def published(self, value: Any) -> Published | None:
         if not isinstance(value, dict):

@@ -163,8 +163,8 @@ def idle(space: Space, parameter: Parameter) -> Iterator[str]:
         met, why = 0, ""
         for _ in range(RANDOM_POINTS):
             point = space.draw(
-                lambda one, value=value: value if one is parameter else at_random(one)
-            )  # type: ignore[misc]
+                lambda one, value=value: value if one is parameter else at_random(one)  # type: ignore[misc]
+            )
             if parameter.name not in point:
                 continue
             met += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from mtl.ablation.reading import MAX_NAME, Reader
 from mtl.ablation.where import RESERVED, compile_where
@@ -204,10 +204,10 @@ class SpaceReader(Reader):
             )
         elif not self.refused(name, ends):
             even = step if step is not None else (1 if kind == "int" else None)
-            chosen = "int" if kind == "int" else "float"
+            chosen: Literal["int", "float"] = "int" if kind == "int" else "float"
             return Parameter(
                 name=name, kind=chosen, low=low, high=high, step=even, log=log, when=when
-            )  # type: ignore[arg-type]
+            )
         return None
 
     def refused(self, name: str, ends: list[Any]) -> bool:

@@ -68,8 +68,8 @@ def front(data: Data) -> Figure:
             ls="none",
             ms=5,
             label=label,
-            **look,
-        )  # type: ignore[arg-type]
+            **look,  # type: ignore[arg-type]
+        )
     axes.set_xlabel(data["x"])
     axes.set_ylabel(data["y"])
     return _with_legend(figure)
