@@ -43,7 +43,9 @@ def notes(folder: Path, name: str) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         raise RunError(f"{folder / name}.json: cannot be read: {error}.") from None
     if not isinstance(found, dict) or not {"file", "sha256"} <= found.keys():
-        raise RunError(f"{folder / name}.json: damaged. Train the run again (mtl train ... --fresh).")
+        raise RunError(
+            f"{folder / name}.json: damaged. Train the run again (mtl train ... --fresh)."
+        )
     return found
 
 
@@ -51,7 +53,9 @@ def check(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
     """The file of a checkpoint and its notes. Raises RunError where it is missing or not what was written."""
     found = notes(folder, name)
     if found is None:
-        raise RunError(f"{folder}: no checkpoint {name!r} here. Train the run again (mtl train ... --fresh).")
+        raise RunError(
+            f"{folder}: no checkpoint {name!r} here. Train the run again (mtl train ... --fresh)."
+        )
     path = folder / str(found["file"])
     if not path.is_file():
         raise RunError(f"{path}: missing; train the run again (mtl train ... --fresh).")

@@ -89,7 +89,9 @@ class RunFolder:
         `metrics` is empty while the opening has not ended, and `before_fresh` is true for those of a model that
         `--fresh` has thrown away: they count as openings, and their scores are no longer the run's.
         """
-        openings: list[dict[str, Any]] = (_read_json(self.path / "test.json") or {}).get("openings", [])
+        openings: list[dict[str, Any]] = (_read_json(self.path / "test.json") or {}).get(
+            "openings", []
+        )
         return openings
 
     def state(self) -> str:
@@ -121,7 +123,9 @@ class RunFolder:
                 if time.monotonic() > deadline:
                     file.seek(0)
                     holder = file.read().strip() or "another process"
-                    raise RunInUse(f"{self.path}: in use by {holder}. Wait for it, or stop it first.")
+                    raise RunInUse(
+                        f"{self.path}: in use by {holder}. Wait for it, or stop it first."
+                    )
                 time.sleep(0.02)
             file.truncate(0)
             file.write(f"process {os.getpid()}")
@@ -142,7 +146,9 @@ class RunFolder:
     def begin(self, config: RunConfig) -> None:
         """Write `config.yaml` and withdraw an earlier record: the run is under way again."""
         (self.path / "record.json").unlink(missing_ok=True)
-        for half_written in self.path.rglob(".*.tmp"):  # what a kill left of a file that was not yet in place
+        for half_written in self.path.rglob(
+            ".*.tmp"
+        ):  # what a kill left of a file that was not yet in place
             half_written.unlink()
         text = strict_yaml.dump(config.resolved().model_dump(mode="json"))
         write_bytes(self.path / "config.yaml", text.encode())
@@ -180,9 +186,15 @@ class RunFolder:
         path = folder / f"{predictions.split}-{predictions.task}.csv"
         header = ["id", "gold", *(f"output_{i}" for i in range(predictions.outputs.shape[1]))]
         lines = [",".join(header)]
-        gold = [""] * len(predictions.ids) if predictions.gold is None else [repr(float(g)) for g in predictions.gold]
+        gold = (
+            [""] * len(predictions.ids)
+            if predictions.gold is None
+            else [repr(float(g)) for g in predictions.gold]
+        )
         for row_id, label, outputs in zip(predictions.ids, gold, predictions.outputs, strict=True):
-            quoted = '"' + row_id.replace('"', '""') + '"'  # always: an id may hold a comma or a line end of any kind
+            quoted = (
+                '"' + row_id.replace('"', '""') + '"'
+            )  # always: an id may hold a comma or a line end of any kind
             lines.append(",".join([quoted, label, *map(str, outputs)]))
         write_bytes(path, ("\n".join(lines) + "\n").encode())
         return path
@@ -194,13 +206,19 @@ class RunFolder:
             with path.open(newline="", encoding="utf-8") as file:
                 rows = list(csv.reader(file))[1:]
             width = TASKS[task].outputs
-            outputs = np.array([row[2:] for row in rows], dtype=np.float32).reshape(len(rows), width)
-            gold = np.array([float(row[1]) for row in rows]) if all(row[1] for row in rows) else None
+            outputs = np.array([row[2:] for row in rows], dtype=np.float32).reshape(
+                len(rows), width
+            )
+            gold = (
+                np.array([float(row[1]) for row in rows]) if all(row[1] for row in rows) else None
+            )
         except FileNotFoundError:
             raise RunError(f"{path}: no such predictions.") from None
         except (OSError, ValueError, IndexError) as error:
             raise RunError(f"{path}: damaged: {error}.") from None
-        return Predictions(task=task, split=split, ids=[row[0] for row in rows], gold=gold, outputs=outputs)
+        return Predictions(
+            task=task, split=split, ids=[row[0] for row in rows], gold=gold, outputs=outputs
+        )
 
     def history(self) -> list[dict[str, Any]]:
         """The lines of `metrics.jsonl`. A torn last line, as a kill may leave it, is left out."""
@@ -255,7 +273,11 @@ def run_folders(root: Path) -> list[RunFolder]:
     """All run folders below `root`, by name; what holds neither a config nor a record is not a run."""
     if not root.is_dir():
         return []
-    return [RunFolder(path) for path in sorted(root.iterdir()) if any((path / name).is_file() for name in NAMES)]
+    return [
+        RunFolder(path)
+        for path in sorted(root.iterdir())
+        if any((path / name).is_file() for name in NAMES)
+    ]
 
 
 def runs_named(root: Path, name: str) -> list[RunFolder]:
@@ -265,7 +287,11 @@ def runs_named(root: Path, name: str) -> list[RunFolder]:
     return (
         [folder for folder in folders if folder.run_id == name]
         or [folder for folder in folders if folder.run_id.startswith(name)]
-        or [one for one in folders if mark and one.run_id.startswith(beginning) and one.run_id.endswith(mark + seed)]
+        or [
+            one
+            for one in folders
+            if mark and one.run_id.startswith(beginning) and one.run_id.endswith(mark + seed)
+        ]
     )
 
 
@@ -286,7 +312,9 @@ def find_run(root: Path, name: str) -> RunFolder:
     if not folders:
         raise RunError(f"no run {name!r}: {root} holds no runs yet. `mtl train` makes one.")
     hint = suggestion(name, [folder.run_id for folder in folders])
-    raise RunError(f"no run {name!r} in {root}.{hint} `mtl runs list --runs {root}` shows what is there.")
+    raise RunError(
+        f"no run {name!r} in {root}.{hint} `mtl runs list --runs {root}` shows what is there."
+    )
 
 
 def load_runs(root: str | Path = "runs") -> pd.DataFrame:
@@ -310,7 +338,10 @@ def load_runs(root: str | Path = "runs") -> pd.DataFrame:
         row |= record["metrics"]
         for opening in folder.tests()[-1:]:
             row |= {} if opening.get("before_fresh") else opening["metrics"]
-        row |= {key: record[key] for key in ("best_step", "seconds", "peak_memory", "frozen_unchanged", "error")}
+        row |= {
+            key: record[key]
+            for key in ("best_step", "seconds", "peak_memory", "frozen_unchanged", "error")
+        }
         row |= record["throughput"]
         rows.append(row)
     return pd.DataFrame(rows)
@@ -320,7 +351,9 @@ def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings as dotted keys; lists stay whole."""
     flat: dict[str, Any] = {}
     for key, item in value.items():
-        flat |= flatten(item, f"{prefix}{key}.") if isinstance(item, dict) else {f"{prefix}{key}": item}
+        flat |= (
+            flatten(item, f"{prefix}{key}.") if isinstance(item, dict) else {f"{prefix}{key}": item}
+        )
     return flat
 
 
@@ -329,7 +362,9 @@ def differences(records: Iterable[Record]) -> dict[str, list[Any]]:
     flats = [flatten(record["config"]) for record in records]
     keys = dict.fromkeys(key for flat in flats for key in flat)
     values = {key: [flat.get(key) for flat in flats] for key in keys}
-    return {key: found for key, found in values.items() if any(value != found[0] for value in found)}
+    return {
+        key: found for key, found in values.items() if any(value != found[0] for value in found)
+    }
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

@@ -57,7 +57,8 @@ class Sources:
         self._fingerprints: dict[tuple[str, tuple[TaskName, ...]], str] = {}
         self._pretrained: dict[str, Pretrained] = {}
         self._tokens: dict[
-            tuple[str, tuple[TaskName, ...], str], tuple[Tokenizer, dict[tuple[TaskName, Split], TokenizedRows]]
+            tuple[str, tuple[TaskName, ...], str],
+            tuple[Tokenizer, dict[tuple[TaskName, Split], TokenizedRows]],
         ] = {}
 
     def pretrained(self, config: RunConfig) -> Pretrained:
@@ -72,7 +73,9 @@ class Sources:
         """Train and dev of the config's tasks. Raises DataError."""
         key = config.data, config.tasks
         if key not in self._rows:
-            self._rows[key] = load_rows(config.data, config.tasks, ("train", "dev"), on_bad_row=self._on_bad_row)
+            self._rows[key] = load_rows(
+                config.data, config.tasks, ("train", "dev"), on_bad_row=self._on_bad_row
+            )
         return self._rows[key]
 
     def fingerprint(self, config: RunConfig) -> str:
@@ -82,7 +85,9 @@ class Sources:
             self._fingerprints[key] = fingerprint(self.rows(config))
         return self._fingerprints[key]
 
-    def tokens(self, config: RunConfig) -> tuple[Tokenizer, dict[tuple[TaskName, Split], TokenizedRows]]:
+    def tokens(
+        self, config: RunConfig
+    ) -> tuple[Tokenizer, dict[tuple[TaskName, Split], TokenizedRows]]:
         """The encoder's tokenizer, and the config's data in its tokens."""
         key = config.data, config.tasks, config.encoder
         if key not in self._tokens:
@@ -103,7 +108,9 @@ class Sources:
         return {task: size if limit is None else min(limit, size) for task, size in sizes.items()}
 
 
-def prepare(config: RunConfig, on_bad_row: OnBadRow = "error", sources: Sources | None = None) -> Prepared:
+def prepare(
+    config: RunConfig, on_bad_row: OnBadRow = "error", sources: Sources | None = None
+) -> Prepared:
     """Read, check, tokenise and name. Raises ConfigError, DataError or EncoderError before anything is computed.
 
     `sources` keeps what was read for the next run; whoever gives one has chosen there what is done with bad rows.
@@ -170,5 +177,9 @@ def describe(
         "parts": {f"{split}/{task}": part.fingerprint() for (task, split), part in rows.items()},
         "rows": {f"{split}/{task}": len(part) for (task, split), part in rows.items()},
         "trained_on": {task: len(part) for task, part in train.items()},
-        "skipped": {f"{split}/{task}": len(part.skipped) for (task, split), part in rows.items() if part.skipped},
+        "skipped": {
+            f"{split}/{task}": len(part.skipped)
+            for (task, split), part in rows.items()
+            if part.skipped
+        },
     }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mtl.errors import MtlError, RunError
 from mtl.config.identity import run_id
-from mtl.tasks.metrics import Predictions, score_all
+from mtl.errors import MtlError, RunError
 from mtl.runs.folder import Record, RunFolder
+from mtl.tasks.metrics import Predictions, score_all
 from mtl.tasks.registry import Split, TaskName
 
 
@@ -16,7 +16,11 @@ def verify(folder: RunFolder) -> list[str]:
     except RunError as error:
         return [str(error)]
     if record is None:
-        return [] if folder.state() == "running" else ["not finished: no record.json; the same command goes on with it"]
+        return (
+            []
+            if folder.state() == "running"
+            else ["not finished: no record.json; the same command goes on with it"]
+        )
     problems = identity_problems(folder, record)
     if record["status"] == "done":
         problems += prediction_problems(folder, record) + checkpoint_problems(folder, record)
@@ -26,7 +30,9 @@ def verify(folder: RunFolder) -> list[str]:
 def identity_problems(folder: RunFolder, record: Record) -> list[str]:
     """The folder's name, the record and the config must be of one run."""
     problems = []
-    if record["run_id"] != folder.run_id or record["run_id"] != run_id(record["cell"], record["seed"]):
+    if record["run_id"] != folder.run_id or record["run_id"] != run_id(
+        record["cell"], record["seed"]
+    ):
         problems.append(f"record.json is of {record['run_id']}, the folder is {folder.run_id}")
     try:
         if folder.config().model_dump(mode="json") != record["config"]:
@@ -39,14 +45,23 @@ def identity_problems(folder: RunFolder, record: Record) -> list[str]:
 def prediction_problems(folder: RunFolder, record: Record) -> list[str]:
     """Metrics recomputed from the saved predictions must be the recorded ones, to the last bit."""
     tasks: tuple[TaskName, ...] = tuple(record["config"]["tasks"])
-    recorded: dict[Split, dict[str, float | None]] = {"dev": record["metrics"], "train": record["metrics"]}
-    shown = [opening for opening in folder.tests()[-1:] if opening["metrics"] and not opening.get("before_fresh")]
+    recorded: dict[Split, dict[str, float | None]] = {
+        "dev": record["metrics"],
+        "train": record["metrics"],
+    }
+    shown = [
+        opening
+        for opening in folder.tests()[-1:]
+        if opening["metrics"] and not opening.get("before_fresh")
+    ]
     if shown:
         recorded["test"] = shown[-1]["metrics"]
     problems = []
     for prefix, metrics in recorded.items():
         try:
-            found: dict[TaskName, Predictions] = {task: folder.predictions(prefix, task) for task in tasks}
+            found: dict[TaskName, Predictions] = {
+                task: folder.predictions(prefix, task) for task in tasks
+            }
             computed = score_all(found, tasks, record["config"]["overall"], prefix).metrics
         except (RunError, ValueError) as error:
             problems.append(str(error))
