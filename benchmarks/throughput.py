@@ -35,7 +35,7 @@ from mtl.model.device import choose_device, keep_memory
 from mtl.model.frozen.prefix import AHEAD
 from mtl.model.linear import ONEDNN, by_onednn, product
 from mtl.model.pairing import distinct
-from mtl.model.pretrained import find
+from mtl.model.pretrained import find_encoder
 from mtl.model.random_tiny import write_random
 from mtl.runs.environment import environment
 from mtl.runs.folder import RunFolder
@@ -111,10 +111,10 @@ def needed(prepared: Prepared, tokens: int, *, stored: bool = False) -> float:
 
     With `stored` the frozen layers have no forward pass.
     """
-    shape, unfrozen = prepared.pretrained.shape, prepared.config.freeze.unfrozen
-    layer = 4 * shape.width**2 + 2 * shape.width * shape.inner
-    trained = shape.layers if unfrozen == "all" else unfrozen
-    return tokens * layer * (2 * (trained if stored else shape.layers) + 4 * trained)
+    sizes, unfrozen = prepared.pretrained.encoder_config, prepared.config.freeze.unfrozen
+    layer = 4 * sizes.width**2 + 2 * sizes.width * sizes.inner
+    trained = sizes.layers if unfrozen == "all" else unfrozen
+    return tokens * layer * (2 * (trained if stored else sizes.layers) + 4 * trained)
 
 
 def timed(step: Callable[[Step], None], steps: list[Step], device: torch.device) -> float:
@@ -135,7 +135,7 @@ def ahead(ours: Training, steps: list[Step]) -> list[Step]:
 
 def deep_encoder(folder: Path) -> Path:
     """An encoder of MiniLM's width and vocabulary with 12 layers of random weights."""
-    model = find("minilm-l6").folder
+    model = find_encoder("minilm-l6").folder
     settings = json.loads((model / "config.json").read_text("utf-8"))
     sizes = (
         "vocab_size",
@@ -192,7 +192,7 @@ def measure(
         ours.state.tokens, plain.pushed = 0, 0
         times: list[tuple[float, float, float]] = []
         for _ in range(options.repeats):
-            rate = max(matrix_rates(device, 512, prepared.pretrained.shape.width).values())
+            rate = max(matrix_rates(device, 512, prepared.pretrained.encoder_config.width).values())
             started = time.perf_counter()
             ahead(ours, chosen)
             spent = time.perf_counter() - started
@@ -222,12 +222,12 @@ def passes(prepared: Prepared) -> dict[str, float]:
     inputs alone 1. `plain` is the step without SMART, `smart` the least that SMART needs. Frozen layers have no backward
     but the ascent's, counted by their share of the layers.
     """
-    smart, shape, unfrozen = (
+    smart, sizes, unfrozen = (
         prepared.config.smart,
-        prepared.pretrained.shape,
+        prepared.pretrained.encoder_config,
         prepared.config.freeze.unfrozen,
     )
-    trains = 1.0 if unfrozen == "all" else unfrozen / shape.layers
+    trains = 1.0 if unfrozen == "all" else unfrozen / sizes.layers
     plain = whole = 1 + 2 * trains
     if smart is not None and smart.lambda_s:
         whole += smart.steps * (1 + 1) + 1 + 2 * trains

@@ -238,7 +238,7 @@ def test_a_long_value_is_cut_where_it_is_echoed() -> None:
 def test_a_folder_without_an_encoder_is_called_that(tmp_path: Path) -> None:
     result = mtl("train", f"encoder={tmp_path}", "--runs", tmp_path / "runs")
     assert result.exit_code == 2
-    assert "not an encoder folder: no config.json" in result.stderr
+    assert "the folder has no config.json" in result.stderr
 
 
 def test_test_shows_the_runs_that_it_opened_before_one_failed(run: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from mtl.errors import EncoderError
 from mtl.model.dropout import dropout
 from mtl.model.encoder import Encoder, Layer
 from mtl.model.packing import pack
-from mtl.model.pretrained import Pretrained, find
+from mtl.model.pretrained import Pretrained, find_encoder
 from mtl.model.random_tiny import write_random
 from mtl.model.weights import to_published
 
@@ -24,7 +24,7 @@ LENGTHS = [7, 3, 19, 12, 3, 30]
 
 
 def both(name: str) -> tuple[Encoder, BertModel]:
-    pretrained = find(name)
+    pretrained = find_encoder(name)
     reference = BertModel.from_pretrained(pretrained.folder, attn_implementation="eager")
     return pretrained.load(), reference.eval()
 
@@ -32,7 +32,7 @@ def both(name: str) -> tuple[Encoder, BertModel]:
 def sentences(encoder: Encoder, seed: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
     draw = np.random.default_rng(seed)
     ids = [
-        draw.integers(5, encoder.shape.vocabulary, size=length).astype(np.int32)
+        draw.integers(5, encoder.config.vocabulary, size=length).astype(np.int32)
         for length in LENGTHS
     ]
     types = [np.sort(draw.integers(0, 2, size=length)).astype(np.int32) for length in LENGTHS]
@@ -70,12 +70,14 @@ def test_outputs_equal_the_reference(name: str) -> None:
 def test_gradients_equal_the_reference(name: str) -> None:
     encoder, reference = both(name)
     ids, types = sentences(encoder)
-    weights = torch.randn(len(ids), encoder.shape.width, generator=torch.Generator().manual_seed(1))
+    weights = torch.randn(
+        len(ids), encoder.config.width, generator=torch.Generator().manual_seed(1)
+    )
     (encoder(pack(ids, types)) * weights).sum().backward()
     (reference_outputs(reference, ids, types)[1] * weights).sum().backward()
     ours = to_published(
         {n: p.grad.to_dense() for n, p in encoder.named_parameters() if p.grad is not None},
-        encoder.shape.layers,
+        encoder.config.layers,
     )
     theirs = {n: p.grad for n, p in reference.named_parameters() if p.grad is not None}
     assert ours.keys() == theirs.keys()
@@ -102,7 +104,7 @@ def test_a_layer_at_first_tokens_alone_is_the_layer_there() -> None:
     batch = pack(*sentences(encoder))
     layer = encoder.layers[-1]
     assert isinstance(layer, Layer)
-    weights = torch.randn(batch.sequences, encoder.shape.width, dtype=torch.float64)
+    weights = torch.randn(batch.sequences, encoder.config.width, dtype=torch.float64)
     found = []
     for compute in (
         lambda h: layer(batch.fill(h), batch, 0.0)[batch.starts],
@@ -134,7 +136,7 @@ def test_dropout_on_attention_weights_takes_values_away_with_their_bias() -> Non
         hidden = encoder.embed(batch)
         torch.manual_seed(5)
         found = layer.first(hidden, batch, 0.4)
-        heads, width = layer.attention_heads, encoder.shape.width
+        heads, width = layer.attention_heads, encoder.config.width
         parts = batch.pad(layer.qkv(hidden)).view(batch.sequences, batch.longest, 3, heads, -1)
         query, key, value = (parts[:, :, i].transpose(1, 2) for i in range(3))
         scores = query[:, :, :1] @ key.transpose(2, 3) / (width // heads) ** 0.5
@@ -219,7 +221,7 @@ def test_a_vocabulary_that_does_not_fit_the_weights_is_refused(tmp_path: Path) -
 
 def test_encoder_folders_that_cannot_be_are_refused_with_their_remedy(tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match="no such folder"):
-        find(str(tmp_path / "absent"))
+        find_encoder(str(tmp_path / "absent"))
     pickled = tmp_path / "pickled"
     write_random(pickled, seed=0)
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
@@ -233,7 +235,7 @@ def test_encoder_folders_that_cannot_be_are_refused_with_their_remedy(tmp_path: 
         .replace('"model_type": "bert"', '"model_type": "roberta"')
     )
     (other / "config.json").write_text(text)
-    with pytest.raises(EncoderError, match="model_type: expected 'bert', came 'roberta'"):
+    with pytest.raises(EncoderError, match="model_type: expected 'bert', got 'roberta'"):
         Pretrained("x", other).load()
     smaller = tmp_path / "smaller"
     write_random(smaller, seed=0)
@@ -248,8 +250,8 @@ def test_encoder_folders_that_cannot_be_are_refused_with_their_remedy(tmp_path: 
 
 
 def test_a_hub_name_without_a_network_is_one_clear_error() -> None:
-    with pytest.raises(EncoderError, match="neither a folder here nor to be had from the hub"):
-        find("nobody/no-such-encoder")
+    with pytest.raises(EncoderError, match="not available from the hub"):
+        find_encoder("nobody/no-such-encoder")
 
 
 def test_minilm_is_checked_against_its_published_hash(tmp_path: Path) -> None:

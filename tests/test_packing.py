@@ -95,44 +95,27 @@ def test_pad_gives_the_obvious_padded_batch_with_zeros(lengths: list[int]) -> No
 
 @settings(max_examples=100, deadline=None)
 @given(LENGTHS)
-def test_unpad_undoes_pad_and_ignores_what_stands_in_the_padding(lengths: list[int]) -> None:
+def test_slots_take_the_tokens_back_out_of_the_padded_batch(lengths: list[int]) -> None:
     packed = pack(sequences(lengths))
     values = flat(packed)
-    assert torch.equal(packed.unpad(packed.pad(values)), values)
-    dirty = packed.pad(values)
-    if packed.mask is not None:
-        dirty = dirty.masked_fill(~packed.mask[:, 0, 0, :, None], float("nan"))
-    assert torch.equal(packed.unpad(dirty), values)
+    assert torch.equal(packed.pad(values).flatten(0, 1)[packed.slots], values)
 
 
 @pytest.mark.parametrize("lengths", [[3, 1, 2], [2, 2], [1], [1, 4]])
-def test_gradients_of_pad_and_unpad_are_right(lengths: list[int]) -> None:
+def test_gradients_of_pad_are_right(lengths: list[int]) -> None:
     packed = pack(sequences(lengths))
     values = flat(packed).requires_grad_()
     assert torch.autograd.gradcheck(packed.pad, (values,))
     assert torch.autograd.gradgradcheck(packed.pad, (values,))
-    room = torch.randn(len(lengths), max(lengths), 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(packed.unpad, (room,))
-    assert torch.autograd.gradgradcheck(packed.unpad, (room,))
 
 
 @pytest.mark.parametrize("lengths", [[3, 1, 2], [2, 2]])
-def test_each_is_the_others_gradient(lengths: list[int]) -> None:
+def test_the_gradient_of_pad_is_the_gradient_at_the_tokens(lengths: list[int]) -> None:
     packed = pack(sequences(lengths))
     values = flat(packed).requires_grad_()
     upstream = torch.randn(len(lengths), max(lengths), 3, dtype=torch.float64)
-    (down,) = torch.autograd.grad(packed.pad(values), values, upstream)
-    assert torch.equal(down, packed.unpad(upstream))
-    room = torch.randn(len(lengths), max(lengths), 3, dtype=torch.float64, requires_grad=True)
-    (down,) = torch.autograd.grad(packed.unpad(room), room, values.detach())
-    assert torch.equal(down, packed.pad(values.detach()))
-
-
-def test_padding_gets_no_gradient() -> None:
-    packed = pack(sequences([3, 1]))
-    room = torch.randn(2, 3, 4, requires_grad=True)
-    (gradient,) = torch.autograd.grad(packed.unpad(room).sum(), room)
-    assert gradient[1, 1:].tolist() == [[0.0] * 4] * 2
+    (gradient,) = torch.autograd.grad(packed.pad(values), values, upstream)
+    assert torch.equal(gradient, upstream.flatten(0, 1)[packed.slots])
 
 
 def test_moving_to_the_same_device_keeps_everything() -> None:

@@ -32,7 +32,7 @@ from mtl.model.frozen.store import PrefixStore
 from mtl.model.multitask import make_batch
 from mtl.model.packing import pack
 from mtl.model.pairing import distinct
-from mtl.model.pretrained import Pretrained, find
+from mtl.model.pretrained import Pretrained, find_encoder
 from mtl.model.random_tiny import write_random
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import prepare
@@ -99,7 +99,7 @@ def sequences(
 
 @pytest.fixture
 def blocks() -> Blocks:
-    return Blocks(find("random-tiny").load(), 1, CPU)
+    return Blocks(find_encoder("random-tiny").load(), 1, CPU)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_a_sequences_states_are_its_own_to_the_last_bit(
     types = [np.zeros_like(one) for one in ids]
 
     def computed(order: Any) -> dict[int, np.ndarray]:
-        found = Blocks(encoder, encoder.shape.layers - 1, CPU, precision)
+        found = Blocks(encoder, encoder.config.layers - 1, CPU, precision)
         states = found.compute([ids[i] for i in order], [types[i] for i in order])
         return dict(zip(order, states, strict=True))
 
@@ -171,7 +171,7 @@ def test_states_equal_those_of_a_packed_batch_to_rounding(
 ) -> None:
     write_random(tmp_path / "encoder", seed=1, **sizes)
     encoder = Pretrained("random", tmp_path / "encoder").load()
-    depth = encoder.shape.layers - 1
+    depth = encoder.config.layers - 1
     ids, types = sequences(60)
     batch = pack(ids, types)
     with torch.no_grad():
@@ -377,7 +377,7 @@ def test_dropout_of_zero_leaves_the_prefix_fixed(
 
 
 def test_other_weights_depths_precisions_and_token_types_are_other_numbers(tmp_path: Path) -> None:
-    encoder = find("random-tiny").load()
+    encoder = find_encoder("random-tiny").load()
     one = Blocks(encoder, 1, CPU)
     names = [one.numbers("a"), one.numbers("b"), Blocks(encoder, 2, CPU).numbers("a")]
     names += [
@@ -437,7 +437,7 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_bits_with_the_store_or_witho
 
 
 def test_half_precision_rounds_what_is_handed_out_stored_or_not(cache: Path) -> None:
-    encoder = find("random-tiny").load()
+    encoder = find_encoder("random-tiny").load()
     whole, half = Blocks(encoder, 1, CPU), Blocks(encoder, 1, CPU, states="fp16")
     ids, types = sequences(40)
     exact = np.concatenate(whole.compute(ids, types))
@@ -455,7 +455,7 @@ def test_half_precision_rounds_what_is_handed_out_stored_or_not(cache: Path) -> 
 
 
 def test_half_precision_takes_half_the_disk_and_neither_reads_the_others_files(cache: Path) -> None:
-    encoder = find("random-tiny").load()
+    encoder = find_encoder("random-tiny").load()
     ids, types = sequences(200)
     sizes = {}
     for states in ("fp32", "fp16"):
@@ -467,7 +467,7 @@ def test_half_precision_takes_half_the_disk_and_neither_reads_the_others_files(c
     index = 200 * ENTRY.itemsize + HEADER.size
     assert (sizes["fp16"] - index) * 2 == sizes["fp32"] - index
     keys = {sequence_key(*one) for one in zip(ids, types, strict=True)}
-    other = PrefixStore(cache, "fp16", encoder.shape.width, GB)  # which expects float32
+    other = PrefixStore(cache, "fp16", encoder.config.width, GB)  # which expects float32
     other.open(keys)
     assert not any(key in other for key in keys)
 
@@ -523,12 +523,12 @@ from mtl.model.frozen import prefix
 from mtl.model.frozen.prefix import FixedPrefix
 from mtl.model.frozen.blocks import Blocks
 from mtl.model.frozen.store import PrefixStore
-from mtl.model.pretrained import find
+from mtl.model.pretrained import find_encoder
 
 {sequences}
 
 prefix.SEGMENT_BYTES = (1 << 10, 1 << 17)
-blocks = Blocks(find("random-tiny").load(), 1, torch.device("cpu"))
+blocks = Blocks(find_encoder("random-tiny").load(), 1, torch.device("cpu"))
 compute, done = blocks.compute, []
 def counted(ids, types):
     done.append(len(ids))
@@ -819,7 +819,7 @@ def test_of_two_slots_for_one_segment_the_second_has_to_insist(cache: Path) -> N
 
 
 def test_the_neutral_member_hands_out_nothing() -> None:
-    encoder = find("random-tiny").load()
+    encoder = find_encoder("random-tiny").load()
     none = make_prefix(RunConfig(), encoder, None, "fingerprint", CPU)
     assert none is NO_PREFIX
     none.fill(*sequences(3))

@@ -209,7 +209,7 @@ def test_there_is_no_padding_to_perturb_and_a_sequences_noise_changes_no_other_o
     training, penalty, batch = smart(tiny, tmp_path)
     clean = penalty.clean(batch)
     noise = penalty.noise(batch, clean, 0).values
-    assert noise.shape == (batch.packed.tokens, training.model.encoder.shape.width)
+    assert noise.shape == (batch.packed.tokens, training.model.encoder.config.width)
     assert len(set(batch.packed.lengths.tolist())) > 1  # padded, this batch would have padding
     for sequence in (0, 7, batch.packed.sequences - 1):
         alone = torch.where((owners(batch.packed) == sequence)[:, None], 0.5, 0.0).double()

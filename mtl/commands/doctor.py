@@ -71,10 +71,10 @@ def device() -> Check:
 
 def encoder() -> Check:
     """The default encoder, its weights' sha256 and its tokenizer."""
-    from mtl.model.pretrained import find
+    from mtl.model.pretrained import find_encoder
 
     def look() -> str:
-        pretrained = find("minilm-l6")
+        pretrained = find_encoder("minilm-l6")
         pretrained.tokenizer()
         return f"weights as published, fingerprint {pretrained.fingerprint}"
 

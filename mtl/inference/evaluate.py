@@ -101,7 +101,7 @@ class Evaluator:
         order = np.argsort(lengths, kind="stable")
         budget = TOKENS_A_PASS.get(self.device.type, TOKENS_A_PASS["cuda"])
         cuts = np.flatnonzero(np.diff(np.cumsum(lengths[order]) // budget)) + 1
-        width = self.model.encoder.shape.width
+        width = self.model.encoder.config.width
         vectors = torch.empty(len(ids), width, device=self.device)
         for chunk in np.split(order, cuts):
             self.tick()

@@ -40,7 +40,7 @@ def export(trained: Trained, folder: Path) -> None:
         name: tensor.detach().cpu().contiguous()
         for name, tensor in model.encoder.state_dict().items()
     }
-    published = to_published(state, pretrained.shape.layers)
+    published = to_published(state, pretrained.encoder_config.layers)
     about = {"format": "pt"}  # transformers refuses a file that does not say so
     settings = pretrained.settings | {"architectures": ["BertModel"], "model_type": "bert"}
     write_json(folder / "config.json", settings)
@@ -65,7 +65,7 @@ def export(trained: Trained, folder: Path) -> None:
         "mean": "pooling_mode_mean_tokens",
         "max": "pooling_mode_max_tokens",
     }
-    width = pretrained.shape.width
+    width = pretrained.encoder_config.width
     write_json(
         folder / "1_Pooling" / "config.json",
         {"word_embedding_dimension": width}

@@ -17,7 +17,7 @@ from mtl.model.device import choose_device
 from mtl.model.freezing import Freezing
 from mtl.model.frozen.prefix import make_prefix
 from mtl.model.multitask import MultiTaskModel
-from mtl.model.pretrained import Pretrained, find
+from mtl.model.pretrained import Pretrained, find_encoder
 from mtl.runs import checkpoint
 from mtl.runs.folder import Record, RunFolder
 from mtl.runs.prepare import OnBadRow, pairer
@@ -63,14 +63,14 @@ def load_trained(folder: RunFolder, device: str | None = None) -> Trained:
         )
     config = folder.config()
     tensors, notes = checkpoint.load(folder.checkpoint, "model")
-    pretrained = find(config.encoder)
+    pretrained = find_encoder(config.encoder)
     if pretrained.fingerprint != notes["encoder"]["fingerprint"]:
         raise RunError(
             f"{folder.path}: the encoder {config.encoder} at {pretrained.folder} is not the one that the run was trained "
             "from; its frozen part would not fit."
         )
     where = choose_device(device)
-    freezing = Freezing(config.freeze, pretrained.shape.layers, config.tasks)
+    freezing = Freezing(config.freeze, pretrained.encoder_config.layers, config.tasks)
     model = MultiTaskModel(config, pretrained.load(), freezing=freezing).placed(where)
     parameters = dict(model.named_parameters())
     if tensors.keys() != model.trainable().keys():

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from mtl.config.schema import Pooling
 from mtl.model.attention import attend
 from mtl.model.dropout import dropout
-from mtl.model.encoder_config import Shape
+from mtl.model.encoder_config import EncoderConfig
 from mtl.model.linear import Linear
 from mtl.model.packing import Packed
 
@@ -22,15 +22,15 @@ from mtl.model.packing import Packed
 class Layer(nn.Module):
     """One post-norm layer: attention, then a feed-forward block with erf GELU, each with a residual and a norm."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.attention_heads = shape.attention_heads
-        self.qkv = Linear(shape.width, 3 * shape.width)
-        self.attention_out = Linear(shape.width, shape.width)
-        self.attention_norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
-        self.inner = Linear(shape.width, shape.inner)
-        self.outer = Linear(shape.inner, shape.width)
-        self.outer_norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
+        self.attention_heads = config.attention_heads
+        self.qkv = Linear(config.width, 3 * config.width)
+        self.attention_out = Linear(config.width, config.width)
+        self.attention_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
+        self.inner = Linear(config.width, config.inner)
+        self.outer = Linear(config.inner, config.width)
+        self.outer_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
 
     def forward(self, hidden: Tensor, batch: Packed, probability: float) -> Tensor:
         """(T, H) -> (T, H), with the rows that `Packed.fill` added. `probability` is dropout's, at all three places."""
@@ -80,15 +80,15 @@ class Encoder(nn.Module):
     evaluation: there is no hidden training mode.
     """
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.shape = shape
-        self.words = nn.Embedding(shape.vocabulary, shape.width, sparse=True)
-        self.positions = nn.Embedding(shape.positions, shape.width)
-        self.types = nn.Embedding(shape.types, shape.width)
-        self.embedding_norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
-        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
-        self.pooler = Linear(shape.width, shape.width)
+        self.config = config
+        self.words = nn.Embedding(config.vocabulary, config.width, sparse=True)
+        self.positions = nn.Embedding(config.positions, config.width)
+        self.types = nn.Embedding(config.types, config.width)
+        self.embedding_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.pooler = Linear(config.width, config.width)
 
     def embed(self, batch: Packed, probability: float = 0.0) -> Tensor:
         """Token ids -> (T, H)."""

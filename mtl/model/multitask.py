@@ -96,7 +96,7 @@ class MultiTaskModel(nn.Module):
         for task in config.tasks:
             generator = torch_stream(config.seed, f"head/{task}")
             self.heads[task] = make_head(
-                config.head(task), TASKS[task], config.pairing, encoder.shape.width, generator
+                config.head(task), TASKS[task], config.pairing, encoder.config.width, generator
             )
         frozen = freezing.frozen_parameters(encoder)
         if self.pooling != "pooler":

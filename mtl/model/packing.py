@@ -1,8 +1,8 @@
-"""Sequences of tokens laid end to end: one flat (tokens,) batch with no padding, and the map to a padded one.
+"""Sequences laid end to end in one flat batch without padding.
 
-Every linear layer and norm of the encoder runs on flat (tokens, H) tensors; a few rows that belong to no sequence make their
-number round (`Packed.fill`). Attention alone needs sequences side by side, and has a layout of its own (`mtl.model.attention`);
-`Packed.pad` and `Packed.unpad`, each the other's gradient, serve pooling.
+Every linear layer and norm of the encoder runs on flat (tokens, H) tensors. `Packed.fill` adds a
+few rows of zeros, so that the number of rows is a multiple of 16. Attention has a layout of its
+own (`mtl.model.attention`). Pooling uses a padded batch, made by `Packed.pad`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from mtl.model.linear import ROWS
 
 @dataclass(frozen=True, kw_only=True)
 class Packed:
-    """S sequences with T tokens in all, the longest with L.
+    """S sequences with T tokens in all; the longest has L.
 
-    `ids`, `positions`, `types`, `slots`: (T,) int64, where `slots` are the tokens' places in the flattened (S * L)
-    padded layout. `starts`, `lengths`: (S,) int64. `mask`: (S, 1, 1, L) bool, True at tokens, or None without padding.
+    `ids`, `positions`, `types`: (T,) int64. `slots`: (T,) int64, each token's index in the padded
+    batch, flattened to S * L. `starts`, `lengths`: (S,) int64. `mask`: (S, 1, 1, L) bool, True at
+    tokens; None where all sequences have the same length.
     """
 
     ids: Tensor
@@ -48,7 +49,7 @@ class Packed:
 
     @property
     def spare(self) -> int:
-        """Rows that `fill` adds."""
+        """How many rows `fill` adds."""
         return -self.tokens % ROWS
 
     def to(self, device: torch.device) -> Packed:
@@ -63,9 +64,9 @@ class Packed:
         return Packed(**{**vars(self), **moved, "layouts": {}})
 
     def heads(self, number: int) -> HeadLayout:
-        """The layout for attention with `number` heads, made once a batch; on a GPU with all sequences in one group.
+        """The layout for attention with `number` heads, made once a batch.
 
-        The rows that `fill` adds see each other, as one more sequence would.
+        The rows that `fill` adds form a sequence of their own. On a GPU there is one group.
         """
         if number not in self.layouts:
             starts, lengths = self.starts.cpu().numpy(), self.lengths.cpu().numpy()
@@ -90,17 +91,12 @@ class Packed:
         padded: Tensor = _Pad.apply(flat, self.slots, self.sequences * self.longest)  # type: ignore[no-untyped-call]
         return padded.view(self.sequences, self.longest, -1)
 
-    def unpad(self, padded: Tensor) -> Tensor:
-        """(S, L, C) -> (T, C): the tokens only."""
-        rows = padded.reshape(self.sequences * self.longest, -1)
-        if self.mask is None:
-            return rows
-        flat: Tensor = _Unpad.apply(rows, self.slots)  # type: ignore[no-untyped-call]
-        return flat
-
 
 def pack(sequences: Sequence[np.ndarray], types: Sequence[np.ndarray] | None = None) -> Packed:
-    """Lay token ids (each (l,), any integer type) end to end. `types` are token types; None means all 0."""
+    """Lay sequences end to end: token ids and token types, each (l,) of any integer type.
+
+    Without `types` every token is of type 0.
+    """
     lengths = np.fromiter((len(ids) for ids in sequences), dtype=np.int64, count=len(sequences))
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     longest = int(lengths.max())
@@ -130,7 +126,10 @@ def pack(sequences: Sequence[np.ndarray], types: Sequence[np.ndarray] | None = N
 
 
 class _Pad(torch.autograd.Function):
-    """Rows to distinct slots of a larger zero tensor. Distinct slots need no accumulation, so both ways are copies."""
+    """Copies rows to distinct slots of a larger zero tensor.
+
+    Distinct slots need no accumulation, so the gradient is a plain gather.
+    """
 
     @staticmethod
     def forward(ctx: Any, flat: Tensor, slots: Tensor, total: int) -> Tensor:
@@ -140,19 +139,4 @@ class _Pad(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (slots,) = ctx.saved_tensors
-        return _Unpad.apply(gradients[0], slots), None, None  # type: ignore[no-untyped-call]
-
-
-class _Unpad(torch.autograd.Function):
-    """Rows at distinct slots of a larger tensor; the gradient of `_Pad`, and the other way round."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, slots: Tensor) -> Tensor:
-        ctx.save_for_backward(slots)
-        ctx.total = rows.shape[0]
-        return rows.index_select(0, slots)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (slots,) = ctx.saved_tensors
-        return _Pad.apply(gradients[0], slots, ctx.total), None  # type: ignore[no-untyped-call]
+        return gradients[0].index_select(0, slots), None, None

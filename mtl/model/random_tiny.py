@@ -46,7 +46,7 @@ def write_random(folder: Path, *, seed: int, **sizes: Any) -> None:
     from torch import nn
 
     from mtl.model.encoder import Encoder
-    from mtl.model.encoder_config import Shape
+    from mtl.model.encoder_config import EncoderConfig
     from mtl.model.weights import to_published
 
     letters = string.ascii_lowercase + string.digits
@@ -75,7 +75,7 @@ def write_random(folder: Path, *, seed: int, **sizes: Any) -> None:
     (folder / "config.json").write_text(json.dumps(settings, indent=1), "utf-8")
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", "utf-8")
     (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}', "utf-8")
-    encoder: Encoder = Encoder(Shape.from_settings(settings))
+    encoder: Encoder = Encoder(EncoderConfig.from_settings(settings))
     generator = torch.Generator().manual_seed(seed)
     for module in encoder.modules():
         if isinstance(module, nn.Linear | nn.Embedding):
@@ -83,5 +83,5 @@ def write_random(folder: Path, *, seed: int, **sizes: Any) -> None:
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.bias)
     save_file(
-        to_published(encoder.state_dict(), encoder.shape.layers), folder / "model.safetensors"
+        to_published(encoder.state_dict(), encoder.config.layers), folder / "model.safetensors"
     )

@@ -18,7 +18,7 @@ from mtl.data.rows import Rows, fingerprint
 from mtl.data.tokens import TokenizedRows, tokenize_rows
 from mtl.errors import ConfigError
 from mtl.model.pairing import PAIRERS, Pairer
-from mtl.model.pretrained import Pretrained, find
+from mtl.model.pretrained import Pretrained, find_encoder
 from mtl.rng import numpy_stream
 from mtl.tasks.registry import Split, TaskName
 
@@ -64,7 +64,7 @@ class Sources:
     def pretrained(self, config: RunConfig) -> Pretrained:
         """The config's encoder. Raises EncoderError, or ConfigError for settings that it is too small for."""
         if config.encoder not in self._pretrained:
-            self._pretrained[config.encoder] = find(config.encoder)
+            self._pretrained[config.encoder] = find_encoder(config.encoder)
         pretrained = self._pretrained[config.encoder]
         check_sizes(config, pretrained)
         return pretrained
@@ -135,7 +135,7 @@ def prepare(
 
 def check_sizes(config: RunConfig, pretrained: Pretrained) -> None:
     """Raises ConfigError for settings that the encoder is too small for."""
-    unfrozen, layers = config.freeze.unfrozen, pretrained.shape.layers
+    unfrozen, layers = config.freeze.unfrozen, pretrained.encoder_config.layers
     if unfrozen == layers and config.freeze.states == "fp16":
         raise ConfigError(
             f"freeze.unfrozen={unfrozen}: the encoder has {layers} layers, so no layer is frozen whose outputs "
@@ -146,9 +146,9 @@ def check_sizes(config: RunConfig, pretrained: Pretrained) -> None:
             f"freeze.unfrozen={unfrozen}: the encoder has {layers} layers. "
             f"Use 0 to {layers}, or all (which trains the embeddings too)."
         )
-    if config.max_length > pretrained.shape.positions:
+    if config.max_length > pretrained.encoder_config.positions:
         raise ConfigError(
-            f"max_length={config.max_length}: the encoder has {pretrained.shape.positions} positions; use at most that."
+            f"max_length={config.max_length}: the encoder has {pretrained.encoder_config.positions} positions; use at most that."
         )
 
 

@@ -144,7 +144,7 @@ class Training:
         self.prepared, self.config, self.folder, self.device = prepared, config, folder, device
         self.interruption, self.progress, self.save_seconds = interruption, progress, save_seconds
 
-        freezing = Freezing(config.freeze, prepared.pretrained.shape.layers, config.tasks)
+        freezing = Freezing(config.freeze, prepared.pretrained.encoder_config.layers, config.tasks)
         self.model = MultiTaskModel(config, prepared.pretrained.load(), freezing=freezing).placed(
             device
         )

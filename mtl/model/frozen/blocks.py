@@ -56,7 +56,7 @@ class Blocks:
             tick,
         )
         self.kind = np.dtype(KINDS[states])
-        self.width = encoder.shape.width
+        self.width = encoder.config.width
         self.layouts: dict[int, Packed] = {}
         self.pool: ThreadPoolExecutor | None = None
 
