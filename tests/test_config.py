@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mtl.config import yaml as strict_yaml
-from mtl.config.schema import PRESETS, Heads, RunConfig
+from mtl.config.schema import PRESETS, RunConfig
+from mtl.config.sections import Heads
 from mtl.config.settings import build, config_from, file_layer, typed_config
 from mtl.errors import ConfigError
 from mtl.tasks.registry import TASKS

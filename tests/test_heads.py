@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mtl.config.schema import PAIR_HEADS, Pairing
+from mtl.config.sections import PAIR_HEADS, Pairing
 from mtl.model.heads import HEADS, MLP, Cosine, Dot, Features, Head, Linear, make_head
 from mtl.model.losses import task_loss
 from mtl.tasks.registry import TASKS, Kind, TaskName

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from mtl.config.identity import cell, run_id
-from mtl.config.schema import Freeze, Heads, RunConfig, Schedule, Smart, Surgery, Train
+from mtl.config.schema import RunConfig
+from mtl.config.sections import Freeze, Heads, Schedule, Smart, Surgery, Train
 from mtl.config.settings import config_from
 from mtl.tasks.registry import TASKS
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from mtl.config.schema import Train
+from mtl.config.sections import Train
 from mtl.training.optim import Optimizer, TouchedRows, learning_rate
 
 

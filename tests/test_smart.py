@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, kl_divergence
 
-from mtl.config.schema import RunConfig, Smart
+from mtl.config.schema import RunConfig
+from mtl.config.sections import Smart
 from mtl.config.settings import config_from
 from mtl.errors import ConfigError
 from mtl.methods.perturbation import largest, owners

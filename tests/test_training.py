@@ -14,7 +14,8 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from mtl.config.schema import RunConfig, Schedule
+from mtl.config.schema import RunConfig
+from mtl.config.sections import Schedule
 from mtl.config.settings import merge
 from mtl.errors import RunError
 from mtl.rng import numpy_stream

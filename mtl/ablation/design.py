@@ -34,7 +34,8 @@ from mtl.ablation.factors import (
 )
 from mtl.ablation.where import Condition, compile_where, literal
 from mtl.config.assignments import Settings, leaves, level_name, short
-from mtl.config.schema import Problem, RunConfig, Smart
+from mtl.config.schema import Problem, RunConfig
+from mtl.config.sections import Smart
 from mtl.config.settings import merge, preset_layer
 from mtl.errors import ConfigError
 from mtl.grid.arm import Arm

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from mtl.config.schema import Schedule
+from mtl.config.sections import Schedule
 from mtl.rng import numpy_stream
 from mtl.tasks.registry import TaskName
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mtl.config.schema import Precision
+from mtl.config.sections import Precision
 from mtl.data.tokens import TokenizedRows
 from mtl.model.frozen.prefix import NO_PREFIX, Prefix
 from mtl.model.multitask import MultiTaskModel

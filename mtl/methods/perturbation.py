@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mtl.config.schema import Smart
+from mtl.config.sections import Smart
 from mtl.model.multitask import Batch
 from mtl.model.packing import Packed
 from mtl.rng import torch_stream

@@ -21,7 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtl.config.schema import RunConfig, Smart
+from mtl.config.schema import RunConfig
+from mtl.config.sections import Smart
 from mtl.methods import perturbation
 from mtl.methods.penalty import ByTask, Measurements, NoPenalty, Penalty, Summary
 from mtl.model.losses import divergence

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtl.config.schema import Surgery as SurgeryName
+from mtl.config.sections import Surgery as SurgeryName
 from mtl.methods.conflicts import Line, describe
 from mtl.methods.gradients import Gradient, gram, put, take
 from mtl.tasks.registry import TaskName

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtl.config.schema import Pooling
+from mtl.config.sections import Pooling
 from mtl.model.attention import attend
 from mtl.model.dropout import dropout
 from mtl.model.encoder_config import EncoderConfig

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mtl.config.schema import Freeze, Pooling
+from mtl.config.sections import Freeze, Pooling
 from mtl.model.encoder import Encoder
 from mtl.model.packing import Packed
 from mtl.tasks.registry import TaskName

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtl.config.schema import PAIR_HEADS, Pairing
+from mtl.config.sections import PAIR_HEADS, Pairing
 from mtl.model.dropout import dropout
 from mtl.tasks.registry import Task
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mtl.config.schema import Pairing
+from mtl.config.sections import Pairing
 
 if TYPE_CHECKING:
     from mtl.data.tokens import TokenizedRows

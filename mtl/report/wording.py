@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from mtl.config.assignments import level_name
-from mtl.config.schema import AUTO_HEADS, RunConfig
+from mtl.config.schema import RunConfig
+from mtl.config.sections import AUTO_HEADS
 from mtl.report.document import NOTHING, TICK, Cell
 from mtl.stats import verdicts as stats
 

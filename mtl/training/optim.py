@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtl.config.schema import Train
+from mtl.config.sections import Train
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-6

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from mtl.config.identity import NUMERICS
-from mtl.config.schema import Precision, States
+from mtl.config.sections import Precision, States
 from mtl.model.device import processor
 from mtl.model.encoder import Encoder
 from mtl.model.packing import Packed, pack

@@ -1,0 +1,242 @@
+"""The groups of settings in a run config: `heads.*`, `freeze.*`, `smart.*`, `train.*`, and the words they allow.
+
+Each field has its default, bounds, unit and description, and an `Idle` for each condition under which it has no effect.
+`mtl.config.schema` puts the groups together and says which settings exclude each other; `mtl.methods.toggles` has what
+else is known of a setting. No torch here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from mtl.tasks.registry import TASKS, TaskName
+
+Pairing = Literal["siamese", "concat"]
+Pooling = Literal["pooler", "cls", "mean", "max"]
+SstHead = Literal["mlp", "linear"]
+QuoraHead = Literal["auto", "dot", "features", "linear", "mlp"]
+StsHead = Literal["auto", "same", "cosine", "dot", "features", "linear", "mlp"]
+Schedule = Literal["pooled", "consolidated", "round_robin", "sqrt", "annealed"]
+Surgery = Literal["sum", "dominant", "pcgrad"]
+Precision = Literal["fp32", "bf16"]
+States = Literal["fp32", "fp16"]
+
+PAIR_HEADS: dict[Pairing, tuple[str, ...]] = {
+    "siamese": ("dot", "cosine", "features"),
+    "concat": ("linear", "mlp"),
+}
+"""The heads that take each pairing's features: two sentence vectors, or one."""
+
+AUTO_HEADS: dict[Pairing, dict[str, str]] = {
+    "siamese": {"quora": "dot", "sts": "cosine"},
+    "concat": {"quora": "linear", "sts": "linear"},
+}
+"""What `auto` means, by pairing and task."""
+
+
+class Section(BaseModel):
+    """A frozen group of settings. Unknown keys and values of the wrong type are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _as_pair(value: Any) -> Any:
+    """One number stands for two equal ones."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (value, value) if number else _as_tuple(value)
+
+
+TaskNames = Annotated[tuple[TaskName, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Idle:
+    """Marks a field that has no effect in a run where `when` holds.
+
+    `when` takes a RunConfig. `why` is the reason and the remedy, for the error; `{tasks}` is filled in.
+    """
+
+    when: Callable[[Any], bool]
+    why: str
+
+
+def _no_head_of(task: TaskName) -> Idle:
+    def idle(run: Any) -> bool:
+        shared = task == "quora" and "sts" in run.tasks and run.heads.sts == "same"
+        return task not in run.tasks and not shared
+
+    return Idle(when=idle, why=f"tasks={{tasks}} has no {task}. Add the task, or leave it out.")
+
+
+def _smart_has(name: str, value: object) -> Callable[[Any], bool]:
+    return lambda run: run.smart is not None and getattr(run.smart, name) == value
+
+
+NO_PAIRS = Idle(
+    when=lambda run: not any(TASKS[task].pair for task in run.tasks),
+    why="tasks={tasks} has no task of pairs. Add one, or leave it out.",
+)
+ONE_TASK = Idle(
+    when=lambda run: len(set(run.tasks)) == 1,
+    why="tasks={tasks} is one task, and every schedule gives it the same batches. Leave it out.",
+)
+NO_STS = Idle(
+    when=lambda run: "sts" not in run.tasks,
+    why="tasks={tasks} has no sts. Add it, or leave it out.",
+)
+NOTHING_FROZEN = Idle(
+    when=lambda run: run.freeze.unfrozen == "all",
+    why="freeze.unfrozen=all freezes nothing. Add freeze.unfrozen=3, or leave it out.",
+)
+NO_DROPOUT = Idle(
+    when=lambda run: run.train.dropout == 0,
+    why="train.dropout=0 turns all dropout off. Leave it out.",
+)
+NO_PERTURBATION = Idle(
+    when=_smart_has("lambda_s", 0),
+    why="smart.lambda_s=0 turns R_s off. Raise smart.lambda_s, or leave it out.",
+)
+NO_TEACHER = Idle(
+    when=_smart_has("mu", 0), why="smart.mu=0 keeps no teacher. Raise smart.mu, or leave it out."
+)
+NO_BOUND = Idle(
+    when=_smart_has("projection", "normalise"),
+    why="smart.projection=normalise does not use it. Leave it out.",
+)
+NO_ASCENT = Idle(
+    when=_smart_has("steps", 0), why="smart.steps=0 makes no ascent step. Leave it out."
+)
+
+
+class Heads(Section):
+    """One head per task (Gorti & Thiesmeyer 2023, sections 3.1 and 3.4)."""
+
+    sst: Annotated[SstHead, _no_head_of("sst")] = Field("mlp", description="head of sst")
+    quora: Annotated[QuoraHead, _no_head_of("quora")] = Field(
+        "auto", description="head of quora; auto: dot for siamese pairs, linear for concatenated"
+    )
+    sts: Annotated[StsHead, _no_head_of("sts")] = Field(
+        "same",
+        description="head of sts; same: quora's head; "
+        "auto: cosine for siamese pairs, linear for concatenated",
+    )
+
+
+class Freeze(Section):
+    """Which part of the encoder trains."""
+
+    unfrozen: Literal["all"] | Annotated[int, Field(ge=0)] = Field(
+        "all",
+        description="number of last layers that train, with the pooler; "
+        "0: only the pooler and the heads train; all: ordinary fine-tuning",
+    )
+    scope: Annotated[Literal["all"] | TaskNames, NOTHING_FROZEN] = Field(
+        "all", description="the tasks whose gradients do not reach the frozen part"
+    )
+    dropout: Annotated[bool, NOTHING_FROZEN, NO_DROPOUT] = Field(
+        False,
+        description="dropout inside the frozen part; false: its output is a fixed function of the text",
+    )
+    states: Annotated[States, NOTHING_FROZEN] = Field(
+        "fp32",
+        description="precision of the cached outputs of the frozen part; fp16 halves the disk space; "
+        "needs freeze.scope=all, freeze.dropout=false and no SMART",
+    )
+
+
+Beta = Annotated[float, Field(ge=0, le=1)]
+
+
+class Smart(Section):
+    """Smoothness-inducing regularisation (Jiang et al. 2020), for each task: loss + lambda_s R_s + mu D_Breg."""
+
+    lambda_s: Annotated[float, Field(ge=0)] = Field(
+        1.0,
+        description="weight of R_s, the change of the output when the embeddings are perturbed; "
+        "published: 1, 3, 5",
+    )
+    mu: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="weight of D_Breg, the distance to an averaged teacher; 0: no teacher"
+    )
+    epsilon: Annotated[float, Field(gt=0), NO_PERTURBATION, NO_BOUND] = Field(
+        1e-5,
+        description="for projection=clip: bound on each element of the perturbation, "
+        "in units of the embedding layer's output",
+    )
+    sigma: Annotated[float, Field(gt=0), NO_PERTURBATION] = Field(
+        1e-5,
+        description="standard deviation of the initial noise, in units of the embedding layer's output",
+    )
+    eta: Annotated[float, Field(gt=0), NO_PERTURBATION, NO_ASCENT] = Field(
+        1e-3,
+        description="length of an ascent step: the largest move of an element in a sequence",
+    )
+    steps: Annotated[int, Field(ge=0), NO_PERTURBATION] = Field(
+        1, description="number of ascent steps; 0: the noise stays random"
+    )
+    projection: Annotated[Literal["clip", "normalise"], NO_PERTURBATION] = Field(
+        "clip",
+        description="clip: noise within epsilon (the paper); normalise: the noise of each sequence "
+        "divided by its largest element, about 1e5 times the published epsilon (the reference code)",
+    )
+    dropout: Annotated[bool, NO_PERTURBATION, NO_DROPOUT] = Field(
+        False,
+        description="new dropout masks for the perturbed pass; "
+        "false: the masks of the clean pass, so that R_s has no floor",
+    )
+    beta: Annotated[tuple[Beta, Beta], BeforeValidator(_as_pair), NO_TEACHER] = Field(
+        (0.99, 0.999),
+        description="share of the teacher that a step keeps: in the first tenth of all steps, "
+        "and after; one number sets both",
+    )
+
+
+def smart_or_null(value: Any) -> Any:
+    """Let null and settings pass. Raises a pydantic error for anything else, such as `true`."""
+    if value is None or isinstance(value, dict | Smart):
+        return value
+    raise PydanticCustomError(
+        "smart",
+        "expected null (off) or settings; smart={} turns SMART on with the published values",
+    )
+
+
+class Train(Section):
+    """The optimiser and its schedule: AdamW with betas (0.9, 0.999) and epsilon 1e-6, as published for BERT."""
+
+    epochs: Annotated[int, Field(ge=1)] = Field(3, description="passes over the training data")
+    max_steps: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="most optimiser steps; null: no bound but the epochs"
+    )
+    batch_size: Annotated[int, Field(ge=1)] = Field(16, description="examples per step")
+    lr: Annotated[float, Field(gt=0)] = Field(1e-5, description="peak learning rate")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="AdamW's weight decay; biases and norms have none"
+    )
+    warmup: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="share of all steps in which the learning rate rises from 0"
+    )
+    decay: Literal["none", "linear", "cosine"] = Field(
+        "none", description="how the learning rate falls to 0 after the warm-up"
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.1, description="dropout probability in encoder and heads"
+    )
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = Field(
+        1.0, description="norm to which the whole gradient is clipped; null: no clipping"
+    )
+    precision: Precision = Field(
+        "fp32", description="bf16: matrix products in bfloat16 (autocast), weights in float32"
+    )
+    select: Literal["best", "last"] = Field(
+        "best", description="the weights that are kept: best dev/overall, or the last step"
+    )
