@@ -17,7 +17,7 @@ from mtl.study.engine import optimize as run_study
 
 if TYPE_CHECKING:
     from mtl.config.schema import RunConfig
-    from mtl.runs.folder import Record
+    from mtl.runs.record import Record
 
 
 def ablate(

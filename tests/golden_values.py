@@ -88,7 +88,7 @@ def short_run(name: str, runs: Path) -> dict[str, Any]:
     data = write_tiny_data(runs / "data")
     config = config_from([*SHORT_RUNS[name], *SHORT, f"data={data}"])
     record = train(config, runs=runs, device="cpu", wandb="disabled")
-    folder = runs / record["run_id"]
+    folder = runs / record.run_id
     steps = []
     for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines():
         if "loss" in (step := json.loads(line)):
@@ -98,7 +98,7 @@ def short_run(name: str, runs: Path) -> dict[str, Any]:
     for path in sorted((folder / "predictions").iterdir()):
         outputs.update(path.read_bytes())
     weights = json.loads((folder / "checkpoint" / "model.json").read_text("utf-8"))["sha256"]
-    scores = hashlib.sha256(json.dumps(record["metrics"], sort_keys=True).encode()).hexdigest()
+    scores = hashlib.sha256(json.dumps(record.metrics, sort_keys=True).encode()).hexdigest()
     return {
         "steps": steps,
         "scores": scores,
@@ -115,7 +115,7 @@ def machine() -> str:
 
     known = environment(torch.device("cpu"))
     return (
-        "; ".join(str(known[key]) for key in ("processor", "products", "threads"))
+        "; ".join(str(getattr(known, key)) for key in ("processor", "products", "threads"))
         + f"; torch {torch.__version__}"
     )
 

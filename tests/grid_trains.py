@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 from mtl.config.schema import RunConfig
-from mtl.runs.folder import Record
+from mtl.runs.record import Record
 
 
 def plainly(config: RunConfig, **options: Any) -> Record:
@@ -29,9 +29,9 @@ def counted(config: RunConfig, **options: Any) -> Record:
 
     progress.begin = noted
     record = plainly(config, **options)
-    if record["status"] == "done" and begun:
+    if record.status == "done" and begun:
         with (options["runs"] / "ends.log").open("a") as file:
-            file.write(f"{record['run_id']}\n")
+            file.write(f"{record.run_id}\n")
     return record
 
 

@@ -14,7 +14,8 @@ from mtl.ablation.definition import Definition, read_definition
 from mtl.ablation.engine import Grid
 from mtl.config import identity
 from mtl.config.schema import RunConfig
-from mtl.runs.folder import SCHEMA, Record, RunFolder, lost_record
+from mtl.runs.folder import RunFolder
+from mtl.runs.record import SCHEMA, Record, failed_record
 from mtl.tasks.metrics import Predictions, score_all
 from mtl.tasks.registry import TASKS, TaskName
 
@@ -90,7 +91,7 @@ def write_run(
         for epoch in (1, 2, 3)
     ]
     folder.metrics.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    record: Record = lost_record(config, folder.run_id, "") | {
+    record = Record.model_validate(failed_record(config, folder.run_id, "").as_json() | {
         "schema": SCHEMA,
         "status": "done",
         "error": None,
@@ -111,7 +112,7 @@ def write_run(
         },
         "environment": {"python": "3.11.7", "packages": {"torch": "2.13.0"}, "numerics": 1, "processor": "a processor",
                         "cores": 2, "threads": 1, "device": "cpu", "cuda": None, "platform": "/somewhere"},
-    }  # fmt: skip
+    })  # fmt: skip
     folder.finish(record)
     return folder
 

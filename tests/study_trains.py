@@ -17,7 +17,8 @@ from mtl.config import identity
 from mtl.config.schema import RunConfig
 from mtl.grid.worker import Ended, Event, Job, Scored, Stepped
 from mtl.rng import numpy_stream
-from mtl.runs.folder import Record, RunFolder, lost_record
+from mtl.runs.folder import RunFolder
+from mtl.runs.record import Record, failed_record
 from mtl.training.interrupt import Interrupted, Interruption
 
 STEPS_AN_EPOCH = 10
@@ -50,14 +51,15 @@ def record(config: RunConfig, run_id: str, status: str, epoch: int) -> Record:
     """What a run leaves after so many epochs."""
     metrics = {"dev/overall": max((score(config, at + 1) for at in range(epoch)), default=None)}
     metrics |= {"dev/sst/accuracy": level(config) / 2, "dev/sts/pearson": 1.2 - level(config)}
-    more = {
-        "status": status,
-        "metrics": metrics,
-        "steps": STEPS_AN_EPOCH * epoch,
-        "seconds": 1.0,
-        "error": None,
-    }
-    return lost_record(config, run_id, "") | more
+    return failed_record(config, run_id, "").model_copy(
+        update={
+            "status": status,
+            "metrics": metrics,
+            "steps": STEPS_AN_EPOCH * epoch,
+            "seconds": 1.0,
+            "error": None,
+        }
+    )
 
 
 class FormulaPool:
@@ -111,9 +113,9 @@ def instant(config: RunConfig, **options: Any) -> Record:
     folder = RunFolder(options["runs"] / run_id)
     with folder.lock(), Interruption() as interruption:
         known = folder.record()
-        if known is not None and known["status"] == "done":
+        if known is not None and known.status == "done":
             return known
-        first = 0 if known is None else known["steps"] // STEPS_AN_EPOCH
+        first = 0 if known is None else (known.steps or 0) // STEPS_AN_EPOCH
         folder.begin(config)
         progress.begin(run_id, STEPS_AN_EPOCH * first, total(config))
         for epoch in range(first, config.train.epochs):

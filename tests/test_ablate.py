@@ -92,7 +92,7 @@ def test_a_grid_runs_every_cell_once_and_a_second_time_nothing(
     records = [
         RunFolder(runs / name).record() for name in states(runs) if name.startswith(baseline.cell)
     ]
-    means = [record["metrics"]["dev/overall"] for record in records if record]
+    means = [record.metrics["dev/overall"] for record in records if record]
     assert baseline.scores["overall"].mean == pytest.approx(sum(means) / 2, abs=1e-12)
     assert other.verdicts["overall"].word in ("helps", "hurts", "no difference", "undecided")
 
@@ -158,7 +158,7 @@ def test_a_run_that_raises_is_tried_again_and_its_reason_kept(
     assert not any("trying again" in line for line in said)
     record = RunFolder(next((tmp_path / "other").glob("*-s1"))).record()
     assert record is not None
-    assert (record["status"], record["metrics"], record["seconds"]) == ("failed", {}, None)
+    assert (record.status, record.metrics, record.seconds) == ("failed", {}, None)
 
 
 def test_fail_fast_stops_at_the_first_failure(definition: Path, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_an_interrupted_grid_saves_its_runs_and_goes_on(tiny_data: Path, tmp_pat
     assert "the same command goes on" in said
     assert list(states(runs).values()) == ["interrupted", "interrupted"]
     saved = [RunFolder(path).record() for path in runs.glob("*-s*")]
-    assert all(record and record["steps"] > 0 for record in saved)
+    assert all(record and record.steps > 0 for record in saved)
 
 
 def test_seeds_are_added_only_where_a_verdict_is_missing(tiny_data: Path, tmp_path: Path) -> None:

@@ -366,11 +366,11 @@ def test_a_signal_ends_a_run_as_interrupted_and_the_same_command_goes_on(
     (path,) = tmp_path.iterdir()
     record = RunFolder(path).record()
     assert record is not None
-    assert record["status"] == "interrupted"
+    assert record.status == "interrupted"
     assert "interrupted" in mtl("runs", "list", "--runs", tmp_path).stdout
     again = mtl("train", *words)
     assert again.exit_code == 0, again.output
-    assert f"going on from step {record['steps']}" in again.stderr
+    assert f"going on from step {record.steps}" in again.stderr
 
 
 def test_help_has_an_example_for_every_command_and_a_near_miss_is_named() -> None:

@@ -141,9 +141,10 @@ def test_a_run_that_found_no_server_is_read_from_the_disk_and_said_to_wait(
     about = info(tmp_path, run.name)
     shutil.copytree(run, about.folder)
     record = json.loads((run / "record.json").read_text())
-    record["wandb"] = open_tracker("online", about, SHORT).finish(record["metrics"])
-    assert record["wandb"]["status"] == "degraded"
-    assert f"mtl sync {run.name} --runs {about.folder.parent}" in record["wandb"]["reason"]
+    outcome = open_tracker("online", about, SHORT).finish(record["metrics"])
+    record["wandb"] = outcome.model_dump()
+    assert outcome.status == "degraded"
+    assert f"mtl sync {run.name} --runs {about.folder.parent}" in (outcome.reason or "")
     (about.folder / "record.json").write_text(json.dumps(record))
     assert compare(record["metrics"], read_back(about.folder, "online", run.name)) == []
     result = mtl("runs", "verify", "--runs", about.folder.parent)

@@ -31,7 +31,7 @@ def trained(tmp_path: Path, data: Path, **changes: Any) -> Trained:
     ]
     config = config_from([*words, *(f"{key}={value}" for key, value in changes.items())])
     record = train(config, runs=tmp_path / "runs", wandb="disabled")
-    return load_trained(RunFolder(tmp_path / "runs" / record["run_id"]), "cpu")
+    return load_trained(RunFolder(tmp_path / "runs" / record.run_id), "cpu")
 
 
 def own_vectors(run: Trained) -> np.ndarray:

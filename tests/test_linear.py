@@ -133,7 +133,7 @@ def test_the_processor_alone_decides(
 
 
 def test_the_record_says_whose_products_they_were(onednn: bool) -> None:
-    assert environment.environment(torch.device("cpu"))["products"] == (
+    assert environment.environment(torch.device("cpu")).products == (
         "onednn" if onednn else "torch"
     )
 
@@ -152,7 +152,7 @@ def test_a_run_is_the_same_to_rounding_by_either(
     for chosen in (True, False):
         monkeypatch.setattr(linear, "by_onednn", lambda chosen=chosen: chosen)
         record = train(config, runs=tmp_path / str(chosen))
-        found.append(steps(tmp_path / str(chosen) / record["run_id"]))
+        found.append(steps(tmp_path / str(chosen) / record.run_id))
     assert len(found[0]) == len(found[1]) > 10
     for one, two in zip(*found, strict=True):
         assert one["loss"] == pytest.approx(two["loss"], rel=2e-4)

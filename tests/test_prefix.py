@@ -237,15 +237,13 @@ def test_a_runs_losses_and_scores_equal_the_slow_paths_to_rounding(
     assert segments(cache)
     monkeypatch.setattr("mtl.training.loop.make_prefix", lambda *_, **__: NO_PREFIX)
     slow = train(chosen, runs=tmp_path / "slow")
-    one, two = (
-        RunFolder(tmp_path / name / record["run_id"]).history() for name in ("fast", "slow")
-    )
+    one, two = (RunFolder(tmp_path / name / record.run_id).history() for name in ("fast", "slow"))
     bound = 2e-2 if chosen.train.precision == "bf16" else 1e-4
     assert len(one) == len(two)
     for a, b in zip(one, two, strict=True):
         if "loss" in a:
             assert a["loss"] == pytest.approx(b["loss"], rel=bound)
-    assert record["frozen_unchanged"] is slow["frozen_unchanged"] is True
+    assert record.frozen_unchanged is slow.frozen_unchanged is True
 
 
 # --- the same bits, whatever the store is like
@@ -318,7 +316,7 @@ def test_with_the_store_built_nothing_below_the_boundary_is_computed(
         {"limit": 7},
         {"schedule": "consolidated"},
     ):
-        assert train(frozen(tiny, **changes), runs=tmp_path)["status"] == "done"
+        assert train(frozen(tiny, **changes), runs=tmp_path).status == "done"
 
 
 def test_each_distinct_sequence_is_stored_once(
@@ -427,9 +425,9 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_bits_with_the_store_or_witho
         record = train(
             chosen, runs=tmp_path / "stopped", progress=Stop(at, after), cache_bytes=limit
         )
-        assert record["status"] == "interrupted", at
+        assert record.status == "interrupted", at
         assert segments(cache)
-    assert train(chosen, runs=tmp_path / "stopped")["status"] == "done"
+    assert train(chosen, runs=tmp_path / "stopped").status == "done"
     assert results(tmp_path / "stopped") == results(tmp_path / "whole")
 
 
@@ -485,7 +483,7 @@ def test_a_run_in_half_precision_is_another_run_and_the_same_with_the_store_or_w
     losses = [RunFolder(folder).record() for folder in (one, other)]
     assert losses[0] is not None
     assert losses[1] is not None
-    assert losses[0]["cell"] != losses[1]["cell"]
+    assert losses[0].cell != losses[1].cell
 
 
 @pytest.mark.parametrize(
@@ -706,7 +704,7 @@ def test_a_cache_that_cannot_be_written_costs_time_but_not_the_run(
         def note(self, text: str) -> None:
             notes.append(text)
 
-    assert train(chosen, runs=tmp_path / "run", progress=Told())["status"] == "done"
+    assert train(chosen, runs=tmp_path / "run", progress=Told()).status == "done"
     assert any("every use" in note for note in notes)
     assert not list(cache.glob("*/*")) if cache.is_dir() else True
     assert results(tmp_path / "run") == results(tmp_path / "off")

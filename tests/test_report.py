@@ -491,7 +491,9 @@ def test_runs_without_a_score_are_said_with_their_reason() -> None:
     record = diverged.record()
     assert record is not None
     diverged.finish(
-        record | {"status": "diverged", "error": "step 5 of 9: the loss of sst is not finite"}
+        record.model_copy(
+            update={"status": "diverged", "error": "step 5 of 9: the loss of sst is not finite"}
+        )
     )
     damaged = folders["same", 2].path / "predictions" / "dev-sts.csv"
     damaged.write_text("id,gold,output_0\nx,1.0,nonsense\n")
@@ -524,10 +526,14 @@ def test_a_constant_prediction_is_undefined_with_its_reason_and_never_zero() -> 
     record = folders["same", 1].record()
     assert record is not None
     why = "all predictions are equal (0), so the correlation is undefined"
-    metrics = record["metrics"] | {"dev/sts/pearson": None, "dev/overall": None}
+    metrics = record.metrics | {"dev/sts/pearson": None, "dev/overall": None}
     folders["same", 1].finish(
-        record
-        | {"metrics": metrics, "undefined": {"dev/sts/pearson": why, "dev/overall": "sts is"}}
+        record.model_copy(
+            update={
+                "metrics": metrics,
+                "undefined": {"dev/sts/pearson": why, "dev/overall": "sts is"},
+            }
+        )
     )
     markdown = built()
     rows = {row["arm"]: row for row in tables(section(markdown, "Ablation"))[0]}
@@ -630,7 +636,7 @@ def test_sentences_show_for_the_built_in_data_only_unless_asked_for() -> None:
     for folder in folders.values():
         record = folder.record()
         assert record is not None
-        record["data"]["parts"]["dev/quora"] = rows.fingerprint()
+        record.data.parts["dev/quora"] = rows.fingerprint()
         folder.finish(record)
         path = folder.path / "predictions" / "dev-quora.csv"
         if path.is_file():

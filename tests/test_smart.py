@@ -539,10 +539,10 @@ def test_smart_goes_with_everything_and_the_record_says_what_it_did(
     tiny: dict[str, Any], tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     record = train(config(tiny, **{"smart": {}, **changes}), runs=tmp_path)
-    assert record["status"] == "done"
-    found = record["diagnostics"]["smart"]
-    assert found.keys() == set(record["config"]["tasks"])
-    lines = losses(tmp_path / record["run_id"])
+    assert record.status == "done"
+    found = {task: part.as_json() for task, part in (record.diagnostics.smart or {}).items()}
+    assert found.keys() == set(record.config["tasks"])
+    lines = losses(tmp_path / record.run_id)
     for task, means in found.items():
         assert means.keys() == {"r_s", "d_breg", "floor", "ratio", "largest", "skipped"}
         assert means["skipped"] == 0
@@ -553,7 +553,7 @@ def test_smart_goes_with_everything_and_the_record_says_what_it_did(
                 if quantity in line["smart"].get(task, {})
             ]
             assert means[quantity] == pytest.approx(sum(seen) / len(seen), abs=1e-15)
-    normalised = record["config"]["smart"]["projection"] == "normalise"
+    normalised = record.config["smart"]["projection"] == "normalise"
     for means in found.values():
         assert means["largest"] == pytest.approx(1.0 if normalised else 1e-5, rel=0.01)
         assert means["r_s"] >= 0
@@ -564,8 +564,8 @@ def test_without_smart_the_record_and_the_log_say_nothing_of_it(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     record = train(config(tiny), runs=tmp_path)
-    assert record["diagnostics"]["smart"] is None
-    assert all("smart" not in line for line in RunFolder(tmp_path / record["run_id"]).history())
+    assert record.diagnostics.smart is None
+    assert all("smart" not in line for line in RunFolder(tmp_path / record.run_id).history())
 
 
 def test_the_loss_of_a_step_is_the_tasks_loss_with_both_terms(

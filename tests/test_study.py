@@ -66,7 +66,7 @@ def test_the_winner_is_scored_again_on_seeds_that_no_trial_had(
     for seed in fresh.seeds:
         record = RunFolder(tmp_path / f"{best.cell}-s{seed}").record()
         assert record is not None
-        values.append(record["metrics"]["dev/overall"])
+        values.append(record.metrics["dev/overall"])
     mean = sum(values) / 3
     assert fresh.scores["dev/overall"].mean == pytest.approx(mean, abs=1e-12)
     sd = (sum((value - mean) ** 2 for value in values) / 2) ** 0.5

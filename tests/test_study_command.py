@@ -75,8 +75,8 @@ def test_a_study_from_question_to_verdict(study: Path, tmp_path: Path) -> None:
     path = tmp_path / "best.yaml"
     command("best", "little", "--output", str(path), *places)
     record = mtl.train(config_from([str(path)]), runs=runs, wandb="disabled")
-    assert record["cell"] == best["cell"]
-    assert record["metrics"]["dev/overall"] == best["values"][0]
+    assert record.cell == best["cell"]
+    assert record.metrics["dev/overall"] == best["values"][0]
 
     verdicts = command("ablate", "little", "--seeds", "2", *quiet)
     assert "without train.lr" in verdicts.stdout

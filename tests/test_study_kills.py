@@ -100,7 +100,7 @@ def test_random_kills_lose_no_trial_and_count_none_twice(tiny_data: Path, tmp_pa
     for one in ended:
         if one.user_attrs[OUTCOME] == "done":
             values = [RunFolder(runs / name).record() for name in one.user_attrs["runs"].values()]
-            scores = [record["metrics"]["dev/overall"] for record in values if record]
+            scores = [record.metrics["dev/overall"] for record in values if record]
             assert one.value == pytest.approx(sum(scores) / 2, abs=1e-12)
 
     again = start(study, runs)

@@ -505,30 +505,29 @@ def test_a_run_writes_each_step_down_and_sums_up_in_its_record(
     tiny: dict[str, Any], tmp_path: Path, name: str
 ) -> None:
     record = train(config(tiny, schedule="consolidated", surgery=name), runs=tmp_path)
-    found = record["diagnostics"]["surgery"]
-    lines = [line["surgery"] for line in losses(tmp_path / record["run_id"])]
-    assert len(lines) == found["steps"] == record["steps"]
-    assert found["conflict"] == sum(line["conflict"] for line in lines) / len(lines)
+    found = record.diagnostics.surgery
+    assert found is not None
+    lines = [line["surgery"] for line in losses(tmp_path / record.run_id)]
+    assert len(lines) == found.steps == record.steps
+    assert found.conflict == sum(line["conflict"] for line in lines) / len(lines)
     several = [line for line in lines if len(line["norm"]) > 1]
     assert 0 < len(several) < len(lines), "both kinds of steps are wanted here"
-    assert found["multi_task"] == len(several) / len(lines)
-    assert sum(found["dominant"].values()) == len(several)
-    assert found["cosine"].keys() == {"sst/quora", "sst/sts", "quora/sts"}
-    together = {
-        int(count): steps for count, steps in record["diagnostics"]["tasks_per_step"].items()
-    }
+    assert found.multi_task == len(several) / len(lines)
+    assert sum(found.dominant.values()) == len(several)
+    assert found.cosine.keys() == {"sst/quora", "sst/sts", "quora/sts"}
+    together = {int(count): steps for count, steps in record.diagnostics.tasks_per_step.items()}
     assert together[1] == len(lines) - len(several)
-    assert record["diagnostics"]["gradient_norms"].keys() <= {"sst", "quora", "sts"}
+    assert record.diagnostics.gradient_norms.keys() <= {"sst", "quora", "sts"}
 
 
 def test_a_run_without_surgery_says_so_and_knows_the_norms_of_steps_of_one_task(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     record = train(config(tiny), runs=tmp_path)
-    assert record["diagnostics"]["surgery"] is None
-    lines = [line for line in RunFolder(tmp_path / record["run_id"]).history() if "loss" in line]
+    assert record.diagnostics.surgery is None
+    lines = [line for line in RunFolder(tmp_path / record.run_id).history() if "loss" in line]
     assert not any("surgery" in line for line in lines)
-    for task, mean in record["diagnostics"]["gradient_norms"].items():
+    for task, mean in record.diagnostics.gradient_norms.items():
         norms = [line["grad_norm"] for line in lines if task in line["loss"]]
         assert mean == pytest.approx(sum(norms) / len(norms))
 
@@ -545,6 +544,6 @@ def test_a_gradient_that_is_not_finite_stops_the_run_and_is_written_as_diverged(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         record = train(config(tiny, **changes), runs=tmp_path)
-    assert record["status"] == "diverged"
-    assert "is not finite" in record["error"]
-    assert "the gradient of s" in record["error"]
+    assert record.status == "diverged"
+    assert "is not finite" in (record.error or "")
+    assert "the gradient of s" in (record.error or "")

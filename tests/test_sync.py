@@ -95,7 +95,7 @@ def test_what_a_dying_server_missed_is_delivered_to_the_next(
     wait_until_ready(run)
     peer.die()
     run.log(1, {"train/loss": 0.5})
-    assert run.finish(SUMMARY)["status"] == "degraded"
+    assert run.finish(SUMMARY).status == "degraded"
     with Peer() as healthy:
         monkeypatch.setenv("WANDB_BASE_URL", healthy.url)
         assert outcomes(tmp_path) == [(RUN, "synced", 1)]
@@ -105,7 +105,7 @@ def test_what_a_dying_server_missed_is_delivered_to_the_next(
 
 def test_a_run_that_no_server_took_is_delivered_later(tmp_path: Path, peer: Peer) -> None:
     peer.refuse = "error"
-    assert logged("online", info(tmp_path), limits=SHORT)["status"] == "degraded"
+    assert logged("online", info(tmp_path), limits=SHORT).status == "degraded"
     peer.refuse = None
     assert {status for _, status, _ in outcomes(tmp_path)} == {"synced"}
     assert steps(peer) == [0, 1, 2]
@@ -113,7 +113,7 @@ def test_a_run_that_no_server_took_is_delivered_later(tmp_path: Path, peer: Peer
 
 
 def test_a_run_that_was_verified_online_is_not_sent_again(tmp_path: Path, peer: Peer) -> None:
-    assert logged("online", info(tmp_path))["status"] == "verified"
+    assert logged("online", info(tmp_path)).status == "verified"
     assert outcomes(tmp_path) == [(RUN, "nothing to sync", 0)]
 
 
@@ -121,7 +121,7 @@ def test_a_run_that_is_being_written_is_left_alone(tmp_path: Path, peer: Peer) -
     run = tracker("offline", info(tmp_path))
     wait_until_ready(run)
     assert outcomes(tmp_path) == [(RUN, "still running", 1)]
-    assert run.finish(SUMMARY)["status"] == "verified"
+    assert run.finish(SUMMARY).status == "verified"
     assert outcomes(tmp_path) == [(RUN, "synced", 1)]
 
 

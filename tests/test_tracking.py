@@ -96,13 +96,13 @@ def test_disabled_writes_nothing(tmp_path: Path) -> None:
     about = info(tmp_path)
     off = open_tracker("disabled", about)
     off.log(0, {"train/loss": 1.0})
-    assert off.finish(SUMMARY) == {
+    assert off.finish(SUMMARY).model_dump() == {
         "mode": "disabled",
         "id": None,
         "status": "disabled",
         "reason": None,
     }
-    assert off.abort("interrupted")["status"] == "disabled"
+    assert off.abort("interrupted").status == "disabled"
     assert not about.folder.exists()
     with pytest.raises(RunError, match="not logged"):
         read_back(about.folder, "disabled", about.run_id)
@@ -121,7 +121,7 @@ def test_an_offline_run_is_verified_by_reading_it_back(tmp_path: Path, own_home:
     run = tracker("offline", about)
     for step in range(5):
         run.log(step, {"train/loss": 1 / (step + 1), "dev/sst/accuracy": 0.1 * step})
-    assert run.finish(SUMMARY) == {
+    assert run.finish(SUMMARY).model_dump() == {
         "mode": "offline",
         "id": about.run_id,
         "status": "verified",
@@ -146,7 +146,7 @@ def test_two_runs_in_one_process_stay_apart(tmp_path: Path) -> None:
         for number, run in enumerate(runs):
             run.log(step, {"train/loss": number + step / 10})
     assert [
-        run.finish({"dev/overall": float(number)})["status"] for number, run in enumerate(runs)
+        run.finish({"dev/overall": float(number)}).status for number, run in enumerate(runs)
     ] == ["verified"] * 2
     copies = [read_back(about.folder, "offline", about.run_id) for about in (first, second)]
     assert [copy["dev/overall"] for copy in copies] == [0, 1]
@@ -158,8 +158,8 @@ def test_an_aborted_run_is_closed_as_failed_and_keeps_what_it_logged(tmp_path: P
     run = tracker("offline", about)
     run.log(7, {"train/loss": 0.25})
     outcome = run.abort("interrupted at step 7")
-    assert outcome["status"] == "unverified"
-    assert outcome["reason"].startswith("interrupted at step 7")
+    assert outcome.status == "unverified"
+    assert (outcome.reason or "").startswith("interrupted at step 7")
     assert run.abort("again") == outcome
     seen = inspect(sessions(about.folder)[0])
     assert (seen["exit_code"], seen["step"], seen["summary"]["train/loss"]) == (1, 7, 0.25)
@@ -182,7 +182,7 @@ def test_an_online_run_arrives_whole_and_is_verified(
         )
     file = about.folder / "metrics.jsonl"
     file.write_text("{}\n")
-    assert run.finish(SUMMARY, [file]) == {
+    assert run.finish(SUMMARY, [file]).model_dump() == {
         "mode": "online",
         "id": about.run_id,
         "status": "verified",
@@ -222,7 +222,7 @@ def test_the_project_comes_from_the_environment_and_what_a_run_is_does_not(
     }.items():
         monkeypatch.setenv(f"WANDB_{name}", value)
     about = info(tmp_path, group=None)
-    assert logged("online", about)["status"] == "verified"
+    assert logged("online", about).status == "verified"
     (there,) = peer.runs.values()
     assert list(peer.runs) == [about.run_id]
     assert (there.project, there.group, there.name) == ("freezing", None, None)
@@ -230,7 +230,7 @@ def test_the_project_comes_from_the_environment_and_what_a_run_is_does_not(
 
 def test_a_server_that_holds_other_numbers_is_reported(tmp_path: Path, peer: Peer) -> None:
     about = info(tmp_path)
-    assert logged("online", about)["status"] == "verified"
+    assert logged("online", about).status == "verified"
     there = peer.runs[about.run_id]
     there.streams["wandb-summary.json"] = [json.dumps(there.summary | {"dev/sst/accuracy": 0.75})]
     assert compare(SUMMARY, read_back(about.folder, "online", about.run_id)) == [

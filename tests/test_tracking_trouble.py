@@ -46,8 +46,8 @@ def test_a_server_that_refuses_costs_training_nothing(
     assert time.monotonic() - begin < SHORT.init - 1, "training does not wait for a server"
     outcome = run.finish(SUMMARY)
     assert time.monotonic() - begin < SHORT.init + 12
-    assert outcome["status"] == "degraded"
-    assert f"mtl sync {about.run_id}" in outcome["reason"]
+    assert outcome.status == "degraded"
+    assert f"mtl sync {about.run_id}" in (outcome.reason or "")
     assert compare(SUMMARY, read_back(about.folder, "offline", about.run_id)) == [], (
         "it was logged offline instead"
     )
@@ -63,8 +63,8 @@ def test_a_server_that_dies_mid_run_does_not_hold_up_the_end(tmp_path: Path, pee
     begin = time.monotonic()
     outcome = run.finish(SUMMARY)
     assert time.monotonic() - begin < SHORT.finish + 8
-    assert outcome["status"] == "degraded"
-    assert f"mtl sync {about.run_id}" in outcome["reason"]
+    assert outcome.status == "degraded"
+    assert f"mtl sync {about.run_id}" in (outcome.reason or "")
     assert compare(SUMMARY, read_back(about.folder, "offline", about.run_id)) == [], (
         "the log on disk is complete"
     )
@@ -74,8 +74,8 @@ def test_online_without_a_key_is_degraded_at_once(tmp_path: Path) -> None:
     begin = time.monotonic()
     outcome = tracker("online", info(tmp_path)).finish(SUMMARY)
     assert time.monotonic() - begin < 15
-    assert outcome["status"] == "degraded"
-    assert "wandb login" in outcome["reason"]
+    assert outcome.status == "degraded"
+    assert "wandb login" in (outcome.reason or "")
 
 
 @linux
@@ -88,8 +88,8 @@ def test_a_killed_helper_makes_the_run_degraded_and_raises_nothing(tmp_path: Pat
     for step in range(100):
         run.log(step, {"train/loss": 1.0})
     outcome = run.finish(SUMMARY)
-    assert outcome["status"] == "degraded"
-    assert outcome["reason"]
+    assert outcome.status == "degraded"
+    assert outcome.reason
 
 
 @linux
@@ -105,7 +105,7 @@ def test_a_helper_that_hangs_is_given_up_in_time(tmp_path: Path) -> None:
         assert time.monotonic() - begin < 2, "logging does not wait"
         outcome = run.finish(SUMMARY)
         assert time.monotonic() - begin < 8
-        assert outcome["status"] == "degraded"
+        assert outcome.status == "degraded"
     finally:
         os.kill(helper, signal.SIGKILL)
 
@@ -116,7 +116,7 @@ from tests.wandb_runs import info, tracker
 run = tracker("offline", info(pathlib.Path({folder!r})))
 for step in range(3000):
     run.log(step, {{f"train/loss/{{number}}": step / 7 + number for number in range(20)}})
-print(run.finish({{"dev/overall": 0.5}})["status"])
+print(run.finish({{"dev/overall": 0.5}}).status)
 """
 
 
@@ -155,24 +155,22 @@ def test_trouble_at_the_start_is_a_status_and_not_an_error(
     run = tracker("offline", info(tmp_path, **({"folder": tmp_path / "run"} | trouble)))
     run.log(0, {"train/loss": 1.0})
     outcome = run.finish(SUMMARY)
-    assert outcome["status"] == "degraded"
-    assert outcome["reason"]
+    assert outcome.status == "degraded"
+    assert outcome.reason
 
 
 def test_a_step_that_goes_back_is_reported(tmp_path: Path) -> None:
     run = tracker("offline", info(tmp_path))
     run.log(5, {"train/loss": 1.0})
     run.log(4, {"train/loss": 1.0})
-    assert (
-        run.finish({})["reason"] == "ValueError: step 4 came after step 5, and W&B drops such rows"
-    )
+    assert run.finish({}).reason == "ValueError: step 4 came after step 5, and W&B drops such rows"
 
 
 def test_a_run_has_one_writer_at_a_time(tmp_path: Path) -> None:
     first = tracker("offline", info(tmp_path))
     wait_until_ready(first)
-    assert tracker("offline", info(tmp_path)).finish(SUMMARY)["status"] == "degraded"
-    assert first.finish(SUMMARY)["status"] == "verified"
+    assert tracker("offline", info(tmp_path)).finish(SUMMARY).status == "degraded"
+    assert first.finish(SUMMARY).status == "verified"
 
 
 TRAINING = """

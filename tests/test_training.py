@@ -19,9 +19,11 @@ from mtl.config.sections import Schedule
 from mtl.config.settings import merge
 from mtl.errors import RunError
 from mtl.rng import numpy_stream
-from mtl.runs.folder import Record, RunFolder
+from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import prepare
+from mtl.runs.record import Record
 from mtl.runs.verify import verify
+from mtl.tracking.outcome import DISABLED
 from mtl.training.interrupt import Interruption
 from mtl.training.loop import Training, train
 from mtl.training.outcome import frozen_unchanged
@@ -53,8 +55,8 @@ def content(folder: Path) -> dict[str, bytes]:
     return found
 
 
-def comparable(record: Record) -> Record:
-    return {key: value for key, value in record.items() if key not in TIMES}
+def comparable(record: Record) -> dict[str, Any]:
+    return {key: value for key, value in record.as_json().items() if key not in TIMES}
 
 
 def test_the_same_seed_gives_the_same_numbers_to_the_last_bit(
@@ -107,7 +109,7 @@ def baseline_losses(
         "train": {"epochs": 2, "batch_size": 4, "lr": 1e-3},
     }
     record = train(config(plain, train__max_grad_norm=None), runs=runs)
-    return losses(runs / record["run_id"])
+    return losses(runs / record.run_id)
 
 
 @pytest.mark.parametrize("changes", NEUTRAL.values(), ids=NEUTRAL.keys())
@@ -118,7 +120,7 @@ def test_a_toggle_at_its_neutral_value_gives_the_baselines_losses_bit_for_bit(
     changes: dict[str, Any],
 ) -> None:
     record = train(config(tiny, **{"train__max_grad_norm": None, **changes}), runs=tmp_path)
-    assert losses(tmp_path / record["run_id"]) == baseline_losses
+    assert losses(tmp_path / record.run_id) == baseline_losses
 
 
 @pytest.mark.parametrize(
@@ -161,9 +163,9 @@ def test_every_toggle_does_something(
     changes: dict[str, Any],
 ) -> None:
     record = train(config(tiny, **{"train__max_grad_norm": None, **changes}), runs=tmp_path)
-    assert record["status"] == "done"
-    assert losses(tmp_path / record["run_id"]) != baseline_losses
-    assert verify(RunFolder(tmp_path / record["run_id"])) == []
+    assert record.status == "done"
+    assert losses(tmp_path / record.run_id) != baseline_losses
+    assert verify(RunFolder(tmp_path / record.run_id)) == []
 
 
 @pytest.mark.parametrize("batch_size", [3, 12])
@@ -181,9 +183,9 @@ def test_every_surgery_does_something_to_consolidated_batches(
         record = train(
             config(tiny, surgery=name, train__max_grad_norm=None, **changes), runs=tmp_path
         )
-        assert record["status"] == "done"
-        assert verify(RunFolder(tmp_path / record["run_id"])) == []
-        seen.append([line["loss"] for line in losses(tmp_path / record["run_id"])])
+        assert record.status == "done"
+        assert verify(RunFolder(tmp_path / record.run_id)) == []
+        seen.append([line["loss"] for line in losses(tmp_path / record.run_id)])
     assert seen[0][0] == pytest.approx(seen[1][0], rel=1e-5)
     assert seen[1][0] == pytest.approx(seen[2][0], rel=1e-5)
     for one, two in ((0, 1), (0, 2), (1, 2)):
@@ -271,17 +273,17 @@ def test_resume_equals_no_interruption(
     stops = 0
     while True:
         record = train(chosen, runs=tmp_path / "stopped", progress=Stop(3))
-        if record["status"] == "done":
+        if record.status == "done":
             break
         stops += 1
-        assert record["status"] == "interrupted"
-        assert record["error"] in ("SIGTERM", "SIGINT")
+        assert record.status == "interrupted"
+        assert record.error in ("SIGTERM", "SIGINT")
     assert stops >= 4
     assert comparable(record) == comparable(whole)
-    assert content(tmp_path / "stopped" / record["run_id"]) == content(
-        tmp_path / "whole" / whole["run_id"]
+    assert content(tmp_path / "stopped" / record.run_id) == content(
+        tmp_path / "whole" / whole.run_id
     )
-    assert not (tmp_path / "stopped" / record["run_id"] / "resume").exists()
+    assert not (tmp_path / "stopped" / record.run_id / "resume").exists()
 
 
 SCRIPT = """
@@ -302,22 +304,22 @@ def test_a_run_killed_at_any_moment_goes_on_to_the_same_numbers(
     for delay in (0.0, 0.05, 0.1, 0.2, 0.4):
         command = [sys.executable, "-c", SCRIPT, chosen.model_dump_json(), str(tmp_path / "killed")]
         process = subprocess.Popen(command)
-        log = tmp_path / "killed" / whole["run_id"] / "metrics.jsonl"
+        log = tmp_path / "killed" / whole.run_id / "metrics.jsonl"
         before = log.stat().st_size if log.exists() else 0
         while process.poll() is None and (not log.exists() or log.stat().st_size <= before):
             time.sleep(0.005)
         time.sleep(delay)
         process.kill()
         killed += process.wait() == -signal.SIGKILL
-        folder = RunFolder(tmp_path / "killed" / whole["run_id"])
+        folder = RunFolder(tmp_path / "killed" / whole.run_id)
         record = folder.record()
-        assert record is None or record["status"] == "done"
+        assert record is None or record.status == "done"
         if record is None:
             assert folder.state() == "unfinished"
     assert killed >= 3
     record = train(chosen, runs=tmp_path / "killed")
     assert comparable(record) == comparable(whole)
-    assert content(folder.path) == content(tmp_path / "whole" / whole["run_id"])
+    assert content(folder.path) == content(tmp_path / "whole" / whole.run_id)
 
 
 @pytest.mark.parametrize("unfrozen", [0, 1, 2])
@@ -379,8 +381,8 @@ def test_a_task_alone_has_the_same_steps_under_both_schedules(
     )
     assert one.run_id == two.run_id
     record = train(config(tiny, tasks=["sts"], schedule="consolidated"), runs=tmp_path)
-    assert set(record["metrics"]) >= {"dev/sts/pearson", "dev/overall"}
-    assert not any("sst" in key or "quora" in key for key in record["metrics"])
+    assert set(record.metrics) >= {"dev/sts/pearson", "dev/overall"}
+    assert not any("sst" in key or "quora" in key for key in record.metrics)
 
 
 def test_consolidated_steps_sum_the_tasks_mean_losses(tiny: dict[str, Any], tmp_path: Path) -> None:
@@ -414,16 +416,16 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     record = train(config(tiny, train__lr=1e18, train__max_grad_norm=None), runs=tmp_path)
-    assert record["status"] == "diverged"
-    assert "is not finite" in record["error"]
-    assert "step " in record["error"]
+    assert record.status == "diverged"
+    assert "is not finite" in record.error
+    assert "step " in record.error
     again = train(config(tiny, train__lr=1e18, train__max_grad_norm=None), runs=tmp_path)
     assert again == record
 
 
 def test_the_record_is_complete_and_holds_no_nan(tiny: dict[str, Any], tmp_path: Path) -> None:
     record = train(config(tiny, heads__sts="cosine"), runs=tmp_path)
-    stored = (tmp_path / record["run_id"] / "record.json").read_text()
+    stored = (tmp_path / record.run_id / "record.json").read_text()
     assert json.loads(stored) == json.loads(json.dumps(record))
     assert "NaN" not in stored
     promised = """schema run_id cell seed status config metrics best_step seconds throughput peak_memory diagnostics
@@ -436,10 +438,10 @@ def test_the_record_is_complete_and_holds_no_nan(tiny: dict[str, Any], tmp_path:
         "dev/overall",
         "train/sst/accuracy",
     ):
-        assert key in record["metrics"]
-    assert sum(record["diagnostics"]["dead_examples_per_epoch"]["sts"]) >= 0
-    assert len(record["diagnostics"]["dead_examples_per_epoch"]["sts"]) == 2
-    assert record["wandb"] == {"mode": "disabled", "id": None, "status": "disabled", "reason": None}
+        assert key in record.metrics
+    assert sum(record.diagnostics.dead_examples_per_epoch["sts"]) >= 0
+    assert len(record.diagnostics.dead_examples_per_epoch["sts"]) == 2
+    assert record.wandb == DISABLED
 
 
 def test_a_finished_run_is_not_trained_again(tiny: dict[str, Any], tmp_path: Path) -> None:
@@ -467,11 +469,11 @@ def test_an_error_inside_a_run_is_recorded_with_its_traceback(
     (folder,) = tmp_path.iterdir()
     record = RunFolder(folder).record()
     assert record is not None
-    assert record["status"] == "failed"
-    assert "made to fail" in record["error"]
-    assert record["metrics"] == {}
+    assert record.status == "failed"
+    assert "made to fail" in record.error
+    assert record.metrics == {}
     monkeypatch.undo()
-    assert train(config(tiny), runs=tmp_path)["status"] == "done"
+    assert train(config(tiny), runs=tmp_path).status == "done"
 
 
 @pytest.mark.parametrize("victim", ["predictions", "checkpoint", "record.json"])
@@ -497,11 +499,11 @@ def test_a_full_disk_leaves_nothing_that_reads_as_done(
     (path,) = tmp_path.iterdir()
     folder = RunFolder(path)
     record = folder.record()
-    assert record is None or record["status"] == "failed"
+    assert record is None or record.status == "failed"
     assert folder.state() != "done"
     assert not list(path.rglob("*.tmp"))
     target["on"] = False
-    assert train(config(tiny), runs=tmp_path)["status"] == "done"
+    assert train(config(tiny), runs=tmp_path).status == "done"
     assert verify(folder) == []
 
 

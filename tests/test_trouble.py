@@ -63,7 +63,7 @@ def test_verify_compares_the_checkpoints_step_with_the_record(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     record = train(config(tiny), runs=tmp_path)
-    folder = RunFolder(tmp_path / record["run_id"])
+    folder = RunFolder(tmp_path / record.run_id)
     assert verify(folder) == []
     notes = json.loads((folder.checkpoint / "model.json").read_text())
     (folder.checkpoint / "model.json").write_text(json.dumps(notes | {"step": 1}))
@@ -79,7 +79,7 @@ def test_a_run_killed_right_after_an_evaluation_scores_the_same_weights_again(
     assert saved is not None
     assert saved["state"]["step"] == 2 * saved["state"]["evaluated_at"]
     record = train(config(tiny, train__epochs=3), runs=tmp_path / "killed")
-    assert record["metrics"] == whole["metrics"]
+    assert record.metrics == whole.metrics
     assert verify(folder) == []
 
 
@@ -93,14 +93,14 @@ def test_going_on_without_a_piece_that_the_state_counts_on_is_refused(
     with pytest.raises(RunError, match=r"--fresh|no such predictions"):
         train(config(tiny, train__epochs=3), runs=tmp_path)
     assert folder.state() == "failed"
-    assert train(config(tiny, train__epochs=3), runs=tmp_path, fresh=True)["status"] == "done"
+    assert train(config(tiny, train__epochs=3), runs=tmp_path, fresh=True).status == "done"
 
 
 def test_a_fresh_start_keeps_the_count_of_test_openings_but_not_their_scores(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     record = train(config(tiny), runs=tmp_path)
-    folder = RunFolder(tmp_path / record["run_id"])
+    folder = RunFolder(tmp_path / record.run_id)
     open_test(load_trained(folder))
     assert "test/sst/accuracy" in load_runs(tmp_path)
     train(config(tiny), runs=tmp_path, fresh=True)
@@ -115,7 +115,7 @@ def test_an_opening_of_test_is_counted_before_it_shows_anything(
     tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = train(config(tiny), runs=tmp_path)
-    folder = RunFolder(tmp_path / record["run_id"])
+    folder = RunFolder(tmp_path / record.run_id)
     trained = load_trained(folder)
 
     def killed(rows: Any) -> Predictions:
@@ -130,7 +130,7 @@ def test_an_opening_of_test_is_counted_before_it_shows_anything(
 
 def test_verify_recomputes_the_test_scores(tiny: dict[str, Any], tmp_path: Path) -> None:
     record = train(config(tiny), runs=tmp_path)
-    folder = RunFolder(tmp_path / record["run_id"])
+    folder = RunFolder(tmp_path / record.run_id)
     open_test(load_trained(folder))
     found = json.loads((folder.path / "test.json").read_text())
     found["openings"][-1]["metrics"]["test/overall"] = 0.99
@@ -153,9 +153,9 @@ def test_two_threads_never_train_at_once(tiny: dict[str, Any], tmp_path: Path) -
             thread.start()
             thread.join()
 
-    assert train(config(tiny), runs=tmp_path, progress=Meanwhile())["status"] == "done"
+    assert train(config(tiny), runs=tmp_path, progress=Meanwhile()).status == "done"
     assert "use a process for each run" in str(refused[0])
-    assert train(config(tiny, seed=1), runs=tmp_path)["status"] == "done"
+    assert train(config(tiny, seed=1), runs=tmp_path).status == "done"
 
 
 def test_looking_at_a_run_does_not_stop_it_from_starting(tmp_path: Path) -> None:
@@ -238,9 +238,9 @@ def test_a_diverged_run_names_the_step_at_which_it_did(
 
     monkeypatch.setattr(Training, "step", poisoned)
     record = train(config(tiny), runs=tmp_path)
-    assert record["status"] == "diverged"
-    assert record["steps"] == 3
-    assert record["error"].startswith("step 3 of ")
+    assert record.status == "diverged"
+    assert record.steps == 3
+    assert record.error.startswith("step 3 of ")
 
 
 def test_a_disk_without_locks_is_not_taken_for_a_run_in_use(

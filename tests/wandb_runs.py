@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from mtl.tracking.outcome import TrackingOutcome
 from mtl.tracking.tracker import Limits, RunInfo, WandbMode, WandbTracker, open_tracker
 from mtl.tracking.wandb_adapter import client_environ
 from tests.wandb_peer import Peer
@@ -68,7 +69,7 @@ def tracker(mode: WandbMode, about: RunInfo, limits: Limits | None = None) -> Wa
 
 def logged(
     mode: WandbMode, about: RunInfo, steps: range = range(3), limits: Limits | None = None
-) -> dict[str, Any]:
+) -> TrackingOutcome:
     """The outcome of a whole run with one loss, 1 / (step + 1), a step."""
     run = tracker(mode, about, limits)
     for step in steps:

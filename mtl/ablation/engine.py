@@ -30,8 +30,9 @@ from mtl.grid.plan import Plan, Planner
 from mtl.grid.pool import LocalPool, slots
 from mtl.grid.view import View, duration
 from mtl.grid.worker import Orders, Train
-from mtl.runs.folder import GRIDS, SCHEMA
+from mtl.runs.folder import GRIDS
 from mtl.runs.prepare import OnBadRow, Sources
+from mtl.runs.record import SCHEMA
 from mtl.tracking.tracker import WandbMode, resolve_mode
 from mtl.training.interrupt import Interruption
 

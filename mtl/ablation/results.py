@@ -17,7 +17,8 @@ from mtl.ablation.design import Design
 from mtl.config import identity
 from mtl.errors import RunError
 from mtl.grid.arm import Arm
-from mtl.runs.folder import Record, RunFolder
+from mtl.runs.folder import RunFolder
+from mtl.runs.record import Record
 from mtl.stats import verdicts as stats
 from mtl.stats.effects import Effect, interactions, main_effects, shapley
 from mtl.tasks.registry import TASKS, TaskName
@@ -119,9 +120,9 @@ class Runs:
             return None, str(error)
         if record is None:
             return None, "not run" if folder.state() != "running" else "running"
-        if record["status"] != "done":
-            lines = (record["error"] or "").strip().splitlines()
-            return None, f"{record['status']}: {lines[-1]}" if lines else str(record["status"])
+        if record.status != "done":
+            lines = (record.error or "").strip().splitlines()
+            return None, f"{record.status}: {lines[-1]}" if lines else record.status
         return record, ""
 
     def examples(self, run_id: str, task: TaskName, rule: str) -> stats.Examples | None:
@@ -161,7 +162,11 @@ def make_results(
                 score: given[arm.name] for score, given in verdicts.items() if arm.name in given
             },
             seconds=stats.summarise(
-                [record["seconds"] for record in found[arm.name].records.values()]
+                [
+                    record.seconds
+                    for record in found[arm.name].records.values()
+                    if record.seconds is not None
+                ]
             ),
         )
         for arm in design.arms
@@ -222,12 +227,12 @@ class _Found:
                 if one is None:
                     key = f"dev/{TASKS[task].metric_key}"
                     self.missing[seed] = (
-                        f"{key} is undefined: {record['undefined'].get(key, 'no reason recorded')}"
+                        f"{key} is undefined: {record.undefined.get(key, 'no reason recorded')}"
                     )
                 else:
                     # Ids and labels may be those of other sentences; the data's fingerprint is of all that a row has.
                     self.scores[task][seed] = replace(
-                        one, order=record["data"]["parts"].get(f"dev/{task}", one.order)
+                        one, order=record.data.parts.get(f"dev/{task}", one.order)
                     )
 
     def tasks_of(self, score: Score) -> tuple[TaskName, ...]:
@@ -346,7 +351,7 @@ def _numbers(claim: Claim, one: _Found) -> dict[str, list[float | None]]:
     else:
         key = "overall" if claim.task == "overall" else TASKS[claim.task].metric_key
         keys = [f"train/{key}", f"dev/{key}"]
-    return {key: [record["metrics"].get(key) for record in one.records.values()] for key in keys}
+    return {key: [record.metrics.get(key) for record in one.records.values()] for key in keys}
 
 
 def _plain_verdict(verdict: stats.Verdict) -> dict[str, Any]:

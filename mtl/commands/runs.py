@@ -44,8 +44,8 @@ def list_runs(runs: Path, as_json: bool) -> None:
     for folder in run_folders(runs):
         record = folder.record()
         row: dict[str, Any] = {"run_id": folder.run_id, "status": folder.state()}
-        row["metrics"] = {} if record is None else record["metrics"]
-        row["seconds"] = None if record is None else record["seconds"]
+        row["metrics"] = {} if record is None else record.metrics
+        row["seconds"] = None if record is None else record.seconds
         row["test_openings"] = len(folder.tests())
         rows.append(row)
     if as_json:
@@ -97,19 +97,20 @@ def show(run: str, runs: Path, as_json: bool) -> None:
     record = folder.record()
     if record is None:
         raise RunError(f"{folder.path}: {folder.state()}: no record yet.")
+    stored = record.as_json()
     if as_json:
-        print_json(record | {"test": folder.tests()})
+        print_json(stored | {"test": [opening.as_json() for opening in folder.tests()]})
         return
     print_record(record, folder.path)
     console = stdout()
-    if record["error"]:
-        console.print(record["error"])
+    if record.error:
+        console.print(record.error)
     for opening in folder.tests():
         scores = {
-            key: round(value, 4) for key, value in opening["metrics"].items() if value is not None
+            key: round(value, 4) for key, value in opening.metrics.items() if value is not None
         }
-        console.print(f"test opened {opening['at']}: {scores}", soft_wrap=True)
-    sections = {key: record[key] for key in ("config", "diagnostics", "data")}
+        console.print(f"test opened {opening.at}: {scores}", soft_wrap=True)
+    sections = {key: stored[key] for key in ("config", "diagnostics", "data")}
     console.print(strict_yaml.dump(sections), soft_wrap=True)
 
 
@@ -139,7 +140,7 @@ def diff(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
         records.append(record)
     settings = differences(records)
     keys = [*(f"dev/{task.metric_key}" for task in TASKS.values()), "dev/overall"]
-    scores = {key: [record["metrics"].get(key) for record in records] for key in keys}
+    scores = {key: [record.metrics.get(key) for record in records] for key in keys}
     scores = {
         key: values for key, values in scores.items() if any(value is not None for value in values)
     }
@@ -204,4 +205,5 @@ def _waits(folder: RunFolder) -> bool:
         record = folder.record()
     except MtlError:
         return False
-    return record is not None and record["wandb"]["mode"] == "online" and unsent(folder.path)
+    tracked = None if record is None else record.wandb
+    return tracked is not None and tracked.mode == "online" and unsent(folder.path)

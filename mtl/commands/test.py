@@ -55,7 +55,7 @@ def test(
     try:
         for folder in folders:
             opening = open_test(load_trained(folder, device), on_bad_row, data)
-            openings[folder.run_id] = opening | {"opened": len(folder.tests())}
+            openings[folder.run_id] = opening.as_json() | {"opened": len(folder.tests())}
     finally:  # what was opened before an error is counted, so it is shown too
         if openings and as_json:
             print_json(openings)

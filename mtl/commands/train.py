@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -23,7 +23,7 @@ from mtl.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from mtl.runs.folder import Record
+    from mtl.runs.record import Record
 
 
 @click.command(context_settings=CONTEXT)
@@ -81,15 +81,15 @@ def train(
         cache_bytes=int(cache_size * 1e9),
     )
     if as_json:
-        print_json(record)
+        print_json(record.as_json())
     else:
-        print_record(record, runs / record["run_id"])
+        print_record(record, runs / record.run_id)
     context = click.get_current_context()
-    if record["status"] == "interrupted":
+    if record.status == "interrupted":
         tell("Interrupted; the same command goes on from here.")
-        context.exit(128 + signal.Signals[record["error"]])
-    if record["status"] != "done":
-        tell(f"The run {record['status']}: {record['error']}")
+        context.exit(128 + signal.Signals[record.error or ""])
+    if record.status != "done":
+        tell(f"The run {record.status}: {record.error}")
         context.exit(1)
 
 
@@ -100,16 +100,16 @@ def print_record(record: Record, folder: Path) -> None:
     from mtl.tasks.registry import TASKS
     from mtl.training.progress import shown
 
-    metrics, chosen = record["metrics"], record["config"]["train"]["select"]
+    metrics, chosen = record.metrics, record.config["train"]["select"]
     console = stdout()
     if metrics:
-        console.print(f"{record['run_id']}: the {chosen} checkpoint, of step {record['best_step']}")
+        console.print(f"{record.run_id}: the {chosen} checkpoint, of step {record.best_step}")
         table = Table()
         table.add_column("task")
         table.add_column("metric")
         table.add_column("dev", justify="right")
         table.add_column("train", justify="right")
-        for task in record["config"]["tasks"]:
+        for task in record.config["tasks"]:
             key = TASKS[task].metric_key
             table.add_row(
                 TASKS[task].title,
@@ -118,11 +118,11 @@ def print_record(record: Record, folder: Path) -> None:
             )
         table.add_row(
             "overall",
-            record["config"]["overall"],
+            record.config["overall"],
             *(shown(metrics[f"{s}/overall"]) for s in ("dev", "train")),
         )
         console.print(table)
-    for key, reason in record["undefined"].items():
+    for key, reason in record.undefined.items():
         console.print(f"{key} is undefined: {reason}")
     console.print(summary(record))
     console.print(f"record: {folder / 'record.json'}", soft_wrap=True)
@@ -131,23 +131,21 @@ def print_record(record: Record, folder: Path) -> None:
 def summary(record: Record) -> str:
     """One line on cost, and on what happened to frozen weights and W&B."""
     speed, memory, tracked = (
-        record["throughput"]["tokens_per_second"],
-        record["peak_memory"],
-        record["wandb"],
+        record.throughput.tokens_per_second,
+        record.peak_memory,
+        record.wandb,
     )
-    parts: list[Any] = [str(record["status"])]
-    if record["steps"] is not None:
-        parts[0] += f" after {record['steps']} steps in {record['seconds']:.0f} s"
+    parts: list[str] = [record.status]
+    if record.steps is not None:
+        parts[0] += f" after {record.steps} steps in {record.seconds or 0:.0f} s"
     if speed is not None:
         parts.append(f"{speed:.0f} tokens/s")
     if memory is not None:
         parts.append(f"{memory / 1e9:.1f} GB")
-    if record["frozen_unchanged"]:
+    if record.frozen_unchanged:
         parts.append("frozen weights unchanged")
-    parts.append(
-        f"W&B {tracked['mode']}"
-        + ("" if tracked["mode"] == "disabled" else f", {tracked['status']}")
-    )
-    if tracked.get("reason"):
-        parts[-1] += f" ({tracked['reason']})"
+    if tracked is not None:
+        state = "" if tracked.mode == "disabled" else f", {tracked.status}"
+        reason = f" ({tracked.reason})" if tracked.reason else ""
+        parts.append(f"W&B {tracked.mode}{state}{reason}")
     return "; ".join(parts) + "."

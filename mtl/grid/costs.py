@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mtl.config.schema import RunConfig
-from mtl.runs.folder import Record, flatten
+from mtl.runs.folder import flatten
+from mtl.runs.record import Record
 from mtl.tasks.registry import TaskName
 
 DEAR = ("max_length", "data", "tasks", "pairing", "freeze.unfrozen", "freeze.scope", "freeze.dropout", "surgery", "smart",
@@ -29,10 +30,10 @@ class Costs:
 
     def learn(self, record: Record) -> None:
         """Take a run's cost into account, if it has ended well."""
-        examples = (record["diagnostics"] or {}).get("examples")
-        if record["status"] == "done" and examples and record["seconds"]:
-            rates = self._seen.setdefault(record["config"]["encoder"], {})
-            rates.setdefault(_key(record["config"]), []).append(record["seconds"] / examples)
+        examples = record.diagnostics.examples
+        if record.status == "done" and examples and record.seconds:
+            rates = self._seen.setdefault(record.config["encoder"], {})
+            rates.setdefault(_key(record.config), []).append(record.seconds / examples)
             self._nearest.clear()
 
     def seconds(self, config: RunConfig, examples: int) -> float | None:

@@ -17,7 +17,8 @@ from mtl.grid.plan import ENDED, PlannedRun
 from mtl.grid.pool import Pool
 from mtl.grid.view import View
 from mtl.grid.worker import Ended, Event, Job
-from mtl.runs.folder import Record, RunFolder, lost_record
+from mtl.runs.folder import RunFolder
+from mtl.runs.record import Record, failed_record
 from mtl.training.interrupt import Interrupted, Interruption
 
 POLL_SECONDS = 0.5
@@ -88,7 +89,7 @@ class Execution:
 
     def _start(self, run: PlannedRun) -> None:
         record = self._record(run)
-        if record is not None and record["status"] in ENDED:
+        if record is not None and record.status in ENDED:
             self._view.ended(run, record)  # by another process, since the plan was made
             return
         self._attempts[run.run_id] = self._attempts.get(run.run_id, 0) + 1
@@ -106,17 +107,17 @@ class Execution:
         del self._running[run.run_id]
         then = self._cancelled.pop(run.run_id, None)
         record = self._record(run)
-        if then is not None and (record is None or record["status"] not in ENDED):
+        if then is not None and (record is None or record.status not in ENDED):
             then(run)
         elif event.how == "busy":
             self._attempts[run.run_id] -= 1
             self._elsewhere.append(run)
             self._view.elsewhere(run)
-        elif record is not None and record["status"] in ENDED:
+        elif record is not None and record.status in ENDED:
             # Whatever happened to the worker afterwards.
             self._view.ended(run, record)
         else:
-            self._again(run, event.reason or (record or {}).get("error") or "no record was written")
+            self._again(run, event.reason or (record and record.error) or "no record was written")
 
     def _again(self, run: PlannedRun, reason: str) -> None:
         """Try a run that did not end once more, or give it up and write down why."""
@@ -130,8 +131,8 @@ class Execution:
         try:
             with folder.lock():
                 record = self._record(run)
-                if record is None or record["status"] not in (*ENDED, "failed"):
-                    folder.finish(lost_record(run.config, run.run_id, reason))
+                if record is None or record.status not in (*ENDED, "failed"):
+                    folder.finish(failed_record(run.config, run.run_id, reason))
         except RunInUse:
             pass  # somebody else tries it now
 
@@ -144,7 +145,7 @@ class Execution:
         for _ in range(len(self._elsewhere)):
             run = self._elsewhere.popleft()
             record = self._record(run)
-            if record is not None and record["status"] in ENDED:
+            if record is not None and record.status in ENDED:
                 self._view.ended(run, record)
             elif RunFolder(self._root / run.run_id).locked():
                 self._elsewhere.append(run)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mtl.grid.costs import Costs
 from mtl.grid.plan import Plan, PlannedRun
 from mtl.grid.worker import Preparing, Scored, Stepped
-from mtl.runs.folder import Record
+from mtl.runs.record import Record
 from mtl.training.progress import dev_line, is_terminal, shown, tell
 
 if TYPE_CHECKING:
@@ -48,12 +48,12 @@ class View:
         self.running.pop(run.run_id, None)
         self.left.pop(run.run_id, None)
         self.done += 1
-        outcome = f"dev  {dev_line(record['metrics'])}"
-        if record["status"] != "done":
-            outcome = f"{record['status']}: {record['error']}"
+        outcome = f"dev  {dev_line(record.metrics)}"
+        if record.status != "done":
+            outcome = f"{record.status}: {record.error}"
         self.said = time.monotonic()
         self.note(
-            f"[{self.done}/{self.total}] {named(run)}  {record['seconds']:.0f} s  {outcome}{self._left()}"
+            f"[{self.done}/{self.total}] {named(run)}  {record.seconds or 0:.0f} s  {outcome}{self._left()}"
         )
 
     def failed(self, run: PlannedRun, reason: str, *, again: bool) -> None:

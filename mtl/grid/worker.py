@@ -18,11 +18,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from mtl.config.schema import RunConfig
 from mtl.errors import MtlError, RunInUse
 from mtl.runs.prepare import OnBadRow, Sources
+from mtl.runs.record import Record
 from mtl.tracking.tracker import WandbMode
 from mtl.training.progress import Progress
 
@@ -45,7 +46,7 @@ class Train(Protocol):
         progress: Progress,
         sources: Sources,
         cache_bytes: int,
-    ) -> Mapping[str, Any]: ...
+    ) -> Record: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,8 +56,8 @@ def export(trained: Trained, folder: Path) -> None:
         for name, tensor in model.heads.state_dict().items()
     }
     write_bytes(folder / "heads.safetensors", save(heads, about))
-    run = {"run_id": trained.record["run_id"], "metrics": trained.record["metrics"]}
-    write_json(folder / "mtl.json", run | {"config": trained.record["config"]})
+    run = {"run_id": trained.record.run_id, "metrics": trained.record.metrics}
+    write_json(folder / "mtl.json", run | {"config": trained.record.config})
 
     pooling = "cls" if config.pooling == "pooler" else config.pooling
     modes = {

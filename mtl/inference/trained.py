@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mtl.data.load import load_rows
 from mtl.data.rows import Rows, fingerprint
@@ -19,8 +19,9 @@ from mtl.model.frozen.prefix import make_prefix
 from mtl.model.multitask import MultiTaskModel
 from mtl.model.pretrained import Pretrained, find_encoder
 from mtl.runs import checkpoint
-from mtl.runs.folder import Record, RunFolder
+from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import OnBadRow, pairer
+from mtl.runs.record import Opening, Record
 from mtl.tasks.metrics import Predictions, score_all
 from mtl.tasks.registry import Split, TaskName
 
@@ -40,7 +41,7 @@ class Trained:
 
     @property
     def tasks(self) -> tuple[TaskName, ...]:
-        return tuple(self.record["config"]["tasks"])
+        return tuple(self.record.config["tasks"])
 
     def predict(self, rows: Rows) -> Predictions:
         """Outputs for rows of one of the run's tasks. Raises ConfigError for another task."""
@@ -57,7 +58,7 @@ def load_trained(folder: RunFolder, device: str | None = None) -> Trained:
     import torch
 
     record = folder.record()
-    if record is None or record["status"] != "done":
+    if record is None or record.status != "done":
         raise RunError(
             f"{folder.path}: {folder.state()}; only a run that is done has a model to use."
         )
@@ -97,13 +98,10 @@ def load_trained(folder: RunFolder, device: str | None = None) -> Trained:
     )
 
 
-def open_test(
-    trained: Trained, on_bad_row: OnBadRow = "error", data: str | None = None
-) -> dict[str, Any]:
+def open_test(trained: Trained, on_bad_row: OnBadRow = "error", data: str | None = None) -> Opening:
     """Score the test split, save its predictions, and write the opening down in the run's `test.json`.
 
-    `data` is where the run's data lies now, if not where its config says. Returns the opening:
-    `{"at", "data", "metrics", "undefined"}`. Raises DataError where labels are hidden, or where the data is no longer
+    `data` is where the run's data lies now, if not where its config says. Returns the opening. Raises DataError where labels are hidden, or where the data is no longer
     what the run was trained on.
     """
     config, tasks = trained.folder.config(), trained.tasks
@@ -117,10 +115,10 @@ def open_test(
         )
     data = data or config.data
     seen = fingerprint(load_rows(data, tasks, ("train", "dev"), on_bad_row=on_bad_row))
-    if seen != trained.record["data"]["fingerprint"]:
+    if seen != trained.record.data.fingerprint:
         raise DataError(
             f"{data}: the training and dev rows are not those that {trained.folder.run_id} was trained on "
-            f"(fingerprint {seen}, recorded {trained.record['data']['fingerprint']}). Test scores would not belong to them."
+            f"(fingerprint {seen}, recorded {trained.record.data.fingerprint}). Test scores would not belong to them."
         )
     rows: Mapping[tuple[TaskName, Split], Rows] = load_rows(
         data, tasks, ("test",), on_bad_row=on_bad_row
@@ -130,17 +128,13 @@ def open_test(
         raise DataError(
             f"{data}: {', '.join(hidden)}: no labels to score against. Use `mtl predict` for these."
         )
-    opening: dict[str, Any] = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "data": fingerprint(rows),
-    }
+    at, rows_seen = datetime.now(UTC).isoformat(timespec="seconds"), fingerprint(rows)
+    opening = Opening(at=at, data=rows_seen, metrics={}, undefined={})
     with trained.folder.lock():
-        trained.folder.add_test(
-            opening | {"metrics": {}, "undefined": {}}
-        )  # counted before anything is seen
+        trained.folder.add_test(opening)  # counted before anything is seen
         found = {task: trained.predict(rows[task, "test"]) for task in tasks}
         scores = score_all(found, tasks, config.overall, "test")
-        opening |= {"metrics": scores.metrics, "undefined": scores.reasons}
+        opening = Opening(at=at, data=rows_seen, metrics=scores.metrics, undefined=scores.reasons)
         for predictions in found.values():
             trained.folder.save_predictions(predictions)
         trained.folder.complete_test(opening)

@@ -21,7 +21,7 @@ import numpy as np
 from mtl.ablation.results import Runs
 from mtl.errors import RunError
 from mtl.files import write_bytes
-from mtl.runs.folder import Record
+from mtl.runs.record import Record, parse_record
 from mtl.stats import verdicts as stats
 from mtl.tasks.metrics import Predictions, probabilities
 from mtl.tasks.registry import TASKS, TaskName
@@ -98,12 +98,20 @@ class ArchivedRuns(Runs):
     def __init__(self, archive: Archive) -> None:
         super().__init__(Path())
         self._archive = archive
+        self._parsed: dict[str, Record | None] = {}
         self._unpacked: dict[tuple[str, TaskName], Predictions] = {}
+
+    def stored(self, run_id: str) -> Record | None:
+        """The record of a run, whatever its status. Raises RunError for a damaged one."""
+        if run_id not in self._parsed:
+            stored = self._archive["runs"][run_id]["record"]
+            self._parsed[run_id] = None if stored is None else parse_record(Path(FILE), stored)
+        return self._parsed[run_id]
 
     def record(self, run_id: str) -> tuple[Record | None, str]:
         """The record of a run with scores; else None and the reason."""
         run = self._archive["runs"][run_id]
-        return (run["record"], "") if not run["reason"] else (None, run["reason"])
+        return (self.stored(run_id), "") if not run["reason"] else (None, run["reason"])
 
     def examples(self, run_id: str, task: TaskName, rule: str) -> stats.Examples | None:
         """A run's dev score on a task, example by example; None where it is undefined. Raises RunError."""

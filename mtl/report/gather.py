@@ -23,7 +23,8 @@ from mtl.grid.arm import Arm
 from mtl.report.archive import SCHEMA, Archive, pack, plain
 from mtl.report.leaks import leaks_of
 from mtl.report.material import Material
-from mtl.runs.folder import GRIDS, Record, RunFolder
+from mtl.runs.folder import GRIDS, RunFolder
+from mtl.runs.record import Opening, Record
 from mtl.tasks.metrics import Predictions
 from mtl.tasks.registry import TASKS, TaskName
 
@@ -78,7 +79,7 @@ def gather_run(folder: RunFolder, *, text: bool | None, before: Archive | None =
             f"{folder.path}: {folder.state()}: no record yet. A report needs a run that has ended."
         )
     config = folder.config()
-    arm = Arm(name=folder.run_id, config=config, cell=record["cell"], changes={}, levels={})
+    arm = Arm(name=folder.run_id, config=config, cell=record.cell, changes={}, levels={})
     design = Design(arms=(arm,), baseline=arm.name, factors={}, combinations={})
     definition = Definition(
         name=folder.run_id, question="What did this run learn?", seeds=(config.seed,)
@@ -109,7 +110,6 @@ def _gather(
     for arm in design.arms:
         for seed in seeds[arm.name]:
             found.add(identity.run_id(arm.cell, seed), arm.config.tasks)
-    records = [run["record"] for run in found.runs.values() if run["record"] is not None]
     sources = {arm.config.data for arm in design.arms}
     archive = {
         "schema": SCHEMA,
@@ -125,13 +125,13 @@ def _gather(
         "seeds": {name: list(chosen) for name, chosen in seeds.items()},
         "runs": found.runs,
         "rows": found.rows,
-        "leaks": leaks_of(records, {arm.cell: arm.config for arm in design.arms}, before),
+        "leaks": leaks_of(found.records, {arm.cell: arm.config for arm in design.arms}, before),
     }
     material = Material(archive)
     for focus in material.focus:
         found.keep_whole(material.run_id(focus.name, focus.seeds[0]))
     configs = [arm.config.model_dump() for arm in design.arms] + [
-        record["config"] for record in records
+        record.config for record in found.records
     ]
     short = short_names(config[key] for config in configs for key in PLACES)
     # As it is read back, whoever asks.
@@ -145,6 +145,7 @@ class _Gathered:
     def __init__(self, root: Path) -> None:
         self.root, self.reader = root, Runs(root)
         self.predictions: dict[str, dict[TaskName, Predictions]] = {}
+        self.records: list[Record] = []
         self.runs: dict[str, dict[str, Any]] = {}
         self.rows: dict[str, dict[str, Any]] = {}
 
@@ -156,6 +157,7 @@ class _Gathered:
             tests = folder.tests()
         except RunError:
             known, tests = None, []
+        self.records += [] if known is None else [known]
         self.runs[run_id] = {
             "record": None if known is None else self.trimmed(known),
             "reason": without_paths(reason, self.root),
@@ -190,13 +192,11 @@ class _Gathered:
         self.rows[key] = rows
         return key
 
-    def trimmed(self, record: Record) -> Record:
+    def trimmed(self, record: Record) -> dict[str, Any]:
         """A record without what belongs to the machine alone, and without paths."""
-        environment = record.get("environment") or {}
-        kept = {key: record[key] for key in KEPT} | {"config": record["config"]}
-        kept["environment"] = {key: environment.get(key) for key in MACHINE}
-        kept["environment"]["packages"] = environment.get("packages") or {}
-        return kept
+        stored = record.as_json()
+        environment = {key: getattr(record.environment, key) for key in (*MACHINE, "packages")}
+        return {key: stored[key] for key in (*KEPT, "config")} | {"environment": environment}
 
 
 def without_paths(words: str, root: Path) -> str:
@@ -272,5 +272,7 @@ def _history(folder: RunFolder) -> list[dict[str, Any]]:
     return found
 
 
-def _opening(opening: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: opening.get(key) for key in ("at", "data", "metrics", "undefined", "before_fresh")}
+def _opening(opening: Opening) -> dict[str, Any]:
+    return {
+        key: getattr(opening, key) for key in ("at", "data", "metrics", "undefined", "before_fresh")
+    }

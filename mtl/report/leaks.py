@@ -8,7 +8,7 @@ from typing import Any
 
 from mtl.config.schema import RunConfig
 from mtl.errors import MtlError
-from mtl.runs.folder import Record
+from mtl.runs.record import Record
 
 MOST_ROWS = 60_000
 """Rows of train and dev up to which counting takes a second or two; beyond, `mtl data check` does it."""
@@ -24,10 +24,10 @@ def leaks_of(
     found: Leaks = {}
     known: Leaks = (before or {}).get("leaks", {})
     for record in records:
-        fingerprint = (record["data"] or {}).get("fingerprint")
+        fingerprint = record.data.fingerprint
         if fingerprint is None or fingerprint in found:
             continue
-        counted = _count(record, configs[record["cell"]])
+        counted = _count(record, configs[record.cell])
         if counted is not None:
             found[fingerprint] = counted
         elif fingerprint in known:
@@ -45,13 +45,13 @@ def _count(record: Record, config: RunConfig) -> dict[str, Any] | None:
     place = str(cache_folder() / "hub") if config.data == "hub" else config.data
     if place != "sample" and not Path(place).expanduser().is_dir():
         return None
-    if sum(record["data"]["rows"].values()) > MOST_ROWS:
+    if sum(record.data.rows.values()) > MOST_ROWS:
         return None
     try:
         rows = load_rows(place, config.tasks, ("train", "dev"), on_bad_row="skip")
     except MtlError:  # unknown here; whoever trains on it is told what is wrong with it
         return None
-    if fingerprint(rows) != record["data"]["fingerprint"]:
+    if fingerprint(rows) != record.data.fingerprint:
         return None
     kept = ("rows", "rows_share", "sentences", "sentences_share")
     tasks = check_rows(rows)["tasks"]

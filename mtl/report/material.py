@@ -21,7 +21,7 @@ from mtl.errors import RunError
 from mtl.grid.arm import Arm
 from mtl.report.archive import Archive, ArchivedRuns
 from mtl.report.published import published_row
-from mtl.runs.folder import Record
+from mtl.runs.record import Record
 from mtl.tasks.metrics import Predictions
 from mtl.tasks.registry import TASKS, TaskName
 
@@ -112,8 +112,7 @@ class Material:
 
     def record(self, arm: str, seed: int) -> Record | None:
         """The record of a run, whatever its status; None where there is none."""
-        found: Record | None = self.archive["runs"][self.run_id(arm, seed)]["record"]
-        return found
+        return self.runs.stored(self.run_id(arm, seed))
 
     def records(self, arm: ArmResult) -> list[Record]:
         """The records of an arm's runs with scores, by seed."""
@@ -172,9 +171,9 @@ class Material:
     def _dev_rows(self, arm: Arm) -> dict[TaskName, str] | None:
         """The fingerprints of the dev rows that an arm was scored on; None where it has no record that says."""
         for seed in self.seeds[arm.name]:
-            parts = ((self.record(arm.name, seed) or {}).get("data") or {}).get("parts")
-            if parts:
-                return {task: parts[f"dev/{task}"] for task in arm.config.tasks}
+            record = self.record(arm.name, seed)
+            if record is not None and record.data.parts:
+                return {task: record.data.parts[f"dev/{task}"] for task in arm.config.tasks}
         return None
 
     def _judged(self, arms: Sequence[Arm]) -> Group:

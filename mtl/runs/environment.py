@@ -7,10 +7,11 @@ import os
 import platform
 import resource
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mtl.config.identity import NUMERICS
 from mtl.model.device import processor
+from mtl.runs.record import Environment
 
 if TYPE_CHECKING:
     import torch
@@ -18,24 +19,24 @@ if TYPE_CHECKING:
 PACKAGES = ("mtl-ablate", "torch", "tokenizers", "safetensors", "numpy", "wandb")
 
 
-def environment(device: torch.device) -> dict[str, Any]:
+def environment(device: torch.device) -> Environment:
     """Versions, machine and threads, ready for JSON."""
     import torch
 
     from mtl.model import linear
 
-    return {
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
-        "numerics": NUMERICS,
-        "platform": platform.platform(),
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "products": "onednn" if device.type == "cpu" and linear.by_onednn() else "torch",
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "cuda": torch.version.cuda if device.type == "cuda" else None,
-    }
+    return Environment(
+        python=platform.python_version(),
+        packages={name: version(name) for name in PACKAGES},
+        numerics=NUMERICS,
+        platform=platform.platform(),
+        processor=processor(),
+        cores=os.cpu_count(),
+        threads=torch.get_num_threads(),
+        products="onednn" if device.type == "cpu" and linear.by_onednn() else "torch",
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        cuda=torch.version.cuda if device.type == "cuda" else None,
+    )
 
 
 def version(package: str) -> str | None:

@@ -22,33 +22,29 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from mtl.config import yaml as strict_yaml
 from mtl.config.schema import RunConfig
 from mtl.errors import RunError, RunInUse, suggestion
 from mtl.files import write_bytes, write_json
+from mtl.runs.record import SCHEMA, Opening, Record, damaged, parse_record
 from mtl.tasks.metrics import Predictions
 from mtl.tasks.registry import TASKS, Split, TaskName
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 1
 NAMES = ("config.yaml", "record.json")
 GRIDS = "grids"
 STUDIES = "studies"
 """The folders among the runs that hold what belongs to grids and studies: no runs themselves."""
-REQUIRED = ("run_id", "cell", "seed", "status", "config", "metrics", "undefined", "best_step", "steps", "seconds",
-            "throughput", "peak_memory", "diagnostics", "frozen_unchanged", "data", "wandb", "error")  # fmt: skip
 LOCK_SECONDS = 1.0
 """How long to try for a run's lock: someone who lists runs holds it for a moment."""
-Status = Literal["done", "failed", "diverged", "interrupted"]
-Record = dict[str, Any]
 
 
 class RunFolder:
@@ -75,24 +71,18 @@ class RunFolder:
 
     def record(self) -> Record | None:
         """The record, or None where the run has not ended. Raises RunError for a damaged one."""
-        found = _read_json(self.path / "record.json")
-        missing = [key for key in REQUIRED if found is not None and key not in found]
-        if missing:
-            raise RunError(
-                f"{self.path / 'record.json'}: damaged: lacks {', '.join(missing)}. Remove it and run again."
-            )
-        return found
+        path = self.path / "record.json"
+        stored = _read_json(path)
+        return None if stored is None else parse_record(path, stored)
 
-    def tests(self) -> list[dict[str, Any]]:
-        """Every opening of the test split, oldest first: `{"at", "data", "metrics", "undefined"}`.
-
-        `metrics` is empty while the opening has not ended, and `before_fresh` is true for those of a model that
-        `--fresh` has thrown away: they count as openings, and their scores are no longer the run's.
-        """
-        openings: list[dict[str, Any]] = (_read_json(self.path / "test.json") or {}).get(
-            "openings", []
-        )
-        return openings
+    def tests(self) -> list[Opening]:
+        """Every opening of the test split, oldest first. Raises RunError for a damaged file."""
+        path = self.path / "test.json"
+        stored = (_read_json(path) or {}).get("openings", [])
+        try:
+            return [Opening.model_validate(opening) for opening in stored]
+        except ValidationError as error:
+            raise damaged(path, error) from None
 
     def state(self) -> str:
         """The record's status; without one `running` while a process holds the folder, else `unfinished`; or `damaged`."""
@@ -101,7 +91,7 @@ class RunFolder:
         except RunError:
             return "damaged"
         if record is not None:
-            return str(record["status"])
+            return record.status
         return "running" if self.locked() else "unfinished"
 
     def config(self) -> RunConfig:
@@ -160,24 +150,27 @@ class RunFolder:
                 continue
             shutil.rmtree(item) if item.is_dir() else item.unlink()
         if openings := self.tests():
-            self._write_tests([opening | {"before_fresh": True} for opening in openings])
+            self._write_tests(
+                [opening.model_copy(update={"before_fresh": True}) for opening in openings]
+            )
 
     def finish(self, record: Record) -> None:
         """Write the record: from here on the run has ended. A run that is done needs no resume state."""
-        write_json(self.path / "record.json", record)
-        if record["status"] == "done":
+        write_json(self.path / "record.json", record.as_json())
+        if record.status == "done":
             shutil.rmtree(self.resume, ignore_errors=True)
 
-    def add_test(self, opening: dict[str, Any]) -> None:
+    def add_test(self, opening: Opening) -> None:
         """Write down that the test split is being opened. Hold the lock."""
         self._write_tests([*self.tests(), opening])
 
-    def complete_test(self, opening: dict[str, Any]) -> None:
+    def complete_test(self, opening: Opening) -> None:
         """Put what the last opening showed in its place. Hold the lock."""
         self._write_tests([*self.tests()[:-1], opening])
 
-    def _write_tests(self, openings: list[dict[str, Any]]) -> None:
-        write_json(self.path / "test.json", {"schema": SCHEMA, "openings": openings})
+    def _write_tests(self, openings: list[Opening]) -> None:
+        stored = [opening.as_json() for opening in openings]
+        write_json(self.path / "test.json", {"schema": SCHEMA, "openings": stored})
 
     def save_predictions(self, predictions: Predictions) -> Path:
         """Write one split's predictions; float32 outputs read back exactly."""
@@ -231,29 +224,6 @@ class RunFolder:
             except ValueError:
                 break
         return lines
-
-
-def lost_record(config: RunConfig, run_id: str, error: str) -> Record:
-    """The record of a run that failed where it could not write one itself: unknown is null."""
-    unknown = ("best_step", "steps", "seconds", "peak_memory", "frozen_unchanged")
-    return {
-        "schema": SCHEMA,
-        "run_id": run_id,
-        "cell": run_id.rpartition("-s")[0],
-        "seed": config.seed,
-        "status": "failed",
-        "config": config.resolved().model_dump(mode="json"),
-        "metrics": {},
-        "undefined": {},
-        **dict.fromkeys(unknown),
-        "throughput": {"examples_per_second": None, "tokens_per_second": None},
-        "diagnostics": {},
-        "data": {},
-        "environment": {},
-        "wandb": {"mode": "disabled", "id": None, "status": "disabled", "reason": None},
-        "error": error,
-        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
 
 
 def _try_lock(file: IO[str]) -> bool:
@@ -333,16 +303,18 @@ def load_runs(root: str | Path = "runs") -> pd.DataFrame:
             continue
         if record is None:
             continue
-        row: dict[str, Any] = {key: record[key] for key in ("run_id", "cell", "seed", "status")}
-        row |= {f"config.{key}": value for key, value in flatten(record["config"]).items()}
-        row |= record["metrics"]
+        row: dict[str, Any] = {
+            key: getattr(record, key) for key in ("run_id", "cell", "seed", "status")
+        }
+        row |= {f"config.{key}": value for key, value in flatten(record.config).items()}
+        row |= record.metrics
         for opening in folder.tests()[-1:]:
-            row |= {} if opening.get("before_fresh") else opening["metrics"]
+            row |= {} if opening.before_fresh else opening.metrics
         row |= {
-            key: record[key]
+            key: getattr(record, key)
             for key in ("best_step", "seconds", "peak_memory", "frozen_unchanged", "error")
         }
-        row |= record["throughput"]
+        row |= record.throughput.model_dump()
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -359,7 +331,7 @@ def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def differences(records: Iterable[Record]) -> dict[str, list[Any]]:
     """The settings in which runs differ: dotted key -> the value in each run, None where a run has no such key."""
-    flats = [flatten(record["config"]) for record in records]
+    flats = [flatten(record.config) for record in records]
     keys = dict.fromkeys(key for flat in flats for key in flat)
     values = {key: [flat.get(key) for flat in flats] for key in keys}
     return {

@@ -7,7 +7,7 @@ itself. Test is not read here: only `mtl test` opens it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from mtl.errors import ConfigError
 from mtl.model.pairing import PAIRERS, Pairer
 from mtl.model.pretrained import Pretrained, find_encoder
 from mtl.rng import numpy_stream
+from mtl.runs.record import Data
 from mtl.tasks.registry import Split, TaskName
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Prepared:
     dev: dict[TaskName, TokenizedRows]
     train_slice: dict[TaskName, TokenizedRows]
     cell: str
-    data: dict[str, Any]
+    data: Data
 
     @property
     def run_id(self) -> str:
@@ -170,16 +171,16 @@ def limited(rows: TokenizedRows, limit: int | None) -> TokenizedRows:
 
 def describe(
     found: str, rows: dict[tuple[TaskName, Split], Rows], train: dict[TaskName, TokenizedRows]
-) -> dict[str, Any]:
+) -> Data:
     """The record's `data`: fingerprints, sizes, training rows used, and rows that were skipped."""
-    return {
-        "fingerprint": found,
-        "parts": {f"{split}/{task}": part.fingerprint() for (task, split), part in rows.items()},
-        "rows": {f"{split}/{task}": len(part) for (task, split), part in rows.items()},
-        "trained_on": {task: len(part) for task, part in train.items()},
-        "skipped": {
+    return Data(
+        fingerprint=found,
+        parts={f"{split}/{task}": part.fingerprint() for (task, split), part in rows.items()},
+        rows={f"{split}/{task}": len(part) for (task, split), part in rows.items()},
+        trained_on={task: len(part) for task, part in train.items()},
+        skipped={
             f"{split}/{task}": len(part.skipped)
             for (task, split), part in rows.items()
             if part.skipped
         },
-    }
+    )

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mtl.grid.plan import PlannedRun
-from mtl.runs.folder import Record, RunFolder
+from mtl.runs.folder import RunFolder
+from mtl.runs.record import Record
 from mtl.study.objectives import Objective
 
 if TYPE_CHECKING:
@@ -53,9 +54,9 @@ class Attempt:
     def take(self, run_id: str, record: Record) -> None:
         """A run has ended."""
         self.records[run_id] = record
-        if record["steps"] is not None:
-            self.steps[run_id] = record["steps"]
-            self.total = self.total or record["steps"]
+        if record.steps is not None:
+            self.steps[run_id] = record.steps
+            self.total = self.total or record.steps
 
     def score(self, step: int, value: float) -> int | None:
         """The first seed's dev score at a step: which evaluation that is, from 1; None where it is known."""
@@ -92,7 +93,7 @@ def values_of(
             run_id, record = next(
                 (r, d) for (r, d), v in zip(records.items(), values, strict=True) if v is None
             )
-            why = (record.get("undefined") or {}).get(key, "no reason recorded")
+            why = record.undefined.get(key, "no reason recorded")
             return None, f"{key} is undefined in {run_id}: {why}", by_run
         means.append(sum(known) / len(known))
     return means, None, by_run

@@ -16,8 +16,9 @@ from mtl.grid.executor import POLL_SECONDS, Execution
 from mtl.grid.plan import PlannedRun, Planner
 from mtl.grid.worker import Preparing, Scored, Stepped
 from mtl.rng import stream_seed
-from mtl.runs.folder import Record, RunFolder
+from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import Sources
+from mtl.runs.record import Record
 from mtl.study.attempt import Attempt, past_scores, values_of
 from mtl.study.definition import Study
 from mtl.study.drawing import plan_runs, suggest
@@ -211,8 +212,8 @@ class Coordinator:
     def take(self, attempt: Attempt, run: PlannedRun, record: Record) -> None:
         """A run of a trial has ended: the next ones, or the end of the trial."""
         attempt.take(run.run_id, record)
-        if record["status"] != "done":
-            self.finish(attempt, "diverged", reason=f"{run.run_id}: {record['error']}")
+        if record.status != "done":
+            self.finish(attempt, "diverged", reason=f"{run.run_id}: {record.error}")
         elif attempt.complete:
             self.conclude(attempt)
         elif attempt.pruned:
@@ -274,8 +275,8 @@ class Coordinator:
         if attempt is None:
             return
         record = RunFolder(self.root / run.run_id).record()
-        if record is not None and record["steps"] is not None:
-            attempt.steps[run.run_id] = record["steps"]
+        if record is not None and record.steps is not None:
+            attempt.steps[run.run_id] = record.steps
         self.finish(attempt, "pruned", reason="below the others at the same evaluation")
 
     def ended(self, run: PlannedRun, record: Record) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from mtl.runs.record import Record
 from mtl.tasks.registry import TASKS, TaskName
 
 Direction = Literal["maximize", "minimize"]
@@ -32,9 +33,9 @@ class Objective:
         """1 where more is better, else -1."""
         return 1 if self.direction == "maximize" else -1
 
-    def of(self, record: Mapping[str, Any]) -> float | None:
+    def of(self, record: Record) -> float | None:
         """The run's value; None where it is undefined."""
-        value = record["seconds"] if self.key == SECONDS else record["metrics"].get(self.key)
+        value = record.seconds if self.key == SECONDS else record.metrics.get(self.key)
         return None if value is None else float(value)
 
     def task(self) -> TaskName | None:

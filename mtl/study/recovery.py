@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mtl.errors import RunError
-from mtl.runs.folder import Record, RunFolder
+from mtl.runs.folder import RunFolder
+from mtl.runs.record import Record
 from mtl.study.attempt import values_of
 from mtl.study.objectives import Objective
 from mtl.study.trials import ALL_STEPS, RUNS, STEPS, Outcome, Trials
@@ -21,7 +22,7 @@ def take_up(
         records = finished(root, one.user_attrs.get(RUNS, {}))
         if records is not None:
             values, why, by_run = values_of(records, objectives)
-            steps = sum(record["steps"] or 0 for record in records.values())
+            steps = sum(record.steps or 0 for record in records.values())
             outcome: Outcome = "done" if values is not None else "undefined"
             trials.end(
                 one.number, outcome, values, why, scores=by_run, **{STEPS: steps, ALL_STEPS: steps}
@@ -39,7 +40,7 @@ def finished(root: Path, named: Mapping[str, str]) -> dict[str, Record] | None:
             record = RunFolder(root / run_id).record()
         except RunError:
             return None
-        if record is None or record["status"] != "done":
+        if record is None or record.status != "done":
             return None
         found[run_id] = record
     return found or None

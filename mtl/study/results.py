@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from mtl.config import identity
 from mtl.errors import RunError
-from mtl.runs.folder import Record, RunFolder
+from mtl.runs.folder import RunFolder
+from mtl.runs.record import Record
 from mtl.stats import verdicts as stats
 from mtl.study.definition import Study
 from mtl.study.importance import Importance, importances
@@ -235,8 +236,8 @@ def fresh_of(trial: TrialResult, definition: Study, runs: Path) -> Fresh | None:
         except RunError as error:
             missing[seed] = str(error)
             continue
-        if record is None or record["status"] != "done":
-            missing[seed] = "not run" if record is None else str(record["status"])
+        if record is None or record.status != "done":
+            missing[seed] = "not run" if record is None else record.status
         else:
             records[seed] = record
     scores = {}

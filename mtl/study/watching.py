@@ -9,7 +9,7 @@ from mtl.grid.costs import Costs
 from mtl.grid.plan import Plan, PlannedRun
 from mtl.grid.view import View
 from mtl.grid.worker import Preparing, Scored, Stepped
-from mtl.runs.folder import Record
+from mtl.runs.record import Record
 
 
 class Listener(Protocol):

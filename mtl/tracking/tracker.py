@@ -22,15 +22,15 @@ from typing import Any, Literal, Protocol, get_args
 from urllib.parse import urlsplit
 
 from mtl.errors import ConfigError, RunError
+from mtl.tracking.outcome import DISABLED, TrackingOutcome, TrackingStatus, WandbMode
 from mtl.tracking.wandb_adapter import Client, compare, known, mark_synced, read_back
 
 __all__ = ["Limits", "NullTracker", "RunInfo", "Table", "Tracker", "WandbMode", "WandbTracker", "compare", "has_api_key",
            "open_tracker", "read_back", "resolve_mode"]  # fmt: skip
 
-WandbMode = Literal["online", "offline", "disabled"]
+
 MODES: tuple[WandbMode, ...] = get_args(WandbMode)
 OLD_MODES: dict[str, WandbMode] = {"dryrun": "offline", "run": "online"}
-Status = Literal["disabled", "verified", "degraded", "unverified"]
 JobType = Literal["train", "eval", "report"]
 PUBLIC_SERVER = "https://api.wandb.ai"
 LONGEST_TAG = 64  # characters; the client refuses a run with a longer one
@@ -129,10 +129,10 @@ class Tracker(Protocol):
         summary: Mapping[str, float | None],
         files: Sequence[Path] = (),
         table: Table | None = None,
-    ) -> dict[str, Any]:
+    ) -> TrackingOutcome:
         """Close a finished run with its final numbers, files and a table, and read it back: {mode, id, status, reason}."""
 
-    def abort(self, reason: str) -> dict[str, Any]:
+    def abort(self, reason: str) -> TrackingOutcome:
         """Close an interrupted or failed run quickly, marked as failed: {mode, id, status, reason}."""
 
 
@@ -152,11 +152,11 @@ class NullTracker:
         summary: Mapping[str, float | None],
         files: Sequence[Path] = (),
         table: Table | None = None,
-    ) -> dict[str, Any]:
+    ) -> TrackingOutcome:
         """Say that W&B was off."""
-        return {"mode": "disabled", "id": None, "status": "disabled", "reason": None}
+        return DISABLED
 
-    def abort(self, reason: str) -> dict[str, Any]:
+    def abort(self, reason: str) -> TrackingOutcome:
         """Say that W&B was off."""
         return self.finish({})
 
@@ -179,7 +179,7 @@ class WandbTracker:
         )  # None once it is ready
         self._last_step = 0
         self._problem: str | None = None
-        self._outcome: dict[str, Any] | None = None
+        self._outcome: TrackingOutcome | None = None
         self._client: Client | None = None
         try:
             self._client = Client(self._info.folder)
@@ -208,7 +208,7 @@ class WandbTracker:
         summary: Mapping[str, float | None],
         files: Sequence[Path] = (),
         table: Table | None = None,
-    ) -> dict[str, Any]:
+    ) -> TrackingOutcome:
         """Close the run and verify W&B's copy of `summary`; the second call returns what the first did."""
         if self._outcome is None:
             try:
@@ -229,7 +229,7 @@ class WandbTracker:
             self._outcome = self._record(status, reason)
         return self._outcome
 
-    def abort(self, reason: str) -> dict[str, Any]:
+    def abort(self, reason: str) -> TrackingOutcome:
         """Close the run as failed. A client that needs longer than `limits.abort` is left to finish by itself."""
         if self._outcome is None:
             try:
@@ -288,7 +288,7 @@ class WandbTracker:
                     self._degrade(f"{reply['offline']}; logged offline, send it with: {self._sync}")
         return False
 
-    def _verify(self, summary: Mapping[str, float | None]) -> tuple[Status, str | None]:
+    def _verify(self, summary: Mapping[str, float | None]) -> tuple[TrackingStatus, str | None]:
         """Compare W&B's copy with the summary; a server may take a moment to show what it has been sent."""
         end = time.monotonic() + self._limits.read
         while self._problem is None:
@@ -312,8 +312,8 @@ class WandbTracker:
                 time.sleep(1)
         return "degraded", self._problem
 
-    def _record(self, status: Status, reason: str | None) -> dict[str, Any]:
-        return {"mode": self._mode, "id": self._info.run_id, "status": status, "reason": reason}
+    def _record(self, status: TrackingStatus, reason: str | None) -> TrackingOutcome:
+        return TrackingOutcome(mode=self._mode, id=self._info.run_id, status=status, reason=reason)
 
     def _degrade(self, reason: str) -> None:
         """Keep the first reason, and say it once."""

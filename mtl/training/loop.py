@@ -44,8 +44,9 @@ from mtl.model.multitask import MultiTaskModel, make_batch
 from mtl.model.pairing import distinct, lay_out
 from mtl.rng import numpy_stream, stream_seed
 from mtl.runs import checkpoint
-from mtl.runs.folder import Record, RunFolder, Status, flatten
+from mtl.runs.folder import RunFolder, flatten
 from mtl.runs.prepare import OnBadRow, Prepared, Sources, prepare
+from mtl.runs.record import Record, Status
 from mtl.tasks.metrics import Scores, score_all
 from mtl.tasks.registry import TASKS, TaskName
 from mtl.tracking.tracker import Tracker, WandbMode, open_tracker, resolve_mode
@@ -93,7 +94,7 @@ def train(
         if fresh:
             folder.clear()
         record = folder.record()
-        if record is not None and record["status"] in ("done", "diverged"):
+        if record is not None and record.status in ("done", "diverged"):
             return record
         keep_memory()
         with (
@@ -210,11 +211,10 @@ class Training:
         self.progress.end()
         self.spend()
         record = make_record(self.prepared, self.state, self.model, self.device, status, error)
-        record["wandb"] = (
-            tracker.finish(record["metrics"])
-            if status == "done"
-            else tracker.abort(error or status)
+        tracked = (
+            tracker.finish(record.metrics) if status == "done" else tracker.abort(error or status)
         )
+        record = record.model_copy(update={"wandb": tracked})
         self.folder.finish(record)
         if unexpected is not None:
             raise unexpected

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 import torch
 
@@ -13,8 +12,17 @@ from mtl.methods.penalty import summarised
 from mtl.model.multitask import MultiTaskModel
 from mtl.model.pretrained import Pretrained
 from mtl.runs.environment import environment, peak_memory
-from mtl.runs.folder import SCHEMA, Record, RunFolder, Status, flatten
+from mtl.runs.folder import RunFolder, flatten
 from mtl.runs.prepare import Prepared
+from mtl.runs.record import (
+    SCHEMA,
+    Diagnostics,
+    Record,
+    SmartDiagnostics,
+    Status,
+    SurgeryDiagnostics,
+    Throughput,
+)
 from mtl.tracking.tracker import RunInfo
 from mtl.training.state import State
 
@@ -35,52 +43,55 @@ def make_record(
             "frozen weights changed during training: a defect of mtl, please report it",
         )
     speed = state.step_seconds or None
-    return {
-        "schema": SCHEMA,
-        "run_id": prepared.run_id,
-        "cell": prepared.cell,
-        "seed": prepared.config.seed,
-        "status": status,
-        "config": prepared.config.model_dump(mode="json"),
-        "metrics": state.selected,
-        "undefined": state.reasons,
-        "best_step": state.best_step,
-        "steps": state.step,
-        "seconds": round(state.seconds, 3),
-        "throughput": {
-            "examples_per_second": round(state.examples / speed, 3) if speed else None,
-            "tokens_per_second": round(state.tokens / speed, 3) if speed else None,
-        },
-        "peak_memory": peak_memory(device),
-        "diagnostics": diagnostics(state, model),
-        "frozen_unchanged": unchanged,
-        "data": prepared.data,
-        "environment": environment(device),
-        "error": error,
-        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    return Record(
+        schema_version=SCHEMA,
+        run_id=prepared.run_id,
+        cell=prepared.cell,
+        seed=prepared.config.seed,
+        status=status,
+        config=prepared.config.model_dump(mode="json"),
+        metrics=state.selected,
+        undefined=state.reasons,
+        best_step=state.best_step,
+        steps=state.step,
+        seconds=round(state.seconds, 3),
+        throughput=Throughput(
+            examples_per_second=round(state.examples / speed, 3) if speed else None,
+            tokens_per_second=round(state.tokens / speed, 3) if speed else None,
+        ),
+        peak_memory=peak_memory(device),
+        diagnostics=diagnostics(state, model),
+        frozen_unchanged=unchanged,
+        data=prepared.data,
+        environment=environment(device),
+        error=error,
+        ended=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
-def diagnostics(state: State, model: MultiTaskModel) -> dict[str, Any]:
+def diagnostics(state: State, model: MultiTaskModel) -> Diagnostics:
     """Why a method did what it did, as far as the loop can see. Sizes are in bytes.
 
     `gradient_norms` are means, before clipping, over the steps that had one task alone. `surgery` is None where it was off;
     `mtl.methods.conflicts` says what it holds.
     """
     frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
-    return {
-        "tasks_per_step": state.tasks_per_step,
-        "dead_examples_per_epoch": state.dead_examples,
-        "smart": summarised(state.smart),
-        "gradient_norms": {
+    smart = summarised(state.smart)
+    surgery = conflicts.summarise(state.surgery) if state.surgery else None
+    return Diagnostics(
+        tasks_per_step=state.tasks_per_step,
+        dead_examples_per_epoch=state.dead_examples,
+        smart=smart
+        and {task: SmartDiagnostics.model_validate(means) for task, means in smart.items()},
+        gradient_norms={
             task: total / count for task, (count, total) in state.gradient_norms.items()
         },
-        "surgery": conflicts.summarise(state.surgery) if state.surgery else None,
-        "trained_bytes": sum(parameter.nbytes for parameter in model.trainable().values()),
-        "frozen_bytes": sum(parameter.nbytes for parameter in frozen),
-        "tokens": state.tokens,
-        "examples": state.examples,
-    }
+        surgery=None if surgery is None else SurgeryDiagnostics.model_validate(surgery),
+        trained_bytes=sum(parameter.nbytes for parameter in model.trainable().values()),
+        frozen_bytes=sum(parameter.nbytes for parameter in frozen),
+        tokens=state.tokens,
+        examples=state.examples,
+    )
 
 
 def frozen_unchanged(model: MultiTaskModel, pretrained: Pretrained) -> bool | None:

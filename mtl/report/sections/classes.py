@@ -47,7 +47,7 @@ def section(material: Material) -> Section | None:
 
 def _recall(material: Material, arm: ArmResult, label: int) -> Cell:
     key = f"dev/sst/recall/{label}"
-    values = [record["metrics"].get(key) for record in material.records(arm)]
+    values = [record.metrics.get(key) for record in material.records(arm)]
     known = [value for value in values if value is not None]
     return summary_cell(stats.summarise(known), "undefined: no such row")
 

@@ -8,7 +8,7 @@ from mtl.config.assignments import level_name
 from mtl.report.document import Block, Cell, Paragraph, Section, columns, number, table, text
 from mtl.report.material import Material
 from mtl.report.wording import joined
-from mtl.runs.folder import Record
+from mtl.runs.record import Record
 from mtl.tasks.registry import TASKS
 
 RULES = {
@@ -34,7 +34,7 @@ def section(material: Material) -> Section | None:
 
 def _card(material: Material, records: list[Record], what: str) -> list[Block]:
     first = records[0]
-    tasks = [task for task in TASKS if any(task in record["config"]["tasks"] for record in records)]
+    tasks = [task for task in TASKS if any(task in record.config["tasks"] for record in records)]
     metrics = joined(
         [
             f"{task} {'Pearson r' if TASKS[task].metric == 'pearson' else 'accuracy'}"
@@ -42,31 +42,29 @@ def _card(material: Material, records: list[Record], what: str) -> list[Block]:
         ]
     )
     rows = [
-        ("data", _each(record["config"]["data"] for record in records)),
+        ("data", _each(record.config["data"] for record in records)),
         (
             "fingerprint of train and dev",
-            _each((record["data"] or {}).get("fingerprint") for record in records),
+            _each(record.data.fingerprint for record in records),
         ),
-        ("encoder", _each(record["config"]["encoder"] for record in records)),
+        ("encoder", _each(record.config["encoder"] for record in records)),
         ("metrics", metrics),
-        ("overall", _each(RULES[record["config"]["overall"]] for record in records)),
+        ("overall", _each(RULES[record.config["overall"]] for record in records)),
         (
             "kept weights",
             _each(
-                {"best": "best dev overall", "last": "last step"}[
-                    record["config"]["train"]["select"]
-                ]
+                {"best": "best dev overall", "last": "last step"}[record.config["train"]["select"]]
                 for record in records
             ),
         ),
         (
             "training rows a task, limit",
-            _each(level_name(record["config"]["limit"]) for record in records),
+            _each(level_name(record.config["limit"]) for record in records),
         ),
-        ("epochs", _each(record["config"]["train"]["epochs"] for record in records)),
+        ("epochs", _each(record.config["train"]["epochs"] for record in records)),
         ("learning rate, batch size", _each(map(_pace, records))),
-        ("tokens a sequence, at most", _each(record["config"]["max_length"] for record in records)),
-        ("numerics", _each(record["environment"].get("numerics") for record in records)),
+        ("tokens a sequence, at most", _each(record.config["max_length"] for record in records)),
+        ("numerics", _each(record.environment.numerics for record in records)),
     ]
     blocks: list[Block] = []
     if what:
@@ -89,7 +87,7 @@ def _card(material: Material, records: list[Record], what: str) -> list[Block]:
 
 def _pace(record: Record) -> str:
     """`1e-05 at 16`, and how the rate changes."""
-    train = record["config"]["train"]
+    train = record.config["train"]
     warmup = f", warm-up {train['warmup']:g}" if train["warmup"] else ""
     decay = f", {train['decay']} decay" if train["decay"] != "none" else ""
     return f"{train['lr']:g} at {train['batch_size']}{warmup}{decay}"
@@ -101,24 +99,23 @@ def _each(values: Any) -> str:
 
 
 def _rows(material: Material, record: Record, suffix: str) -> list[Block]:
-    data = record["data"] or {}
-    counts, parts = data.get("rows", {}), data.get("parts", {})
-    leaks = material.archive["leaks"].get(data.get("fingerprint"), {})
+    data = record.data
+    leaks = material.archive["leaks"].get(data.fingerprint, {})
     rows = []
     limited = False
     for task in TASKS:
-        if f"dev/{task}" not in counts:
+        if f"dev/{task}" not in data.rows:
             continue
         leak = leaks.get(task)
-        whole, used = counts[f"train/{task}"], data.get("trained_on", {}).get(task)
+        whole, used = data.rows[f"train/{task}"], data.trained_on.get(task)
         part = used is not None and used < whole
         cells = [
             text(task),
             Cell(text=f"{used} of {whole}" if part else str(whole), sort=used if part else whole),
         ]
-        cells.append(number(counts[f"dev/{task}"], "d"))
+        cells.append(number(data.rows[f"dev/{task}"], "d"))
         limited = limited or part
-        cells.append(text(parts.get(f"dev/{task}", "unknown")))
+        cells.append(text(data.parts.get(f"dev/{task}", "unknown")))
         for key in ("rows", "sentences"):
             known = (
                 "unknown"

@@ -15,12 +15,12 @@ def section(material: Material) -> Section | None:
     for group in material.groups:
         for arm in group.results.arms:
             records = material.records(arm)
-            seconds += sum(record["seconds"] or 0 for record in records)
+            seconds += sum(record.seconds or 0 for record in records)
             if records:
                 rows.append(_row(material, arm, group.results.arms[0]))
     if not rows:
         return None
-    devices = {record["environment"].get("device") for arm in material.arms for seed in material.seeds[arm]
+    devices = {record.environment.device for arm in material.arms for seed in material.seeds[arm]
                if (record := material.record(arm, seed)) is not None}  # fmt: skip
     said = f"{duration(seconds)} of training in all, one run after the other."
     if len(devices) > 1:
@@ -53,10 +53,10 @@ def _row(material: Material, arm: ArmResult, baseline: ArmResult) -> tuple[Cell,
         else None
     )
     speeds = {
-        key: mean_of(record["throughput"][key] for record in records)
+        key: mean_of(getattr(record.throughput, key) for record in records)
         for key in ("tokens_per_second", "examples_per_second")
     }
-    memory = mean_of(record["peak_memory"] for record in records)
+    memory = mean_of(record.peak_memory for record in records)
     verdict = arm.verdicts.get(material.results.primary)
     gain = verdict.estimate if verdict is not None else None
     return (

@@ -33,7 +33,7 @@ def section(material: Material) -> Section | None:
     for arm in arms:
         cells = [text(arm.name)]
         for score in scores:
-            pairs = [_pair(record["metrics"], score) for record in material.records(arm)]
+            pairs = [_pair(record.metrics, score) for record in material.records(arm)]
             whole = [(train, dev) for train, dev in pairs if train is not None and dev is not None]
             gap = mean_of([train - dev for train, dev in whole])
             cells += [

@@ -14,8 +14,8 @@ def section(material: Material) -> Section | None:
     for name, arm in material.arms.items():
         for seed in material.seeds[arm.name]:
             record = material.record(name, seed)
-            if record is not None and record["environment"].get("python"):
-                key = json.dumps(record["environment"], sort_keys=True)
+            if record is not None and record.environment.python:
+                key = json.dumps(record.environment.model_dump(), sort_keys=True)
                 kinds[key] = kinds.get(key, 0) + 1
     if not kinds:
         return None

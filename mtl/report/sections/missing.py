@@ -13,7 +13,7 @@ def section(material: Material) -> Section | None:
         for arm in group.results.arms:
             for seed, reason in arm.missing.items():
                 record = material.record(arm.name, seed)
-                state = "no record" if record is None else str(record["status"])
+                state = "no record" if record is None else record.status
                 rows.append(
                     (text(arm.name), Cell(text=str(seed), sort=seed), text(state), text(reason))
                 )

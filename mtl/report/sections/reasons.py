@@ -7,7 +7,6 @@ is what it says only if the frozen bytes stayed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from mtl.report.document import (
     NOTHING,
@@ -23,7 +22,7 @@ from mtl.report.document import (
 )
 from mtl.report.material import Material
 from mtl.report.wording import mean_of, share, small
-from mtl.runs.folder import Record
+from mtl.runs.record import Record, SurgeryDiagnostics
 
 ByArm = Mapping[str, Sequence[Record]]
 """The records of each arm's runs with scores."""
@@ -45,11 +44,15 @@ def section(material: Material) -> Section | None:
 
 
 def _surgery(arms: ByArm) -> list[Block]:
-    on = {arm: found for arm, records in arms.items() if (found := _parts(records, "surgery"))}
+    on = {
+        arm: parts
+        for arm, records in arms.items()
+        if (parts := [part for record in records if (part := record.diagnostics.surgery)])
+    }
     if not on:
         return []
     pairs = list(
-        dict.fromkeys(pair for found in on.values() for one in found for pair in one["cosine"])
+        dict.fromkeys(pair for found in on.values() for one in found for pair in one.cosine)
     )
     heads = columns("arm", "tasks meet", "conflict", "projected", "removed", kinds="tnnnn")
     heads += tuple(Column(title=f"cosine {pair}", kind="number") for pair in pairs)
@@ -57,10 +60,10 @@ def _surgery(arms: ByArm) -> list[Block]:
     rows, said = [], []
     for arm, found in on.items():
         means = {
-            key: mean_of(one[key] for one in found)
+            key: mean_of(getattr(one, key) for one in found)
             for key in ("multi_task", "conflict", "projected", "removed_share")
         }
-        cosines = [mean_of(one["cosine"].get(pair) for one in found) for pair in pairs]
+        cosines = [mean_of(one.cosine.get(pair) for one in found) for pair in pairs]
         rows.append((
             text(arm), *(share(means[key]) for key in means), *(Cell(text=_signed(value), sort=value) for value in cosines),
             text(_dominant(found)),
@@ -80,10 +83,10 @@ def _surgery(arms: ByArm) -> list[Block]:
     return [table("surgery", heads, rows, caption), *(Paragraph(text=line) for line in said)]
 
 
-def _dominant(found: Sequence[dict[str, Any]]) -> str:
+def _dominant(found: Sequence[SurgeryDiagnostics]) -> str:
     totals: dict[str, int] = {}
     for one in found:
-        for task, count in one["dominant"].items():
+        for task, count in one.dominant.items():
             totals[task] = totals.get(task, 0) + count
     steps = sum(totals.values())
     order = sorted(totals, key=lambda task: (-totals[task], task))
@@ -91,16 +94,19 @@ def _dominant(found: Sequence[dict[str, Any]]) -> str:
 
 
 def _smart(arms: ByArm) -> list[Block]:
-    on = {arm: found for arm, records in arms.items() if (found := _parts(records, "smart"))}
+    on = {
+        arm: [part for record in records if (part := record.diagnostics.smart)]
+        for arm, records in arms.items()
+    }
     rows, silent = [], []
     for arm, found in on.items():
         for task in dict.fromkeys(task for one in found for task in one):
             parts = [one[task] for one in found if task in one]
             means = {
-                key: mean_of(part.get(key) for part in parts)
+                key: mean_of(getattr(part, key) for part in parts)
                 for key in ("r_s", "floor", "ratio", "largest", "d_breg")
             }
-            skipped = sum(part.get("skipped") or 0 for part in parts)
+            skipped = sum(part.skipped or 0 for part in parts)
             rows.append(
                 (
                     text(arm),
@@ -141,16 +147,14 @@ def _smart(arms: ByArm) -> list[Block]:
 def _freezing(arms: ByArm) -> list[Block]:
     rows = []
     for arm, records in arms.items():
-        if all(record["frozen_unchanged"] is None for record in records):
+        if all(record.frozen_unchanged is None for record in records):
             continue
         sizes = {
-            key: mean_of((record["diagnostics"] or {}).get(key) for record in records)
+            key: mean_of(getattr(record.diagnostics, key) for record in records)
             for key in ("frozen_bytes", "trained_bytes")
         }
         held = all(
-            record["frozen_unchanged"]
-            for record in records
-            if record["frozen_unchanged"] is not None
+            record.frozen_unchanged for record in records if record.frozen_unchanged is not None
         )
         cells = [
             Cell(text=NOTHING if size is None else f"{size / 2**20:.1f}", sort=size)
@@ -191,13 +195,7 @@ def _dead(arms: ByArm) -> list[Block]:
 
 
 def _dead_of(record: Record) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = (record["diagnostics"] or {}).get("dead_examples_per_epoch") or {}
-    return found
-
-
-def _parts(records: Sequence[Record], key: str) -> list[dict[str, Any]]:
-    found = [(record["diagnostics"] or {}).get(key) for record in records]
-    return [part for part in found if part]
+    return record.diagnostics.dead_examples_per_epoch
 
 
 def _percent(value: float | None) -> str:

@@ -1,0 +1,243 @@
+"""The record of a run, `record.json`: what it computed, its scores, its cost and its environment.
+
+A record is frozen. A value that is not known is None. A record keeps the keys that it was read
+with: a newer version's additional keys stay, and a key that was not there is not written.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mtl.config.schema import RunConfig
+from mtl.errors import RunError
+from mtl.tracking.outcome import DISABLED, TrackingOutcome
+
+SCHEMA: Final = 1
+Status = Literal["done", "failed", "diverged", "interrupted"]
+Metrics = dict[str, float | None]
+"""Scores by path, `dev/sts/pearson`. None where a score is undefined."""
+
+
+class Stored(BaseModel):
+    """A part of a run's files, as JSON."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="allow", strict=True, validate_by_name=True, validate_by_alias=True
+    )
+
+    def as_json(self) -> dict[str, Any]:
+        """The stored keys and values, ready for JSON."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+
+class Throughput(Stored):
+    """Training speed. Evaluation does not count."""
+
+    examples_per_second: float | None
+    tokens_per_second: float | None
+
+
+class SurgeryDiagnostics(Stored):
+    """What surgery did (`mtl.methods.conflicts.summarise`). Shares are between 0 and 1."""
+
+    steps: int | None = None
+    multi_task: float | None = None
+    """Share of steps with at least two tasks."""
+    conflict: float | None = None
+    """Share of steps with a negative cosine between two gradients."""
+    projected: float | None = None
+    """Share of steps in which a gradient was projected."""
+    cosine: dict[str, float | None] = {}
+    """Mean cosine of each pair of tasks: `sst/quora`."""
+    conflict_of_pair: dict[str, float | None] = {}
+    """Share of a pair's steps with a negative cosine."""
+    dominant: dict[str, int] = {}
+    """Multi-task steps by the task with the largest gradient."""
+    norm: dict[str, float | None] = {}
+    """Mean gradient norm of each task."""
+    removed_share: float | None = None
+    """Mean norm that surgery removed, as a share of the sum of the tasks' norms."""
+
+
+class SmartDiagnostics(Stored):
+    """What SMART did on one task. All but `skipped` are means over steps."""
+
+    d_breg: float | None = None
+    """Distance to the averaged teacher."""
+    floor: float | None = None
+    """`r_s` without noise: what differing dropout masks alone cause."""
+    largest: float | None = None
+    """The noise's largest element."""
+    r_s: float | None = None
+    """Change of the output under the noise."""
+    ratio: float | None = None
+    """Norm of the noise, as a share of the embeddings' norm."""
+    skipped: int | None = None
+    """Examples without noise, because their inner gradient was not finite."""
+
+
+class Diagnostics(Stored):
+    """What the methods of a run acted on. Sizes are in bytes."""
+
+    tasks_per_step: dict[str, int] = {}
+    """Steps by their number of tasks."""
+    dead_examples_per_epoch: dict[str, list[int]] = {}
+    """Examples without a gradient, by task."""
+    smart: dict[str, SmartDiagnostics] | None = None
+    """By task. None without SMART."""
+    gradient_norms: dict[str, float] = {}
+    """Mean norm before clipping, by task, over the steps with this task alone."""
+    surgery: SurgeryDiagnostics | None = None
+    """None without surgery."""
+    trained_bytes: int | None = None
+    frozen_bytes: int | None = None
+    tokens: int | None = None
+    examples: int | None = None
+
+
+class Data(Stored):
+    """The data of a run. Parts are named `train/sst`."""
+
+    fingerprint: str | None = None
+    """Of the train and dev parts together."""
+    parts: dict[str, str] = {}
+    """Fingerprint of each part."""
+    rows: dict[str, int] = {}
+    """Rows of each part, before `limit`."""
+    trained_on: dict[str, int] = {}
+    """Training rows in use, by task."""
+    skipped: dict[str, int] = {}
+    """Bad rows that were left out, by part."""
+
+
+class Environment(Stored):
+    """Versions, machine and threads."""
+
+    python: str | None = None
+    packages: dict[str, str | None] = {}
+    numerics: int | None = None
+    platform: str | None = None
+    processor: str | None = None
+    cores: int | None = None
+    threads: int | None = None
+    products: str | None = None
+    """The library that computes matrix products: `onednn` or `torch`."""
+    device: str | None = None
+    cuda: str | None = None
+
+
+class Record(Stored):
+    """The result of one run.
+
+    Example:
+        >>> import mtl
+        >>> record = mtl.train(mtl.config("data=sample", "limit=20"))  # doctest: +SKIP
+        >>> record.status, record.metrics["dev/overall"]  # doctest: +SKIP
+        ('done', 0.53)
+    """
+
+    schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
+    run_id: str
+    cell: str
+    seed: int
+    status: Status
+    config: dict[str, Any]
+    """The settings as they were written. Another version may have other settings."""
+    metrics: Metrics
+    """Scores of the selected checkpoint."""
+    undefined: dict[str, str]
+    """Why a metric is None."""
+    best_step: int | None
+    """The step of the selected checkpoint."""
+    steps: int | None
+    seconds: float | None
+    throughput: Throughput
+    peak_memory: int | None
+    """In bytes."""
+    diagnostics: Diagnostics
+    frozen_unchanged: bool | None
+    """Whether the frozen weights kept their bytes. None where nothing is frozen."""
+    data: Data
+    environment: Environment = Environment()
+    error: str | None = None
+    """The traceback, the cause of divergence, or the signal."""
+    ended: str | None = None
+    """UTC, ISO 8601."""
+    wandb: TrackingOutcome | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of `record.json`."""
+        return {"schema": self.schema_version} | super().as_json()
+
+
+class Opening(Stored):
+    """One opening of the test split."""
+
+    at: str
+    """UTC, ISO 8601."""
+    data: str | None = None
+    """Fingerprint of the test rows."""
+    metrics: Metrics = {}
+    """Empty while the opening has not ended."""
+    undefined: dict[str, str] = {}
+    before_fresh: bool | None = None
+    """True for a model that `--fresh` removed: the opening counts, its scores do not."""
+
+
+def parse_record(path: Path, stored: dict[str, Any]) -> Record:
+    """The record in a file's content. Raises RunError naming the file, the keys and the remedy."""
+    version = stored.get("schema", SCHEMA)
+    if isinstance(version, int) and version > SCHEMA:
+        raise RunError(
+            f"{path}: schema {version}; this version of mtl reads schema {SCHEMA}. Update mtl."
+        )
+    try:
+        return Record.model_validate(stored)
+    except ValidationError as error:
+        raise damaged(path, error) from None
+
+
+def damaged(path: Path, error: ValidationError) -> RunError:
+    """The error for a file of a run that does not fit its model."""
+    details = error.errors(include_url=False, include_input=False)
+    missing = [_dotted(detail["loc"]) for detail in details if detail["type"] == "missing"]
+    problem = (
+        f"lacks {', '.join(missing)}"
+        if missing
+        else f"{_dotted(details[0]['loc'])}: {details[0]['msg']}"
+    )
+    return RunError(f"{path}: damaged: {problem}. Remove it and run again.")
+
+
+def failed_record(config: RunConfig, run_id: str, error: str) -> Record:
+    """The record of a run that failed and could not write its own."""
+    return Record(
+        schema_version=SCHEMA,
+        run_id=run_id,
+        cell=run_id.rpartition("-s")[0],
+        seed=config.seed,
+        status="failed",
+        config=config.resolved().model_dump(mode="json"),
+        metrics={},
+        undefined={},
+        best_step=None,
+        steps=None,
+        seconds=None,
+        throughput=Throughput(examples_per_second=None, tokens_per_second=None),
+        peak_memory=None,
+        diagnostics=Diagnostics(),
+        frozen_unchanged=None,
+        data=Data(),
+        environment=Environment(),
+        error=error,
+        ended=datetime.now(UTC).isoformat(timespec="seconds"),
+        wandb=DISABLED,
+    )
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, location))
