@@ -27,6 +27,7 @@ from mtl.report.publish import make
 from mtl.report.render.figures import draw
 from mtl.report.source import find_source
 from mtl.runs.folder import RunFolder
+from mtl.runs.record import Opening
 from tests.conftest import write_tiny_data
 from tests.report_runs import fill_grid, write_grid, write_run
 
@@ -600,7 +601,7 @@ def test_openings_of_test_are_counted_and_its_scores_shown() -> None:
         for last in (False, True):  # the last opening's scores are the run's
             shown = metrics if last else dict.fromkeys(metrics, 0.9)
             folders["better", seed].add_test(
-                {"at": "2026-01-01", "data": "x", "metrics": shown, "undefined": {}}
+                Opening(at="2026-01-01", data="x", metrics=shown, undefined={})
             )
     markdown = built()
     assert "Test was opened 4 times." in section(markdown, "Choosing, and openings of test")

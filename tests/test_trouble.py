@@ -104,7 +104,7 @@ def test_a_fresh_start_keeps_the_count_of_test_openings_but_not_their_scores(
     open_test(load_trained(folder))
     assert "test/sst/accuracy" in load_runs(tmp_path)
     train(config(tiny), runs=tmp_path, fresh=True)
-    assert [opening["before_fresh"] for opening in folder.tests()] == [True]
+    assert [opening.before_fresh for opening in folder.tests()] == [True]
     assert "test/sst/accuracy" not in load_runs(tmp_path)
     open_test(load_trained(folder))
     assert len(folder.tests()) == 2
@@ -125,7 +125,7 @@ def test_an_opening_of_test_is_counted_before_it_shows_anything(
     with pytest.raises(SystemExit):
         open_test(trained)
     (opening,) = folder.tests()
-    assert opening["metrics"] == {}
+    assert opening.metrics == {}
 
 
 def test_verify_recomputes_the_test_scores(tiny: dict[str, Any], tmp_path: Path) -> None:
