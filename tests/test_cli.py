@@ -1,58 +1,24 @@
-"""The command line as people meet it: what is printed where, what bad input is answered, and which exit code ends it."""
+"""The command line: what is printed where, how bad input is answered, and exit codes."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from mtl.cli import COMMANDS, main
+from mtl.cli import COMMANDS
 from mtl.model.random_tiny import write_random
 from mtl.runs.folder import RunFolder
+from tests.cli_tools import mtl, tiny_words, two_runs
 from tests.conftest import write_tiny_data
 
-
-def mtl(*words: str | Path, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words], input=stdin)
-
-
-def tiny_words(data: Path) -> list[str]:
-    return [
-        "encoder=random-tiny",
-        f"data={data}",
-        "train.epochs=1",
-        "train.batch_size=8",
-        "train.lr=1e-3",
-    ]
-
-
-@pytest.fixture(scope="module")
-def two_runs(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """A folder with a siamese and a concatenated run, and their ids."""
-    runs = tmp_path_factory.mktemp("runs")
-    ids = []
-    for pairing in ("siamese", "concat"):
-        result = mtl(
-            "train",
-            *tiny_words(tiny_data),
-            f"pairing={pairing}",
-            "--runs",
-            runs,
-            "--json",
-            "--quiet",
-        )
-        assert result.exit_code == 0, result.output
-        ids.append(json.loads(result.stdout)["run_id"])
-    return runs, ids
+__all__ = ["two_runs"]
 
 
 def test_train_prints_a_table_of_dev_scores_on_stdout_and_progress_on_stderr(
@@ -75,206 +41,6 @@ def test_train_prints_a_table_of_dev_scores_on_stdout_and_progress_on_stderr(
     again = mtl("train", *tiny_words(tiny_data), "--runs", tmp_path)
     assert again.stdout == result.stdout
     assert again.stderr == ""
-
-
-def test_runs_list_show_and_diff(two_runs: tuple[Path, list[str]]) -> None:
-    runs, ids = two_runs
-    listed = json.loads(mtl("runs", "list", "--runs", runs, "--json").stdout)
-    assert {row["run_id"]: row["status"] for row in listed} == dict.fromkeys(ids, "done")
-    assert all(name in mtl("runs", "list", "--runs", runs).stdout for name in ids)
-    shown = json.loads(mtl("runs", "show", ids[0], "--runs", runs, "--json").stdout)
-    assert shown["run_id"] == ids[0]
-    assert shown["test"] == []
-    assert "pairing: siamese" in mtl("runs", "show", ids[0][:6], "--runs", runs).stdout
-    diff = json.loads(mtl("runs", "diff", *ids, "--runs", runs, "--json").stdout)
-    assert diff["config"]["pairing"] == ["siamese", "concat"]
-    assert set(diff["config"]) == {"pairing", "heads.quora", "heads.sts"}
-    assert "concat" in mtl("runs", "diff", *ids, "--runs", runs).stdout
-    assert mtl("runs", "diff", ids[0], "--runs", runs).exit_code == 2
-
-
-def test_an_unknown_run_is_answered_with_the_nearest(two_runs: tuple[Path, list[str]]) -> None:
-    runs, ids = two_runs
-    result = mtl("runs", "show", ids[0][:-1] + "9", "--runs", runs)
-    assert result.exit_code == 1
-    assert f"Did you mean '{ids[0]}'?" in result.stderr
-
-
-def test_verify_finds_what_was_changed(two_runs: tuple[Path, list[str]], tmp_path: Path) -> None:
-    runs, ids = two_runs
-    assert mtl("runs", "verify", "--runs", runs).exit_code == 0
-
-    def damaged(change: Any) -> str:
-        copy = tmp_path / "runs"
-        shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(runs, copy)
-        change(copy / ids[0])
-        result = mtl("runs", "verify", ids[0], "--runs", copy)
-        assert result.exit_code == 1
-        return result.stdout
-
-    def flip(folder: Path) -> None:
-        (path,) = (folder / "checkpoint").glob("*.safetensors")
-        raw = bytearray(path.read_bytes())
-        raw[len(raw) // 2] ^= 1
-        path.write_bytes(raw)
-
-    def edit_prediction(folder: Path) -> None:
-        path = folder / "predictions" / "dev-sts.csv"
-        lines = path.read_text().splitlines()
-        lines[1] = lines[1].rsplit(",", 1)[0] + ",4.5"
-        path.write_text("\n".join(lines) + "\n")
-
-    def edit_metric(folder: Path) -> None:
-        record = json.loads((folder / "record.json").read_text())
-        record["metrics"]["dev/overall"] = 0.99
-        (folder / "record.json").write_text(json.dumps(record))
-
-    def edit_config(folder: Path) -> None:
-        path = folder / "config.yaml"
-        path.write_text(path.read_text().replace("batch_size: 8", "batch_size: 9"))
-
-    def tear(folder: Path) -> None:
-        path = folder / "record.json"
-        path.write_text(path.read_text()[:-50])
-
-    assert "damaged" in damaged(flip)
-    assert "dev/sts/pearson: recorded" in damaged(edit_prediction)
-    assert "dev/overall: recorded 0.99" in damaged(edit_metric)
-    assert "config.yaml differs" in damaged(edit_config)
-    assert "record.json: damaged" in damaged(tear)
-    assert "no such predictions" in damaged(
-        lambda folder: (folder / "predictions" / "dev-sst.csv").unlink()
-    )
-
-
-def test_predict_labels_new_text_the_same_in_every_form(
-    two_runs: tuple[Path, list[str]], tmp_path: Path
-) -> None:
-    runs, ids = two_runs
-    table = '\tid\tsentence1\tsentence2\n0\tx1\ta good cat\ta cat\n1\tx2\tno dog\t"a ""film"""\n'
-    lines = '{"id": "x1", "sentence1": "a good cat", "sentence2": "a cat"}\n{"id": "x2", "sentence1": "no dog", "sentence2": "a \\"film\\""}\n'
-    (tmp_path / "in.csv").write_text(table)
-    for run in ids:
-        from_file = mtl(
-            "predict", run, "--task", "quora", "--input", tmp_path / "in.csv", "--runs", runs
-        )
-        assert from_file.exit_code == 0, from_file.output
-        from_pipe = mtl("predict", run, "--task", "quora", "--runs", runs, stdin=lines)
-        assert from_pipe.stdout == from_file.stdout
-        header, *rows = [line.split("\t") for line in from_file.stdout.splitlines()]
-        assert header == ["id", "prediction", "probability"]
-        assert [row[0] for row in rows] == ["x1", "x2"]
-        assert all((float(row[2]) > 0.5) == (row[1] == "1") for row in rows)
-    out = tmp_path / "out.tsv"
-    assert (
-        mtl(
-            "predict",
-            ids[0],
-            "--task",
-            "sts",
-            "--input",
-            tmp_path / "in.csv",
-            "--output",
-            out,
-            "--runs",
-            runs,
-        ).exit_code
-        == 0
-    )
-    header, *rows = [line.split("\t") for line in out.read_text().splitlines()]
-    assert header == ["id", "prediction", "score"]
-    assert all(int(row[1]) == round(min(max(float(row[2]), 0), 5)) for row in rows)
-    found = mtl(
-        "predict",
-        ids[0],
-        "--task",
-        "sst",
-        "--json",
-        "--runs",
-        runs,
-        stdin="sentence\na good film\n",
-    )
-    row = json.loads(found.stdout)
-    assert row["id"] == "0"
-    assert row["prediction"] == max(range(5), key=row["probabilities"].__getitem__)
-    assert sum(row["probabilities"]) == pytest.approx(1)
-
-
-def test_predict_gives_dev_rows_the_outputs_that_the_run_saved(
-    two_runs: tuple[Path, list[str]], tiny_data: Path
-) -> None:
-    runs, ids = two_runs
-    for run in ids:
-        saved = RunFolder(runs / run).predictions("dev", "sts")
-        result = mtl(
-            "predict",
-            run,
-            "--task",
-            "sts",
-            "--input",
-            tiny_data / "sts-dev.csv",
-            "--json",
-            "--runs",
-            runs,
-        )
-        rows = [json.loads(line) for line in result.stdout.splitlines()]
-        assert [row["id"] for row in rows] == saved.ids
-        assert [row["score"] for row in rows] == pytest.approx(
-            saved.outputs[:, 0].tolist(), abs=1e-5
-        )
-
-
-@pytest.mark.parametrize(
-    ("task", "text", "message"),
-    [
-        ("sst", "phrase\nfine\n", "standard input:1: column 'sentence': expected in the header"),
-        ("sst", "id\tsentence\n1\t \n", "standard input:2: column 'sentence': expected a sentence"),
-        ("quora", '{"sentence1": "a"}\n', "standard input:1: column 'sentence2'"),
-        ("quora", '{"sentence1": "a"\n', "standard input:1: not JSON"),
-        ("sst", "", "no rows to label"),
-        (
-            "sst",
-            "id\tsentence\n1\ta\tb\n",
-            "standard input:2: expected 2 cells as in the header, got 3",
-        ),
-    ],
-)
-def test_predict_names_the_place_of_bad_input(
-    two_runs: tuple[Path, list[str]], task: str, text: str, message: str
-) -> None:
-    runs, ids = two_runs
-    result = mtl("predict", ids[0], "--task", task, "--runs", runs, stdin=text)
-    assert result.exit_code == 2
-    assert message in result.stderr
-
-
-def test_opening_the_test_split_is_counted(two_runs: tuple[Path, list[str]]) -> None:
-    runs, ids = two_runs
-    before = (runs / ids[0] / "record.json").read_bytes()
-    for opened in (1, 2):
-        found = json.loads(mtl("test", ids[0], "--runs", runs, "--json").stdout)[ids[0]]
-        assert found["opened"] == opened
-        assert 0 <= found["metrics"]["test/quora/accuracy"] <= 1
-    assert (runs / ids[0] / "record.json").read_bytes() == before
-    assert len(RunFolder(runs / ids[0]).predictions("test", "sst").ids) == 6
-    assert RunFolder(runs / ids[1]).tests() == []
-
-
-def test_a_model_does_not_open_the_test_of_other_data(tmp_path: Path) -> None:
-    data = write_tiny_data(tmp_path / "data")
-    run = json.loads(
-        mtl("train", *tiny_words(data), "--runs", tmp_path / "runs", "--json", "-q").stdout
-    )["run_id"]
-    data.rename(tmp_path / "moved")
-    assert mtl("test", run, "--runs", tmp_path / "runs").exit_code == 2
-    assert (
-        mtl("test", run, "--runs", tmp_path / "runs", "--data", tmp_path / "moved").exit_code == 0
-    )
-    write_tiny_data(data, seed=1)
-    result = mtl("test", run, "--runs", tmp_path / "runs")
-    assert result.exit_code == 2
-    assert "are not those that" in result.stderr
 
 
 def test_all_errors_of_a_config_come_at_once(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from mtl.runs.verify import verify
 from mtl.tasks.metrics import Predictions
 from mtl.training.loop import Training, train
 from mtl.training.progress import Progress
-from tests.test_training import config
+from tests.training_tools import config
 
 
 class StopAfter(Progress):

@@ -2,7 +2,7 @@
 
 A product's last bits depend on its shape, and so on what shares a batch, and on the threads that share it out. So sequences are computed together with others of
 just their length, always the same number of them, on one thread each; what fills up a last block is thrown away. A row of a
-product of one shape is then the same wherever in it the row stands (`tests/test_prefix.py` says if that is not so on some
+product of one shape is then the same wherever in it the row stands (`tests/test_prefix_values.py` says if that is not so on some
 machine). Shapes: S sequences of l tokens, H width.
 """
 

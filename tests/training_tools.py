@@ -1,0 +1,54 @@
+"""Shared by the tests of training: tiny configs, started runs, and what of a run is comparable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mtl.config.schema import RunConfig
+from mtl.config.settings import merge
+from mtl.runs.folder import RunFolder
+from mtl.runs.prepare import prepare
+from mtl.runs.record import Record
+from mtl.training.interrupt import Interruption
+from mtl.training.loop import Training
+from mtl.training.progress import Progress
+
+TIMES = ("seconds", "throughput", "peak_memory", "ended", "environment")
+
+
+def config(tiny: dict[str, Any], **changes: Any) -> RunConfig:
+    """The tiny run with changes; `train__lr=1` means `train: {lr: 1}`."""
+    for key, value in changes.items():
+        for part in reversed(key.split("__")):
+            value = {part: value}
+        tiny = merge(tiny, value)
+    return RunConfig.model_validate(tiny)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Everything a run leaves that must not depend on when or how often it was stopped."""
+    found = {
+        str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.csv"))
+    }
+    found["metrics.jsonl"] = (folder / "metrics.jsonl").read_bytes()
+    found |= {path.name: path.read_bytes() for path in (folder / "checkpoint").iterdir()}
+    return found
+
+
+def comparable(record: Record) -> dict[str, Any]:
+    return {key: value for key, value in record.as_json().items() if key not in TIMES}
+
+
+def started(chosen: RunConfig, runs: Path) -> Training:
+    """A run set up but not begun, to be stepped by hand."""
+    prepared = prepare(chosen)
+    return Training(
+        prepared, RunFolder(runs / "unused"), torch.device("cpu"), Interruption(), Progress(), 1e9
+    )
+
+
+def losses(folder: Path) -> list[dict[str, Any]]:
+    return [line for line in RunFolder(folder).history() if "loss" in line]
