@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from mtl.config.schema import RunConfig
-from mtl.config.settings import config_from, typed_config
+from mtl.config.settings import config_from
 from mtl.errors import ConfigError
+from mtl.methods.toggles import typed_config
 from tests.config_tools import put, refusal
 
 # --- layers
@@ -118,12 +119,15 @@ def test_long_values_are_taken() -> None:
     [
         (["freeze.states=fp16"], "freezes nothing. Add freeze.unfrozen=3"),
         (["freeze.scope=[sts]"], "freezes nothing"),
-        (["final", "freeze.dropout=true", "train.dropout=0"], "train.dropout=0 leaves no dropout"),
+        (
+            ["final", "freeze.dropout=true", "train.dropout=0"],
+            "train.dropout=0 turns all dropout off",
+        ),
         (["tasks=sst", "heads.quora=features"], "tasks=sst has no quora"),
         (["tasks=sst", "pairing=concat"], "has no task of pairs"),
         (["tasks=sst", "schedule=consolidated"], "is one task"),
         (["tasks=sst", "overall=shifted"], "has no sts"),
-        (["smart.lambda_s=0", "smart.epsilon=1e-4"], "another setting of smart"),
+        (["smart.lambda_s=0", "smart.epsilon=1e-4"], "smart.lambda_s=0 turns R_s off"),
     ],
 )
 def test_a_word_that_would_do_nothing_is_refused_where_it_is_typed(
@@ -131,7 +135,7 @@ def test_a_word_that_would_do_nothing_is_refused_where_it_is_typed(
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         typed_config(words)
-    assert any(f"{word!r} would do nothing" in str(caught.value) for word in words)
+    assert any(f"{word!r} has no effect" in str(caught.value) for word in words)
     assert said in str(caught.value)
     config_from(words)  # a cell of a grid may hold it
 

@@ -22,7 +22,7 @@ def config(words: tuple[str, ...], schema: bool, as_json: bool) -> None:
     """
     from mtl.config import yaml as strict_yaml
     from mtl.config.schema import RunConfig
-    from mtl.config.settings import typed_config
+    from mtl.methods.toggles import typed_config
 
     if schema:
         print_json(RunConfig.model_json_schema())

@@ -61,7 +61,7 @@ def train(
     Example:
       mtl train final data=sample train.epochs=1 freeze.unfrozen=2
     """
-    from mtl.config.settings import typed_config
+    from mtl.methods.toggles import typed_config
 
     refuse_a_file(runs)
     config = typed_config(words)

@@ -52,66 +52,6 @@ def config_from(words: Sequence[str], *, base: str | None = None) -> RunConfig:
     return build(layers)
 
 
-def typed_config(words: Sequence[str]) -> RunConfig:
-    """The same for words that somebody typed for one run: a `key=value` that would do nothing there is refused.
-
-    (A grid may hold such cells: they are merged with those that compute the same.) Raises ConfigError.
-    """
-    config = config_from(words)
-    default, given, kept = (
-        one.model_dump(mode="json") for one in (RunConfig(), config, config.resolved())
-    )
-    problems = []
-    for word in words:
-        key = word.partition("=")[0].strip()
-        value = _at(given, key)
-        if (
-            "=" not in word
-            or key == "tasks"
-            or value in ("auto", "same")
-            or isinstance(value, dict)
-        ):
-            continue
-        if (
-            key == "freeze.scope"
-            and config.freeze.unfrozen != "all"
-            and set(value) == set(config.tasks)
-        ):
-            continue  # every task by name is what `all` means
-        if key.startswith("smart.") and kept["smart"] is None:
-            continue  # both weights 0: the run without SMART, as somebody may well want to see
-        if value not in (_at(kept, key), _at(default, key)):
-            problems.append(f"{word!r} would do nothing: {_why_idle(key, config)}")
-    if problems:
-        raise ConfigError("\n".join(problems))
-    return config
-
-
-def _at(settings: Any, key: str) -> Any:
-    """The value at a dotted key; None where a section is off."""
-    for part in key.split("."):
-        settings = settings.get(part) if isinstance(settings, dict) else None
-    return settings
-
-
-def _why_idle(key: str, config: RunConfig) -> str:
-    """Why a setting has no part in what a run computes, and the way out."""
-    tasks = ", ".join(config.tasks)
-    section, _, name = key.partition(".")
-    if section == "freeze" and config.freeze.unfrozen == "all":
-        return "freeze.unfrozen=all freezes nothing. Add freeze.unfrozen=3, or leave it out."
-    if section == "freeze":
-        return "train.dropout=0 leaves no dropout anywhere. Leave it out."
-    if section == "heads":
-        return f"tasks={tasks} has no {name}. Add the task, or leave it out."
-    if section == "smart":
-        return "another setting of smart turns off what it belongs to. Leave it out."
-    if section == "schedule":
-        return f"tasks={tasks} is one task, and every schedule gives it the same batches. Leave it out."
-    needed = "sts" if section == "overall" else "task of pairs"
-    return f"tasks={tasks} has no {needed}. Add one, or leave it out."
-
-
 def _is_file(word: str) -> bool:
     """Whether a word names a file; one too long to be a path does not."""
     try:

@@ -10,13 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mtl.config.schema import RunConfig
+from mtl.methods.toggles import COSTLY
 from mtl.runs.folder import flatten
 from mtl.runs.record import Record
 from mtl.tasks.registry import TaskName
-
-DEAR = ("max_length", "data", "tasks", "pairing", "freeze.unfrozen", "freeze.scope", "freeze.dropout", "surgery", "smart",
-        "smart.steps", "smart.mu", "smart.lambda_s", "schedule", "train.batch_size", "train.precision")  # fmt: skip
-"""The settings that a step's cost depends on."""
 
 
 class Costs:
@@ -59,7 +56,7 @@ class Costs:
 
 def _key(config: Mapping[str, Any]) -> tuple[Any, ...]:
     flat = flatten(dict(config)) | {"smart": config.get("smart") is not None}
-    return tuple(repr(flat.get(name)) for name in DEAR)
+    return tuple(repr(flat.get(name)) for name in COSTLY)
 
 
 def examples(config: RunConfig, rows: Mapping[TaskName, int]) -> int:

@@ -6,10 +6,11 @@ Source: Gorti & Thiesmeyer, *Freeze Your Layers* (Stanford CS224N 2023): BERT-ba
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from mtl.config.schema import PRESETS, RunConfig
 from mtl.config.settings import merge
+from mtl.methods.toggles import methods_of
 
 Row = Literal["baseline", "final", "concat"]
 
@@ -28,9 +29,6 @@ SST_CLASSES = (0.42, 0.73, 0.07, 0.66, 0.47)
 
 SST_NAMES = ("negative", "somewhat negative", "neutral", "somewhat positive", "positive")
 
-TOGGLES = ("tasks", "pairing", "pooling", "heads", "freeze", "schedule", "surgery", "smart")
-"""Which methods are on. Data, encoder, learning rate and length of training may differ from the paper's and be said beside."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
@@ -48,14 +46,12 @@ REFERENCES = (
 
 
 def published_row(config: RunConfig) -> Row | None:
-    """The published model that has the same methods on as `config`, or None."""
-    for row in SCORES:
-        if _toggles(config) == _toggles(RunConfig.model_validate(merge({}, PRESETS[row[0]]))):
-            return row[0]
+    """The published model with the same methods on as `config`, or None.
+
+    All toggles count but those whose entry in `mtl.methods.toggles` says that they may differ.
+    """
+    for row, _ in SCORES:
+        preset = RunConfig.model_validate(merge({}, PRESETS[row]))
+        if methods_of(config) == methods_of(preset):
+            return row
     return None
-
-
-def _toggles(config: RunConfig) -> dict[str, Any]:
-    plain = config.resolved().model_dump(mode="json")
-    plain["freeze"] = {key: plain["freeze"][key] for key in ("unfrozen", "scope")}
-    return {key: plain[key] for key in TOGGLES}

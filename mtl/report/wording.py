@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mtl.config.assignments import level_name
 from mtl.config.schema import RunConfig
-from mtl.config.sections import AUTO_HEADS
+from mtl.methods.toggle import Method
+from mtl.methods.toggles import TICKS, untold
 from mtl.report.document import NOTHING, TICK, Cell
 from mtl.stats import verdicts as stats
-
-METHODS: dict[str, Callable[[RunConfig], str | None]] = {
-    "freezing": lambda config: None if config.freeze.unfrozen == "all" else _freezing(config),
-    "joined pairs": lambda config: "" if config.pairing == "concat" else None,
-    "surgery": lambda config: None if config.surgery == "sum" else config.surgery,
-    "SMART": lambda config: None if config.smart is None else _smart(config),
-    "schedule": lambda config: None if config.schedule == "pooled" else config.schedule,
-    "pooling": lambda config: None if config.pooling == "pooler" else config.pooling,
-    "sts cosine": lambda config: (
-        "" if "sts" in config.tasks and config.head("sts") == "cosine" else None
-    ),
-    "one task": lambda config: config.tasks[0] if len(config.tasks) == 1 else None,
-}
-"""Columns of ticks: None where a config has the method off, else which of its kinds."""
-
-TOLD = ("freeze", "pairing", "surgery", "smart", "schedule", "pooling", "tasks")
-"""Settings that the ticks tell."""
 
 
 def mean_sd(summary: stats.Summary | None) -> str:
@@ -49,35 +33,22 @@ def summary_cell(summary: stats.Summary | None, missing: str = NOTHING) -> Cell:
     )
 
 
-def method_cell(name: str, config: RunConfig) -> Cell:
+def method_cell(name: Method, config: RunConfig) -> Cell:
     """A tick with which kind of the method is on, or nothing."""
-    found = METHODS[name](config)
+    found = TICKS[name](config)
     return Cell(
         text="" if found is None else f"{TICK} {found}".strip(), sort=float(found is not None)
     )
 
 
-def methods_on(configs: Sequence[RunConfig]) -> list[str]:
+def methods_on(configs: Sequence[RunConfig]) -> list[Method]:
     """The methods that some but not all of these have on, or have on in different kinds."""
-    return [name for name, kind in METHODS.items() if len({kind(config) for config in configs}) > 1]
+    return [name for name, kind in TICKS.items() if len({kind(config) for config in configs}) > 1]
 
 
 def other_changes(changes: Mapping[str, Any]) -> str:
-    """What differs from the baseline and no tick tells: `train.lr=1e-4, heads.quora=features`.
-
-    Heads that come with the pairing are no difference of their own.
-    """
-    usual = {
-        f"heads.{task}": head
-        for task, head in AUTO_HEADS.get(changes.get("pairing", ""), {}).items()
-    }
-    usual |= {"heads.sts": "cosine"} if changes.get("heads.sts") == "cosine" else {}
-    untold = {
-        key: value
-        for key, value in changes.items()
-        if key.split(".")[0] not in TOLD and usual.get(key) != value
-    }
-    return ", ".join(f"{key}={level_name(value)}" for key, value in untold.items())
+    """The differences from the baseline that no tick tells: `train.lr=1e-4, heads.quora=features`."""
+    return ", ".join(f"{key}={level_name(value)}" for key, value in untold(changes).items())
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:
@@ -118,17 +89,3 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _freezing(config: RunConfig) -> str:
-    scope = "" if config.freeze.scope == "all" else f" for {', '.join(config.freeze.scope)}"
-    return (
-        f"all but the last {config.freeze.unfrozen}{scope}"
-        if config.freeze.unfrozen
-        else f"all layers{scope}"
-    )
-
-
-def _smart(config: RunConfig) -> str:
-    assert config.smart is not None
-    return f"λ={config.smart.lambda_s:g}, μ={config.smart.mu:g}, {config.smart.projection}"

@@ -1,0 +1,69 @@
+"""What a toggle is: all that is known of one setting besides its field in the schema. See `mtl.methods.toggles`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mtl.config.schema import RunConfig, default_of, field_of
+
+Method = Literal[
+    "freezing", "joined pairs", "surgery", "SMART", "schedule", "pooling", "sts cosine", "one task"
+]
+"""The columns of ticks in a report's ablation table, in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A work to cite, what for, and the runs that use it."""
+
+    title: str
+    text: str
+    when: Callable[[RunConfig], bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toggle:
+    """One setting of a run.
+
+    `cost` says how it changes the seconds of a training example; empty: it does not. `method` is the column of ticks that
+    shows the setting, and `tick` the text in that column: None where the method is off, else which kind of it is on.
+    `in_tick` tells whether the tick already says that the setting differs from the baseline's: by value and all changes.
+    `may_differ` says why a run may differ here from a published model and still stand beside it; empty: it may not.
+    """
+
+    key: str
+    title: str
+    cost: str = ""
+    method: Method | None = None
+    tick: Callable[[RunConfig], str | None] | None = None
+    in_tick: Callable[[Any, Mapping[str, Any]], bool] | None = None
+    may_differ: str = ""
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def neutral(self) -> Any:
+        """The default: the value at which the setting does nothing new. `smart.*` have the published values."""
+        return default_of(self.key)
+
+    @property
+    def description(self) -> str:
+        """One line on what the setting does, with its unit; the schema has it."""
+        return field_of(self.key).description or ""
+
+    def value(self, config: RunConfig) -> Any:
+        """The value in a config; None for `smart.*` while SMART is off."""
+        section, _, name = self.key.rpartition(".")
+        settings = getattr(config, section) if section else config
+        return None if settings is None else getattr(settings, name)
+
+    def idle(self, config: RunConfig) -> str | None:
+        """Why the setting has no effect in a run, with a remedy; None if it has an effect."""
+        return config.idle(self.key)
+
+    def shows(self, value: Any, changes: Mapping[str, Any]) -> bool:
+        """Whether a column of ticks tells this change from the baseline; `changes` are all of the arm's."""
+        if self.in_tick is not None:
+            return self.in_tick(value, changes)
+        return self.method is not None

@@ -1,0 +1,267 @@
+"""What is known of every toggle: one entry per setting of a run.
+
+A `Toggle` says how a setting shows in reports, whether it changes the cost of a step, whether a published model must
+agree with it, and whom to cite. Reports, costs, published rows, errors and the reference in the docs read it here. The
+schema (`mtl.config.schema`) has the rest: type, default, bounds, description, and when a setting has no effect. A setting
+without an entry, or an entry without a setting, fails `tests/test_toggles.py`. No torch here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, get_args
+
+from mtl.config.schema import RunConfig
+from mtl.config.sections import AUTO_HEADS
+from mtl.config.settings import config_from
+from mtl.errors import ConfigError
+from mtl.methods.toggle import Method, Source, Toggle
+from mtl.tasks.registry import TaskName
+
+
+def _freezing(config: RunConfig) -> str | None:
+    if config.freeze.unfrozen == "all":
+        return None
+    scope = "" if config.freeze.scope == "all" else f" for {', '.join(config.freeze.scope)}"
+    layers = (
+        f"all but the last {config.freeze.unfrozen}" if config.freeze.unfrozen else "all layers"
+    )
+    return layers + scope
+
+
+def _smart(config: RunConfig) -> str | None:
+    if config.smart is None:
+        return None
+    return f"λ={config.smart.lambda_s:g}, μ={config.smart.mu:g}, {config.smart.projection}"
+
+
+def _sts_cosine(config: RunConfig) -> str | None:
+    return "" if "sts" in config.tasks and config.head("sts") == "cosine" else None
+
+
+def _unless(neutral: str, key: str) -> Callable[[RunConfig], str | None]:
+    """The setting's word as the tick's text, no tick at its neutral word."""
+
+    def tick(config: RunConfig) -> str | None:
+        word = str(getattr(config, key))
+        return None if word == neutral else word
+
+    return tick
+
+
+def _comes_with_pairing(task: TaskName) -> Callable[[Any, Mapping[str, Any]], bool]:
+    """The head that `auto` chooses for the arm's pairing is no difference of its own; `sts cosine` has a column."""
+
+    def in_tick(value: Any, changes: Mapping[str, Any]) -> bool:
+        usual = AUTO_HEADS[changes["pairing"]][task] if "pairing" in changes else None
+        return value == usual or (task == "sts" and value == "cosine")
+
+    return in_tick
+
+
+def _data_of(task: TaskName) -> Callable[[RunConfig], bool]:
+    return lambda config: config.data != "sample" and task in config.tasks
+
+
+SCALE = "the scale of the experiment; the report tells it beside the row"
+NUMBERS = "it changes how numbers are kept, not the method"
+
+TOGGLES: tuple[Toggle, ...] = (
+    Toggle(
+        key="encoder", title="encoder", may_differ=SCALE,
+        cost="by the encoder's size",
+        sources=(
+            Source(
+                title="encoder",
+                text="Devlin, Chang, Lee, Toutanova. BERT: Pre-training of Deep Bidirectional Transformers. "
+                "NAACL 2019, arXiv:1810.04805.",
+                when=lambda config: True,
+            ),
+            Source(
+                title="encoder minilm-l6",
+                text="Wang et al. MiniLM: Deep Self-Attention Distillation. NeurIPS 2020, arXiv:2002.10957.",
+                when=lambda config: config.encoder == "minilm-l6",
+            ),
+        ),
+    ),
+    Toggle(
+        key="schedule", title="schedule",
+        cost="a step of several tasks runs the model on smaller parts",
+        method="schedule", tick=_unless("pooled", "schedule"),
+        sources=(
+            Source(
+                title="pooled batches",
+                text="Liu, He, Chen, Gao. Multi-Task Deep Neural Networks. ACL 2019, arXiv:1901.11504.",
+                when=lambda config: config.schedule == "pooled" and len(config.tasks) > 1,
+            ),
+            Source(
+                title="annealed schedule",
+                text="Stickland, Murray. BERT and PALs. ICML 2019, arXiv:1902.02671.",
+                when=lambda config: config.schedule in ("annealed", "sqrt"),
+            ),
+        ),
+    ),
+    Toggle(
+        key="pairing", title="pairing",
+        cost="a joined pair is one longer sequence in place of two",
+        method="joined pairs", tick=lambda config: "" if config.pairing == "concat" else None,
+        sources=(
+            Source(
+                title="siamese pairs",
+                text="Reimers, Gurevych. Sentence-BERT. EMNLP 2019, arXiv:1908.10084.",
+                when=lambda config: (
+                    config.pairing == "siamese" and any(task != "sst" for task in config.tasks)
+                ),
+            ),
+        ),
+    ),
+    Toggle(key="pooling", title="pooling", method="pooling", tick=_unless("pooler", "pooling")),
+    Toggle(key="heads.sst", title="head of sst"),
+    Toggle(key="heads.quora", title="head of quora", in_tick=_comes_with_pairing("quora")),
+    Toggle(
+        key="heads.sts", title="head of sts", in_tick=_comes_with_pairing("sts"),
+        method="sts cosine", tick=_sts_cosine,
+    ),
+    Toggle(
+        key="freeze.unfrozen", title="layers that train",
+        cost="frozen layers have no backward pass, and their outputs are cached",
+        method="freezing", tick=_freezing,
+    ),
+    Toggle(
+        key="freeze.scope", title="tasks that freeze", method="freezing",
+        cost="with a scope nothing is cached",
+    ),
+    Toggle(
+        key="freeze.dropout", title="dropout in frozen layers", method="freezing", may_differ=NUMBERS,
+        cost="with dropout nothing is cached",
+    ),
+    Toggle(
+        key="freeze.states", title="precision of cached states", method="freezing",
+        may_differ=NUMBERS,
+    ),
+    Toggle(
+        key="surgery", title="gradient surgery",
+        cost="each task has a backward pass of its own",
+        method="surgery", tick=_unless("sum", "surgery"),
+        sources=(
+            Source(
+                title="PCGrad, and the dominant variant",
+                text="Yu et al. Gradient Surgery for Multi-Task Learning. NeurIPS 2020, arXiv:2001.06782.",
+                when=lambda config: config.surgery != "sum",
+            ),
+        ),
+    ),
+    Toggle(
+        key="smart", title="SMART", cost="a second pass and the ascent's", method="SMART", tick=_smart,
+        sources=(
+            Source(
+                title="SMART",
+                text="Jiang et al. SMART: Robust and Efficient Fine-Tuning. ACL 2020, arXiv:1911.03437.",
+                when=lambda config: config.smart is not None,
+            ),
+        ),
+    ),
+    Toggle(key="smart.lambda_s", title="weight of R_s", method="SMART", cost="0 saves the ascent"),
+    Toggle(key="smart.mu", title="weight of D_Breg", method="SMART", cost="0 saves the teacher"),
+    Toggle(key="smart.epsilon", title="bound of the noise", method="SMART"),
+    Toggle(key="smart.sigma", title="initial noise", method="SMART"),
+    Toggle(key="smart.eta", title="length of an ascent step", method="SMART"),
+    Toggle(key="smart.steps", title="ascent steps", method="SMART", cost="two passes per step"),
+    Toggle(key="smart.projection", title="projection of the noise", method="SMART"),
+    Toggle(key="smart.dropout", title="dropout of the perturbed pass", method="SMART"),
+    Toggle(key="smart.beta", title="share of the teacher kept", method="SMART"),
+    Toggle(
+        key="tasks", title="tasks", cost="by the lengths of the tasks' sentences", method="one task",
+        tick=lambda config: config.tasks[0] if len(config.tasks) == 1 else None,
+    ),
+    Toggle(
+        key="data", title="data", may_differ=SCALE, cost="by the lengths of its sentences",
+        sources=(
+            Source(
+                title="sst",
+                text="Socher et al. Recursive Deep Models for Semantic Compositionality over a Sentiment "
+                "Treebank. EMNLP 2013.",
+                when=_data_of("sst"),
+            ),
+            Source(
+                title="sts",
+                text="Agirre et al. *SEM 2013 shared task: Semantic Textual Similarity. *SEM 2013.",
+                when=_data_of("sts"),
+            ),
+        ),
+    ),
+    Toggle(key="limit", title="training rows per task", may_differ=SCALE),
+    Toggle(
+        key="max_length", title="tokens per sequence", may_differ=SCALE,
+        cost="shorter sequences are cheaper",
+    ),
+    Toggle(key="train.epochs", title="epochs", may_differ=SCALE),
+    Toggle(key="train.max_steps", title="most steps", may_differ=SCALE),
+    Toggle(
+        key="train.batch_size", title="batch size", may_differ=SCALE,
+        cost="larger batches use the processor better",
+    ),
+    Toggle(key="train.lr", title="learning rate", may_differ=SCALE),
+    Toggle(key="train.weight_decay", title="weight decay", may_differ=SCALE),
+    Toggle(key="train.warmup", title="warm-up", may_differ=SCALE),
+    Toggle(key="train.decay", title="decay of the learning rate", may_differ=SCALE),
+    Toggle(key="train.dropout", title="dropout", may_differ=SCALE),
+    Toggle(key="train.max_grad_norm", title="clipping of the gradient", may_differ=SCALE),
+    Toggle(
+        key="train.precision", title="precision of matrix products", may_differ=NUMBERS,
+        cost="bf16 is faster where the processor has it",
+    ),
+    Toggle(key="train.select", title="weights that are kept", may_differ=SCALE),
+    Toggle(
+        key="overall", title="rule of the overall score",
+        may_differ="it changes how runs are scored and selected, not how they train",
+    ),
+)  # fmt: skip
+
+BY_KEY: dict[str, Toggle] = {toggle.key: toggle for toggle in TOGGLES}
+
+COSTLY: tuple[str, ...] = tuple(toggle.key for toggle in TOGGLES if toggle.cost)
+"""The settings on which the seconds of a training example depend."""
+
+TICKS: dict[Method, Callable[[RunConfig], str | None]] = {
+    method: toggle.tick
+    for method in get_args(Method)
+    for toggle in TOGGLES
+    if toggle.method == method and toggle.tick is not None
+}
+"""Each column of ticks: None where a config has the method off, else which kind of it is on."""
+
+
+def methods_of(config: RunConfig) -> dict[str, Any]:
+    """The settings that make a run one published model or another: all but those that may differ."""
+    config = config.resolved()
+    return {toggle.key: toggle.value(config) for toggle in TOGGLES if not toggle.may_differ}
+
+
+def untold(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The changes from the baseline that no column of ticks tells."""
+    found = {}
+    for key, value in changes.items():
+        toggle = BY_KEY.get(key)
+        if toggle is None or not toggle.shows(value, changes):
+            found[key] = value
+    return found
+
+
+def typed_config(words: Sequence[str]) -> RunConfig:
+    """The config of a command line for one run. A `key=value` without effect is an error.
+
+    A grid may hold such cells: they are merged with the cells that compute the same. Raises ConfigError.
+    """
+    config = config_from(words)
+    problems = []
+    for word in words:
+        key, equals, _ = word.partition("=")
+        toggle = BY_KEY.get(key.strip()) if equals else None
+        if toggle is None or toggle.value(config) in (toggle.neutral, "auto", "same"):
+            continue
+        if reason := toggle.idle(config):
+            problems.append(f"{word!r} has no effect: {reason}")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return config

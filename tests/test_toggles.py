@@ -1,0 +1,201 @@
+"""Every setting has one entry in the table of toggles, and all that reads the table stays true to the config."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mtl.config.keys import config_keys
+from mtl.config.schema import PRESETS, SECTIONS, RunConfig
+from mtl.config.settings import config_from
+from mtl.errors import ConfigError
+from mtl.methods.toggle import Method, Toggle
+from mtl.methods.toggles import BY_KEY, COSTLY, TICKS, TOGGLES, methods_of, typed_config
+from mtl.report.published import published_row
+
+VALUES: dict[str, tuple[Any, ...]] = {
+    "encoder": ("minilm-l6", "bert-base"),
+    "schedule": get_args(RunConfig.model_fields["schedule"].annotation),
+    "pairing": ("siamese", "concat"),
+    "pooling": ("pooler", "cls", "mean"),
+    "heads.sst": ("mlp", "linear"),
+    "heads.quora": ("auto", "dot", "features", "linear", "mlp"),
+    "heads.sts": ("same", "auto", "cosine", "features", "mlp"),
+    "freeze.unfrozen": ("all", 0, 3),
+    "freeze.scope": ("all", ("sst",), ("quora",), ("sts",), ("sst", "sts")),
+    "freeze.dropout": (False, True),
+    "freeze.states": ("fp32", "fp16"),
+    "surgery": ("sum", "dominant", "pcgrad"),
+    "smart": (None, {}),
+    "smart.lambda_s": (1.0, 0.0, 3.0),
+    "smart.mu": (1.0, 0.0, 3.0),
+    "smart.epsilon": (1e-5, 1e-3),
+    "smart.sigma": (1e-5, 1e-3),
+    "smart.eta": (1e-3, 1e-2),
+    "smart.steps": (1, 0, 2),
+    "smart.projection": ("clip", "normalise"),
+    "smart.dropout": (False, True),
+    "smart.beta": ((0.99, 0.999), (0.9, 0.9)),
+    "tasks": (("sst", "quora", "sts"), ("sst",), ("quora",), ("sts",), ("sst", "sts")),
+    "data": ("sample", "hub"),
+    "limit": (None, 100),
+    "max_length": (128, 64),
+    "train.epochs": (3, 1),
+    "train.max_steps": (None, 7),
+    "train.batch_size": (16, 1),
+    "train.lr": (1e-5, 1e-4),
+    "train.weight_decay": (0.0, 0.1),
+    "train.warmup": (0.0, 0.1),
+    "train.decay": ("none", "linear"),
+    "train.dropout": (0.1, 0.0, 0.5),
+    "train.max_grad_norm": (1.0, None),
+    "train.precision": ("fp32", "bf16"),
+    "train.select": ("best", "last"),
+    "overall": ("mean", "shifted"),
+}
+"""Some values of every setting, its default first."""
+
+
+def changed(config: RunConfig, key: str, value: Any) -> RunConfig:
+    """The config with one setting changed; `smart.*` turn SMART on."""
+    plain = config.model_dump()
+    section, _, name = key.rpartition(".")
+    settings = plain if not section else plain[section] or {}
+    settings[name] = value
+    return RunConfig.model_validate(plain | ({section: settings} if section else {}))
+
+
+def others(config: RunConfig, key: str) -> list[RunConfig]:
+    """The configs without problems that differ from `config` in one setting only."""
+    configs = [
+        changed(config, key, value) for value in VALUES[key] if value != BY_KEY[key].value(config)
+    ]
+    return [other for other in configs if not other.problems()]
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> RunConfig:
+    """Any config without problems, with settings that have no effect among them."""
+    raw: dict[str, Any] = {"heads": {}, "freeze": {}, "train": {}, "smart": {}}
+    for key, values in VALUES.items():
+        section, _, name = key.rpartition(".")
+        (raw[section] if section else raw)[name or key] = draw(st.sampled_from(values))
+        if key == "smart":
+            smart_on = raw["smart"] is not None
+            raw["smart"] = {}
+    if not smart_on:
+        raw["smart"] = None
+    config = RunConfig.model_validate(raw)
+    for problem in config.problems():  # each names what to put back
+        for key in problem.uses:
+            if key.startswith("heads.") or key in ("freeze.scope", "freeze.states", "surgery"):
+                config = changed(config, key, VALUES[key][0])
+        if any(key.startswith("heads.") for key in problem.uses):
+            config = changed(changed(config, "heads.quora", "auto"), "heads.sts", "auto")
+    assert config.problems() == []
+    return config
+
+
+# --- one entry a setting
+
+
+def test_every_setting_but_the_seed_has_one_entry_and_every_entry_a_setting() -> None:
+    wanted = {key for key, kind in config_keys().items() if kind.kinds != {"settings"}}
+    assert set(BY_KEY) == wanted
+    assert len(TOGGLES) == len(BY_KEY)
+    assert set(VALUES) == wanted, "these tests need values of a new setting"
+
+
+@pytest.mark.parametrize("toggle", TOGGLES, ids=lambda toggle: toggle.key)
+def test_an_entry_says_what_the_setting_is(toggle: Toggle) -> None:
+    assert toggle.title
+    assert toggle.description, f"{toggle.key} needs a description in the schema"
+    assert toggle.value(changed(RunConfig(), toggle.key, VALUES[toggle.key][0])) == toggle.neutral
+    smart = SECTIONS["smart"]() if toggle.key.startswith("smart.") else None
+    assert toggle.value(RunConfig(smart=smart)) == toggle.neutral  # type: ignore[arg-type]
+
+
+# --- settings without effect
+
+
+@settings(max_examples=60, deadline=None)
+@given(configs())
+def test_a_setting_is_idle_exactly_where_no_value_of_it_changes_the_run(config: RunConfig) -> None:
+    resolved = config.resolved()
+    for toggle in TOGGLES:
+        if toggle.key.startswith("smart.") and config.smart is None:
+            assert toggle.idle(config) and toggle.value(resolved) is None
+            continue
+        alternatives = others(config, toggle.key)
+        same = all(other.canonical() == config.canonical() for other in alternatives)
+        if toggle.idle(config):
+            assert same, toggle.key
+            assert toggle.value(resolved) in (toggle.neutral, None), toggle.key
+        elif alternatives and toggle.key not in ("data", "encoder"):
+            assert not same or toggle.key in _undecided(config), toggle.key
+
+
+def _undecided(config: RunConfig) -> set[str]:
+    """Settings that have an effect, though here every allowed value of `VALUES` has the same."""
+    undecided = {"heads.quora", "heads.sts"}  # two words may mean the same head
+    if config.smart is not None and not (config.smart.lambda_s or config.smart.mu):
+        undecided |= {key for key in VALUES if key.startswith("smart")}
+    return undecided | {"freeze.scope"} if len(config.tasks) == 1 else undecided
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["final", "freeze.dropout=true", "train.dropout=0"], "train.dropout=0 turns all dropout"),
+        (["smart.steps=0", "smart.eta=1e-2"], "smart.steps=0 makes no ascent step"),
+        (["smart.mu=0", "smart.beta=0.9"], "smart.mu=0 keeps no teacher"),
+        (["smart.lambda_s=0", "smart.mu=0", "smart.sigma=1"], "smart.lambda_s=0 turns R_s off"),
+    ],
+)
+def test_the_error_about_an_idle_setting_names_the_reason(words: list[str], reason: str) -> None:
+    with pytest.raises(ConfigError, match="has no effect") as caught:
+        typed_config(words)
+    assert reason in str(caught.value)
+
+
+def test_quoras_head_has_an_effect_where_sts_takes_it() -> None:
+    assert typed_config(["tasks=sts", "heads.quora=features"]).head("sts") == "features"
+
+
+# --- published models
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("toggle", TOGGLES, ids=lambda toggle: toggle.key)
+def test_a_run_stands_beside_a_published_model_only_if_their_methods_agree(
+    preset: str, toggle: Toggle
+) -> None:
+    config = config_from([preset])
+    assert published_row(config) == preset
+    for other in others(config, toggle.key):
+        if toggle.may_differ:
+            assert published_row(other) == preset
+        elif methods_of(other) != methods_of(config):
+            assert published_row(other) != preset
+
+
+def test_forgetting_to_say_that_a_setting_may_differ_fails_safe() -> None:
+    assert Toggle(key="train.lr", title="new").may_differ == ""
+    changes = {"train.lr", "encoder", "data", "limit", "overall"}
+    assert changes < {toggle.key for toggle in TOGGLES if toggle.may_differ}
+
+
+# --- columns of ticks
+
+
+def test_every_column_of_ticks_belongs_to_one_entry() -> None:
+    assert tuple(TICKS) == get_args(Method)
+    assert len([toggle for toggle in TOGGLES if toggle.tick]) == len(TICKS)
+
+
+def test_costs_depend_on_the_settings_that_say_so() -> None:
+    assert {"encoder", "freeze.unfrozen", "smart", "train.batch_size"} < set(COSTLY)
+    assert not {"train.lr", "train.epochs", "limit", "overall"} & set(COSTLY)
