@@ -1,4 +1,4 @@
-"""Every setting has one entry in the table of toggles, and all that reads the table stays true to the config."""
+"""Every setting has one entry in the table of toggles, and its readers agree with the config."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mtl.config.schema import PRESETS, SECTIONS, RunConfig
 from mtl.config.settings import config_from
 from mtl.errors import ConfigError
 from mtl.methods.toggle import Method, Toggle
-from mtl.methods.toggles import BY_KEY, COSTLY, TICKS, TOGGLES, methods_of, typed_config
+from mtl.methods.toggles import BY_KEY, COSTLY, TICKS, TOGGLES, methods_of, typed_config, untold
 from mtl.report.published import published_row
 
 VALUES: dict[str, tuple[Any, ...]] = {
@@ -194,6 +194,18 @@ def test_forgetting_to_say_that_a_setting_may_differ_fails_safe() -> None:
 def test_every_column_of_ticks_belongs_to_one_entry() -> None:
     assert tuple(TICKS) == get_args(Method)
     assert len([toggle for toggle in TOGGLES if toggle.tick]) == len(TICKS)
+
+
+@pytest.mark.parametrize("base", ["baseline", "final", "smart={}", "schedule=consolidated"])
+@pytest.mark.parametrize("toggle", TOGGLES, ids=lambda toggle: toggle.key)
+def test_every_difference_from_the_baseline_shows_in_the_table(base: str, toggle: Toggle) -> None:
+    config = config_from([base]).resolved()
+    for other in others(config, toggle.key):
+        other = other.resolved()
+        if toggle.value(other) != toggle.value(config):
+            ticks = [[tick(run) for tick in TICKS.values()] for run in (config, other)]
+            shown = untold({toggle.key: toggle.value(other)})
+            assert shown or ticks[0] != ticks[1]
 
 
 def test_costs_depend_on_the_settings_that_say_so() -> None:

@@ -1,8 +1,8 @@
 """The run config: every setting that can change a result.
 
-Device, folders, workers and W&B cannot, and are options of the commands. A config is frozen, refuses unknown keys, and
-is built in layers: defaults < preset < YAML < `key=value` (`mtl.config.settings`). `canonical()` is the form that run
-identity hashes. No torch here.
+Device, folders, workers and W&B cannot, and are options of the commands. A config is frozen,
+refuses unknown keys, and is built in layers: defaults < preset < YAML < `key=value`
+(`mtl.config.settings`). `canonical()` is the form that run identity hashes. No torch here.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ class RunConfig(Section):
             raise ConfigError("\n".join(problem.message for problem in problems))
 
     def resolved(self) -> Self:
-        """The same run in its normal form: `auto` and `same` written out, settings without effect at their default.
+        """The same run in its normal form: `auto` and `same` written out, settings without effect
+        at their default.
 
         Two configs that compute the same resolve to the same config. Idempotent.
         """
@@ -135,7 +136,7 @@ class RunConfig(Section):
         return reasons[0].format(tasks=", ".join(self.tasks)) if reasons else None
 
     def canonical(self) -> dict[str, Any]:
-        """What identity hashes: the resolved settings as plain data, without seed, nulls and absent heads."""
+        """What identity hashes: the resolved settings, without seed, nulls and absent heads."""
         config = self.resolved()
         plain = config.model_dump(mode="json", exclude={"seed"}, exclude_none=True)
         for key in ADDED_LATER:
@@ -186,7 +187,10 @@ def default_of(key: str) -> Any:
 
 
 ADDED_LATER = ("freeze.states",)
-"""Settings that are newer than the first runs: identity leaves them out at their default, so old cells keep their names."""
+"""Settings that are newer than the first runs.
+
+Identity leaves them out at their default, so that old cells keep their names.
+"""
 
 
 def _knobs(name: str) -> Iterable[str]:
@@ -204,7 +208,7 @@ KEYS = tuple(
 IDLE = tuple(
     (key, idle) for key in KEYS for idle in field_of(key).metadata if isinstance(idle, Idle)
 )
-"""When settings have no effect. `resolved` puts them at their default, so identity does not see them."""
+"""When settings have no effect. `resolved` sets them to their default: identity ignores them."""
 
 
 def _in_task_order(names: tuple[TaskName, ...]) -> tuple[TaskName, ...]:
@@ -239,8 +243,9 @@ def _head_problems(config: RunConfig) -> list[Problem]:
         shared = " (heads.sts=same takes it too)" if key == "quora" == chosen.get("sts") else ""
         allowed = [name for name in fitting if key == "sts" or name != "cosine"]
         message = (
-            f"heads.{key}={getattr(config.heads, key)!r}{shared} cannot take {config.pairing} pairs. "
-            f"Heads that can: {', '.join(allowed)}; or let heads.{key}=auto choose."
+            f"heads.{key}={getattr(config.heads, key)!r}{shared} cannot take "
+            f"{config.pairing} pairs. Heads that can: {', '.join(allowed)}; "
+            f"or let heads.{key}=auto choose."
         )
         problems.append(Problem(uses=("tasks", "pairing", f"heads.{key}"), message=message))
     return problems
@@ -259,8 +264,8 @@ def _states_problems(config: RunConfig) -> list[Problem]:
     return [
         Problem(
             uses=("freeze.states", key),
-            message=f"freeze.states={resolved.freeze.states!r} rounds the outputs of frozen layers; "
-            f"{why}. Use freeze.states=fp32, or change {key}.",
+            message=f"freeze.states={resolved.freeze.states!r} rounds the outputs of frozen "
+            f"layers; {why}. Use freeze.states=fp32, or change {key}.",
         )
         for key, (excluded, why) in reasons.items()
         if excluded
@@ -277,7 +282,8 @@ def _surgery_problems(config: RunConfig) -> list[Problem]:
     else:
         if config.schedule != "consolidated":
             reasons["schedule"] = (
-                f"schedule={config.schedule!r} gives one. Use schedule=consolidated, or surgery=sum."
+                f"schedule={config.schedule!r} gives one. "
+                "Use schedule=consolidated, or surgery=sum."
             )
         if config.train.batch_size == 1:
             reasons["train.batch_size"] = (
@@ -298,4 +304,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 PRESETS["concat"] = PRESETS["final"] | {"pairing": "concat"}
-"""The paper's three configurations (Gorti & Thiesmeyer, Stanford CS224N 2023), as differences from the defaults."""
+"""The paper's three configurations, as differences from the defaults.
+
+Source: Gorti & Thiesmeyer, Stanford CS224N 2023.
+"""

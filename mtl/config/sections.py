@@ -1,8 +1,9 @@
-"""The groups of settings in a run config: `heads.*`, `freeze.*`, `smart.*`, `train.*`, and the words they allow.
+"""The groups of settings in a run config: `heads.*`, `freeze.*`, `smart.*`, `train.*`, and the
+words they allow.
 
-Each field has its default, bounds, unit and description, and an `Idle` for each condition under which it has no effect.
-`mtl.config.schema` puts the groups together and says which settings exclude each other; `mtl.methods.toggles` has what
-else is known of a setting. No torch here.
+Each field has its default, bounds, unit and description, and an `Idle` for each condition under
+which it has no effect. `mtl.config.schema` puts the groups together and says which settings exclude
+each other; `mtl.methods.toggles` has what else is known of a setting. No torch here.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ TaskNames = Annotated[tuple[TaskName, ...], BeforeValidator(_as_tuple), Field(mi
 class Idle:
     """Marks a field that has no effect in a run where `when` holds.
 
-    `when` takes a RunConfig. `why` is the reason and the remedy, for the error; `{tasks}` is filled in.
+    `when` takes a RunConfig. `why` is the reason and the remedy, for the error; `{tasks}` is filled
+    in.
     """
 
     when: Callable[[Any], bool]
@@ -144,12 +146,13 @@ class Freeze(Section):
     )
     dropout: Annotated[bool, NOTHING_FROZEN, NO_DROPOUT] = Field(
         False,
-        description="dropout inside the frozen part; false: its output is a fixed function of the text",
+        description="dropout inside the frozen part; "
+        "false: its output is a fixed function of the text",
     )
     states: Annotated[States, NOTHING_FROZEN] = Field(
         "fp32",
-        description="precision of the cached outputs of the frozen part; fp16 halves the disk space; "
-        "needs freeze.scope=all, freeze.dropout=false and no SMART",
+        description="precision of the cached outputs of the frozen part; "
+        "fp16 halves the disk space and needs freeze.scope=all, freeze.dropout=false and no SMART",
     )
 
 
@@ -157,7 +160,10 @@ Beta = Annotated[float, Field(ge=0, le=1)]
 
 
 class Smart(Section):
-    """Smoothness-inducing regularisation (Jiang et al. 2020), for each task: loss + lambda_s R_s + mu D_Breg."""
+    """Smoothness-inducing regularisation (Jiang et al. 2020).
+
+    Each task's loss becomes loss + lambda_s R_s + mu D_Breg.
+    """
 
     lambda_s: Annotated[float, Field(ge=0)] = Field(
         1.0,
@@ -174,7 +180,8 @@ class Smart(Section):
     )
     sigma: Annotated[float, Field(gt=0), NO_PERTURBATION] = Field(
         1e-5,
-        description="standard deviation of the initial noise, in units of the embedding layer's output",
+        description="standard deviation of the initial noise, "
+        "in units of the embedding layer's output",
     )
     eta: Annotated[float, Field(gt=0), NO_PERTURBATION, NO_ASCENT] = Field(
         1e-3,
@@ -186,7 +193,8 @@ class Smart(Section):
     projection: Annotated[Literal["clip", "normalise"], NO_PERTURBATION] = Field(
         "clip",
         description="clip: noise within epsilon (the paper); normalise: the noise of each sequence "
-        "divided by its largest element, about 1e5 times the published epsilon (the reference code)",
+        "divided by its largest element, about 1e5 times the published epsilon "
+        "(the reference code)",
     )
     dropout: Annotated[bool, NO_PERTURBATION, NO_DROPOUT] = Field(
         False,
@@ -211,7 +219,10 @@ def smart_or_null(value: Any) -> Any:
 
 
 class Train(Section):
-    """The optimiser and its schedule: AdamW with betas (0.9, 0.999) and epsilon 1e-6, as published for BERT."""
+    """The optimiser and its schedule.
+
+    AdamW has betas (0.9, 0.999) and epsilon 1e-6, as published for BERT.
+    """
 
     epochs: Annotated[int, Field(ge=1)] = Field(3, description="passes over the training data")
     max_steps: Annotated[int, Field(ge=1)] | None = Field(

@@ -1,4 +1,7 @@
-"""What a toggle is: all that is known of one setting besides its field in the schema. See `mtl.methods.toggles`."""
+"""What a toggle is: the facts about one setting that its field in the schema does not hold.
+
+The table of all toggles is in `mtl.methods.toggles`.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +30,11 @@ class Source:
 class Toggle:
     """One setting of a run.
 
-    `cost` says how it changes the seconds of a training example; empty: it does not. `method` is the column of ticks that
-    shows the setting, and `tick` the text in that column: None where the method is off, else which kind of it is on.
-    `in_tick` tells whether the tick already says that the setting differs from the baseline's: by value and all changes.
-    `may_differ` says why a run may differ here from a published model and still stand beside it; empty: it may not.
+    `cost` says how it changes the seconds of a training example; empty: it does not. `method` is
+    the column of ticks that shows the setting, and `tick` the text in that column: None where the
+    method is off, else which kind of it is on. `in_tick` tells whether the tick already says that
+    the setting differs from the baseline's: by value and all changes. `may_differ` says why a run
+    may differ here from a published model and still stand beside it; empty: it may not.
     """
 
     key: str
@@ -44,7 +48,7 @@ class Toggle:
 
     @property
     def neutral(self) -> Any:
-        """The default: the value at which the setting does nothing new. `smart.*` have the published values."""
+        """The default, at which the setting changes nothing; for `smart.*` the published values."""
         return default_of(self.key)
 
     @property
@@ -63,7 +67,7 @@ class Toggle:
         return config.idle(self.key)
 
     def shows(self, value: Any, changes: Mapping[str, Any]) -> bool:
-        """Whether a column of ticks tells this change from the baseline; `changes` are all of the arm's."""
+        """Whether a column of ticks tells this change; `changes` are all changes of the arm."""
         if self.in_tick is not None:
             return self.in_tick(value, changes)
         return self.method is not None

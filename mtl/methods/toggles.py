@@ -1,9 +1,10 @@
 """What is known of every toggle: one entry per setting of a run.
 
-A `Toggle` says how a setting shows in reports, whether it changes the cost of a step, whether a published model must
-agree with it, and whom to cite. Reports, costs, published rows, errors and the reference in the docs read it here. The
-schema (`mtl.config.schema`) has the rest: type, default, bounds, description, and when a setting has no effect. A setting
-without an entry, or an entry without a setting, fails `tests/test_toggles.py`. No torch here.
+A `Toggle` says how a setting shows in reports, whether it changes the cost of a step, whether a
+published model must agree with it, and whom to cite. Reports, costs, published rows, errors and the
+reference in the docs read it here. The schema (`mtl.config.schema`) has the rest: type, default,
+bounds, description, and when a setting has no effect. A setting without an entry, or an entry
+without a setting, fails `tests/test_toggles.py`. No torch here.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def _unless(neutral: str, key: str) -> Callable[[RunConfig], str | None]:
 
 
 def _comes_with_pairing(task: TaskName) -> Callable[[Any, Mapping[str, Any]], bool]:
-    """The head that `auto` chooses for the arm's pairing is no difference of its own; `sts cosine` has a column."""
+    """True for the head that `auto` chooses for the arm's pairing, and for sts' cosine head."""
 
     def in_tick(value: Any, changes: Mapping[str, Any]) -> bool:
         usual = AUTO_HEADS[changes["pairing"]][task] if "pairing" in changes else None
@@ -73,13 +74,14 @@ TOGGLES: tuple[Toggle, ...] = (
         sources=(
             Source(
                 title="encoder",
-                text="Devlin, Chang, Lee, Toutanova. BERT: Pre-training of Deep Bidirectional Transformers. "
-                "NAACL 2019, arXiv:1810.04805.",
+                text="Devlin, Chang, Lee, Toutanova. BERT: Pre-training of Deep Bidirectional "
+                "Transformers. NAACL 2019, arXiv:1810.04805.",
                 when=lambda config: True,
             ),
             Source(
                 title="encoder minilm-l6",
-                text="Wang et al. MiniLM: Deep Self-Attention Distillation. NeurIPS 2020, arXiv:2002.10957.",
+                text="Wang et al. MiniLM: Deep Self-Attention Distillation. "
+                "NeurIPS 2020, arXiv:2002.10957.",
                 when=lambda config: config.encoder == "minilm-l6",
             ),
         ),
@@ -91,7 +93,8 @@ TOGGLES: tuple[Toggle, ...] = (
         sources=(
             Source(
                 title="pooled batches",
-                text="Liu, He, Chen, Gao. Multi-Task Deep Neural Networks. ACL 2019, arXiv:1901.11504.",
+                text="Liu, He, Chen, Gao. Multi-Task Deep Neural Networks. "
+                "ACL 2019, arXiv:1901.11504.",
                 when=lambda config: config.schedule == "pooled" and len(config.tasks) > 1,
             ),
             Source(
@@ -132,13 +135,11 @@ TOGGLES: tuple[Toggle, ...] = (
         cost="with a scope nothing is cached",
     ),
     Toggle(
-        key="freeze.dropout", title="dropout in frozen layers", method="freezing", may_differ=NUMBERS,
+        key="freeze.dropout", title="dropout in frozen layers",
+        may_differ="the paper does not say",
         cost="with dropout nothing is cached",
     ),
-    Toggle(
-        key="freeze.states", title="precision of cached states", method="freezing",
-        may_differ=NUMBERS,
-    ),
+    Toggle(key="freeze.states", title="precision of cached states", may_differ=NUMBERS),
     Toggle(
         key="surgery", title="gradient surgery",
         cost="each task has a backward pass of its own",
@@ -146,41 +147,45 @@ TOGGLES: tuple[Toggle, ...] = (
         sources=(
             Source(
                 title="PCGrad, and the dominant variant",
-                text="Yu et al. Gradient Surgery for Multi-Task Learning. NeurIPS 2020, arXiv:2001.06782.",
+                text="Yu et al. Gradient Surgery for Multi-Task Learning. "
+                "NeurIPS 2020, arXiv:2001.06782.",
                 when=lambda config: config.surgery != "sum",
             ),
         ),
     ),
     Toggle(
-        key="smart", title="SMART", cost="a second pass and the ascent's", method="SMART", tick=_smart,
+        key="smart", title="SMART", method="SMART", tick=_smart,
+        cost="a perturbed pass, and a pass per ascent step",
         sources=(
             Source(
                 title="SMART",
-                text="Jiang et al. SMART: Robust and Efficient Fine-Tuning. ACL 2020, arXiv:1911.03437.",
+                text="Jiang et al. SMART: Robust and Efficient Fine-Tuning. "
+                "ACL 2020, arXiv:1911.03437.",
                 when=lambda config: config.smart is not None,
             ),
         ),
     ),
     Toggle(key="smart.lambda_s", title="weight of R_s", method="SMART", cost="0 saves the ascent"),
     Toggle(key="smart.mu", title="weight of D_Breg", method="SMART", cost="0 saves the teacher"),
-    Toggle(key="smart.epsilon", title="bound of the noise", method="SMART"),
-    Toggle(key="smart.sigma", title="initial noise", method="SMART"),
-    Toggle(key="smart.eta", title="length of an ascent step", method="SMART"),
-    Toggle(key="smart.steps", title="ascent steps", method="SMART", cost="two passes per step"),
+    Toggle(key="smart.epsilon", title="bound of the noise"),
+    Toggle(key="smart.sigma", title="initial noise"),
+    Toggle(key="smart.eta", title="length of an ascent step"),
+    Toggle(key="smart.steps", title="ascent steps", cost="two passes per step"),
     Toggle(key="smart.projection", title="projection of the noise", method="SMART"),
-    Toggle(key="smart.dropout", title="dropout of the perturbed pass", method="SMART"),
-    Toggle(key="smart.beta", title="share of the teacher kept", method="SMART"),
+    Toggle(key="smart.dropout", title="dropout of the perturbed pass"),
+    Toggle(key="smart.beta", title="share of the teacher kept"),
     Toggle(
-        key="tasks", title="tasks", cost="by the lengths of the tasks' sentences", method="one task",
+        key="tasks", title="tasks", method="one task", cost="by the lengths of their sentences",
         tick=lambda config: config.tasks[0] if len(config.tasks) == 1 else None,
+        in_tick=lambda value, changes: len(value) == 1,
     ),
     Toggle(
         key="data", title="data", may_differ=SCALE, cost="by the lengths of its sentences",
         sources=(
             Source(
                 title="sst",
-                text="Socher et al. Recursive Deep Models for Semantic Compositionality over a Sentiment "
-                "Treebank. EMNLP 2013.",
+                text="Socher et al. Recursive Deep Models for Semantic Compositionality over a "
+                "Sentiment Treebank. EMNLP 2013.",
                 when=_data_of("sst"),
             ),
             Source(
@@ -233,7 +238,7 @@ TICKS: dict[Method, Callable[[RunConfig], str | None]] = {
 
 
 def methods_of(config: RunConfig) -> dict[str, Any]:
-    """The settings that make a run one published model or another: all but those that may differ."""
+    """The settings that tell published models apart: all but those that may differ."""
     config = config.resolved()
     return {toggle.key: toggle.value(config) for toggle in TOGGLES if not toggle.may_differ}
 
@@ -251,7 +256,8 @@ def untold(changes: Mapping[str, Any]) -> dict[str, Any]:
 def typed_config(words: Sequence[str]) -> RunConfig:
     """The config of a command line for one run. A `key=value` without effect is an error.
 
-    A grid may hold such cells: they are merged with the cells that compute the same. Raises ConfigError.
+    A grid may hold such cells: they are merged with the cells that compute the same. Raises
+    ConfigError.
     """
     config = config_from(words)
     problems = []
