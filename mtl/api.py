@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from mtl.ablation.definition import Definition, find_definition, with_words
 from mtl.ablation.engine import Ablation, run_grid
 from mtl.grid.view import make_view
 from mtl.report.study_files import write_report as write_study_report
+from mtl.runs.options import PoolKeywords, PoolOptions
 from mtl.study.definition import Study, find_study
 from mtl.study.definition import with_words as study_with_words
 from mtl.study.engine import Optimized
@@ -17,60 +17,118 @@ from mtl.study.engine import optimize as run_study
 
 if TYPE_CHECKING:
     from mtl.config.schema import RunConfig
+    from mtl.runs.options import RunOptions
     from mtl.runs.record import Record
 
 
 def ablate(
     grid: str | Definition,
     *words: str,
-    runs: str | Path = "runs",
+    options: PoolOptions | None = None,
+    fail_fast: bool = False,
+    until_decided: bool = False,
+    max_seeds: int | None = None,
     quiet: bool = False,
-    **options: Any,
+    **keywords: Unpack[PoolKeywords],
 ) -> Ablation:
-    """Train what is missing of a grid in worker processes, and judge its arms: `mtl ablate --grid` as a function.
+    """Train the missing runs of a grid in worker processes and judge its arms.
 
-    `grid` is a definition, its name or its path; `words` are `key=value` over its settings. `options` are those of
-    `mtl.ablation.engine.run_grid`: workers, device, wandb, on_bad_row, retry, fail_fast, until_decided with max_seeds, cache_bytes. The
-    result's `results` hold arms, verdicts, effects and claims; `mtl.load_runs(runs)` has every run as a row. Raises
-    ConfigError, DataError or EncoderError before anything is trained.
+    The same as `mtl ablate --grid`. A second call trains only what is missing.
+
+    Args:
+        grid: A definition, its name or its path.
+        *words: `key=value` words that go over the definition's settings.
+        options: Where and how runs are trained; see `mtl.runs.options.PoolOptions`.
+        fail_fast: Stop at the first run that fails for good.
+        until_decided: Add seeds to undecided arms, up to `max_seeds` each.
+        max_seeds: The most seeds of an arm; goes with `until_decided`.
+        quiet: No progress on stderr.
+        **keywords: Fields of `PoolOptions`, which go over `options`.
+
+    Returns:
+        The results (arms, verdicts, effects, claims), the plan, and why runs failed.
+        `mtl.load_runs(runs)` has every run as a row.
+
+    Raises:
+        ConfigError, DataError, EncoderError: Before anything is trained.
+
+    Example:
+        >>> from mtl import ablate
+        >>> done = ablate("quickstart", runs="runs", workers=2)  # doctest: +SKIP
+        >>> done.results.arms[1].verdicts["overall"].word  # doctest: +SKIP
+        'helps'
     """
     definition = find_definition(grid) if isinstance(grid, str) else grid
     if words:
         definition = with_words(definition, list(words))
     return run_grid(
-        definition, train=train_lazily, runs=Path(runs), view=make_view(quiet), **options
+        definition,
+        train=train_lazily,
+        options=(options or PoolOptions()).replace(**keywords),
+        fail_fast=fail_fast,
+        until_decided=until_decided,
+        max_seeds=max_seeds,
+        view=make_view(quiet),
     )
 
 
 def optimize(
     study: str | Study,
     *words: str,
-    runs: str | Path = "runs",
     name: str | None = None,
     trials: int | None = None,
     hours: float | None = None,
+    storage: str | None = None,
+    options: PoolOptions | None = None,
     quiet: bool = False,
-    **options: Any,
+    **keywords: Unpack[PoolKeywords],
 ) -> Optimized:
-    """Search a space until its budget is spent: `mtl study optimize` as a function.
+    """Search a space until its budget is spent, then run the best on fresh seeds.
 
-    `study` is a definition, its name or its path; `words` are `key=value` over its settings; `trials` and `hours` replace its
-    budget, which counts over all calls. `options` are those of `mtl.study.engine.optimize`: storage, workers, device, wandb,
-    on_bad_row, retry, cache_bytes. Raises ConfigError, DataError or EncoderError before anything is trained.
+    The same as `mtl study optimize`. A second call resumes the search.
+
+    Args:
+        study: A definition, its name or its path.
+        *words: `key=value` words that go over the study's settings.
+        name: Another name for the study, as for other data.
+        trials: Trials in all, earlier calls included; replaces the study's own budget.
+        hours: Hours of searching in all; replaces the study's own budget.
+        storage: URL of an Optuna storage. Default: SQLite beside the runs.
+        options: Where and how runs are trained; see `mtl.runs.options.PoolOptions`.
+        quiet: No progress on stderr.
+        **keywords: Fields of `PoolOptions`, which go over `options`.
+
+    Returns:
+        The results (trials, best, importances, fresh scores), why runs failed, and why the search
+        stopped early.
+
+    Raises:
+        ConfigError, DataError, EncoderError: Before anything is trained.
+        RunInUse: Another process optimises on the same SQLite file.
+
+    Example:
+        >>> from mtl import optimize
+        >>> done = optimize("quick", runs="runs", trials=8)  # doctest: +SKIP
+        >>> done.results.best.point  # doctest: +SKIP
+        {'pairing': 'concat', 'train.lr': 0.0001}
     """
     definition = find_study(study) if isinstance(study, str) else study
     definition = study_with_words(definition, list(words), name=name)
     if trials is not None or hours is not None:
         definition = replace(definition, trials=trials, hours=hours)
     done = run_study(
-        definition, train=train_lazily, runs=Path(runs), view=make_view(quiet), **options
+        definition,
+        train=train_lazily,
+        options=(options or PoolOptions()).replace(**keywords),
+        storage=storage,
+        view=make_view(quiet),
     )
     write_study_report(done.results, done.folder)
     return done
 
 
-def train_lazily(config: RunConfig, **options: Any) -> Record:
+def train_lazily(config: RunConfig, options: RunOptions, **more: Any) -> Record:
     """`mtl.train`, imported where a run is trained and not where runs are planned."""
     from mtl.training.loop import train
 
-    return train(config, **options)
+    return train(config, options, **more)

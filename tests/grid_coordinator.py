@@ -8,6 +8,7 @@ from pathlib import Path
 from mtl.ablation.definition import read_definition
 from mtl.ablation.engine import run_grid
 from mtl.grid.view import View
+from mtl.runs.options import PoolOptions
 from mtl.training.progress import tell
 from tests.grid_trains import counted
 
@@ -15,10 +16,7 @@ if __name__ == "__main__":
     done = run_grid(
         read_definition(Path(sys.argv[1])),
         train=counted,
-        runs=Path(sys.argv[2]),
-        workers=2,
-        wandb="disabled",
-        retry=1000,
+        options=PoolOptions(runs=Path(sys.argv[2]), workers=2, wandb="disabled", retry=1000),
         view=View(tell),
     )
     sys.exit(1 if done.failures else 0)

@@ -7,20 +7,21 @@ import signal
 from typing import Any
 
 from mtl.config.schema import RunConfig
+from mtl.runs.options import RunOptions
 from mtl.runs.record import Record
 
 
-def plainly(config: RunConfig, **options: Any) -> Record:
+def plainly(config: RunConfig, options: RunOptions, **more: Any) -> Record:
     """Train as `mtl train` does, saving often."""
     from mtl.training.loop import train
 
-    return train(config, save_seconds=0.2, **options)
+    return train(config, options, save_seconds=0.2, **more)
 
 
-def counted(config: RunConfig, **options: Any) -> Record:
+def counted(config: RunConfig, options: RunOptions, **more: Any) -> Record:
     """Train, and add a line to `ends.log` beside the runs for every run that this call trained to its end."""
     begun: list[str] = []
-    progress = options["progress"]
+    progress = more["progress"]
     begin = progress.begin
 
     def noted(run_id: str, step: int, total: int) -> None:
@@ -28,31 +29,31 @@ def counted(config: RunConfig, **options: Any) -> Record:
         begin(run_id, step, total)
 
     progress.begin = noted
-    record = plainly(config, **options)
+    record = plainly(config, options, **more)
     if record.status == "done" and begun:
-        with (options["runs"] / "ends.log").open("a") as file:
+        with (options.runs / "ends.log").open("a") as file:
             file.write(f"{record.run_id}\n")
     return record
 
 
-def dies_on_seed_1(config: RunConfig, **options: Any) -> Record:
+def dies_on_seed_1(config: RunConfig, options: RunOptions, **more: Any) -> Record:
     """Be killed, as when memory runs out, on every try of seed 1."""
     if config.seed == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    return counted(config, **options)
+    return counted(config, options, **more)
 
 
-def raises_on_seed_1(config: RunConfig, **options: Any) -> Record:
+def raises_on_seed_1(config: RunConfig, options: RunOptions, **more: Any) -> Record:
     """Raise on every try of seed 1."""
     if config.seed == 1:
         raise MemoryError("no memory for seed 1")
-    return counted(config, **options)
+    return counted(config, options, **more)
 
 
-def raises_once(config: RunConfig, **options: Any) -> Record:
+def raises_once(config: RunConfig, options: RunOptions, **more: Any) -> Record:
     """Raise on the first try of every run."""
-    tried = options["runs"] / f"tried.{config.pairing}.{config.seed}"
+    tried = options.runs / f"tried.{config.pairing}.{config.seed}"
     if not tried.exists():
         tried.touch()
         raise OSError("the disk had a bad moment")
-    return counted(config, **options)
+    return counted(config, options, **more)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from mtl.grid.view import View
+from mtl.runs.options import PoolOptions
 from mtl.study import trials
 from mtl.study.definition import read_study
 from mtl.study.engine import optimize
@@ -17,11 +18,13 @@ if __name__ == "__main__":
     done = optimize(
         read_study(Path(sys.argv[1])),
         train=instant,
-        runs=Path(sys.argv[2]),
+        options=PoolOptions(
+            runs=Path(sys.argv[2]),
+            workers=2 if len(sys.argv) == 3 else 1,
+            wandb="disabled",
+            retry=1000,
+        ),
         storage=sys.argv[3] if len(sys.argv) > 3 else None,
-        workers=2 if len(sys.argv) == 3 else 1,
-        wandb="disabled",
-        retry=1000,
         view=View(tell),
     )
     sys.exit(1 if done.failures else 0)

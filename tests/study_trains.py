@@ -18,6 +18,7 @@ from mtl.config.schema import RunConfig
 from mtl.grid.worker import Ended, Event, Job, Scored, Stepped
 from mtl.rng import numpy_stream
 from mtl.runs.folder import RunFolder
+from mtl.runs.options import RunOptions
 from mtl.runs.record import Record, failed_record
 from mtl.training.interrupt import Interrupted, Interruption
 
@@ -105,12 +106,12 @@ class FormulaPool:
         self.running.clear()
 
 
-def instant(config: RunConfig, **options: Any) -> Record:
+def instant(config: RunConfig, options: RunOptions, **more: Any) -> Record:
     """A run by the formula in a worker process, 20 ms an epoch; it notes its end, and goes on where it was stopped."""
-    sources, progress = options["sources"], options["progress"]
+    sources, progress = more["sources"], more["progress"]
     config = config.resolved()
     run_id = identity.run_id(sources.cell(config), config.seed)
-    folder = RunFolder(options["runs"] / run_id)
+    folder = RunFolder(options.runs / run_id)
     with folder.lock(), Interruption() as interruption:
         known = folder.record()
         if known is not None and known.status == "done":
@@ -130,7 +131,7 @@ def instant(config: RunConfig, **options: Any) -> Record:
                 STEPS_AN_EPOCH * (epoch + 1), {"dev/overall": score(config, epoch + 1)}
             )
         done = record(config, run_id, "done", config.train.epochs)
-        with (options["runs"] / "ends.log").open("a") as file:
+        with (options.runs / "ends.log").open("a") as file:
             file.write(f"{run_id}\n")
         folder.finish(done)
         return done

@@ -18,6 +18,7 @@ from mtl.ablation.engine import Ablation, run_grid
 from mtl.config import yaml as strict_yaml
 from mtl.grid.view import View
 from mtl.runs.folder import RunFolder
+from mtl.runs.options import PoolOptions
 from tests.conftest import write_tiny_data
 from tests.grid_trains import counted, dies_on_seed_1, raises_on_seed_1, raises_once
 
@@ -48,16 +49,20 @@ def write(path: Path, data: Path, **more: Any) -> Path:
     return path
 
 
+ENGINE_OPTIONS = {"fail_fast", "until_decided", "max_seeds", "view"}
+
+
 def grid(
     path: Path, runs: Path, train: Any = counted, **options: Any
 ) -> tuple[Ablation, list[str]]:
     """Run a grid without W&B; what came of it, and what was said meanwhile."""
     said: list[str] = []
+    engine = {name: options.pop(name) for name in ENGINE_OPTIONS & options.keys()}
     done = run_grid(
         read_definition(path),
         train=train,
-        runs=runs,
-        **({"wandb": "disabled", "workers": 2, "view": View(said.append)} | options),
+        options=PoolOptions(**({"runs": runs, "wandb": "disabled", "workers": 2} | options)),
+        **({"view": View(said.append)} | engine),
     )
     return done, said
 
@@ -217,7 +222,7 @@ def test_an_interrupted_grid_saves_its_runs_and_goes_on(tiny_data: Path, tmp_pat
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130, said
-    assert "the same command goes on" in said
+    assert "Run the same command again to resume" in said
     assert list(states(runs).values()) == ["interrupted", "interrupted"]
     saved = [RunFolder(path).record() for path in runs.glob("*-s*")]
     assert all(record and record.steps > 0 for record in saved)

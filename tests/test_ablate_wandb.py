@@ -11,11 +11,17 @@ from mtl.ablation.definition import read_definition
 from mtl.ablation.engine import run_grid
 from mtl.commands.sync import sync_runs
 from mtl.config import yaml as strict_yaml
+from mtl.runs.options import PoolOptions
+from mtl.tracking.tracker import WandbMode
 from tests.grid_trains import plainly
 from tests.wandb_peer import Peer
 from tests.wandb_runs import own_home, peer
 
 __all__ = ["own_home", "peer"]
+
+
+def options(folder: Path, wandb: WandbMode) -> PoolOptions:
+    return PoolOptions(runs=folder / "runs", workers=1, wandb=wandb)
 
 
 def test_a_grid_is_a_group_with_a_report(
@@ -31,9 +37,7 @@ def test_a_grid_is_a_group_with_a_report(
     }
     path = tmp_path / "watched.yaml"
     path.write_text(strict_yaml.dump(plain))
-    done = run_grid(
-        read_definition(path), train=plainly, runs=tmp_path / "runs", workers=1, wandb="online"
-    )
+    done = run_grid(read_definition(path), train=plainly, options=options(tmp_path, "online"))
 
     assert {run.group for run in peer.runs.values()} == {"watched"}
     trained = {name: run for name, run in peer.runs.items() if run.job_type == "train"}
@@ -57,9 +61,7 @@ def test_a_grid_is_a_group_with_a_report(
     assert {*peer.unknown} <= {"ArtifactType", "CreateArtifact", "ServerFeaturesQuery"}
 
     calls = len(peer.calls)
-    again = run_grid(
-        read_definition(path), train=plainly, runs=tmp_path / "runs", workers=1, wandb="online"
-    )
+    again = run_grid(read_definition(path), train=plainly, options=options(tmp_path, "online"))
     assert again.trained == 0
     assert len(peer.calls) == calls, "nothing new, and something was sent"
 
@@ -77,9 +79,7 @@ def test_what_a_grid_logged_offline_can_be_sent_later(
     }
     path = tmp_path / "later.yaml"
     path.write_text(strict_yaml.dump(plain))
-    run_grid(
-        read_definition(path), train=plainly, runs=tmp_path / "runs", workers=1, wandb="offline"
-    )
+    run_grid(read_definition(path), train=plainly, options=options(tmp_path, "offline"))
     assert not peer.runs
     outcomes = sync_runs(tmp_path / "runs")
     assert len(outcomes) == 3

@@ -128,7 +128,7 @@ def test_a_signal_ends_a_run_as_interrupted_and_the_same_command_goes_on(
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == code, err
-    assert "the same command goes on from here" in err
+    assert "Run the same command again to resume" in err
     (path,) = tmp_path.iterdir()
     record = RunFolder(path).record()
     assert record is not None

@@ -167,7 +167,7 @@ def test_an_interrupted_study_saves_its_runs_and_goes_on(study: Path, tmp_path: 
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130, said
-    assert "the same command goes on" in said
+    assert "Run the same command again to resume" in said
     states = [RunFolder(path).state() for path in runs.glob("*-s*")]
     assert states
     assert set(states) == {"interrupted"}

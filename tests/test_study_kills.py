@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from mtl.cache import CACHE_BYTES
 from mtl.config.schema import RunConfig
 from mtl.errors import RunInUse
 from mtl.grid.pool import LocalPool, Slot
-from mtl.grid.worker import Ended, Job, Orders, Scored, Train
+from mtl.grid.worker import Ended, Job, Scored, Setup, Train
 from mtl.runs.folder import RunFolder
+from mtl.runs.options import RunOptions
 from mtl.runs.prepare import Sources
 from mtl.study.storage import alone, open_storage, storage_url
 from mtl.study.trials import COUNTED_ONCE, OUTCOME, QUEUED
@@ -140,15 +140,13 @@ def test_a_run_that_is_cancelled_saves_itself_and_its_worker_lives(
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     runs = tmp_path / "runs"
     runs.mkdir()
-    orders = Orders(
-        train=train, runs=runs, device=None, wandb="disabled", on_bad_row="error", group="test", cache_bytes=CACHE_BYTES
-    )  # fmt: skip
+    setup = Setup(train=train, options=RunOptions(runs=runs, wandb="disabled", group="test"))
     settings = {"encoder": "random-tiny", "data": str(tiny_data), "train": {"epochs": 400}}
     sources, jobs = Sources(), []
     for seed, epochs in ((0, 400), (1, 2), (2, 400)):
         config = RunConfig.model_validate({**settings, "seed": seed, "train": {"epochs": epochs}})
         jobs.append(Job(run_id=f"{sources.cell(config)}-s{seed}", config=config))
-    pool = LocalPool(orders, [Slot(device="cpu", threads=1)], tmp_path)
+    pool = LocalPool(setup, [Slot(device="cpu", threads=1)], tmp_path)
 
     def until(run_id: str, *, cancel_at: int | None = None) -> Ended:
         scored = 0

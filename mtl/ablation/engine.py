@@ -21,7 +21,6 @@ from mtl.ablation.definition import Definition
 from mtl.ablation.design import Design, expand
 from mtl.ablation.results import Results, Runs, make_results
 from mtl.ablation.summary_run import send_summary
-from mtl.cache import CACHE_BYTES
 from mtl.config import identity
 from mtl.errors import ConfigError
 from mtl.files import write_bytes, write_json
@@ -29,11 +28,11 @@ from mtl.grid.executor import Execution
 from mtl.grid.plan import Plan, Planner
 from mtl.grid.pool import LocalPool, slots
 from mtl.grid.view import View, duration
-from mtl.grid.worker import Orders, Train
+from mtl.grid.worker import Setup, Train
 from mtl.runs.folder import GRIDS
+from mtl.runs.options import PoolOptions
 from mtl.runs.prepare import OnBadRow, Sources
 from mtl.runs.record import SCHEMA
-from mtl.tracking.tracker import WandbMode, resolve_mode
 from mtl.training.interrupt import Interruption
 
 
@@ -132,36 +131,26 @@ def run_grid(
     definition: Definition,
     *,
     train: Train,
-    runs: Path,
-    workers: int | None = None,
-    device: str | None = None,
-    wandb: WandbMode | None = None,
-    on_bad_row: OnBadRow = "error",
-    retry: int = 1,
+    options: PoolOptions,
     fail_fast: bool = False,
     until_decided: bool = False,
     max_seeds: int | None = None,
-    cache_bytes: int = CACHE_BYTES,
     view: View | None = None,
 ) -> Ablation:
     """Train what is missing of a grid, in worker processes, and judge its arms.
 
-    Calling it again trains only what is missing. A run whose worker dies or raises is tried `retry` more times. With
+    Calling it again trains only what is missing. A run whose worker dies or raises is tried `options.retry` more times. With
     `until_decided`, arms that are undecided get further seeds, up to `max_seeds` each; decisions then use a level that
     allows for looking that often. Raises Interrupted after SIGINT or SIGTERM, once runs under way have saved themselves.
     """
-    mode = resolve_mode(wandb)
+    options = options.replace(wandb=options.wandb_mode, group=options.group or definition.name)
     view = view or View()
     looks = planned_looks(definition, until_decided, max_seeds)
-    grid = Grid(definition, runs=runs, on_bad_row=on_bad_row)
-    chosen = slots(workers, device, len(definition.seeds) * len(grid.design.arms))
+    grid = Grid(definition, runs=options.runs, on_bad_row=options.on_bad_row)
+    chosen = slots(options.workers, options.device, len(definition.seeds) * len(grid.design.arms))
     grid.write(looks)
-    orders = Orders(
-        train=train, runs=runs, device=None, wandb=mode, on_bad_row=on_bad_row, group=definition.name,
-        cache_bytes=cache_bytes,
-    )  # fmt: skip
-    pool = LocalPool(orders, chosen, grid.folder)
-    execution = Execution(runs, pool, view, retry=retry, fail_fast=fail_fast)
+    pool = LocalPool(Setup(train=train, options=options), chosen, grid.folder)
+    execution = Execution(options.runs, pool, view, retry=options.retry, fail_fast=fail_fast)
     trained = 0
     try:
         with Interruption() as interruption:
@@ -182,7 +171,7 @@ def run_grid(
         view.end()
         pool.close()
     if grid.write_results(results):
-        send_summary(results, grid.folder, mode)
+        send_summary(results, grid.folder, options.wandb_mode)
     return Ablation(
         results=results, plan=plan, trained=trained, failures=dict(execution.failures), folder=grid.folder
     )  # fmt: skip

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mtl.commands.options import (
     CONTEXT,
-    bad_row_option,
-    cache_size_option,
-    device_option,
-    going_on_later,
     json_option,
+    pool_options,
     print_json,
     quiet_option,
-    refuse_a_file,
-    retry_option,
-    runs_option,
+    resumable,
     stdout,
-    wandb_option,
-    workers_option,
 )
 from mtl.errors import ConfigError
 
@@ -31,6 +23,7 @@ if TYPE_CHECKING:
     from mtl.ablation.engine import Ablation
     from mtl.ablation.results import Results
     from mtl.grid.plan import Plan, PlannedRun
+    from mtl.runs.options import PoolOptions
 
 
 @click.command(context_settings=CONTEXT)
@@ -48,8 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "--dry-run", is_flag=True, help="Print the plan with an estimate of time, and train nothing."
 )
-@workers_option
-@retry_option
+@pool_options
 @click.option("--fail-fast", is_flag=True, help="Stop at the first run that fails for good.")
 @click.option(
     "--until-decided", is_flag=True, help="Add seeds to arms that are undecided, up to --max-seeds."
@@ -57,11 +49,6 @@ if TYPE_CHECKING:
 @click.option(
     "--max-seeds", type=click.IntRange(2), metavar="K", help="The most seeds an arm gets."
 )
-@runs_option
-@device_option
-@wandb_option
-@bad_row_option
-@cache_size_option
 @quiet_option
 @json_option
 def ablate(
@@ -69,16 +56,10 @@ def ablate(
     grids: tuple[str, ...],
     base: str | None,
     dry_run: bool,
-    workers: int | None,
-    retry: int,
+    options: PoolOptions,
     fail_fast: bool,
     until_decided: bool,
     max_seeds: int | None,
-    runs: Path,
-    device: str | None,
-    wandb: Literal["online", "offline", "disabled"] | None,
-    on_bad_row: Literal["error", "skip"],
-    cache_size: float,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -93,14 +74,15 @@ def ablate(
       mtl ablate --grid pairing=siamese,concat --grid seed=0,1,2 --base final train.epochs=1
     """
     definition = definition_of(grids, words, base)
-    refuse_a_file(runs)
     if dry_run:
         from mtl.ablation.engine import Grid, planned_looks
         from mtl.grid.pool import slots
 
         planned_looks(definition, until_decided, max_seeds)
-        grid = Grid(definition, runs=runs, on_bad_row=on_bad_row)
-        chosen = slots(workers, device, len(definition.seeds) * len(grid.design.arms))
+        grid = Grid(definition, runs=options.runs, on_bad_row=options.on_bad_row)
+        chosen = slots(
+            options.workers, options.device, len(definition.seeds) * len(grid.design.arms)
+        )
         plan = grid.plan(len(chosen))
         if as_json:
             print_json(plan_json(grid.definition, plan))
@@ -115,12 +97,15 @@ def ablate(
 
     from mtl.api import ablate as run_grid
 
-    with going_on_later():
+    with resumable():
         done = run_grid(
-            definition, runs=runs, quiet=quiet, workers=workers, device=device, wandb=wandb, on_bad_row=on_bad_row,
-            retry=retry, fail_fast=fail_fast, until_decided=until_decided, max_seeds=max_seeds,
-            cache_bytes=int(cache_size * 1e9),
-        )  # fmt: skip
+            definition,
+            options=options,
+            fail_fast=fail_fast,
+            until_decided=until_decided,
+            max_seeds=max_seeds,
+            quiet=quiet,
+        )
     if as_json:
         print_json(done.results.as_json() | {"failures": dict(done.failures)})
     else:

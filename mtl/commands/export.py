@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mtl.commands.options import CONTEXT, refuse_no_folder, runs_option
+from mtl.commands.options import CONTEXT, check_runs_folder, runs_option
 
 
 @click.command(context_settings=CONTEXT)
@@ -27,7 +27,7 @@ def export(run: str, folder: Path, runs: Path) -> None:
     from mtl.inference.trained import load_trained
     from mtl.runs.folder import find_run
 
-    refuse_no_folder(runs)
+    check_runs_folder(runs)
     trained = load_trained(find_run(runs, run), "cpu")
     write(trained, folder)
     click.echo(f"{trained.folder.run_id}: {folder}")

@@ -1,11 +1,12 @@
-"""Options and habits that commands share: the same words, the same help, results on stdout."""
+"""What commands share: options with the same names and help, checks of folders, and printing."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
 runs_option = click.option(
     "--runs",
     type=click.Path(path_type=Path),
@@ -28,12 +31,7 @@ runs_option = click.option(
     help="The folder of runs.",
 )
 device_option = click.option(
-    "--device", metavar="NAME", help="cpu, cuda or cuda:1.  [default: cuda where there is one]"
-)
-wandb_option = click.option(
-    "--wandb",
-    type=click.Choice(["online", "offline", "disabled"]),
-    help="Weights & Biases.  [default: $WANDB_MODE; online with a key, else offline]",
+    "--device", metavar="NAME", help="cpu, cuda or cuda:1.  [default: cuda if available]"
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
@@ -42,63 +40,107 @@ bad_row_option = click.option(
     type=click.Choice(["error", "skip"]),
     default="error",
     show_default=True,
-    help="Refuse data with a bad row, or leave the row out and count it.",
+    help="Refuse data with a bad row, or skip the row and count it.",
 )
-cache_size_option = click.option(
+_wandb_option = click.option(
+    "--wandb",
+    type=click.Choice(["online", "offline", "disabled"]),
+    help="Weights & Biases mode.  [default: $WANDB_MODE; else online with a key, offline without]",
+)
+_cache_option = click.option(
     "--cache-size",
     type=click.FloatRange(min=0),
     default=CACHE_BYTES / 1e9,
     show_default=True,
     metavar="GB",
-    help="Disk for what frozen layers compute, shared by all runs; 0 keeps nothing. It changes speed, never a result.",
+    help="Disk space for cached outputs of frozen layers, shared by all runs; 0 disables the "
+    "cache. Changes speed, never a result.",
 )
-
-
-workers_option = click.option(
-    "--workers", type=click.IntRange(1), help="Runs at a time.  [default: one a GPU, or one a core]"
+_workers_option = click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="Runs at a time.  [default: one per GPU, or one per core]",
 )
-retry_option = click.option(
+_retry_option = click.option(
     "--retry",
     type=click.IntRange(0),
     default=1,
     show_default=True,
-    help="More tries for a run that fails.",
+    help="Further tries of a run that fails.",
+)
+
+_RUN_OPTIONS: Sequence[Decorator] = (
+    runs_option,
+    device_option,
+    _wandb_option,
+    bad_row_option,
+    _cache_option,
 )
 
 
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a training run; the command gets `options`, a `RunOptions`."""
+    return _with_options(command, _RUN_OPTIONS, "RunOptions")
+
+
+def pool_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of many runs in workers; the command gets `options`, a `PoolOptions`."""
+    return _with_options(command, (_workers_option, _retry_option, *_RUN_OPTIONS), "PoolOptions")
+
+
+def _with_options(
+    command: Callable[..., Any], decorators: Sequence[Decorator], model: str
+) -> Callable[..., Any]:
+    @functools.wraps(command)
+    def wrapped(*args: Any, **values: Any) -> Any:
+        from mtl.runs import options
+
+        cls: type[options.RunOptions] = getattr(options, model)
+        check_not_a_file(values["runs"])
+        values["cache_bytes"] = int(values.pop("cache_size") * 1e9)
+        chosen = {name: values.pop(name) for name in cls.model_fields if name in values}
+        return command(*args, options=cls.parse(chosen), **values)
+
+    decorated: Callable[..., Any] = wrapped
+    for decorator in reversed(decorators):
+        decorated = decorator(decorated)
+    return decorated
+
+
 @contextmanager
-def going_on_later() -> Iterator[None]:
-    """Turn an interruption, after which the same command goes on, into its words and its exit code."""
+def resumable() -> Iterator[None]:
+    """Turn an interruption into a message and its exit code. The same command resumes the work."""
     from mtl.training.interrupt import Interrupted
     from mtl.training.progress import tell
 
     try:
         yield
     except Interrupted as interrupted:
-        tell("Interrupted; the same command goes on from here.")
+        tell(RESUME)
         click.get_current_context().exit(128 + interrupted.signal_number)
 
 
-def refuse_no_folder(runs: Path) -> None:
-    """Raises ConfigError where the folder of runs to read from is none; the default one may be absent."""
+RESUME = "Interrupted. Run the same command again to resume."
+
+
+def check_runs_folder(runs: Path) -> None:
+    """Raise ConfigError if --runs names no folder. The default folder may be absent."""
     source = click.get_current_context().get_parameter_source("runs")
     if not runs.is_dir() and (runs.exists() or source is not click.core.ParameterSource.DEFAULT):
-        raise ConfigError(
-            f"--runs {runs}: {'a file, not a folder' if runs.exists() else 'no such folder'}."
-        )
+        problem = "a file, not a folder" if runs.exists() else "no such folder"
+        raise ConfigError(f"--runs {runs}: {problem}.")
 
 
-def refuse_a_file(folder: Path, option: str = "--runs") -> None:
-    """Raises ConfigError where an option's folder cannot be made because a file is in the way."""
+def check_not_a_file(folder: Path, option: str = "--runs") -> None:
+    """Raise ConfigError if an option's folder cannot be made because a file is in its place."""
     for path in (folder, *folder.parents):
         if path.exists() and not path.is_dir():
-            raise ConfigError(
-                f"{option} {folder}: {'' if path == folder else f'{path} is '}a file, not a folder."
-            )
+            place = "" if path == folder else f"{path} is "
+            raise ConfigError(f"{option} {folder}: {place}a file, not a folder.")
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON; NaN is refused."""
+    """Print a value as JSON. NaN is refused."""
     click.echo(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False))
 
 
@@ -108,6 +150,6 @@ def stdout(width: int = 120) -> Console:
 
     from mtl.training.progress import is_terminal
 
-    # Away from a terminal rich assumes 80 columns and would cut words; whoever sets COLUMNS gets those.
-    own = is_terminal(sys.stdout) or "COLUMNS" in os.environ
-    return Console(highlight=False, markup=False, emoji=False, width=None if own else width)
+    # Away from a terminal rich assumes 80 columns and cuts words. A COLUMNS variable is obeyed.
+    known = is_terminal(sys.stdout) or "COLUMNS" in os.environ
+    return Console(highlight=False, markup=False, emoji=False, width=None if known else width)

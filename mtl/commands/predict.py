@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mtl.commands.options import CONTEXT, device_option, refuse_no_folder, runs_option
+from mtl.commands.options import CONTEXT, check_runs_folder, device_option, runs_option
 from mtl.errors import ConfigError, DataError, RunError
 from mtl.tasks.registry import TASKS, Task, TaskName
 
@@ -60,7 +60,7 @@ def predict(
     from mtl.inference.trained import load_trained
     from mtl.runs.folder import find_run
 
-    refuse_no_folder(runs)
+    check_runs_folder(runs)
     target = None if output is None else _target(output)
     folder = find_run(runs, run)
     task = TASKS[name]

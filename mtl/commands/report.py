@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mtl.commands.options import CONTEXT, json_option, print_json, refuse_a_file, runs_option
+from mtl.commands.options import CONTEXT, check_not_a_file, json_option, print_json, runs_option
 from mtl.errors import RunError
 
 
@@ -54,8 +54,8 @@ def report(
     Example:
       mtl report quickstart --html
     """
-    refuse_a_file(runs)
-    refuse_a_file(output, "--output")
+    check_not_a_file(runs)
+    check_not_a_file(output, "--output")
     if check:
         if html or latex or csv or text is not None:
             raise click.UsageError(

@@ -9,9 +9,9 @@ import click
 
 from mtl.commands.options import (
     CONTEXT,
+    check_runs_folder,
     json_option,
     print_json,
-    refuse_no_folder,
     runs_option,
     stdout,
 )
@@ -39,7 +39,7 @@ def list_runs(runs: Path, as_json: bool) -> None:
     from mtl.runs.folder import run_folders
     from mtl.training.progress import dev_line
 
-    refuse_no_folder(runs)
+    check_runs_folder(runs)
     rows: list[dict[str, Any]] = []
     for folder in run_folders(runs):
         record = folder.record()
@@ -92,7 +92,7 @@ def show(run: str, runs: Path, as_json: bool) -> None:
     from mtl.config import yaml as strict_yaml
     from mtl.runs.folder import find_run
 
-    refuse_no_folder(runs)
+    check_runs_folder(runs)
     folder = find_run(runs, run)
     record = folder.record()
     if record is None:
@@ -128,7 +128,7 @@ def diff(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
     from mtl.runs.folder import differences, find_run
     from mtl.tasks.registry import TASKS
 
-    refuse_no_folder(runs)
+    check_runs_folder(runs)
     if len(names) < 2:
         raise click.UsageError("name at least two runs.")
     folders = [find_run(runs, name) for name in names]
@@ -178,7 +178,7 @@ def verify_runs(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
     from mtl.runs.folder import find_run, run_folders
     from mtl.runs.verify import verify
 
-    refuse_no_folder(runs)
+    check_runs_folder(runs)
     folders = [find_run(runs, name) for name in names] if names else run_folders(runs)
     found = {folder.run_id: verify(folder) for folder in folders}
     waiting = {

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from mtl.commands.options import (
     CONTEXT,
-    bad_row_option,
-    cache_size_option,
-    device_option,
-    going_on_later,
+    check_runs_folder,
     json_option,
+    pool_options,
     print_json,
     quiet_option,
-    refuse_a_file,
-    refuse_no_folder,
-    retry_option,
+    resumable,
     runs_option,
     stdout,
-    wandb_option,
-    workers_option,
 )
 from mtl.errors import ConfigError, suggestion
 
 if TYPE_CHECKING:
+    from mtl.runs.options import PoolOptions
     from mtl.study.definition import Study
     from mtl.study.results import StudyResults
 
@@ -69,14 +64,8 @@ def study() -> None:
     help="Hours of searching in all.",
 )
 @click.option("--name", metavar="NAME", help="Another name for the study, as for other data.")
-@workers_option
-@retry_option
 @storage_option
-@runs_option
-@device_option
-@wandb_option
-@bad_row_option
-@cache_size_option
+@pool_options
 @quiet_option
 @json_option
 def optimize(
@@ -84,14 +73,8 @@ def optimize(
     trials: int | None,
     hours: float | None,
     name: str | None,
-    workers: int | None,
-    retry: int,
     storage: str | None,
-    runs: Path,
-    device: str | None,
-    wandb: Literal["online", "offline", "disabled"] | None,
-    on_bad_row: Literal["error", "skip"],
-    cache_size: float,
+    options: PoolOptions,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -104,18 +87,22 @@ def optimize(
     Example:
       mtl study optimize quick --trials 8 train.epochs=2 --name quicker
     """
-    refuse_a_file(runs)
     from mtl.api import optimize as run_study
 
     named = [word for word in words if "=" not in word]
     if len(named) > 1:
         raise click.UsageError(f"one study at a time; came {', '.join(named)}.")
-    with going_on_later():
+    with resumable():
         done = run_study(
-            (named or ["quick"])[0], *(word for word in words if "=" in word), name=name, trials=trials, hours=hours,
-            runs=runs, quiet=quiet, workers=workers, device=device, wandb=wandb, on_bad_row=on_bad_row, retry=retry,
-            storage=storage, cache_bytes=int(cache_size * 1e9),
-        )  # fmt: skip
+            (named or ["quick"])[0],
+            *(word for word in words if "=" in word),
+            name=name,
+            trials=trials,
+            hours=hours,
+            storage=storage,
+            options=options,
+            quiet=quiet,
+        )
     if as_json:
         print_json(
             done.results.as_json() | {"failures": dict(done.failures), "trained": done.trained}
@@ -194,27 +181,17 @@ def best(
     show_default=True,
     help="How many fresh seeds.",
 )
-@workers_option
 @trial_option
 @storage_option
-@runs_option
-@device_option
-@wandb_option
-@bad_row_option
-@cache_size_option
+@pool_options
 @quiet_option
 @json_option
 def ablate(
     name: str,
     seeds: int,
-    workers: int | None,
     trial: int | None,
     storage: str | None,
-    runs: Path,
-    device: str | None,
-    wandb: Literal["online", "offline", "disabled"] | None,
-    on_bad_row: Literal["error", "skip"],
-    cache_size: float,
+    options: PoolOptions,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -229,14 +206,11 @@ def ablate(
     from mtl.study.export import best_trial
     from mtl.study.leave_one_out import leave_one_out
 
-    definition, results = results_of(name, storage, runs)
+    definition, results = results_of(name, storage, options.runs)
     start = max(definition.seeds) + 1
     grid = leave_one_out(definition, best_trial(results, trial).point, range(start, start + seeds))
-    with going_on_later():
-        done = run_grid(
-            grid, runs=runs, quiet=quiet, workers=workers, device=device, wandb=wandb, on_bad_row=on_bad_row,
-            cache_bytes=int(cache_size * 1e9),
-        )  # fmt: skip
+    with resumable():
+        done = run_grid(grid, options=options, quiet=quiet)
     if as_json:
         print_json(done.results.as_json() | {"failures": dict(done.failures)})
     else:
@@ -276,7 +250,7 @@ def existing(name: str, storage: str | None, runs: Path) -> str:
     from mtl.study.storage import known_studies, storage_url
 
     if storage is None:
-        refuse_no_folder(runs)
+        check_runs_folder(runs)
         known = known_studies(runs)
         if name not in known:
             spaces = studies()

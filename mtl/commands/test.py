@@ -10,10 +10,10 @@ import click
 from mtl.commands.options import (
     CONTEXT,
     bad_row_option,
+    check_runs_folder,
     device_option,
     json_option,
     print_json,
-    refuse_no_folder,
     runs_option,
     stdout,
 )
@@ -49,7 +49,7 @@ def test(
     from mtl.inference.trained import load_trained, open_test
     from mtl.runs.folder import find_run
 
-    refuse_no_folder(runs)
+    check_runs_folder(runs)
     folders = [find_run(runs, name) for name in names]
     openings: dict[str, dict[str, Any]] = {}
     try:

@@ -4,58 +4,41 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from mtl.commands.options import (
     CONTEXT,
-    bad_row_option,
-    cache_size_option,
-    device_option,
+    RESUME,
     json_option,
     print_json,
     quiet_option,
-    refuse_a_file,
-    runs_option,
+    run_options,
     stdout,
-    wandb_option,
 )
 
 if TYPE_CHECKING:
+    from mtl.runs.options import RunOptions
     from mtl.runs.record import Record
 
 
 @click.command(context_settings=CONTEXT)
 @click.argument("words", nargs=-1, metavar="[PRESET] [FILE.yaml] [KEY=VALUE]...")
-@runs_option
-@device_option
-@wandb_option
-@bad_row_option
-@cache_size_option
-@click.option(
-    "--fresh", is_flag=True, help="Throw away what this run has done so far and start again."
-)
+@run_options
+@click.option("--fresh", is_flag=True, help="Delete what this run has done so far and start again.")
 @quiet_option
 @json_option
 def train(
-    words: tuple[str, ...],
-    runs: Path,
-    device: str | None,
-    wandb: Literal["online", "offline", "disabled"] | None,
-    on_bad_row: Literal["error", "skip"],
-    cache_size: float,
-    fresh: bool,
-    quiet: bool,
-    as_json: bool,
+    words: tuple[str, ...], options: RunOptions, fresh: bool, quiet: bool, as_json: bool
 ) -> None:
     """Train one run and print its dev scores.
 
-    PRESET is baseline (the default), final or concat: the configurations of the paper. Settings come from defaults,
-    then the preset, then YAML files, then KEY=VALUE; `mtl config` shows them all.
+    PRESET is baseline (the default), final or concat: the paper's configurations. KEY=VALUE goes
+    over YAML files, these over the preset. `mtl config` prints all settings.
 
-    A run is named by what it computes. The same command goes on with an interrupted run, and trains nothing when the
-    run is done. Ctrl-C and SIGTERM stop it between two steps.
+    A run is named by what it computes. The same command resumes an interrupted run, and trains
+    nothing if the run is done. Ctrl-C and SIGTERM stop a run between two steps.
 
     \b
     Example:
@@ -63,30 +46,19 @@ def train(
     """
     from mtl.methods.toggles import typed_config
 
-    refuse_a_file(runs)
     config = typed_config(words)
 
     from mtl.training.loop import train as run
     from mtl.training.progress import make_progress, tell
 
-    progress = make_progress(quiet)
-    record = run(
-        config,
-        runs=runs,
-        device=device,
-        wandb=wandb,
-        on_bad_row=on_bad_row,
-        fresh=fresh,
-        progress=progress,
-        cache_bytes=int(cache_size * 1e9),
-    )
+    record = run(config, options, fresh=fresh, progress=make_progress(quiet))
     if as_json:
         print_json(record.as_json())
     else:
-        print_record(record, runs / record.run_id)
+        print_record(record, options.runs / record.run_id)
     context = click.get_current_context()
     if record.status == "interrupted":
-        tell("Interrupted; the same command goes on from here.")
+        tell(RESUME)
         context.exit(128 + signal.Signals[record.error or ""])
     if record.status != "done":
         tell(f"The run {record.status}: {record.error}")

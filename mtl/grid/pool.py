@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mtl.errors import ConfigError
-from mtl.grid.worker import Cancel, Ended, Event, Job, Orders
+from mtl.grid.worker import Cancel, Ended, Event, Job, Setup
 
 MEMORY_A_WORKER = 3e9
 """Bytes to count on for a worker on a CPU: a base-sized encoder, its optimiser's state, and torch itself."""
@@ -102,8 +102,8 @@ class LocalPool:
     A worker that dies, or whose run raised, is replaced by a new one: what it left in memory is not trusted.
     """
 
-    def __init__(self, orders: Orders, slots: Sequence[Slot], logs: Path) -> None:
-        self._orders, self._slots, self._logs = orders, slots, logs
+    def __init__(self, setup: Setup, slots: Sequence[Slot], logs: Path) -> None:
+        self._setup, self._slots, self._logs = setup, slots, logs
         self._workers: dict[int, _Worker] = {}
 
     def room(self) -> int:
@@ -120,9 +120,11 @@ class LocalPool:
             # Either there is none yet, or it died while it had nothing to do.
             self._drop(number)
             slot = self._slots[number]
-            orders = replace(self._orders, device=slot.device)
+            options = self._setup.options.replace(device=slot.device)
             self._workers[number] = worker = _Worker(
-                orders, slot.threads, self._logs / f"worker-{number}.log"
+                replace(self._setup, options=options),
+                slot.threads,
+                self._logs / f"worker-{number}.log",
             )
             worker.give(job)
 
@@ -164,7 +166,7 @@ class LocalPool:
 class _Worker:
     """One process, and the job it has."""
 
-    def __init__(self, orders: Orders, threads: int, log: Path) -> None:
+    def __init__(self, setup: Setup, threads: int, log: Path) -> None:
         self.job: Job | None = None
         self.log = log
         self.connection, other = Pipe()
@@ -175,7 +177,7 @@ class _Worker:
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=[other.fileno()],
                 env=_environ(threads), start_new_session=True,
             )  # fmt: skip
-        self._send(orders)
+        self._send(setup)
 
     def give(self, job: Job) -> bool:
         """Hand over a run; False where the worker is gone."""
@@ -211,7 +213,7 @@ class _Worker:
             self.process.kill()
         self.process.wait()
 
-    def _send(self, message: Orders | Job | Cancel | None) -> bool:
+    def _send(self, message: Setup | Job | Cancel | None) -> bool:
         try:
             self.connection.send(message)
         except OSError:

@@ -22,9 +22,9 @@ from typing import Literal, Protocol
 
 from mtl.config.schema import RunConfig
 from mtl.errors import MtlError, RunInUse
-from mtl.runs.prepare import OnBadRow, Sources
+from mtl.runs.options import RunOptions
+from mtl.runs.prepare import Sources
 from mtl.runs.record import Record
-from mtl.tracking.tracker import WandbMode
 from mtl.training.progress import Progress
 
 TELL_SECONDS = 0.25
@@ -32,34 +32,19 @@ TELL_SECONDS = 0.25
 
 
 class Train(Protocol):
-    """What the engine is given to train a run with: `mtl.train`, or something that is called like it."""
+    """How an engine trains a run: `mtl.train`, or a function with the same signature."""
 
     def __call__(
-        self,
-        config: RunConfig,
-        *,
-        runs: Path,
-        device: str | None,
-        wandb: WandbMode | None,
-        on_bad_row: OnBadRow,
-        group: str | None,
-        progress: Progress,
-        sources: Sources,
-        cache_bytes: int,
+        self, config: RunConfig, options: RunOptions, *, progress: Progress, sources: Sources
     ) -> Record: ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class Orders:
-    """What holds for every run of a worker."""
+class Setup:
+    """What a worker gets before its first job: how to train, and the options of all its runs."""
 
     train: Train
-    runs: Path
-    device: str | None
-    wandb: WandbMode | None
-    on_bad_row: OnBadRow
-    group: str
-    cache_bytes: int
+    options: RunOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,8 +176,8 @@ def main(descriptor: int) -> None:
     _die_first()
     connection = Connection(descriptor)
     jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-    orders: Orders = connection.recv()
-    sources = Sources(orders.on_bad_row)
+    setup: Setup = connection.recv()
+    sources = Sources(setup.options.on_bad_row)
     stopping = threading.Event()
     current = _Current()
     threading.Thread(
@@ -201,7 +186,7 @@ def main(descriptor: int) -> None:
     while not stopping.is_set():
         job = jobs.get()
         print(f"--- {job.run_id}", file=sys.stderr, flush=True)
-        ended = _run(job, orders, sources, _Telling(connection, job.run_id, current))
+        ended = _run(job, setup, sources, _Telling(connection, job.run_id, current))
         current.begin(None)
         with contextlib.suppress(OSError):
             connection.send(ended)
@@ -225,19 +210,9 @@ def _listen(
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _run(job: Job, orders: Orders, sources: Sources, progress: Progress) -> Ended:
+def _run(job: Job, setup: Setup, sources: Sources, progress: Progress) -> Ended:
     try:
-        orders.train(
-            job.config,
-            runs=orders.runs,
-            device=orders.device,
-            wandb=orders.wandb,
-            on_bad_row=orders.on_bad_row,
-            group=orders.group,
-            progress=progress,
-            sources=sources,
-            cache_bytes=orders.cache_bytes,
-        )
+        setup.train(job.config, setup.options, progress=progress, sources=sources)
     except RunInUse as error:
         return Ended(run_id=job.run_id, how="busy", reason=str(error))
     except Exception as error:  # one cell's error is not the grid's

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtl.cache import CACHE_BYTES
 from mtl.files import write_bytes, write_json
 from mtl.grid.executor import Execution
 from mtl.grid.plan import PlannedRun, Planner
 from mtl.grid.pool import LocalPool, Pool, slots
 from mtl.grid.view import View
-from mtl.grid.worker import Orders, Train
-from mtl.runs.prepare import OnBadRow, Sources
+from mtl.grid.worker import Setup, Train
+from mtl.runs.options import PoolOptions
+from mtl.runs.prepare import Sources
 from mtl.study.coordinator import Coordinator
 from mtl.study.definition import Study
 from mtl.study.drawing import plan_runs
@@ -43,7 +43,6 @@ from mtl.study.storage import (
 from mtl.study.summary_run import send_summary
 from mtl.study.trials import Trials
 from mtl.study.watching import Watching
-from mtl.tracking.tracker import WandbMode, resolve_mode
 from mtl.training.interrupt import Interruption
 
 if TYPE_CHECKING:
@@ -65,14 +64,8 @@ def optimize(
     definition: Study,
     *,
     train: Train,
-    runs: Path,
+    options: PoolOptions,
     storage: str | None = None,
-    workers: int | None = None,
-    device: str | None = None,
-    wandb: WandbMode | None = None,
-    on_bad_row: OnBadRow = "error",
-    retry: int = 1,
-    cache_bytes: int = CACHE_BYTES,
     view: View | None = None,
 ) -> Optimized:
     """Search until the study's budget is spent; called again, it goes on where it was, and trains nothing twice.
@@ -80,29 +73,26 @@ def optimize(
     Raises ConfigError, DataError or EncoderError before anything is trained, RunInUse where another process has the
     SQLite file, and Interrupted after SIGINT or SIGTERM, once runs under way have saved themselves.
     """
-    mode = resolve_mode(wandb)
-    sources = Sources(on_bad_row)
+    options = options.replace(wandb=options.wandb_mode, group=options.group or definition.name)
+    runs = options.runs
+    sources = Sources(options.on_bad_row)
     base_cell = definition.check(sources)
     url = storage_url(runs, definition.name, storage)
     folder = study_folder(runs, definition.name)
     folder.mkdir(parents=True, exist_ok=True)
     most = (definition.trials or 10_000) * len(definition.seeds)
-    chosen = slots(workers, device, most)
-    orders = Orders(
-        train=train, runs=runs, device=None, wandb=mode, on_bad_row=on_bad_row, group=definition.name,
-        cache_bytes=cache_bytes,
-    )  # fmt: skip
+    chosen = slots(options.workers, options.device, most)
     with alone(url), told(url):
-        pool = LocalPool(orders, chosen, folder)
+        pool = LocalPool(Setup(train=train, options=options), chosen, folder)
         try:
             found = search(
                 definition, open_storage(url), pool, runs=runs, sources=sources, base_cell=base_cell, workers=len(chosen),
-                retry=retry, view=view or View(), shared=sqlite_file(url) is None,
+                retry=options.retry, view=view or View(), shared=sqlite_file(url) is None,
             )  # fmt: skip
         finally:
             pool.close()
         if found.write(folder):
-            send_summary(found.results, folder, mode)
+            send_summary(found.results, folder, options.wandb_mode)
     return found.optimized(folder)
 
 

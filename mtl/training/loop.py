@@ -20,8 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import chain
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -45,11 +44,12 @@ from mtl.model.pairing import distinct, lay_out
 from mtl.rng import numpy_stream, stream_seed
 from mtl.runs import checkpoint
 from mtl.runs.folder import RunFolder, flatten
-from mtl.runs.prepare import OnBadRow, Prepared, Sources, prepare
+from mtl.runs.options import RunKeywords, RunOptions
+from mtl.runs.prepare import Prepared, Sources, prepare
 from mtl.runs.record import Record, Status
 from mtl.tasks.metrics import Scores, score_all
 from mtl.tasks.registry import TASKS, TaskName
-from mtl.tracking.tracker import Tracker, WandbMode, open_tracker, resolve_mode
+from mtl.tracking.tracker import Tracker, WandbMode, open_tracker
 from mtl.training.interrupt import Interrupted, Interruption
 from mtl.training.optim import Optimizer, learning_rate
 from mtl.training.outcome import make_record, run_info
@@ -59,37 +59,46 @@ from mtl.training.state import Diverged, Pending, State, broken, finite
 LOG_EVERY = 10
 """Steps between looks at the losses: one transfer from the device, one check for NaN, one line to W&B."""
 
-SAVE_SECONDS = 120.0
-"""A killed run loses at most this much."""
-
 
 def train(
     config: RunConfig,
+    options: RunOptions | None = None,
     *,
-    runs: str | Path = "runs",
-    device: str | None = None,
-    wandb: WandbMode | None = None,
-    on_bad_row: OnBadRow = "error",
     fresh: bool = False,
-    group: str | None = None,
     progress: Progress | None = None,
-    save_seconds: float = SAVE_SECONDS,
     sources: Sources | None = None,
-    cache_bytes: int = CACHE_BYTES,
+    **keywords: Unpack[RunKeywords],
 ) -> Record:
-    """Train one run and return its record (the contents of `record.json`, schema 1).
+    """Train one run and return its record, the contents of `record.json`.
 
-    A run that is done, or diverged, is not trained again: its record is returned. An interrupted or failed one goes on
-    from its last saved state; `fresh` throws away what is there. The record's status is `done`, `diverged` (a loss or
-    gradient was not finite) or `interrupted` (SIGINT, SIGTERM). `sources` spares the next run in this process what this
-    one has read. `cache_bytes` is the disk that hidden states of frozen layers may take, those of all runs together; 0
-    keeps none, and no number depends on it. Raises ConfigError, DataError or EncoderError before anything is written,
-    RunInUse when another process trains the same run, and any other error after recording `failed`.
+    A run that is done or diverged is not trained again: its record is returned. An interrupted or
+    failed run resumes from its last saved state. The record's status is `done`, `diverged` (a loss
+    or gradient was not finite) or `interrupted` (SIGINT, SIGTERM).
+
+    Args:
+        config: What to compute. It alone decides the run's name and numbers.
+        options: How to run it: folder, device, W&B and more; see `mtl.runs.options.RunOptions`.
+        fresh: Delete what the run has done so far and start again.
+        progress: Hears of steps and scores. Default: silence.
+        sources: Rows, tokens and encoders that several runs in this process share.
+        **keywords: Fields of `RunOptions`, which go over `options`.
+
+    Raises:
+        ConfigError, DataError, EncoderError: Before anything is written.
+        RunInUse: Another process trains the same run.
+        Exception: Any other error, after the record says `failed`.
+
+    Example:
+        >>> from mtl import config_from, train
+        >>> record = train(config_from(["final", "train.epochs=1"]), runs="runs", device="cpu")
+        >>> record.metrics["dev/overall"]  # doctest: +SKIP
+        0.52
     """
-    where = choose_device(device)
-    mode = resolve_mode(wandb)
-    prepared = prepare(config, on_bad_row, sources)
-    folder = RunFolder(Path(runs) / prepared.run_id)
+    options = (options or RunOptions()).replace(**keywords)
+    where = choose_device(options.device)
+    mode = options.wandb_mode
+    prepared = prepare(config, options.on_bad_row, sources)
+    folder = RunFolder(options.runs / prepared.run_id)
     with _one_at_a_time(), folder.lock():
         if fresh:
             folder.clear()
@@ -107,10 +116,10 @@ def train(
                 where,
                 interruption,
                 progress or Progress(),
-                save_seconds,
-                cache_bytes=cache_bytes,
+                options.save_seconds,
+                cache_bytes=options.cache_bytes,
             )
-            return training.recorded(mode, group)
+            return training.recorded(mode, options.group)
 
 
 @contextmanager
