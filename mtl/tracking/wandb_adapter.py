@@ -1,6 +1,6 @@
 """The two ends that `mtl.tracking.tracker` has in W&B: the client's process, and the copy that is read back from it.
 
-No wandb here either: the client is a process of its own (`tracking_client.py`), reached by two pipes and two threads,
+No wandb here either: the client is a process of its own (`client_process.py`), reached by two pipes and two threads,
 so that nothing it does or fails to do can stop the caller. Reading back goes through the client's own commands.
 """
 
@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from mtl.errors import RunError
 
-CLIENT = Path(__file__).with_name("tracking_client.py")
+CLIENT = Path(__file__).with_name("client_process.py")
 PLACE = "place.json"  # where an online run went; written by the client
 SYNCED = ".wandb.synced"  # the client's own mark beside a log that the server has
 # Variables that would give a run another name, place or mode than the one it has here, or a client that is not its own.
