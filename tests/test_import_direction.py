@@ -21,7 +21,7 @@ HEAVY = {"torch", "pandas", "wandb", "transformers", "datasets", "sentence_trans
 HEAVY |= {"matplotlib", "seaborn"}
 
 LAYERS = (
-    "errors", "files", "rng", "cache", "tasks", "config", "stats", "data", "model", "methods",
+    "errors", "files", "locks", "rng", "cache", "tasks", "config", "stats", "data", "model", "methods",
     "tracking", "runs", "inference", "training", "grid", "ablation", "study", "report", "api",
     "commands", "cli", "__main__",
 )  # fmt: skip

@@ -249,7 +249,7 @@ def test_a_disk_without_locks_is_not_taken_for_a_run_in_use(
     def unsupported(*_: Any) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("mtl.runs.folder.fcntl.flock", unsupported)
+    monkeypatch.setattr("fcntl.flock", unsupported)
     with (
         pytest.raises(RunError, match="has no file locks .No locks available.") as caught,
         RunFolder(tmp_path).lock(),

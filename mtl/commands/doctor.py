@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -13,6 +12,7 @@ import click
 
 from mtl.commands.options import CONTEXT, json_option, print_json, runs_option
 from mtl.errors import MtlError
+from mtl.locks import exclusive
 
 Check = tuple[str, bool, str]
 """What was looked at, whether it is well, and what was found."""
@@ -92,8 +92,11 @@ def folders(runs: Path) -> list[Check]:
             there = path.absolute()
             while not there.exists():
                 there = there.parent
-            with tempfile.TemporaryFile(dir=there) as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
+            with (
+                tempfile.TemporaryDirectory(dir=there) as folder,
+                exclusive(Path(folder) / "lock"),
+            ):
+                pass
             return f"{path} can be written, {shutil.disk_usage(there).free / 1e9:.1f} GB free"
 
         found.append(_tried(f"{name} folder", look))

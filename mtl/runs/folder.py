@@ -14,16 +14,13 @@ No torch here: reports read runs too.
 from __future__ import annotations
 
 import csv
-import fcntl
 import json
-import os
 import shutil
-import time
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -32,6 +29,7 @@ from mtl.config import yaml as strict_yaml
 from mtl.config.schema import RunConfig
 from mtl.errors import RunError, RunInUse, suggestion
 from mtl.files import write_bytes, write_json
+from mtl.locks import LockInUse, LocksUnsupported, exclusive, is_held
 from mtl.runs.record import SCHEMA, Opening, Record, damaged, parse_record
 from mtl.tasks.metrics import Predictions
 from mtl.tasks.registry import TASKS, Split, TaskName
@@ -107,31 +105,23 @@ class RunFolder:
         The system lets go of the lock when the process ends, however it ends.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("a+") as file:
-            deadline = time.monotonic() + LOCK_SECONDS
-            while not _try_lock(file):
-                if time.monotonic() > deadline:
-                    file.seek(0)
-                    holder = file.read().strip() or "another process"
-                    raise RunInUse(
-                        f"{self.path}: in use by {holder}. Wait for it, or stop it first."
-                    )
-                time.sleep(0.02)
-            file.truncate(0)
-            file.write(f"process {os.getpid()}")
-            file.flush()
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(exclusive(self.path / ".lock", timeout=LOCK_SECONDS))
+            except LockInUse as holder:
+                raise RunInUse(
+                    f"{self.path}: in use by {holder}. Wait for it, or stop it first."
+                ) from None
+            except LocksUnsupported as error:
+                raise RunError(f"{error} Put --runs on one that has.") from None
             yield
 
     def locked(self) -> bool:
         """Whether a process holds the folder now."""
         try:
-            with (self.path / ".lock").open("r") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
+            return is_held(self.path / ".lock")
         except OSError:
             return True
-        return False
 
     def begin(self, config: RunConfig) -> None:
         """Write `config.yaml` and withdraw an earlier record: the run is under way again."""
@@ -224,19 +214,6 @@ class RunFolder:
             except ValueError:
                 break
         return lines
-
-
-def _try_lock(file: IO[str]) -> bool:
-    """Take the lock; False where another process has it. Raises RunError where the disk knows no locks."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        raise RunError(
-            f"{file.name}: this file system has no file locks ({error.strerror}). Put --runs on one that has."
-        ) from None
-    return True
 
 
 def run_folders(root: Path) -> list[RunFolder]:

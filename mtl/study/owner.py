@@ -6,16 +6,17 @@ machine lives is told by a lock that the system lets go of with its process; of 
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import platform
 import tempfile
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+
+from mtl.locks import LockInUse, exclusive, is_held
 
 if TYPE_CHECKING:
     import optuna
@@ -38,9 +39,10 @@ class Owner:
 
     def __enter__(self) -> Self:
         _sweep(self._lock.parent)
-        self._file = self._lock.open("w")
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self.beat()
+        with ExitStack() as stack:
+            stack.enter_context(exclusive(self._lock))
+            self.beat()
+            self._held = stack.pop_all()
         return self
 
     def __exit__(
@@ -54,7 +56,7 @@ class Owner:
             if error is None:
                 self.beat()
         finally:
-            self._file.close()
+            self._held.close()
             self._lock.unlink(missing_ok=True)
 
     def beat(self) -> None:
@@ -75,13 +77,9 @@ def alive(attributes: Mapping[str, Any], owner: str) -> bool:
     if said["machine"] != machine():
         return bool(time.time() - said["beat"] < SILENT_SECONDS)
     try:
-        with open(said["lock"]) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
+        return is_held(Path(said["lock"]))
     except OSError:
         return True
-    return False
 
 
 def others_alive(attributes: Mapping[str, Any], owner: str) -> bool:
@@ -113,7 +111,7 @@ def machine() -> str:
 def _sweep(folder: Path) -> None:
     """Remove the locks of coordinators that were killed; a young one may be about to be taken."""
     for path in folder.glob("coordinator-*.lock"):
-        with contextlib.suppress(OSError), path.open() as file:
+        with suppress(OSError, LockInUse):
             if time.time() - path.stat().st_mtime > SILENT_SECONDS:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
+                with exclusive(path):
+                    path.unlink()

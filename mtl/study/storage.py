@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtl.errors import ConfigError, RunError, RunInUse, suggestion
+from mtl.locks import LockInUse, LocksUnsupported, exclusive
 from mtl.runs.folder import STUDIES
 from mtl.study.definition import Study
 
@@ -217,14 +217,16 @@ def alone(url: str) -> Iterator[None]:
         yield
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f"{path.name}.lock").open("a") as file:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            stack.enter_context(exclusive(path.with_name(f"{path.name}.lock")))
+        except LockInUse as holder:
             raise RunInUse(
-                f"{path}: another process is optimising on this SQLite file. Wait for it, or give several of them a PostgreSQL "
-                "database: --storage postgresql+psycopg://user@host/database"
+                f"{path}: {holder} is optimising on this SQLite file. Wait for it, or give several "
+                "processes a PostgreSQL database: --storage postgresql+psycopg://user@host/database"
             ) from None
+        except LocksUnsupported as error:
+            raise RunError(f"{error} Put --storage on one that has.") from None
         yield
 
 

@@ -16,6 +16,7 @@ Only the standard library and wandb may be imported: mtl itself is not on the pa
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import queue
@@ -108,13 +109,13 @@ def _serve(start: Order, orders: queue.SimpleQueue[Order], reply: Reply) -> None
     del lock
 
 
-def _lock(path: Path) -> TextIO | None:
-    """Hold a file for as long as the run is being written, so that `mtl sync` leaves it alone."""
-    stream = path.open("w", encoding="utf-8")
-    with contextlib.suppress(ImportError):  # no such locks on Windows
-        import fcntl
+def _lock(path: Path) -> TextIO:
+    """Hold a lock while the run is being written, so that `mtl sync` leaves it alone.
 
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    By hand, because mtl is not on the path here. `mtl.locks.is_held` reads this lock.
+    """
+    stream = path.open("w", encoding="utf-8")
+    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return stream
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mtl.errors import RunError
+from mtl.locks import is_held
 
 CLIENT = Path(__file__).with_name("client_process.py")
 PLACE = "place.json"  # where an online run went; written by the client
@@ -79,15 +80,9 @@ def mark_synced(folder: Path) -> None:
 def being_written(folder: Path) -> bool:
     """Whether a client's process has the run open."""
     try:
-        import fcntl
-
-        with (folder / "wandb" / "lock").open("a", encoding="utf-8") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except (ImportError, OSError):  # no such locks here
+        return is_held(folder / "wandb" / "lock")
+    except OSError:  # the file system has no locks
         return False
-    return False
 
 
 class Client:

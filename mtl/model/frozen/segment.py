@@ -48,6 +48,7 @@ class Segment:
 
     def _map(self, width: int) -> None:
         path = self.path
+        # By hand: filelock has no shared lock on the file itself. It keeps the segment from eviction.
         fcntl.flock(self.file, fcntl.LOCK_SH)
         head = self.file.read(HEADER.size)
         if len(head) < HEADER.size:

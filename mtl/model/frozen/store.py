@@ -21,6 +21,7 @@ from typing import IO, Literal
 
 import numpy as np
 
+from mtl.locks import exclusive
 from mtl.model.frozen.segment import FLOAT32, Damaged, Segment, size, write
 
 SPARE_BYTES = 2 * 10**9
@@ -151,6 +152,7 @@ class PrefixStore:
             while (aside := self.folder / f"{name}.{number}.tmp").exists():
                 number += 1
             file = aside.open("xb")
+            # By hand: the lock is on the file that is being written, as long as it is open.
             fcntl.flock(file, fcntl.LOCK_EX)
             file.truncate(needed)  # its size counts from now on
         return Slot(aside, self.folder / f"{name}.states", file)
@@ -176,17 +178,16 @@ class PrefixStore:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Only one process at a time counts, evicts and takes room; it takes milliseconds."""
-        with (self.root / ".lock").open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with exclusive(self.root / ".lock", timeout=-1):
             yield
 
 
 def _in_use(path: Path) -> bool:
     """Whether somebody reads or writes a file of the store. One that has gone is not in use."""
     try:
-        with path.open(
-            "r+b"
-        ) as file:  # over NFS only a file open for writing can be locked like this
+        # By hand: readers hold a shared lock on the segment itself, which filelock does not have.
+        # Over NFS only a file that is open for writing takes an exclusive lock.
+        with path.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
