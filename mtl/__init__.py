@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from mtl.config.schema import RunConfig
     from mtl.config.settings import config_from
     from mtl.report.write import write_report
-    from mtl.runs.folder import load_runs
+    from mtl.runs.frame import load_runs
     from mtl.training.loop import train
 
 __all__ = ["RunConfig", "ablate", "config_from", "load_runs", "optimize", "train", "write_report"]
@@ -18,7 +18,7 @@ _HOMES = {
     "RunConfig": "mtl.config.schema",
     "ablate": "mtl.api",
     "config_from": "mtl.config.settings",
-    "load_runs": "mtl.runs.folder",
+    "load_runs": "mtl.runs.frame",
     "optimize": "mtl.api",
     "train": "mtl.training.loop",
     "write_report": "mtl.report.write",

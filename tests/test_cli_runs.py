@@ -197,7 +197,7 @@ def test_opening_the_test_split_is_counted(two_runs: tuple[Path, list[str]]) -> 
         assert 0 <= found["metrics"]["test/quora/accuracy"] <= 1
     assert (runs / ids[0] / "record.json").read_bytes() == before
     assert len(RunFolder(runs / ids[0]).predictions("test", "sst").ids) == 6
-    assert RunFolder(runs / ids[1]).tests() == []
+    assert RunFolder(runs / ids[1]).openings() == []
 
 
 def test_a_model_does_not_open_the_test_of_other_data(tmp_path: Path) -> None:

@@ -263,7 +263,7 @@ def test_openings_of_test_are_counted_and_its_scores_shown() -> None:
         }
         for last in (False, True):  # the last opening's scores are the run's
             shown = metrics if last else dict.fromkeys(metrics, 0.9)
-            folders["better", seed].add_test(
+            folders["better", seed].add_opening(
                 Opening(at="2026-01-01", data="x", metrics=shown, undefined={})
             )
     markdown = built()

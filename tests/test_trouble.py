@@ -16,7 +16,9 @@ import pytest
 from mtl.errors import RunError, RunInUse
 from mtl.inference.trained import load_trained, open_test
 from mtl.runs import checkpoint
-from mtl.runs.folder import RunFolder, find_run, load_runs, run_folders
+from mtl.runs.find import find_run, run_folders
+from mtl.runs.folder import RunFolder
+from mtl.runs.frame import load_runs
 from mtl.runs.verify import verify
 from mtl.tasks.metrics import Predictions
 from mtl.training.loop import Training, train
@@ -104,10 +106,10 @@ def test_a_fresh_start_keeps_the_count_of_test_openings_but_not_their_scores(
     open_test(load_trained(folder))
     assert "test/sst/accuracy" in load_runs(tmp_path)
     train(config(tiny), runs=tmp_path, fresh=True)
-    assert [opening.before_fresh for opening in folder.tests()] == [True]
+    assert [opening.before_fresh for opening in folder.openings()] == [True]
     assert "test/sst/accuracy" not in load_runs(tmp_path)
     open_test(load_trained(folder))
-    assert len(folder.tests()) == 2
+    assert len(folder.openings()) == 2
     assert verify(folder) == []
 
 
@@ -124,7 +126,7 @@ def test_an_opening_of_test_is_counted_before_it_shows_anything(
     monkeypatch.setattr(type(trained), "predict", lambda self, rows: killed(rows))
     with pytest.raises(SystemExit):
         open_test(trained)
-    (opening,) = folder.tests()
+    (opening,) = folder.openings()
     assert opening.metrics == {}
 
 

@@ -25,7 +25,7 @@ def export(run: str, folder: Path, runs: Path) -> None:
     """
     from mtl.inference.export import export as write
     from mtl.inference.trained import load_trained
-    from mtl.runs.folder import find_run
+    from mtl.runs.find import find_run
 
     check_runs_folder(runs)
     trained = load_trained(find_run(runs, run), "cpu")

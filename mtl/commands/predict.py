@@ -58,7 +58,7 @@ def predict(
     """
     from mtl.data.new_text import read_new_text
     from mtl.inference.trained import load_trained
-    from mtl.runs.folder import find_run
+    from mtl.runs.find import find_run
 
     check_runs_folder(runs)
     target = None if output is None else _target(output)

@@ -36,7 +36,7 @@ def list_runs(runs: Path, as_json: bool) -> None:
     Example:
       mtl runs list --runs runs
     """
-    from mtl.runs.folder import run_folders
+    from mtl.runs.find import run_folders
     from mtl.training.progress import dev_line
 
     check_runs_folder(runs)
@@ -46,7 +46,7 @@ def list_runs(runs: Path, as_json: bool) -> None:
         row: dict[str, Any] = {"run_id": folder.run_id, "status": folder.state()}
         row["metrics"] = {} if record is None else record.metrics
         row["seconds"] = None if record is None else record.seconds
-        row["test_openings"] = len(folder.tests())
+        row["test_openings"] = len(folder.openings())
         rows.append(row)
     if as_json:
         print_json(rows)
@@ -90,7 +90,7 @@ def show(run: str, runs: Path, as_json: bool) -> None:
     """
     from mtl.commands.train import print_record
     from mtl.config import yaml as strict_yaml
-    from mtl.runs.folder import find_run
+    from mtl.runs.find import find_run
 
     check_runs_folder(runs)
     folder = find_run(runs, run)
@@ -99,13 +99,13 @@ def show(run: str, runs: Path, as_json: bool) -> None:
         raise RunError(f"{folder.path}: {folder.state()}: no record yet.")
     stored = record.as_json()
     if as_json:
-        print_json(stored | {"test": [opening.as_json() for opening in folder.tests()]})
+        print_json(stored | {"test": [opening.as_json() for opening in folder.openings()]})
         return
     print_record(record, folder.path)
     console = stdout()
     if record.error:
         console.print(record.error)
-    for opening in folder.tests():
+    for opening in folder.openings():
         scores = {
             key: round(value, 4) for key, value in opening.metrics.items() if value is not None
         }
@@ -125,7 +125,8 @@ def diff(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
     Example:
       mtl runs diff 3f2a-s0 81c0-s0 --runs runs
     """
-    from mtl.runs.folder import differences, find_run
+    from mtl.runs.find import find_run
+    from mtl.runs.frame import differences
     from mtl.tasks.registry import TASKS
 
     check_runs_folder(runs)
@@ -175,7 +176,7 @@ def verify_runs(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
     Example:
       mtl runs verify --runs runs
     """
-    from mtl.runs.folder import find_run, run_folders
+    from mtl.runs.find import find_run, run_folders
     from mtl.runs.verify import verify
 
     check_runs_folder(runs)

@@ -47,7 +47,7 @@ def test(
       mtl test 3f2a-s0 --runs runs
     """
     from mtl.inference.trained import load_trained, open_test
-    from mtl.runs.folder import find_run
+    from mtl.runs.find import find_run
 
     check_runs_folder(runs)
     folders = [find_run(runs, name) for name in names]
@@ -55,7 +55,7 @@ def test(
     try:
         for folder in folders:
             opening = open_test(load_trained(folder, device), on_bad_row, data)
-            openings[folder.run_id] = opening.as_json() | {"opened": len(folder.tests())}
+            openings[folder.run_id] = opening.as_json() | {"opened": len(folder.openings())}
     finally:  # what was opened before an error is counted, so it is shown too
         if openings and as_json:
             print_json(openings)

@@ -11,7 +11,8 @@ from mtl.config.schema import RunConfig
 from mtl.errors import RunError
 from mtl.grid.arm import Arm
 from mtl.grid.costs import Costs, examples
-from mtl.runs.folder import RunFolder, run_folders
+from mtl.runs.find import run_folders
+from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import Sources
 
 ENDED = ("done", "diverged")

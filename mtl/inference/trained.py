@@ -131,11 +131,11 @@ def open_test(trained: Trained, on_bad_row: OnBadRow = "error", data: str | None
     at, rows_seen = datetime.now(UTC).isoformat(timespec="seconds"), fingerprint(rows)
     opening = Opening(at=at, data=rows_seen, metrics={}, undefined={})
     with trained.folder.lock():
-        trained.folder.add_test(opening)  # counted before anything is seen
+        trained.folder.add_opening(opening)  # counted before anything is seen
         found = {task: trained.predict(rows[task, "test"]) for task in tasks}
         scores = score_all(found, tasks, config.overall, "test")
         opening = Opening(at=at, data=rows_seen, metrics=scores.metrics, undefined=scores.reasons)
         for predictions in found.values():
             trained.folder.save_predictions(predictions)
-        trained.folder.complete_test(opening)
+        trained.folder.complete_opening(opening)
     return opening

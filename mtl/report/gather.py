@@ -154,7 +154,7 @@ class _Gathered:
         record, reason = self.reader.record(run_id)
         try:
             known = record or folder.record()
-            tests = folder.tests()
+            tests = folder.openings()
         except RunError:
             known, tests = None, []
         self.records += [] if known is None else [known]

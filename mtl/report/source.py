@@ -16,7 +16,8 @@ from mtl.report.material import Texts
 from mtl.report.publish import Places
 from mtl.report.studies import PREFIX, RESULTS, gather_study, studies_among, study_results
 from mtl.report.texts import dev_sentences
-from mtl.runs.folder import GRIDS, NAMES, STUDIES, RunFolder, find_run, run_folders, runs_named
+from mtl.runs.find import find_run, is_run, run_folders, runs_named
+from mtl.runs.folder import GRIDS, STUDIES, RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ def find_source(word: str | None, runs: Path, output: Path) -> Source:
         return _grid(path)
     if (path / RESULTS).is_file() and path.resolve().parent.name == STUDIES:
         return _study(path)
-    if any((path / name).is_file() for name in NAMES):
+    if is_run(path):
         return Source(name=path.resolve().name, run=RunFolder(path))
     name = find_definition(word).name if path.suffix in (".yaml", ".yml") else word
     if Path(name).name != name:

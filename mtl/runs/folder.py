@@ -1,89 +1,80 @@
-"""A run's folder: the truth about a run, on disk, without a server.
+"""A run's folder: all that is known of a run is on disk, without a server.
 
-    runs/<run_id>/config.yaml         first: what is to be computed
-                  metrics.jsonl       while it runs: a line a step, a line an evaluation
-                  resume/             while it runs: where an interrupted run goes on
+    runs/<run_id>/config.yaml         first: the settings
+                  metrics.jsonl       during training: a line per step, a line per evaluation
+                  resume/             during training: the state that an interrupted run resumes from
                   predictions/        <split>-<task>.csv: id, gold, outputs
                   checkpoint/         the selected weights, with their sha256
-                  record.json         last, and in one piece: nothing without it counts as done
-                  test.json           later, if `mtl test` opened the test split
+                  record.json         last, in one piece: a run without it has not ended
+                  test.json           openings of the test split (`mtl test`)
 
 No torch here: reports read runs too.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from mtl.config import yaml as strict_yaml
 from mtl.config.schema import RunConfig
-from mtl.errors import RunError, RunInUse, suggestion
+from mtl.errors import RunError, RunInUse
 from mtl.files import write_bytes, write_json
 from mtl.locks import LockInUse, LocksUnsupported, exclusive, is_held
+from mtl.runs.predictions import read_predictions, write_predictions
 from mtl.runs.record import SCHEMA, Opening, Record, damaged, parse_record
 from mtl.tasks.metrics import Predictions
-from mtl.tasks.registry import TASKS, Split, TaskName
+from mtl.tasks.registry import Split, TaskName
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-NAMES = ("config.yaml", "record.json")
-GRIDS = "grids"
-STUDIES = "studies"
-"""The folders among the runs that hold what belongs to grids and studies: no runs themselves."""
+CONFIG, RECORD, OPENINGS, LOCK = "config.yaml", "record.json", "test.json", ".lock"
+GRIDS, STUDIES = "grids", "studies"
+"""Folders beside the runs, for grids and studies. They are not runs."""
 LOCK_SECONDS = 1.0
-"""How long to try for a run's lock: someone who lists runs holds it for a moment."""
+"""How long to wait for a run's lock: a process that lists runs holds it for a moment."""
 
 
 class RunFolder:
-    """One run's folder, which need not exist yet."""
+    """The folder of one run. It need not exist."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @property
     def run_id(self) -> str:
+        """The run's name."""
         return self.path.name
 
     @property
     def checkpoint(self) -> Path:
+        """The folder of the selected weights."""
         return self.path / "checkpoint"
 
     @property
     def resume(self) -> Path:
+        """The folder of the saved state."""
         return self.path / "resume"
 
     @property
     def metrics(self) -> Path:
+        """The log of steps and evaluations."""
         return self.path / "metrics.jsonl"
 
+    # --- state
+
     def record(self) -> Record | None:
-        """The record, or None where the run has not ended. Raises RunError for a damaged one."""
-        path = self.path / "record.json"
+        """The record, or None for a run that has not ended. Raises RunError for a damaged file."""
+        path = self.path / RECORD
         stored = _read_json(path)
         return None if stored is None else parse_record(path, stored)
 
-    def tests(self) -> list[Opening]:
-        """Every opening of the test split, oldest first. Raises RunError for a damaged file."""
-        path = self.path / "test.json"
-        stored = (_read_json(path) or {}).get("openings", [])
-        try:
-            return [Opening.model_validate(opening) for opening in stored]
-        except ValidationError as error:
-            raise damaged(path, error) from None
-
     def state(self) -> str:
-        """The record's status; without one `running` while a process holds the folder, else `unfinished`; or `damaged`."""
+        """The record's status. Without a record `running` or `unfinished`; else `damaged`."""
         try:
             record = self.record()
         except RunError:
@@ -93,118 +84,13 @@ class RunFolder:
         return "running" if self.locked() else "unfinished"
 
     def config(self) -> RunConfig:
-        """The config the folder was begun with. Raises RunError."""
+        """The config in `config.yaml`. Raises RunError where it is missing or damaged."""
         from mtl.config.settings import build
 
-        return build([strict_yaml.read(self.path / "config.yaml")])
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the folder, so that no second process trains the same run. Raises RunInUse when another one holds it.
-
-        The system lets go of the lock when the process ends, however it ends.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(exclusive(self.path / ".lock", timeout=LOCK_SECONDS))
-            except LockInUse as holder:
-                raise RunInUse(
-                    f"{self.path}: in use by {holder}. Wait for it, or stop it first."
-                ) from None
-            except LocksUnsupported as error:
-                raise RunError(f"{error} Put --runs on one that has.") from None
-            yield
-
-    def locked(self) -> bool:
-        """Whether a process holds the folder now."""
-        try:
-            return is_held(self.path / ".lock")
-        except OSError:
-            return True
-
-    def begin(self, config: RunConfig) -> None:
-        """Write `config.yaml` and withdraw an earlier record: the run is under way again."""
-        (self.path / "record.json").unlink(missing_ok=True)
-        for half_written in self.path.rglob(
-            ".*.tmp"
-        ):  # what a kill left of a file that was not yet in place
-            half_written.unlink()
-        text = strict_yaml.dump(config.resolved().model_dump(mode="json"))
-        write_bytes(self.path / "config.yaml", text.encode())
-
-    def clear(self) -> None:
-        """Remove everything but the lock and the count of test openings, which a fresh start must not hide."""
-        for item in self.path.iterdir():
-            if item.name in (".lock", "test.json"):
-                continue
-            shutil.rmtree(item) if item.is_dir() else item.unlink()
-        if openings := self.tests():
-            self._write_tests(
-                [opening.model_copy(update={"before_fresh": True}) for opening in openings]
-            )
-
-    def finish(self, record: Record) -> None:
-        """Write the record: from here on the run has ended. A run that is done needs no resume state."""
-        write_json(self.path / "record.json", record.as_json())
-        if record.status == "done":
-            shutil.rmtree(self.resume, ignore_errors=True)
-
-    def add_test(self, opening: Opening) -> None:
-        """Write down that the test split is being opened. Hold the lock."""
-        self._write_tests([*self.tests(), opening])
-
-    def complete_test(self, opening: Opening) -> None:
-        """Put what the last opening showed in its place. Hold the lock."""
-        self._write_tests([*self.tests()[:-1], opening])
-
-    def _write_tests(self, openings: list[Opening]) -> None:
-        stored = [opening.as_json() for opening in openings]
-        write_json(self.path / "test.json", {"schema": SCHEMA, "openings": stored})
-
-    def save_predictions(self, predictions: Predictions) -> Path:
-        """Write one split's predictions; float32 outputs read back exactly."""
-        folder = self.path / "predictions"
-        folder.mkdir(exist_ok=True)
-        path = folder / f"{predictions.split}-{predictions.task}.csv"
-        header = ["id", "gold", *(f"output_{i}" for i in range(predictions.outputs.shape[1]))]
-        lines = [",".join(header)]
-        gold = (
-            [""] * len(predictions.ids)
-            if predictions.gold is None
-            else [repr(float(g)) for g in predictions.gold]
-        )
-        for row_id, label, outputs in zip(predictions.ids, gold, predictions.outputs, strict=True):
-            quoted = (
-                '"' + row_id.replace('"', '""') + '"'
-            )  # always: an id may hold a comma or a line end of any kind
-            lines.append(",".join([quoted, label, *map(str, outputs)]))
-        write_bytes(path, ("\n".join(lines) + "\n").encode())
-        return path
-
-    def predictions(self, split: Split, task: TaskName) -> Predictions:
-        """Read one split's predictions. Raises RunError where there are none or the file is damaged."""
-        path = self.path / "predictions" / f"{split}-{task}.csv"
-        try:
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.reader(file))[1:]
-            width = TASKS[task].outputs
-            outputs = np.array([row[2:] for row in rows], dtype=np.float32).reshape(
-                len(rows), width
-            )
-            gold = (
-                np.array([float(row[1]) for row in rows]) if all(row[1] for row in rows) else None
-            )
-        except FileNotFoundError:
-            raise RunError(f"{path}: no such predictions.") from None
-        except (OSError, ValueError, IndexError) as error:
-            raise RunError(f"{path}: damaged: {error}.") from None
-        return Predictions(
-            task=task, split=split, ids=[row[0] for row in rows], gold=gold, outputs=outputs
-        )
+        return build([strict_yaml.read(self.path / CONFIG)])
 
     def history(self) -> list[dict[str, Any]]:
-        """The lines of `metrics.jsonl`. A torn last line, as a kill may leave it, is left out."""
+        """The lines of `metrics.jsonl`, without a last line that a kill cut off."""
         if not self.metrics.exists():
             return []
         lines = []
@@ -215,85 +101,97 @@ class RunFolder:
                 break
         return lines
 
+    # --- lock
 
-def run_folders(root: Path) -> list[RunFolder]:
-    """All run folders below `root`, by name; what holds neither a config nor a record is not a run."""
-    if not root.is_dir():
-        return []
-    return [
-        RunFolder(path)
-        for path in sorted(root.iterdir())
-        if any((path / name).is_file() for name in NAMES)
-    ]
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder: only one process trains a run. Released with the process, even if killed.
 
+        Raises RunInUse where another process holds it, and RunError where the disk has no locks.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(exclusive(self.path / LOCK, timeout=LOCK_SECONDS))
+            except LockInUse as holder:
+                raise RunInUse(
+                    f"{self.path}: in use by {holder}. Wait for it, or stop it first."
+                ) from None
+            except LocksUnsupported as error:
+                raise RunError(f"{error} Put --runs on a file system with locks.") from None
+            yield
 
-def runs_named(root: Path, name: str) -> list[RunFolder]:
-    """The runs below `root` that a run id means, or the beginning of one; before a seed it may be one too: `3f2a-s1`."""
-    folders = run_folders(root)
-    beginning, mark, seed = name.rpartition("-s")
-    return (
-        [folder for folder in folders if folder.run_id == name]
-        or [folder for folder in folders if folder.run_id.startswith(name)]
-        or [
-            one
-            for one in folders
-            if mark and one.run_id.startswith(beginning) and one.run_id.endswith(mark + seed)
-        ]
-    )
-
-
-def find_run(root: Path, name: str) -> RunFolder:
-    """The one run that `name` means (`runs_named`), or a folder. Raises RunError with the nearest."""
-    folders = run_folders(root)
-    as_path = Path(name)
-    if any((as_path / file).is_file() for file in NAMES):
-        return RunFolder(as_path)
-    matches = runs_named(root, name)
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        there = ", ".join(folder.run_id for folder in matches[:5])
-        raise RunError(
-            f"{name!r} is the beginning of {len(matches)} runs: {there}. Say more, or add the seed: {name}-s0."
-        )
-    if not folders:
-        raise RunError(f"no run {name!r}: {root} holds no runs yet. `mtl train` makes one.")
-    hint = suggestion(name, [folder.run_id for folder in folders])
-    raise RunError(
-        f"no run {name!r} in {root}.{hint} `mtl runs list --runs {root}` shows what is there."
-    )
-
-
-def load_runs(root: str | Path = "runs") -> pd.DataFrame:
-    """Every ended run as one row: run_id, cell, seed, status, settings (`config.train.lr`), metrics (`dev/sts/pearson`),
-    the last opening of test (`test/...`), and the record's other numbers. Runs under way are left out; damaged ones
-    too, with a warning.
-    """
-    import pandas as pd
-
-    rows = []
-    for folder in run_folders(Path(root)):
+    def locked(self) -> bool:
+        """Whether a process holds the folder now."""
         try:
-            record = folder.record()
-        except RunError as error:
-            warnings.warn(str(error), stacklevel=2)
-            continue
-        if record is None:
-            continue
-        row: dict[str, Any] = {
-            key: getattr(record, key) for key in ("run_id", "cell", "seed", "status")
-        }
-        row |= {f"config.{key}": value for key, value in flatten(record.config).items()}
-        row |= record.metrics
-        for opening in folder.tests()[-1:]:
-            row |= {} if opening.before_fresh else opening.metrics
-        row |= {
-            key: getattr(record, key)
-            for key in ("best_step", "seconds", "peak_memory", "frozen_unchanged", "error")
-        }
-        row |= record.throughput.model_dump()
-        rows.append(row)
-    return pd.DataFrame(rows)
+            return is_held(self.path / LOCK)
+        except OSError:
+            return True
+
+    # --- begin and end
+
+    def begin(self, config: RunConfig) -> None:
+        """Write `config.yaml`, and remove an earlier record and the temporary files of a kill."""
+        (self.path / RECORD).unlink(missing_ok=True)
+        for temporary in self.path.rglob(".*.tmp"):
+            temporary.unlink()
+        text = strict_yaml.dump(config.resolved().model_dump(mode="json"))
+        write_bytes(self.path / CONFIG, text.encode())
+
+    def clear(self) -> None:
+        """Remove everything but the lock and the openings of test: a fresh start keeps their count."""
+        for item in self.path.iterdir():
+            if item.name not in (LOCK, OPENINGS):
+                shutil.rmtree(item) if item.is_dir() else item.unlink()
+        if openings := self.openings():
+            self._write_openings(
+                [opening.model_copy(update={"before_fresh": True}) for opening in openings]
+            )
+
+    def finish(self, record: Record) -> None:
+        """Write the record, which ends the run. A run that is done needs no saved state."""
+        write_json(self.path / RECORD, record.as_json())
+        if record.status == "done":
+            shutil.rmtree(self.resume, ignore_errors=True)
+
+    # --- test split
+
+    def openings(self) -> list[Opening]:
+        """Every opening of the test split, oldest first. Raises RunError for a damaged file."""
+        path = self.path / OPENINGS
+        stored = (_read_json(path) or {}).get("openings", [])
+        try:
+            return [Opening.model_validate(opening) for opening in stored]
+        except ValidationError as error:
+            raise damaged(path, error) from None
+
+    def add_opening(self, opening: Opening) -> None:
+        """Record that the test split is being opened. Hold the lock."""
+        self._write_openings([*self.openings(), opening])
+
+    def complete_opening(self, opening: Opening) -> None:
+        """Replace the last opening by the one with its scores. Hold the lock."""
+        self._write_openings([*self.openings()[:-1], opening])
+
+    def _write_openings(self, openings: list[Opening]) -> None:
+        stored = [opening.as_json() for opening in openings]
+        write_json(self.path / OPENINGS, {"schema": SCHEMA, "openings": stored})
+
+    # --- predictions
+
+    def save_predictions(self, predictions: Predictions) -> Path:
+        """Write one split's predictions of one task, and return the file."""
+        path = self._predictions(predictions.split, predictions.task)
+        path.parent.mkdir(exist_ok=True)
+        write_predictions(path, predictions)
+        return path
+
+    def predictions(self, split: Split, task: TaskName) -> Predictions:
+        """Read one split's predictions of one task. Raises RunError for a missing or damaged file."""
+        return read_predictions(self._predictions(split, task), split, task)
+
+    def _predictions(self, split: Split, task: TaskName) -> Path:
+        return self.path / "predictions" / f"{split}-{task}.csv"
 
 
 def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -306,23 +204,14 @@ def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def differences(records: Iterable[Record]) -> dict[str, list[Any]]:
-    """The settings in which runs differ: dotted key -> the value in each run, None where a run has no such key."""
-    flats = [flatten(record.config) for record in records]
-    keys = dict.fromkeys(key for flat in flats for key in flat)
-    values = {key: [flat.get(key) for flat in flats] for key in keys}
-    return {
-        key: found for key, found in values.items() if any(value != found[0] for value in found)
-    }
-
-
 def _read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file, or None without the file. Raises RunError for a damaged file."""
     try:
-        found = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: damaged: {error}. Remove it and run again.") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise RunError(f"{path}: damaged: expected an object. Remove it and run again.")
-    return found
+    return content

@@ -135,7 +135,7 @@ class Record(Stored):
 
     Example:
         >>> import mtl
-        >>> record = mtl.train(mtl.config("data=sample", "limit=20"))  # doctest: +SKIP
+        >>> record = mtl.train(mtl.config_from(["data=sample", "limit=20"]))  # doctest: +SKIP
         >>> record.status, record.metrics["dev/overall"]  # doctest: +SKIP
         ('done', 0.53)
     """

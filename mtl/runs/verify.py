@@ -49,7 +49,9 @@ def prediction_problems(folder: RunFolder, record: Record) -> list[str]:
         "train": record.metrics,
     }
     shown = [
-        opening for opening in folder.tests()[-1:] if opening.metrics and not opening.before_fresh
+        opening
+        for opening in folder.openings()[-1:]
+        if opening.metrics and not opening.before_fresh
     ]
     if shown:
         recorded["test"] = shown[-1].metrics

@@ -1,0 +1,50 @@
+"""The predictions of a run: `predictions/<split>-<task>.csv` with the columns id, gold, output_0, ...
+
+`gold` is empty where labels are hidden. Float32 outputs read back exactly.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from mtl.errors import RunError
+from mtl.files import write_bytes
+from mtl.tasks.metrics import Predictions
+from mtl.tasks.registry import TASKS, Split, TaskName
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Put the file in place, in one piece."""
+    header = ["id", "gold", *(f"output_{i}" for i in range(predictions.outputs.shape[1]))]
+    gold = (
+        [""] * len(predictions.ids)
+        if predictions.gold is None
+        else [repr(float(label)) for label in predictions.gold]
+    )
+    lines = [",".join(header)]
+    for row_id, label, outputs in zip(predictions.ids, gold, predictions.outputs, strict=True):
+        # Every id is quoted: it may hold a comma or a line end of any kind.
+        quoted = '"' + row_id.replace('"', '""') + '"'
+        lines.append(",".join([quoted, label, *map(str, outputs)]))
+    write_bytes(path, ("\n".join(lines) + "\n").encode())
+
+
+def read_predictions(path: Path, split: Split, task: TaskName) -> Predictions:
+    """Read a file. Raises RunError where it is missing or damaged."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))[1:]
+        shape = len(rows), TASKS[task].outputs
+        outputs = np.array([row[2:] for row in rows], dtype=np.float32).reshape(shape)
+        labelled = all(row[1] for row in rows)
+        gold = np.array([float(row[1]) for row in rows]) if labelled else None
+    except FileNotFoundError:
+        raise RunError(f"{path}: no such predictions.") from None
+    except (OSError, ValueError, IndexError) as error:
+        raise RunError(f"{path}: damaged: {error}.") from None
+    return Predictions(
+        task=task, split=split, ids=[row[0] for row in rows], gold=gold, outputs=outputs
+    )
