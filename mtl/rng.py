@@ -1,8 +1,8 @@
-"""Random streams by name: what one part draws never depends on what another part drew.
+"""Named random streams: the draws of one part never depend on the draws of another.
 
-Each stream is a function of the run's seed and a name such as `order/sst/3`, so two configurations with the same seed
-see the same examples in the same order and start from the same head weights wherever they share them. That is what
-pairs the arms of an ablation by seed.
+A stream depends only on the run's seed and a name such as `order/sst/3`. So two configs with the
+same seed see the same examples in the same order, and start shared heads from the same weights.
+This pairs the arms of an ablation by seed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 
 def stream_seed(seed: int, name: str) -> int:
-    """A 63-bit seed for the stream `name` of run seed `seed`."""
+    """A 63-bit seed for the stream `name` of a run with this seed.
+
+    >>> stream_seed(0, "order/sst/0") == stream_seed(0, "order/sst/0")
+    True
+    >>> stream_seed(0, "order/sst/0") == stream_seed(0, "order/sst/1")
+    False
+    """
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
 
@@ -35,14 +41,14 @@ def torch_stream(seed: int, name: str) -> torch.Generator:
 
 
 def dropout_state(device: torch.device) -> torch.Tensor:
-    """The state of the global generator that dropout on `device` draws from."""
+    """The state of the global generator that dropout on `device` uses."""
     import torch
 
     return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
 
 
 def set_dropout_state(device: torch.device, state: torch.Tensor) -> None:
-    """Put back what `dropout_state` gave: the masks that follow are the same again."""
+    """Restore a state that `dropout_state` returned. The next masks are then the same again."""
     import torch
 
     if device.type == "cuda":

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mtl.data.course.files import read_course, write_course
+from mtl.data.course.files import read_course
+from mtl.data.course.write import write_course
 from mtl.data.load import load_rows
 from mtl.data.rows import Rows
 from mtl.errors import DataError
@@ -174,7 +175,7 @@ def test_a_written_file_is_in_the_courses_own_form(tmp_path: Path) -> None:
         ({"first": ["It rains .", " "]}, "row 1: column 'sentence': expected a sentence"),
         ({"first": ["It rains .", "\0"]}, "row 1: column 'sentence': NUL"),
         ({"first": ["It rains .", "\ud800"]}, "row 1: column 'sentence': half a surrogate pair"),
-        ({"ids": ["a", "a"]}, "id 'a' stands 2 times"),
+        ({"ids": ["a", "a"]}, "id 'a' occurs 2 times"),
         ({"labels": np.array([1.0, np.nan])}, "row 1: column 'sentiment'"),
         ({"labels": np.array([1.0, 2.5])}, "row 1: column 'sentiment'"),
         ({"labels": None}, "rows of dev need labels"),
@@ -200,7 +201,7 @@ def test_a_folder_that_cannot_be_made_is_a_message(tmp_path: Path) -> None:
     rows = Rows(
         task=SST, split="dev", ids=["a"], first=["It rains ."], second=None, labels=np.array([1.0])
     )
-    with pytest.raises(DataError, match="cannot write it"):
+    with pytest.raises(DataError, match="cannot write: "):
         write_course(tmp_path / "file", rows)
 
 

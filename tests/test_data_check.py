@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from mtl.commands.data import data
 from mtl.data.check import check_rows
-from mtl.data.course.files import write_course
+from mtl.data.course.write import write_course
 from mtl.data.load import load_rows
 from mtl.data.rows import Rows, fingerprint
 from mtl.errors import ConfigError, DataError

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from mtl.cache import cache_folder
 from mtl.commands.data import data
 from mtl.data.course.files import read_course
-from mtl.data.hub import SOURCES, fetch_hub
+from mtl.data.hub import fetch_hub
 from mtl.data.load import load_rows
 from mtl.data.rows import fingerprint
 from mtl.errors import DataError
@@ -55,7 +55,7 @@ def mirror(tmp_path: Path) -> Path:
     """The three repositories as they are laid out on the hub, with a few sentences each."""
     root = tmp_path / "mirror"
     packed = gzip.compress(as_lines(PAIRS).encode())
-    for source, content in ((SOURCES["sst"], as_lines(SST).encode()), (SOURCES["sts"], packed)):
+    for source, content in ((TASKS["sst"].hub, as_lines(SST).encode()), (TASKS["sts"].hub, packed)):
         (root / source.repository).mkdir(parents=True)
         for name in source.files.values():
             (root / source.repository / name).write_bytes(content)
@@ -65,7 +65,7 @@ def mirror(tmp_path: Path) -> Path:
     )
     table = datasets.Dataset.from_dict({name: list(values) for name, values in columns.items()})
     table = table.cast_column("label", datasets.ClassLabel(names=["not_duplicate", "duplicate"]))
-    for name in SOURCES["quora"].files.values():
+    for name in TASKS["quora"].hub.files.values():
         table.to_parquet(root / "nyu-mll" / "glue" / name)
     return root
 
@@ -171,7 +171,9 @@ def test_files_of_the_user_are_never_overwritten(tmp_path: Path, mirror: Path) -
     own = tmp_path / "out" / "sts-dev.csv"
     own.parent.mkdir()
     own.write_text("mine")
-    with pytest.raises(DataError, match="holds sts-dev.csv, not from the hub. Nothing was changed"):
+    with pytest.raises(
+        DataError, match="holds sts-dev.csv, which did not come from the hub. Nothing was changed"
+    ):
         fetch_hub(tmp_path / "out", ["sst", "sts"], mirror=mirror)
     assert [path.name for path in own.parent.iterdir()] == ["sts-dev.csv"]
     assert own.read_text() == "mine"
@@ -211,7 +213,7 @@ def test_a_damaged_mirror_is_named_by_its_file(
 
 
 def test_a_broken_parquet_file_is_a_message(tmp_path: Path, mirror: Path) -> None:
-    (mirror / "nyu-mll" / "glue" / SOURCES["quora"].files["validation"]).write_bytes(
+    (mirror / "nyu-mll" / "glue" / TASKS["quora"].hub.files["validation"]).write_bytes(
         b"not parquet at all"
     )
     with pytest.raises(DataError, match="validation-00000-of-00001.parquet: cannot read it"):
@@ -221,10 +223,10 @@ def test_a_broken_parquet_file_is_a_message(tmp_path: Path, mirror: Path) -> Non
 def test_a_mirror_that_is_no_folder_is_a_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(DataError, match="nowhere: the mirror is no folder"):
+    with pytest.raises(DataError, match="nowhere: the mirror is not a folder"):
         fetch_hub(tmp_path / "out", ["sst"], mirror=tmp_path / "nowhere")
     monkeypatch.setenv("MTL_HUB_MIRROR", str(tmp_path / "elsewhere"))
-    with pytest.raises(DataError, match="elsewhere: MTL_HUB_MIRROR is no folder"):
+    with pytest.raises(DataError, match="elsewhere: MTL_HUB_MIRROR is not a folder"):
         fetch_hub(tmp_path / "out", ["sst"])
 
 
@@ -325,7 +327,7 @@ def test_the_files_come_over_http_and_nothing_is_left_outside_the_cache_folder(
     found = json.loads(done.stdout)
     assert found["folder"] == str(tmp_path / "cache" / "hub")
     assert len(found["files"]) == 9
-    assert found["files"]["sts-dev.csv"]["revision"] == SOURCES["sts"].revision
+    assert found["files"]["sts-dev.csv"]["revision"] == TASKS["sts"].hub.revision
     assert len(read_course(tmp_path / "cache" / "hub", TASKS["quora"], "train")) == 4
     assert "sst: reading train from the hub's SetFit/sst5" in done.stderr
     outside = [path for path in (tmp_path / "home").rglob("*") if path.is_file()]

@@ -1,82 +1,30 @@
-"""The public versions of the three tasks, from the Hugging Face hub into course files.
+"""Fetch the public versions of the three tasks from the Hugging Face hub, as course files.
 
-SST-5 and STS-B come with their official splits. The labels of Quora's (QQP's) test split are hidden, so its labelled
-validation split is halved: rows with an even `idx` are dev, the others test. Each repository is read at one fixed
-revision. What is written is a plain folder of course files: everything after the fetch works offline. A mirror is a
-local folder laid out as the repositories are (`MIRROR/SetFit/sst5/train.jsonl`), read by the same code.
+SST-5 and STS-B have official splits. The test labels of Quora (QQP) are hidden, so its labelled
+validation split is halved: rows with an even `idx` are dev, the others are test. The result is a
+folder of course files, so everything after the fetch works offline.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import numpy as np
 
-from mtl.cache import cache_folder, write_data_file
+from mtl.cache import write_data_file
 from mtl.data.course.cells import MAX_SHOWN, parse_label, row_problems
-from mtl.data.course.files import write_course
+from mtl.data.course.write import write_course
+from mtl.data.hub_files import local_files, read_columns
 from mtl.data.rows import Rows
-from mtl.errors import DataError, suggestion
-from mtl.tasks.registry import SPLITS, TASKS, Split, Task, TaskName
+from mtl.errors import DataError
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import SPLITS, HubSource, Split, Task, TaskName
 
 MANIFEST = "fetched.json"
-_FORMATS = {".jsonl": "json", ".jsonl.gz": "json", ".parquet": "parquet"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """A hub repository. `files` maps its splits to paths in it; `columns` maps a task's columns to its own.
-
-    `index` is the column that numbers rows, or None where their place in the file does.
-    """
-
-    repository: str
-    revision: str
-    prefix: str
-    files: Mapping[str, str]
-    columns: Mapping[str, str]
-    index: str | None = None
-
-
-SOURCES: dict[TaskName, Source] = {
-    "sst": Source(
-        repository="SetFit/sst5",
-        revision="e51bdcd8cd3a30da231967c1a249ba59361279a3",
-        prefix="sst5",
-        files={"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl"},
-        columns={"sentence": "text", "sentiment": "label"},
-    ),
-    "quora": Source(
-        repository="nyu-mll/glue",
-        revision="bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
-        prefix="qqp",
-        files={
-            "train": "qqp/train-00000-of-00001.parquet",
-            "validation": "qqp/validation-00000-of-00001.parquet",
-        },
-        columns={"sentence1": "question1", "sentence2": "question2", "is_duplicate": "label"},
-        index="idx",
-    ),
-    "sts": Source(
-        repository="mteb/stsbenchmark-sts",
-        revision="b0fddb56ed78048fa8b90373c8a3cfc37b684831",
-        prefix="stsb",
-        files={
-            "train": "train.jsonl.gz",
-            "validation": "validation.jsonl.gz",
-            "test": "test.jsonl.gz",
-        },
-        columns={"sentence1": "sentence1", "sentence2": "sentence2", "similarity": "score"},
-    ),
-}
 
 
 def fetch_hub(
@@ -88,38 +36,49 @@ def fetch_hub(
 ) -> list[Path]:
     """Write the course files of `tasks`, all splits, into `folder` and return their paths.
 
-    `mirror` (or `$MTL_HUB_MIRROR`) is read instead of the network. Rows that break the rules of a course file are left
-    out; `fetched.json` in `folder` counts them and names the first, with each file's source and fingerprint. `say` gets
-    a line about each step. Needs the extra `hub`. Files that were not fetched are never overwritten.
+    `mirror` (or `$MTL_HUB_MIRROR`) is read instead of the network: a folder laid out like the
+    repositories (`MIRROR/SetFit/sst5/train.jsonl`). Rows that break the rules of a course file are
+    left out; `fetched.json` in `folder` counts them, lists the first ones, and holds the source and
+    fingerprint of each file. `say` is called with a line about each step. Files that were not
+    fetched are never overwritten. Needs the extra `hub`. Raises DataError.
     """
     mirror = _mirror(mirror)
     manifest = _manifest(folder)
     _check_overwrite(folder, tasks, manifest)
-    say = say or (lambda line: None)
     written: list[Path] = []
     for name in tasks:
-        task, source = TASKS[name], SOURCES[name]
-        tables: dict[str, dict[str, list[Any]]] = {}
-        for part in source.files:
-            where = f"{mirror / source.repository}" if mirror else f"the hub's {source.repository}"
-            say(f"{name}: reading {part} from {where}")
-            tables[part] = _read(source, _local_files(source, part, mirror))
-        parts = {split: _rows(task, split, source, tables) for split in SPLITS}
-        for split, rows in parts.items():
-            manifest["files"][task.file_name(split)] = {
-                "source": source.repository,
-                "revision": None if mirror else source.revision,
-                "rows": len(rows),
-                "left_out": len(rows.skipped),
-                "left_out_first": list(rows.skipped[:MAX_SHOWN]),
-                "fingerprint": rows.fingerprint(),
-            }
-        # The manifest goes first: a kill between the two must not leave a file that the next fetch takes for yours.
-        write_data_file(
-            folder / MANIFEST, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
-        )
-        written += [write_course(folder, rows) for rows in parts.values()]
+        parts = _fetch_task(TASKS[name], mirror, say or (lambda line: None))
+        for rows in parts:
+            entry = _manifest_entry(rows, TASKS[name].hub, mirror)
+            manifest["files"][rows.task.file_name(rows.split)] = entry
+        # The manifest is written first. If a kill came between the two writes, the next fetch would
+        # otherwise take a fetched file for the user's own.
+        content = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+        write_data_file(folder / MANIFEST, content.encode())
+        written += [write_course(folder, rows) for rows in parts]
     return written
+
+
+def _fetch_task(task: Task, mirror: Path | None, say: Callable[[str], None]) -> list[Rows]:
+    """The rows of all splits of a task."""
+    source = task.hub
+    where = f"{mirror / source.repository}" if mirror else f"the hub's {source.repository}"
+    tables: dict[str, dict[str, list[Any]]] = {}
+    for part in source.files:
+        say(f"{task.name}: reading {part} from {where}")
+        tables[part] = read_columns(source, local_files(source, part, mirror))
+    return [_rows(task, split, tables) for split in SPLITS]
+
+
+def _manifest_entry(rows: Rows, source: HubSource, mirror: Path | None) -> dict[str, Any]:
+    return {
+        "source": source.repository,
+        "revision": None if mirror else source.revision,
+        "rows": len(rows),
+        "left_out": len(rows.skipped),
+        "left_out_first": list(rows.skipped[:MAX_SHOWN]),
+        "fingerprint": rows.fingerprint(),
+    }
 
 
 def _mirror(mirror: Path | None) -> Path | None:
@@ -130,7 +89,8 @@ def _mirror(mirror: Path | None) -> Path | None:
     if not folder.is_dir():
         origin = "the mirror" if mirror else "MTL_HUB_MIRROR"
         raise DataError(
-            f"{folder}: {origin} is no folder. Expected one that holds SetFit/sst5, nyu-mll/glue, ..."
+            f"{folder}: {origin} is not a folder. "
+            "Expected one that holds SetFit/sst5, nyu-mll/glue, ..."
         )
     return folder
 
@@ -154,132 +114,21 @@ def _check_overwrite(folder: Path, tasks: Sequence[TaskName], manifest: Mapping[
     own = [name for name in names if (folder / name).exists() and name not in manifest["files"]]
     if own:
         raise DataError(
-            f"{folder} holds {', '.join(own)}, not from the hub. Nothing was changed: use another folder."
+            f"{folder} holds {', '.join(own)}, which did not come from the hub. "
+            "Nothing was changed. Use another folder."
         )
 
 
-def _local_files(source: Source, part: str, mirror: Path | None) -> list[Path]:
-    """The files of one split: from the mirror, whatever their format and number, or downloaded."""
-    expected = Path(source.files[part])
-    if mirror is None:
-        return [_download(source, source.files[part])]
-    folder = mirror / source.repository / expected.parent
-    stem = expected.name.split(".")[0].split("-")[0]
-    files = sorted(path for path in folder.glob(f"{stem}*") if _format(path) and path.is_file())
-    if not files:
-        raise DataError(
-            f"{folder}: the mirror has no {expected.name} (nor {stem}*.jsonl, {stem}*.jsonl.gz or {stem}*.parquet). "
-            f"Copy it from the hub's dataset {source.repository}."
-        )
-    if len({_format(path) for path in files}) > 1:
-        raise DataError(
-            f"{folder}: {', '.join(path.name for path in files)} are of two formats. Keep those of one."
-        )
-    return files
+def _part(source: HubSource, split: Split) -> str:
+    """The repository's split that holds `split`: its own, or `validation` for dev and test."""
+    if split in source.files:
+        return split
+    return "validation"
 
 
-def _format(path: Path) -> str | None:
-    return next((loader for ending, loader in _FORMATS.items() if path.name.endswith(ending)), None)
-
-
-def _missing_package(error: ImportError) -> DataError:
-    return DataError(
-        f"The hub's data needs the package {error.name!r}, which is not installed. "
-        "Install it: pip install 'mtl-ablate[hub]', or use data=sample or a folder of course files."
-    )
-
-
-def _download(source: Source, name: str) -> Path:
-    try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError
-    except ImportError as error:
-        raise _missing_package(error) from error
-
-    # HfHubHTTPError derives from the error of the HTTP library that this version uses, whose name has changed.
-    failures: tuple[type[BaseException], ...] = (OSError, ValueError, *HfHubHTTPError.__bases__)
-    cache = cache_folder() / "huggingface"
-    try:
-        return Path(
-            hf_hub_download(
-                source.repository,
-                name,
-                repo_type="dataset",
-                revision=source.revision,
-                cache_dir=str(cache),
-            )
-        )
-    except failures as error:
-        reason = shorten(str(error), 300, placeholder=" ...").rstrip(".")
-        raise DataError(
-            f"Cannot download {name} of the hub's dataset {source.repository}: {reason}. Without a network, copy the "
-            f"dataset's files to FOLDER/{source.repository} and use --mirror FOLDER or MTL_HUB_MIRROR=FOLDER; "
-            "or use data=sample."
-        ) from error
-
-
-def _read(source: Source, files: Sequence[Path]) -> dict[str, list[Any]]:
-    """The needed columns of one split, by the source's names."""
-    try:
-        import datasets
-        import pyarrow  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise _missing_package(error) from error
-
-    names = ", ".join(str(path) for path in files)
-    quiet = not sys.stderr.isatty() and not datasets.are_progress_bars_disabled()
-    if quiet:
-        datasets.disable_progress_bars()
-    scratch = cache_folder() / "datasets"
-    try:
-        scratch.mkdir(parents=True, exist_ok=True)
-        # The library's own copy is only a step on the way to the course file, so it goes when the step is done.
-        with tempfile.TemporaryDirectory(dir=scratch, ignore_cleanup_errors=True) as cache:
-            table = datasets.load_dataset(
-                str(_format(files[0])),
-                data_files={"part": [str(path) for path in files]},
-                split="part",
-                cache_dir=cache,
-            )
-            needed = [*source.columns.values()] + ([source.index] if source.index else [])
-            for column in needed:
-                if column not in table.column_names:
-                    came = ", ".join(map(repr, table.column_names))
-                    near = suggestion(column, table.column_names)
-                    raise DataError(
-                        f"{names}: column {column!r}: expected, the file has only {came}.{near}"
-                    )
-            columns: dict[str, list[Any]] = table.select_columns(needed).to_dict()
-            return columns
-    except (
-        datasets.exceptions.DatasetsError,
-        pyarrow.ArrowException,
-        OSError,
-        ValueError,
-        StopIteration,
-    ) as error:
-        cause = error.__cause__ or error
-        reason = shorten(str(cause), 300, placeholder=" ...").rstrip(".") or "it holds no rows"
-        raise DataError(
-            f"{names}: cannot read it: {reason}. Is the copy complete? Fetch it again."
-        ) from error
-    finally:
-        if quiet:
-            datasets.enable_progress_bars()
-
-
-def _part(source: Source, split: Split) -> str:
-    """The source's split that ours is taken from; without an own dev or test split it is `validation`."""
-    choices = {"train": ["train"], "dev": ["dev", "validation"], "test": ["test", "validation"]}[
-        split
-    ]
-    return next(part for part in choices if part in source.files)
-
-
-def _rows(
-    task: Task, split: Split, source: Source, tables: Mapping[str, Mapping[str, list[Any]]]
-) -> Rows:
-    """Our rows of one split; those that break the rules are left out and listed in `skipped`."""
+def _rows(task: Task, split: Split, tables: Mapping[str, Mapping[str, list[Any]]]) -> Rows:
+    """The rows of one split. Rows that break the rules are left out and listed in `skipped`."""
+    source = task.hub
     part = _part(source, split)
     table = tables[part]
     halved = "test" not in source.files and split != "train"
@@ -300,8 +149,9 @@ def _rows(
         else:
             kept.append(cells)
     if not kept:
+        first_skipped = f" {skipped[0]}" if skipped else ""
         raise DataError(
-            f"{source.repository} {part}: no usable row for {split}. {' '.join(skipped[:1])}".rstrip()
+            f"{source.repository} {part}: no usable row for {split}.{first_skipped}".rstrip()
         )
     first, *second = task.sentence_columns
     return Rows(

@@ -1,65 +1,89 @@
-"""The tasks: what a row of each looks like, what a model must put out for it, and how it is scored.
-
-Source of the files and the scores: the CS224N default project. No torch here: reports read tasks too.
-"""
+"""The three shipped tasks, by name. Source of the files and metrics: the CS224N default project. No torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from mtl.tasks.task import SPLITS, HubSource, Kind, Split, Task, TaskName
 
-TaskName = Literal["sst", "quora", "sts"]
-Split = Literal["train", "dev", "test"]
-SPLITS: tuple[Split, ...] = ("train", "dev", "test")
-Kind = Literal["classes", "binary", "score"]
+__all__ = ["SPLITS", "TASKS", "Kind", "Split", "Task", "TaskName"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """One task.
-
-    `outputs` is the number of values a head puts out for a row: 5 logits for `classes`, one logit for `binary`, one
-    score in the gold label's unit for `score`. `low` and `high` bound the gold label; labels of classes and binary
-    tasks are whole numbers. `metric` is the one that counts towards `overall`.
-    """
-
-    name: TaskName
-    title: str
-    stem: str
-    label_column: str
-    sentence_columns: tuple[str, ...]
-    kind: Kind
-    outputs: int
-    low: float
-    high: float
-    metric: Literal["accuracy", "pearson"]
-
-    @property
-    def pair(self) -> bool:
-        """Whether a row holds two sentences."""
-        return len(self.sentence_columns) == 2
-
-    @property
-    def metric_key(self) -> str:
-        """The metric that counts, as a path below the split: `sts/pearson`."""
-        return f"{self.name}/{self.metric}"
-
-    def file_name(self, split: Split) -> str:
-        """The name of the course's file for a split: `ids-sst-dev.csv`."""
-        return f"{self.stem}-{split}.csv"
-
-
-TASKS: dict[TaskName, Task] = {
-    "sst": Task(
-        name="sst", title="SST-5 sentiment", stem="ids-sst", label_column="sentiment",
-        sentence_columns=("sentence",), kind="classes", outputs=5, low=0, high=4, metric="accuracy",
+SST = Task(
+    name="sst",
+    title="SST-5 sentiment",
+    stem="ids-sst",
+    label_column="sentiment",
+    sentence_columns=("sentence",),
+    kind="classes",
+    outputs=5,
+    low=0,
+    high=4,
+    metric="accuracy",
+    class_names=("negative", "somewhat negative", "neutral", "somewhat positive", "positive"),
+    heads={"siamese": ("mlp", "linear"), "concat": ("mlp", "linear")},
+    hub=HubSource(
+        repository="SetFit/sst5",
+        revision="e51bdcd8cd3a30da231967c1a249ba59361279a3",
+        prefix="sst5",
+        files={"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl"},
+        columns={"sentence": "text", "sentiment": "label"},
     ),
-    "quora": Task(
-        name="quora", title="Quora paraphrase", stem="quora", label_column="is_duplicate",
-        sentence_columns=("sentence1", "sentence2"), kind="binary", outputs=1, low=0, high=1, metric="accuracy",
+    citation=(
+        "Socher et al. Recursive Deep Models for Semantic Compositionality over a Sentiment "
+        "Treebank. EMNLP 2013."
     ),
-    "sts": Task(
-        name="sts", title="STS similarity", stem="sts", label_column="similarity",
-        sentence_columns=("sentence1", "sentence2"), kind="score", outputs=1, low=0, high=5, metric="pearson",
+)
+
+QUORA = Task(
+    name="quora",
+    title="Quora paraphrase",
+    stem="quora",
+    label_column="is_duplicate",
+    sentence_columns=("sentence1", "sentence2"),
+    kind="binary",
+    outputs=1,
+    low=0,
+    high=1,
+    metric="accuracy",
+    class_names=("different", "duplicate"),
+    heads={"siamese": ("dot", "features"), "concat": ("linear", "mlp")},
+    auto_heads={"siamese": "dot", "concat": "linear"},
+    hub=HubSource(
+        repository="nyu-mll/glue",
+        revision="bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
+        prefix="qqp",
+        files={
+            "train": "qqp/train-00000-of-00001.parquet",
+            "validation": "qqp/validation-00000-of-00001.parquet",
+        },
+        columns={"sentence1": "question1", "sentence2": "question2", "is_duplicate": "label"},
+        index="idx",
     ),
-}  # fmt: skip
+)
+
+STS = Task(
+    name="sts",
+    title="STS similarity",
+    stem="sts",
+    label_column="similarity",
+    sentence_columns=("sentence1", "sentence2"),
+    kind="score",
+    outputs=1,
+    low=0,
+    high=5,
+    metric="pearson",
+    heads={"siamese": ("dot", "cosine", "features"), "concat": ("linear", "mlp")},
+    auto_heads={"siamese": "cosine", "concat": "linear"},
+    hub=HubSource(
+        repository="mteb/stsbenchmark-sts",
+        revision="b0fddb56ed78048fa8b90373c8a3cfc37b684831",
+        prefix="stsb",
+        files={
+            "train": "train.jsonl.gz",
+            "validation": "validation.jsonl.gz",
+            "test": "test.jsonl.gz",
+        },
+        columns={"sentence1": "sentence1", "sentence2": "sentence2", "similarity": "score"},
+    ),
+    citation="Agirre et al. *SEM 2013 shared task: Semantic Textual Similarity. *SEM 2013.",
+)
+
+TASKS: dict[TaskName, Task] = {task.name: task for task in (SST, QUORA, STS)}

@@ -1,14 +1,16 @@
-"""The course's files: a strict reader and a writer, one file for each task and split.
+"""A strict reader of the course's files: one file per task and split.
 
-The format: UTF-8, tab-separated, an unnamed first column that only counts rows, a cell in double quotes where it holds
-a tab, a line break or a quote, inner quotes doubled, labels as decimal text. Columns that a task does not need are
-ignored. Reading is strict, since a misread row looks like any other: all problems of a file come in one DataError,
-each with `file:line: column`. Lines are counted as `sed -n` counts them, so a line break inside quotes counts.
+Format: UTF-8 and tab-separated. The first column has no name and counts the rows. A cell stands in
+double quotes if it holds a tab, a line break or a quote; inner quotes are doubled. Labels are
+decimal text. Columns that the task does not need are ignored.
+
+Reading is strict, because nothing shows later that a row was misread. All problems of a file are
+reported in one DataError, each with `file:line: column`. Lines are counted as `sed -n` counts them:
+a line break inside quotes starts a new line.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,7 +20,6 @@ from typing import Literal
 
 import numpy as np
 
-from mtl.cache import write_data_file
 from mtl.data.course.cells import data_error, parse_label, row_problems, shown
 from mtl.data.course.header import check_first_line, check_shift, column_words, find_columns
 from mtl.data.course.records import Broken, Record, split_records
@@ -29,19 +30,19 @@ from mtl.tasks.registry import Split, Task
 OnBadRow = Literal["error", "skip"]
 
 KNOWN_DEFECTS = frozenset({"ad118c967d683c93883bf072d", "9054345d02cd6c5642a4904dc"})
-"""Ids of the two rows of the published quora-train.csv that have no label (one has no second sentence either).
+"""Ids of two rows of the published quora-train.csv that have no label. One has no second sentence.
 
-Nobody can mend them, so they are left out and counted even where bad rows are refused.
+They cannot be repaired, so they are always left out and counted, also if bad rows are refused.
 """
 
-_SKIP_ADVICE = "Mend these rows, or leave them out with on_bad_row='skip' (--on-bad-row skip)."
+_SKIP_ADVICE = "Fix these rows, or leave them out with on_bad_row='skip' (--on-bad-row skip)."
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Problem:
-    """What is wrong in the row that begins in `line`.
+    """A problem of the row that begins in `line`.
 
-    `fatal` problems cannot be skipped with their row; `known` ones are the published files' own.
+    A `fatal` problem cannot be skipped with its row. A `known` problem is one of `KNOWN_DEFECTS`.
     """
 
     line: int
@@ -54,9 +55,10 @@ class _Problem:
 def read_course(folder: Path, task: Task, split: Split, *, on_bad_row: OnBadRow = "error") -> Rows:
     """The rows of one course file, in file order.
 
-    `on_bad_row="skip"` leaves out bad rows and lists them in `Rows.skipped`, one message a row (`KNOWN_DEFECTS` always); faults of the whole
-    file (encoding, header, a quote that swallows rows) are errors all the same. A test file may lack the label column:
-    `labels` is then None.
+    `on_bad_row="skip"` leaves out bad rows and lists them in `Rows.skipped`, one message per row.
+    `KNOWN_DEFECTS` are always left out. Faults of the whole file (encoding, header, a quote that
+    swallows rows) are errors in both modes. A test file may lack the label column; `labels` is then
+    None. Raises DataError.
     """
     name = task.file_name(split)
     check_folder(folder, [name])
@@ -92,7 +94,7 @@ def read_course(folder: Path, task: Task, split: Split, *, on_bad_row: OnBadRow 
 
 
 def _row_by_row(problems: Sequence[_Problem]) -> list[str]:
-    """One message for each bad row, with all of its problems."""
+    """One message per bad row, with all its problems."""
     rows: dict[str, list[str]] = {}
     for problem in problems:
         rows.setdefault(problem.place, []).append(problem.message)
@@ -100,7 +102,7 @@ def _row_by_row(problems: Sequence[_Problem]) -> list[str]:
 
 
 def check_folder(folder: Path, names: Sequence[str]) -> None:
-    """Raise one DataError for all of `names` that `folder` lacks; it says what is there and the nearest name."""
+    """Raise one DataError that names all missing files, the files present, and near names."""
     wanted = ", ".join(names)
     if not folder.exists():
         parent = folder.absolute().parent
@@ -134,55 +136,6 @@ def check_folder(folder: Path, names: Sequence[str]) -> None:
     raise DataError("\n".join(lines))
 
 
-def write_course(folder: Path, rows: Rows) -> Path:
-    """Write `rows` as a course file in `folder` (made if absent) and return its path; `read_course` gives them back.
-
-    The file appears whole or not at all. Rows that the reader would refuse are a DataError, and nothing is written.
-    """
-    path = folder / rows.task.file_name(rows.split)
-    table = _table(path, rows)
-    text = "".join("\t".join(_quoted(cell) for cell in line) + "\n" for line in table)
-    write_data_file(path, text.encode())
-    return path
-
-
-def _table(path: Path, rows: Rows) -> list[list[str]]:
-    """The header and all rows as text; a DataError where `read_course` could not read them back."""
-    task, labelled = rows.task, rows.labels is not None
-    if not labelled and rows.split != "test":
-        raise DataError(f"{path}: rows of {rows.split} need labels; only test may lack them.")
-    if not len(rows):
-        raise DataError(f"{path}: there are no rows to write. Give at least one.")
-    names = ["id", *task.sentence_columns] + [task.label_column] * labelled
-    columns = [rows.ids, rows.first] + ([rows.second or []] if task.pair else [])
-    if rows.labels is not None:
-        columns.append([_label_text(task, float(value)) for value in rows.labels])
-    lines = [list(line) for line in zip(*columns, strict=True)]
-    problems = []
-    for number, line in enumerate(lines):
-        found = row_problems(task, dict(zip(names, line, strict=True)), labelled=labelled)
-        problems += [
-            f"{path}: row {number}: column {column!r}: {message}" for column, message in found
-        ]
-    problems += [
-        f"{path}: id {shown(name)} stands {n} times."
-        for name, n in Counter(rows.ids).items()
-        if n > 1
-    ]
-    if problems:
-        raise data_error(problems)
-    return [["", *names], *([str(number), *line] for number, line in enumerate(lines))]
-
-
-def _label_text(task: Task, value: float) -> str:
-    """A label as the course writes it: `3` for classes, else the shortest decimal that reads back the same."""
-    return str(int(value)) if task.kind == "classes" and value.is_integer() else repr(value)
-
-
-def _quoted(cell: str) -> str:
-    return '"' + cell.replace('"', '""') + '"' if any(char in cell for char in '\t\r\n"') else cell
-
-
 def _entries(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
@@ -191,7 +144,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _decode(path: Path) -> str:
-    """The file's text; a DataError that names the line and the byte where it is not UTF-8."""
+    """The text of the file. Raises DataError with line and byte if it is not UTF-8."""
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -219,7 +172,7 @@ def _decode(path: Path) -> str:
 
 
 def _split_header(path: Path, text: str) -> tuple[list[str], list[Record], list[Broken]]:
-    """The header's cells, the records below it, and those that csv could not cut."""
+    """The cells of the header, the records below it, and the records that csv could not split."""
     header, *below = split_records(text)
     if isinstance(header, Broken):
         raise DataError(f"{path}:{header.opened}: column {header.cell + 1}: {header.message}")
@@ -234,43 +187,43 @@ def _sort_rows(
     columns: Mapping[str, int],
     records: Sequence[Record],
 ) -> tuple[list[Record], list[_Problem]]:
-    """The good rows, and the problems of the others."""
+    """The good rows, and the problems of the bad rows."""
     kept: list[Record] = []
     problems: list[_Problem] = []
-    seen: dict[str, int] = {}  # id to the line where it first stands
+    first_lines: dict[str, int] = {}  # id -> the first line that has it
     for record, following in zip_longest(records, records[1:]):
         where = f"{path}:{record.line}"
         fault = _shape_fault(record, following, len(header))
         if fault:
-            # A misshapen row of several lines has swallowed others: leaving it out would lose them unseen.
+            # Such a row over several lines has swallowed others. Skipping it would lose them.
             swallowed = record.last > record.line
             problems.append(_Problem(line=record.line, place=where, message=fault, fatal=swallowed))
             continue
         cells = {name: record.cells[place] for name, place in columns.items()}
-        found = row_problems(task, cells, labelled=task.label_column in columns)
+        cell_problems = row_problems(task, cells, labelled=task.label_column in columns)
         name = cells["id"]
-        if name.strip() and name in seen:
-            found.append(
+        if name.strip() and name in first_lines:
+            cell_problems.append(
                 (
                     "id",
-                    f"expected each id once, {shown(name)} stands in line {seen[name]} too. Change one",
+                    f"expected each id once, {shown(name)} stands in line {first_lines[name]} too. Change one",
                 )
             )
-        seen.setdefault(name, record.line)
-        for column, message in found:
+        first_lines.setdefault(name, record.line)
+        for column, message in cell_problems:
             problem = f"column {column!r}: {message}"
             problems.append(
                 _Problem(
                     line=record.line, place=where, message=problem, known=name in KNOWN_DEFECTS
                 )
             )
-        if not found:
+        if not cell_problems:
             kept.append(record)
     return kept, problems
 
 
 def _shape_fault(record: Record, following: Record | None, width: int) -> str | None:
-    """What is wrong with the number of cells of `record`, or with the lines it covers."""
+    """The fault in the number of cells of `record` or in the lines that it covers, or None."""
     span = f"the row runs from line {record.line} to {record.last}"
     if len(record.cells) != width:
         sizes = f"expected {width} cells as in the header, got {len(record.cells)}"
