@@ -44,6 +44,12 @@ class RunInUse(RunError):
     """Another process has locked the run folder."""
 
 
+def short(value: object) -> str:
+    """A value as Python writes it, cut to 80 characters, for a message."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def suggestion(word: object, choices: Iterable[str]) -> str:
     """The hint ` Did you mean 'x'?` for the nearest of `choices`, or "" if none is near.
 

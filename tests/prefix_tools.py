@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from mtl.config.keys import merge
 from mtl.config.schema import RunConfig
-from mtl.config.settings import merge
 from mtl.model.frozen import prefix as prefix_module
 from mtl.model.frozen import store as prefix_store
 from mtl.model.frozen.blocks import Blocks

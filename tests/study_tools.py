@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mtl.config import yaml as strict_yaml
+from mtl.config.yaml_file import dump_yaml, parse_yaml
 from mtl.grid.view import View
 from mtl.runs.prepare import Sources
 from mtl.study.definition import Study, study_from
@@ -35,7 +35,7 @@ def write_study(path: Path, data: Path, **more: Any) -> Path:
         "set": settings | more.pop("set", {}),
         "space": SPACE,
     } | more
-    path.write_text(strict_yaml.dump(plain))
+    path.write_text(dump_yaml(plain))
     return path
 
 
@@ -52,7 +52,7 @@ def make_study(data: Path, name: str = "small", **more: Any) -> Study:
         "set": settings | more.pop("set", {}),
         "space": SPACE,
     } | more
-    return study_from(strict_yaml.parse(strict_yaml.dump(plain), f"{name}.yaml"), Path(), name)
+    return study_from(parse_yaml(dump_yaml(plain), f"{name}.yaml"), Path(), name)
 
 
 def by_formula(

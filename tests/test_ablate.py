@@ -15,7 +15,7 @@ import pytest
 
 from mtl.ablation.definition import Definition, read_definition
 from mtl.ablation.engine import Ablation, run_grid
-from mtl.config import yaml as strict_yaml
+from mtl.config.yaml_file import dump_yaml
 from mtl.grid.view import View
 from mtl.runs.folder import RunFolder
 from mtl.runs.options import PoolOptions
@@ -45,7 +45,7 @@ def write(path: Path, data: Path, **more: Any) -> Path:
         "train.epochs": 1,
         "train.batch_size": 4,
     }
-    path.write_text(strict_yaml.dump({"question": "Does it help?", "set": settings} | more))
+    path.write_text(dump_yaml({"question": "Does it help?", "set": settings} | more))
     return path
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mtl.config import yaml as strict_yaml
+from mtl.config.yaml_file import dump_yaml
 from mtl.runs.folder import RunFolder
 from tests.conftest import write_tiny_data
 
@@ -41,7 +41,7 @@ def definition(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "grid": {"pairing": ["siamese", "concat"]},
         "seeds": [0, 1, 2],
     }
-    path.write_text(strict_yaml.dump(plain))
+    path.write_text(dump_yaml(plain))
     return path
 
 

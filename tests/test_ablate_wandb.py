@@ -10,7 +10,7 @@ import pytest
 from mtl.ablation.definition import read_definition
 from mtl.ablation.engine import run_grid
 from mtl.commands.sync import sync_runs
-from mtl.config import yaml as strict_yaml
+from mtl.config.yaml_file import dump_yaml
 from mtl.runs.options import PoolOptions
 from mtl.tracking.tracker import WandbMode
 from tests.grid_trains import plainly
@@ -36,7 +36,7 @@ def test_a_grid_is_a_group_with_a_report(
         "seeds": [0],
     }
     path = tmp_path / "watched.yaml"
-    path.write_text(strict_yaml.dump(plain))
+    path.write_text(dump_yaml(plain))
     done = run_grid(read_definition(path), train=plainly, options=options(tmp_path, "online"))
 
     assert {run.group for run in peer.runs.values()} == {"watched"}
@@ -78,7 +78,7 @@ def test_what_a_grid_logged_offline_can_be_sent_later(
         "seeds": [0],
     }
     path = tmp_path / "later.yaml"
-    path.write_text(strict_yaml.dump(plain))
+    path.write_text(dump_yaml(plain))
     run_grid(read_definition(path), train=plainly, options=options(tmp_path, "offline"))
     assert not peer.runs
     outcomes = sync_runs(tmp_path / "runs")

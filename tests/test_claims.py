@@ -17,8 +17,7 @@ from mtl.ablation.claims import (
     read_claims,
 )
 from mtl.ablation.definition import find_definition
-from mtl.config import yaml as strict_yaml
-from mtl.config.yaml import Document
+from mtl.config.yaml_file import YamlDocument, parse_yaml
 
 
 def claim(expect: Expectation, label: int | None = None) -> Claim:
@@ -26,7 +25,7 @@ def claim(expect: Expectation, label: int | None = None) -> Claim:
 
 
 def read(text: str) -> tuple[tuple[Claim, ...], list[str]]:
-    return read_claims(strict_yaml.parse(text, "claims.yaml"))
+    return read_claims(parse_yaml(text, "claims.yaml"))
 
 
 def refusal(text: str) -> str:
@@ -142,7 +141,9 @@ def test_every_key_of_a_claim_is_read_and_written_back() -> None:
     assert claims[0].label == 2
     assert claims[0].published == Published(arm=0.07, where="Table 3")
     assert claims[1].published == Published(arm=0.690, than=0.551)
-    again, problems = read_claims(Document(source="again", value=[one.plain() for one in claims]))
+    again, problems = read_claims(
+        YamlDocument(source="again", value=[one.plain() for one in claims])
+    )
     assert not problems
     assert again == claims
 

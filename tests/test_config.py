@@ -11,10 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mtl.config import yaml as strict_yaml
 from mtl.config.schema import PRESETS, RunConfig
 from mtl.config.sections import Heads
 from mtl.config.settings import build, config_from, file_layer
+from mtl.config.yaml_file import dump_yaml
 from mtl.errors import ConfigError
 from mtl.tasks.registry import TASKS
 from tests.config_tools import put
@@ -22,7 +22,7 @@ from tests.config_tools import put
 
 def written(config: RunConfig, folder: Path) -> RunConfig:
     """The config after a trip through a YAML file."""
-    return build([file_layer(put(folder, strict_yaml.dump(config.model_dump(mode="json"))))])
+    return build([file_layer(put(folder, dump_yaml(config.model_dump(mode="json"))))])
 
 
 # --- presets and defaults

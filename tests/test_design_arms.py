@@ -13,9 +13,8 @@ import pytest
 from mtl.ablation.definition import Definition, from_words
 from mtl.ablation.design import expand
 from mtl.ablation.factors import MAX_COMBINATIONS
-from mtl.config import yaml as strict_yaml
 from mtl.config.settings import build
-from mtl.config.yaml import Document
+from mtl.config.yaml_file import YamlDocument, parse_yaml
 from mtl.errors import ConfigError
 from tests.design_tools import cell, cell_of, define, names, plan
 
@@ -161,11 +160,11 @@ def test_changes_lead_from_the_baseline_to_the_arm(tmp_path: Path) -> None:
         base = design.arms[0].config.model_dump(mode="json")
         for arm in design.arms:
             steps = {
-                key: Document(source="test", value=_nested(key, value))
+                key: YamlDocument(source="test", value=_nested(key, value))
                 for key, value in arm.changes.items()
             }
             assert (
-                build([Document(source="base", value=base), *steps.values()]).resolved()
+                build([YamlDocument(source="base", value=base), *steps.values()]).resolved()
                 == arm.config
             )
 
@@ -255,9 +254,7 @@ def test_a_refused_combination_is_shown_with_conditions_that_remove_just_it(
     tmp_path: Path, grid: str
 ) -> None:
     message = refusal(tmp_path, f"grid: {{{grid}}}")
-    conditions = [
-        strict_yaml.parse(found).value[0] for found in re.findall(r"where: (\[.*\])", message)
-    ]
+    conditions = [parse_yaml(found).value[0] for found in re.findall(r"where: (\[.*\])", message)]
     assert conditions
     definition = define(tmp_path, f"grid: {{{grid}}}\nwhere: {json.dumps(conditions)}")
     design = expand(definition, cell_of)
@@ -265,7 +262,7 @@ def test_a_refused_combination_is_shown_with_conditions_that_remove_just_it(
     good = 0
     for levels in every:
         layers = [
-            Document(source="level", value=definition.grid[factor][level])
+            YamlDocument(source="level", value=definition.grid[factor][level])
             for factor, level in zip(definition.grid, levels, strict=True)
         ]
         try:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from mtl.config.keys import merge
 from mtl.config.schema import RunConfig
-from mtl.config.settings import merge
 from mtl.errors import ConfigError
 from mtl.model.frozen.blocks import Blocks
 from mtl.model.frozen.prefix import NO_PREFIX, FixedPrefix, sequence_key

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mtl.config.yaml import MAX_BYTES, MAX_DEPTH, dump, parse, read
+from mtl.config.yaml_file import MAX_BYTES, MAX_DEPTH, dump_yaml, parse_yaml, read_yaml
 from mtl.errors import ConfigError
 
 
 def refusal(text: str) -> str:
     """The message that `text` is refused with."""
     with pytest.raises(ConfigError) as error:
-        parse(text, "file.yaml")
+        parse_yaml(text, "file.yaml")
     return str(error.value)
 
 
@@ -46,9 +46,9 @@ def same(one: Any, other: Any) -> bool:
 )  # fmt: skip
 def test_an_unquoted_word_has_its_value_under_yaml_1_2(text: str, value: object) -> None:
     if text == "-":  # a lone dash begins a list
-        assert parse("a: '-'").value == {"a": "-"}
+        assert parse_yaml("a: '-'").value == {"a": "-"}
         return
-    found = parse(f"key: {text}").value["key"]
+    found = parse_yaml(f"key: {text}").value["key"]
     assert found == value
     assert type(found) is type(value)
 
@@ -57,32 +57,32 @@ def test_an_unquoted_word_has_its_value_under_yaml_1_2(text: str, value: object)
     ("text", "value"), [(".inf", math.inf), ("-.INF", -math.inf), ("+.Inf", math.inf)]
 )
 def test_infinity_has_its_yaml_spelling(text: str, value: float) -> None:
-    assert parse(text).value == value
+    assert parse_yaml(text).value == value
 
 
 def test_not_a_number_has_its_yaml_spelling() -> None:
-    assert math.isnan(parse("a: .nan").value["a"])
+    assert math.isnan(parse_yaml("a: .nan").value["a"])
 
 
 @pytest.mark.parametrize("word", ["1e-5", "no", "012", "null", "true", "", "~", "0x1F", ".nan"])
 @pytest.mark.parametrize("quote", ["'", '"'])
 def test_a_quoted_word_is_text(word: str, quote: str) -> None:
-    assert parse(f"a: {quote}{word}{quote}").value == {"a": word}
+    assert parse_yaml(f"a: {quote}{word}{quote}").value == {"a": word}
 
 
 def test_a_block_is_text_even_when_it_holds_a_number() -> None:
-    assert parse("a: |-\n  12\nb: >-\n  null\n").value == {"a": "12", "b": "null"}
+    assert parse_yaml("a: |-\n  12\nb: >-\n  null\n").value == {"a": "12", "b": "null"}
 
 
 def test_an_empty_value_is_null_and_an_empty_document_too() -> None:
-    assert parse("a:\nb: 1\n").value == {"a": None, "b": 1}
-    assert parse("").value is None
-    assert parse("# only a comment\n").value is None
+    assert parse_yaml("a:\nb: 1\n").value == {"a": None, "b": 1}
+    assert parse_yaml("").value is None
+    assert parse_yaml("# only a comment\n").value is None
 
 
 def test_lists_and_mappings_nest_in_both_styles() -> None:
     text = "tasks: [sst, sts]\narms:\n  - {a: 1}\n  - b: [1, 2.5]\n    c: x\n"
-    assert parse(text).value == {
+    assert parse_yaml(text).value == {
         "tasks": ["sst", "sts"],
         "arms": [{"a": 1}, {"b": [1, 2.5], "c": "x"}],
     }
@@ -92,7 +92,7 @@ def test_lists_and_mappings_nest_in_both_styles() -> None:
 
 
 def test_every_place_has_the_line_it_begins_on() -> None:
-    document = parse(
+    document = parse_yaml(
         "# why\nseed: 1\ntrain:\n  epochs: 2\n  lr: 1e-4\ntasks:\n  - sst\n  - sts\n", "file.yaml"
     )
     assert document.where(("seed",)) == "file.yaml:2"
@@ -101,9 +101,9 @@ def test_every_place_has_the_line_it_begins_on() -> None:
 
 
 def test_an_unknown_place_has_the_line_of_what_is_around_it() -> None:
-    document = parse("seed: 1\ntrain:\n  epochs: 2\n", "file.yaml")
+    document = parse_yaml("seed: 1\ntrain:\n  epochs: 2\n", "file.yaml")
     assert document.where(("train", "absent")) == "file.yaml:2"
-    assert parse("", "empty.yaml").where(("seed",)).startswith("empty.yaml")
+    assert parse_yaml("", "empty.yaml").where(("seed",)).startswith("empty.yaml")
 
 
 # --- what is refused
@@ -125,7 +125,10 @@ def test_a_key_that_stands_twice_further_in_is_refused(text: str) -> None:
 
 
 def test_equal_keys_in_different_mappings_are_no_repetition() -> None:
-    assert parse("a: {x: 1}\nb: {x: 1}\nc: [{x: 1}, {x: 1}]\n").value["c"] == [{"x": 1}, {"x": 1}]
+    assert parse_yaml("a: {x: 1}\nb: {x: 1}\nc: [{x: 1}, {x: 1}]\n").value["c"] == [
+        {"x": 1},
+        {"x": 1},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +193,7 @@ def test_characters_that_yaml_forbids_are_refused(text: str) -> None:
 
 
 def test_nesting_is_allowed_up_to_the_limit_and_refused_beyond_it() -> None:
-    assert parse("[" * MAX_DEPTH + "]" * MAX_DEPTH).value
+    assert parse_yaml("[" * MAX_DEPTH + "]" * MAX_DEPTH).value
     assert f"{MAX_DEPTH} levels" in refusal("[" * (MAX_DEPTH + 5) + "]" * (MAX_DEPTH + 5))
 
 
@@ -213,7 +216,7 @@ def test_billion_laughs_is_refused_fast() -> None:
 def test_a_text_larger_than_the_limit_is_refused_by_its_bytes() -> None:
     assert str(MAX_BYTES) in refusal("# " + "x" * MAX_BYTES)
     assert str(MAX_BYTES) in refusal("# " + "é" * (MAX_BYTES // 2))
-    assert parse("# " + "x" * (MAX_BYTES // 8) + "\na: 1").value == {"a": 1}
+    assert parse_yaml("# " + "x" * (MAX_BYTES // 8) + "\na: 1").value == {"a": 1}
 
 
 # --- files
@@ -222,7 +225,7 @@ def test_a_text_larger_than_the_limit_is_refused_by_its_bytes() -> None:
 def test_a_file_is_read_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_bytes("﻿a: é\n".encode())
-    document = read(path)
+    document = read_yaml(path)
     assert document.value == {"a": "é"}
     assert document.where(("a",)) == f"{path}:1"
 
@@ -239,7 +242,7 @@ def test_files_that_cannot_be_read_are_config_errors_that_name_them(tmp_path: Pa
         ("twice.yaml", ":2"),
     ]:
         with pytest.raises(ConfigError) as error:
-            read(tmp_path / name)
+            read_yaml(tmp_path / name)
         assert str(error.value).startswith(f"{tmp_path / name}{start}:")
 
 
@@ -266,7 +269,7 @@ PLAIN = st.recursive(
 
 @pytest.mark.parametrize("word", WORDS)
 def test_text_that_looks_like_something_else_comes_back_as_text(word: str) -> None:
-    assert same(parse(dump({"a": word, word: [word]})).value, {"a": word, word: [word]})
+    assert same(parse_yaml(dump_yaml({"a": word, word: [word]})).value, {"a": word, word: [word]})
 
 
 @settings(max_examples=400, deadline=None)
@@ -274,20 +277,20 @@ def test_text_that_looks_like_something_else_comes_back_as_text(word: str) -> No
 @example({"a": 1e-5, "b": 1e16, "c": -0.0, "d": 5e-324, "e": 1})
 @example([[], {}, [[]], [{}], {"a": {}}])
 def test_whatever_is_dumped_is_read_back_as_the_same_value(value: Any) -> None:
-    assert same(parse(dump(value)).value, value)
+    assert same(parse_yaml(dump_yaml(value)).value, value)
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf])
 def test_infinity_is_read_back(value: float) -> None:
-    assert parse(dump({"a": value})).value == {"a": value}
+    assert parse_yaml(dump_yaml({"a": value})).value == {"a": value}
 
 
 def test_keys_keep_their_order() -> None:
-    assert list(parse(dump({"z": 1, "a": 2, "m": 3})).value) == ["z", "a", "m"]
+    assert list(parse_yaml(dump_yaml({"z": 1, "a": 2, "m": 3})).value) == ["z", "a", "m"]
 
 
 def test_one_object_in_two_places_is_written_out_twice() -> None:
     shared = {"lr": 1e-4, "tasks": ["sst"]}
-    text = dump({"one": shared, "two": shared})
+    text = dump_yaml({"one": shared, "two": shared})
     assert "&" not in text
-    assert parse(text).value == {"one": shared, "two": shared}
+    assert parse_yaml(text).value == {"one": shared, "two": shared}

@@ -10,8 +10,8 @@ import pytest
 
 from mtl.ablation.definition import read_definition
 from mtl.ablation.design import expand
-from mtl.config import yaml as strict_yaml
 from mtl.config.schema import RunConfig
+from mtl.config.yaml_file import parse_yaml
 from mtl.errors import ConfigError
 from mtl.runs.prepare import Sources
 from mtl.study.definition import Study, find_study, read_study, studies, study_from, with_words
@@ -26,7 +26,7 @@ space:
 
 
 def read(body: str, head: str = HEAD) -> Study:
-    return study_from(strict_yaml.parse(head + body, "mine.yaml"), Path(), "mine")
+    return study_from(parse_yaml(head + body, "mine.yaml"), Path(), "mine")
 
 
 def test_every_kind_of_parameter_is_read() -> None:
@@ -204,7 +204,7 @@ def test_a_value_that_no_trial_could_have_is_refused() -> None:
 def test_the_example_in_the_docs_is_a_study() -> None:
     text = (Path(__file__).resolve().parents[1] / "studies" / "README.md").read_text("utf-8")
     (example,) = re.findall(r"```yaml\n(.*?)```", text, re.S)
-    study = study_from(strict_yaml.parse(example, "README.md"), Path(), "example")
+    study = study_from(parse_yaml(example, "README.md"), Path(), "example")
     assert len(study.points()) == 2
     assert all(f"| `{name}` |" in text for name in studies())
     assert all(f"`{key}`" in text for key in KEYS)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl.config.keys import config_keys
+from mtl.config.key_kinds import config_keys
 from mtl.config.schema import PRESETS, SECTIONS, RunConfig
 from mtl.config.settings import config_from
 from mtl.errors import ConfigError

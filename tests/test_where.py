@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl.ablation.where import MAX_DEPTH, MAX_LENGTH, compile_where, literal
-from mtl.config.keys import config_keys
+from mtl.config.key_kinds import config_keys
+from mtl.config.keys import flatten
 from mtl.config.schema import RunConfig
 from mtl.errors import ConfigError
-from mtl.runs.folder import flatten
 
 CELL: dict[str, Any] = {
     "pairing": "concat",

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from mtl.config.keys import merge
 from mtl.config.schema import RunConfig
-from mtl.config.settings import merge
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import prepare
 from mtl.runs.record import Record

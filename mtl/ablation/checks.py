@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from mtl.ablation.claims import ALONE
 from mtl.ablation.definition import Definition
 from mtl.ablation.factors import MANY, Factor, Levels
-from mtl.config.assignments import short
 from mtl.config.schema import RunConfig
-from mtl.errors import ConfigError, suggestion
+from mtl.errors import ConfigError, short, suggestion
 
 SHOWN = 5
 """How many reasons for refused combinations an error shows."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from mtl.config.yaml import Document, Place
+from mtl.config.yaml_file import Place, YamlDocument
 from mtl.errors import suggestion
 from mtl.tasks.registry import TASKS, TaskName
 
@@ -124,7 +124,7 @@ def _above(rows: list[list[float]], margin: float) -> Judgement:
     return "no difference at this scale" if all(abs(gap) <= margin for gap in gaps) else "undecided"
 
 
-def read_claims(document: Document) -> tuple[tuple[Claim, ...], list[str]]:
+def read_claims(document: YamlDocument) -> tuple[tuple[Claim, ...], list[str]]:
     """The claims of a list as YAML gives it, and every problem in it with its place."""
     if not isinstance(document.value, list):
         return (), [
@@ -143,7 +143,7 @@ def read_claims(document: Document) -> tuple[tuple[Claim, ...], list[str]]:
 class _Reader:
     """Reads one claim and collects what is wrong with it."""
 
-    def __init__(self, document: Document, place: Place) -> None:
+    def __init__(self, document: YamlDocument, place: Place) -> None:
         self.document = document
         self.place = place
         self.problems: list[str] = []

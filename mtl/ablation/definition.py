@@ -16,22 +16,12 @@ from typing import Any
 
 from mtl.ablation.claims import Claim
 from mtl.ablation.reading import DEFAULT_MARGIN, KEYS, DesignName, Reader
-from mtl.config import yaml as strict_yaml
-from mtl.config.assignments import (
-    DEFAULT_SEEDS,
-    Settings,
-    assignments,
-    leaves,
-    listed,
-    seeds_of,
-    short,
-    value_at,
-)
-from mtl.config.keys import config_keys, own_factors
+from mtl.config.assignments import DEFAULT_SEEDS, assignments, listed, seeds_of
+from mtl.config.key_kinds import config_keys, own_factors
+from mtl.config.keys import Settings, flatten, get_key, is_within, merge
 from mtl.config.library import Library
-from mtl.config.settings import merge
-from mtl.config.yaml import Document, Place
-from mtl.errors import ConfigError
+from mtl.config.yaml_file import Place, YamlDocument, dump_yaml, read_yaml
+from mtl.errors import ConfigError, short
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +49,7 @@ class Definition:
 
     def at(self, *place: str | int) -> str:
         """`file:line` of a place, or of what is around it."""
-        return Document(source=self.source, value=None, lines=self.lines).where(place)
+        return YamlDocument(source=self.source, value=None, lines=self.lines).where(place)
 
     def own_factors(self) -> dict[str, tuple[str, ...]]:
         """The factors that are no config keys, with their level names."""
@@ -70,7 +60,7 @@ class Definition:
         found: dict[str, Any] = {"question": self.question, "base": self.base, "set": self.settings}
         found |= {"seeds": list(self.seeds), "arms": self.arms}
         found["grid"] = {
-            factor: [value_at(settings, factor) for settings in levels.values()]
+            factor: [get_key(settings, factor) for settings in levels.values()]
             if factor in config_keys()
             else dict(levels)
             for factor, levels in self.grid.items()
@@ -87,7 +77,9 @@ class Definition:
     def to_yaml(self) -> str:
         """The definition as a file, which begins with its question."""
         question = "".join(mark if mark.isprintable() else " " for mark in self.question)
-        return f"# {' '.join(question.split())}\n{strict_yaml.dump({'name': self.name} | self.canonical())}"
+        return (
+            f"# {' '.join(question.split())}\n{dump_yaml({'name': self.name} | self.canonical())}"
+        )
 
 
 LIBRARY = Library(kind="ablation", folder="ablations", package="mtl.ablation", inside="definitions")
@@ -105,7 +97,7 @@ def find_definition(word: str) -> Definition:
 
 def read_definition(path: Path) -> Definition:
     """A definition from a file. Raises ConfigError with every problem, each with its line."""
-    document = strict_yaml.read(path)
+    document = read_yaml(path)
     if not isinstance(document.value, dict):
         raise ConfigError(
             f"{path}: expected a definition ({', '.join(KEYS)}), came {short(document.value)}."
@@ -146,7 +138,7 @@ def from_words(
         "base": base,
         "grid": grid,
     }
-    reader = Reader(Document(source="--grid", value=value), Path())
+    reader = Reader(YamlDocument(source="--grid", value=value), Path())
     reader.problems = problems
     fields = reader.fields("grid") | {
         "source": "the command line",
@@ -169,10 +161,10 @@ def with_words(definition: Definition, words: Sequence[str]) -> Definition:
 
 def _with_settings(definition: Definition, settings: Settings, problems: list[str]) -> Definition:
     """The definition with these over its `set`. Raises ConfigError with `problems`, and for what the grid varies."""
-    for key in leaves(settings):
+    for key in flatten(settings):
         for factor, levels in definition.grid.items():
-            varied = {leaf for level in levels.values() for leaf in leaves(level)}
-            if any(leaf == key or leaf.startswith(f"{key}.") for leaf in varied):
+            varied = {leaf for level in levels.values() for leaf in flatten(level)}
+            if any(is_within(leaf, key) for leaf in varied):
                 problems.append(
                     f"{key}: {definition.name} varies it ({factor}: {', '.join(levels)}); leave it out."
                 )

@@ -33,11 +33,12 @@ from mtl.ablation.factors import (
     validated,
 )
 from mtl.ablation.where import Condition, compile_where, literal
-from mtl.config.assignments import Settings, leaves, level_name, short
+from mtl.config.assignments import level_name
+from mtl.config.keys import Settings, flatten, get_key, is_within, merge
 from mtl.config.schema import Problem, RunConfig
 from mtl.config.sections import Smart
-from mtl.config.settings import merge, preset_layer
-from mtl.errors import ConfigError
+from mtl.config.settings import preset_layer
+from mtl.errors import ConfigError, short
 from mtl.grid.arm import Arm
 
 
@@ -146,7 +147,7 @@ class _Plan:
             else f"is the same run as {other.name!r}"
         )
         settings = ", ".join(
-            f"{key}={level_name(value)}" for key, value in leaves(candidate.settings).items()
+            f"{key}={level_name(value)}" for key, value in flatten(candidate.settings).items()
         )
         why = f"{settings} has no effect there" if settings else "it has no settings"
         return (
@@ -158,7 +159,7 @@ class _Plan:
         for key in self.asked:
             at = self.own.get(key)
             cell[key] = (
-                _value(config, key) if at is None else None if levels is None else levels[at]
+                get_key(config, key) if at is None else None if levels is None else levels[at]
             )
         return all(condition.holds(cell) for condition in self.conditions)
 
@@ -170,16 +171,12 @@ class _Plan:
                 continue
             parts = []
             for factor, level in zip(self.factors, candidate.levels, strict=True):
-                keys = {key for settings in factor.levels.values() for key in leaves(settings)}
-                if not any(
-                    key == used or key.startswith(f"{used}.")
-                    for key in keys
-                    for used in problem.uses
-                ):
+                keys = {key for settings in factor.levels.values() for key in flatten(settings)}
+                if not any(is_within(key, used) for key in keys for used in problem.uses):
                     continue
                 own = factor.name in self.own
                 parts.append(
-                    f"{factor.name} == {literal(level if own else _value(config, factor.name))}"
+                    f"{factor.name} == {literal(level if own else get_key(config, factor.name))}"
                 )
             shown = ", ".join(
                 f"{factor.name}={level}"
@@ -236,14 +233,6 @@ class _Plan:
                 levels=dict(zip(factors, levels, strict=False)),
                 merged=tuple(self.merged.get(cell, ())),
             )
-
-
-def _value(config: RunConfig, key: str) -> Any:
-    """The value of a dotted key, None below a section that is off."""
-    found: Any = config
-    for part in key.split("."):
-        found = getattr(found, part, None)
-    return found
 
 
 def _changes(baseline: Settings, plain: Settings) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from itertools import combinations, product
 from pydantic import ValidationError
 
 from mtl.ablation.definition import Definition
-from mtl.config.assignments import Settings, leaves, short
+from mtl.config.keys import Settings, flatten, merge
 from mtl.config.schema import RunConfig
-from mtl.config.settings import build, merge
-from mtl.config.yaml import Document
-from mtl.errors import ConfigError, suggestion
+from mtl.config.settings import build
+from mtl.config.yaml_file import YamlDocument
+from mtl.errors import ConfigError, short, suggestion
 
 MAX_COMBINATIONS = 100_000
 BASELINE, REFERENCE, EVERYTHING = "baseline", "reference", "everything"
@@ -51,7 +51,7 @@ def factors_of(definition: Definition, base: Settings) -> list[Factor]:
     plain = validated(base, f"{definition.source}: set")
     for name, levels in definition.grid.items():
         where = f"{definition.at('grid', name)}: {name}"
-        for key in dict.fromkeys(key for settings in levels.values() for key in leaves(settings)):
+        for key in dict.fromkeys(key for settings in levels.values() for key in flatten(settings)):
             if setter.setdefault(key, name) != name:
                 problems.append(
                     f"{where}: {key} is set by the factor {setter[key]} too; one of the two would do nothing."
@@ -88,7 +88,7 @@ def validated(settings: Settings, source: str) -> RunConfig:
     try:
         return RunConfig.model_validate(settings)
     except ValidationError:
-        return build([Document(source=source, value=settings)])
+        return build([YamlDocument(source=source, value=settings)])
 
 
 def chosen_baseline(definition: Definition, factors: Sequence[Factor]) -> str | Levels:

@@ -10,22 +10,13 @@ from typing import Any, Literal, get_args
 
 from mtl.ablation.claims import Claim, read_claims
 from mtl.ablation.where import RESERVED, WORD, compile_where
-from mtl.config.assignments import (
-    DEFAULT_SEEDS,
-    MAX_SEEDS,
-    Settings,
-    level_name,
-    refusals,
-    seeds_of,
-    short,
-    value_at,
-    whole,
-)
-from mtl.config.keys import config_keys, own_factors
+from mtl.config.assignments import DEFAULT_SEEDS, MAX_SEEDS, level_name, refusals, seeds_of, whole
+from mtl.config.key_kinds import config_keys, own_factors
+from mtl.config.keys import Settings, get_key, merge
 from mtl.config.library import SUFFIXES
-from mtl.config.settings import file_layer, merge, preset_layer, spread
-from mtl.config.yaml import Document, Place
-from mtl.errors import ConfigError, suggestion
+from mtl.config.settings import file_layer, preset_layer, spread
+from mtl.config.yaml_file import Place, YamlDocument
+from mtl.errors import ConfigError, short, suggestion
 
 DesignName = Literal["full", "one-at-a-time", "leave-one-out", "pairwise"]
 DESIGNS: tuple[DesignName, ...] = get_args(DesignName)
@@ -52,7 +43,7 @@ MAX_QUESTION = 2000
 class Reader:
     """Reads one definition and collects what is wrong with it."""
 
-    def __init__(self, document: Document, folder: Path) -> None:
+    def __init__(self, document: YamlDocument, folder: Path) -> None:
         self.document = document
         self.folder = folder
         self.problems: list[str] = []
@@ -68,10 +59,10 @@ class Reader:
     def get(self, key: str) -> Any:
         return self.document.value.get(key)
 
-    def part(self, value: Any, *place: str) -> Document:
+    def part(self, value: Any, *place: str) -> YamlDocument:
         """A piece of the definition with the lines of its own."""
         lines = self.inside.get(place, {})
-        return Document(source=self.document.source, value=value, lines=lines)
+        return YamlDocument(source=self.document.source, value=value, lines=lines)
 
     def fields(self, name: str) -> dict[str, Any]:
         """What a `Definition` is made of. Raises ConfigError with all problems, one a line."""
@@ -257,11 +248,11 @@ class Reader:
                 if place[:1] == (number,)
             }
             document = spread(
-                Document(source=self.document.source, value={factor: value}, lines=own)
+                YamlDocument(source=self.document.source, value={factor: value}, lines=own)
             )
             before = len(self.problems)
             self.problems += refusals(document)
-            name = level_name(value_at(document.value, factor))
+            name = level_name(get_key(document.value, factor))
             if name in found:
                 self.fail(f"the level {name} is there twice; keep one.", "grid", factor)
             if len(self.problems) == before:

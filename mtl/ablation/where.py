@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from mtl.config.keys import Key, config_keys, kind_of
+from mtl.config.key_kinds import Key, config_keys, kind_of
 from mtl.errors import ConfigError, suggestion
 
 MAX_LENGTH = 2000

@@ -20,8 +20,8 @@ def config(words: tuple[str, ...], schema: bool, as_json: bool) -> None:
     Example:
       mtl config concat train.lr=3e-5
     """
-    from mtl.config import yaml as strict_yaml
     from mtl.config.schema import RunConfig
+    from mtl.config.yaml_file import dump_yaml
     from mtl.methods.toggles import typed_config
 
     if schema:
@@ -31,4 +31,4 @@ def config(words: tuple[str, ...], schema: bool, as_json: bool) -> None:
     if as_json:
         print_json(plain)
     else:
-        click.echo(strict_yaml.dump(plain), nl=False)
+        click.echo(dump_yaml(plain), nl=False)

@@ -15,6 +15,7 @@ from mtl.commands.options import (
     runs_option,
     stdout,
 )
+from mtl.config.yaml_file import dump_yaml
 from mtl.errors import MtlError, RunError
 
 if TYPE_CHECKING:
@@ -89,7 +90,6 @@ def show(run: str, runs: Path, as_json: bool) -> None:
       mtl runs show 3f2a-s0 --runs runs
     """
     from mtl.commands.train import print_record
-    from mtl.config import yaml as strict_yaml
     from mtl.runs.find import find_run
 
     check_runs_folder(runs)
@@ -111,7 +111,7 @@ def show(run: str, runs: Path, as_json: bool) -> None:
         }
         console.print(f"test opened {opening.at}: {scores}", soft_wrap=True)
     sections = {key: stored[key] for key in ("config", "diagnostics", "data")}
-    console.print(strict_yaml.dump(sections), soft_wrap=True)
+    console.print(dump_yaml(sections), soft_wrap=True)
 
 
 @runs.command(context_settings=CONTEXT)

@@ -9,37 +9,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mtl.config import yaml as strict_yaml
+from mtl.config.keys import Settings, flatten, merge
 from mtl.config.schema import RunConfig
-from mtl.config.settings import assignment_layers, build, merge
-from mtl.config.yaml import Document
-from mtl.errors import ConfigError
-
-Settings = dict[str, Any]
-"""Nested settings, as `mtl.config.settings.spread` leaves them."""
+from mtl.config.settings import assignment_layers, build
+from mtl.config.yaml_file import YamlDocument, parse_yaml
+from mtl.errors import ConfigError, short
 
 DEFAULT_SEEDS = (0, 1, 2)
 MAX_SEEDS = 1000
-
-
-def leaves(settings: Settings, prefix: str = "") -> dict[str, Any]:
-    """The settings one by one, dotted key -> value; lists, null and `{}` are values."""
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        found |= (
-            leaves(value, f"{prefix}{key}.")
-            if isinstance(value, dict) and value
-            else {f"{prefix}{key}": value}
-        )
-    return found
-
-
-def value_at(settings: Settings, key: str) -> Any:
-    """The value of a dotted key."""
-    found: Any = settings
-    for part in key.split("."):
-        found = found[part]
-    return found
 
 
 def level_name(value: Any) -> str:
@@ -57,13 +34,7 @@ def level_name(value: Any) -> str:
     )
 
 
-def short(value: Any) -> str:
-    """A value as it came, cut to about 80 characters."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def refusals(document: Document) -> list[str]:
+def refusals(document: YamlDocument) -> list[str]:
     """Why the config refuses these settings, one at a time; what excludes what is left to the whole plan."""
     try:
         RunConfig.model_validate(document.value)
@@ -93,7 +64,7 @@ def assignments(
             (layer,) = assignment_layers([word])
             problems += refusals(layer)
             settings = merge(settings, layer.value)
-            written |= leaves(layer.value)
+            written |= flatten(layer.value)
     for off in [key for key, value in written.items() if value is None]:
         if knobs := [key for key in written if key.startswith(f"{off}.")]:
             problems.append(
@@ -107,7 +78,7 @@ def listed(word: str) -> tuple[str, list[Any]]:
     key, equals, text = word.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"{short(word)}: expected key=value,value,...")
-    return key.strip(), [strict_yaml.parse(piece, short(word)).value for piece in pieces(text)]
+    return key.strip(), [parse_yaml(piece, short(word)).value for piece in pieces(text)]
 
 
 def pieces(text: str) -> Iterator[str]:

@@ -1,86 +1,78 @@
-"""What each config key can be, as the config's own schema has it: what conditions and factors are checked against."""
+"""Dotted keys: `train.lr` names the key `lr` in the section `train` of nested settings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping
 from typing import Any
 
-from mtl.config.schema import RunConfig
+from pydantic import BaseModel
+
+Settings = dict[str, Any]
+"""Nested settings without dotted keys: `{"train": {"lr": 1e-5}}`."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Key:
-    """What a key can be: `kinds` among number, text, true/false, null, list, settings; `items` the kinds in a list.
+def get_key(settings: Mapping[str, Any] | BaseModel, key: str, default: Any = None) -> Any:
+    """The value at a dotted key; `default` where the key, or a section above it, is absent.
 
-    `choices` are the only texts that it, or an item of its list, can be; None where any text can be.
+    >>> get_key({"train": {"lr": 1e-5}}, "train.lr")
+    1e-05
+    >>> get_key({"smart": None}, "smart.mu") is None
+    True
     """
-
-    kinds: frozenset[str]
-    items: frozenset[str] = frozenset()
-    choices: frozenset[str] | None = None
-
-
-@cache
-def config_keys() -> dict[str, Key]:
-    """Every config key but `seed`, sections too, and what it can be, as the config's own schema has it."""
-    schema = RunConfig.model_json_schema()
-
-    def options(part: dict[str, Any]) -> list[dict[str, Any]]:
-        if "$ref" in part:
-            return [schema["$defs"][part["$ref"].rpartition("/")[2]]]
-        return (
-            [option for inner in part["anyOf"] for option in options(inner)]
-            if "anyOf" in part
-            else [part]
-        )
-
-    found: dict[str, Key] = {}
-
-    def walk(properties: dict[str, Any], prefix: str) -> None:
-        for name, part in properties.items():
-            found[prefix + name] = _key(options(part))
-            for option in options(part):
-                walk(option.get("properties", {}), f"{prefix}{name}.")
-
-    walk(schema["properties"], "")
-    del found["seed"]  # no part of a cell
-    return found
+    value: Any = settings
+    for name in key.split("."):
+        section = vars(value) if isinstance(value, BaseModel) else value
+        if not isinstance(section, Mapping) or name not in section:
+            return default
+        value = section[name]
+    return value
 
 
-def _key(options: list[dict[str, Any]]) -> Key:
-    names = {"integer": "number", "number": "number", "string": "text", "boolean": "true/false", "null": "null",
-             "array": "list", "object": "settings"}  # fmt: skip
-    kinds, items, choices, free = set(), set(), set(), False
-    for option in options:
-        kinds.add(names[option["type"]])
-        inner = [option]
-        if option["type"] == "array":
-            inner = option.get("prefixItems") or [option["items"]]
-            items |= {names[item["type"]] for item in inner}
-        for part in inner:
-            if part["type"] == "string":
-                listed = part.get("enum") or ([part["const"]] if "const" in part else [])
-                choices |= set(listed)
-                free |= not listed
-    return Key(
-        kinds=frozenset(kinds),
-        items=frozenset(items),
-        choices=None if free or not choices else frozenset(choices),
-    )
+def nest_key(key: str, value: Any) -> Any:
+    """Settings that set one dotted key. An empty key gives the value itself.
+
+    >>> nest_key("train.lr", 1e-5)
+    {'train': {'lr': 1e-05}}
+    """
+    for name in reversed(key.split(".") if key else []):
+        value = {name: value}
+    return value
 
 
-def kind_of(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true/false"
-    return (
-        "number" if isinstance(value, int | float) else "text" if isinstance(value, str) else "list"
-    )
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted key -> value. Lists, null and `{}` are values.
+
+    >>> flatten({"train": {"lr": 1e-5}, "smart": {}})
+    {'train.lr': 1e-05, 'smart': {}}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
-def own_factors(grid: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
-    """The factors of a grid that are no config keys, with their level names."""
-    return {factor: tuple(levels) for factor, levels in grid.items() if factor not in config_keys()}
+def merge(below: Settings, above: Settings) -> Settings:
+    """`above` over `below`: sections merge key by key, everything else is replaced.
+
+    >>> merge({"train": {"lr": 1e-5, "epochs": 3}}, {"train": {"lr": 1e-4}})
+    {'train': {'lr': 0.0001, 'epochs': 3}}
+    """
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            value = merge(old, value)
+        merged[key] = value
+    return merged
+
+
+def is_within(key: str, section: str) -> bool:
+    """Whether a dotted key is the section itself or lies in it.
+
+    >>> is_within("smart.mu", "smart"), is_within("smart", "smart"), is_within("smart", "smart.mu")
+    (True, True, False)
+    """
+    return key == section or key.startswith(f"{section}.")

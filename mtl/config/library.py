@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from mtl.errors import ConfigError, suggestion
+from mtl.errors import ConfigError, short, suggestion
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -48,9 +48,8 @@ class Library:
             return Path(word)
         found = self.paths()
         if word not in found:
-            shown = repr(word) if len(word) <= 80 else f"{word[:77]!r}..."
             raise ConfigError(
-                f"no {self.kind} {shown}; there are {', '.join(sorted(found)) or 'none'}.{suggestion(word, found)} A file of "
+                f"no {self.kind} {short(word)}; there are {', '.join(sorted(found)) or 'none'}.{suggestion(word, found)} A file of "
                 f"your own is named with its path, as in {self.folder}/{word if word.isidentifier() else 'mine'}.yaml."
             )
         return found[word]

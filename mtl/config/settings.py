@@ -12,10 +12,10 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from mtl.config import yaml as strict_yaml
+from mtl.config.keys import is_within, merge, nest_key
 from mtl.config.schema import PRESETS, RunConfig
-from mtl.config.yaml import Document
-from mtl.errors import ConfigError, suggestion
+from mtl.config.yaml_file import Place, YamlDocument, parse_yaml, read_yaml
+from mtl.errors import ConfigError, short, suggestion
 from mtl.tasks.registry import TASKS
 
 SCOPE = ("freeze", "scope")
@@ -38,7 +38,7 @@ def config_from(words: Sequence[str], *, base: str | None = None) -> RunConfig:
             files.append(Path(word))
         else:
             raise ConfigError(
-                f"{_short(word)} is neither a preset ({', '.join(PRESETS)}), a YAML file, nor key=value."
+                f"{short(word)} is neither a preset ({', '.join(PRESETS)}), a YAML file, nor key=value."
                 + suggestion(word, [*PRESETS, *(f"{key}=" for key in RunConfig.model_fields)])
             )
     if len(presets) > 1:
@@ -60,20 +60,20 @@ def _is_file(word: str) -> bool:
         return False
 
 
-def preset_layer(name: str) -> Document:
+def preset_layer(name: str) -> YamlDocument:
     """A preset's settings. Raises ConfigError for an unknown name."""
     if name not in PRESETS:
         raise ConfigError(
             f"no preset {name!r}; there are {', '.join(PRESETS)}.{suggestion(name, PRESETS)}"
         )
-    return Document(source=f"preset {name}", value=PRESETS[name])
+    return YamlDocument(source=f"preset {name}", value=PRESETS[name])
 
 
-def file_layer(path: Path) -> Document:
+def file_layer(path: Path) -> YamlDocument:
     """The settings of a YAML file, dotted keys spread out. Raises ConfigError."""
-    document = strict_yaml.read(path)
+    document = read_yaml(path)
     if document.value is None:
-        return Document(source=document.source, value={})
+        return YamlDocument(source=document.source, value={})
     if not isinstance(document.value, dict):
         raise ConfigError(
             f"{path}: expected settings (`key: value`), came a {type(document.value).__name__}."
@@ -81,16 +81,16 @@ def file_layer(path: Path) -> Document:
     return spread(document)
 
 
-def assignment_layers(words: Iterable[str]) -> list[Document]:
+def assignment_layers(words: Iterable[str]) -> list[YamlDocument]:
     """One layer for each `key=value`; values are read as YAML, so lists and `null` work. Raises ConfigError."""
     layers = []
     for word in words:
         key, _, text = word.partition("=")
-        source = _short(word)
+        source = short(word)
         if not key.strip():
             raise ConfigError(f"{source}: expected key=value, came no key.")
-        parsed = strict_yaml.parse(text, source)
-        layers.append(spread(Document(source=source, value={key.strip(): parsed.value})))
+        parsed = parse_yaml(text, source)
+        layers.append(spread(YamlDocument(source=source, value={key.strip(): parsed.value})))
     return layers
 
 
@@ -98,7 +98,7 @@ def _refuse_knobs_of_what_is_off(words: Sequence[str]) -> None:
     """`smart=null` beside `smart.epsilon=1e-4` on one command line: one of the two was not meant. Raises ConfigError."""
     keys = {word: word.partition("=")[0].strip() for word in words}
     for off, section in keys.items():
-        if strict_yaml.parse(off.partition("=")[2], off).value is None:
+        if parse_yaml(off.partition("=")[2], off).value is None:
             knobs = [word for word, key in keys.items() if key.startswith(f"{section}.")]
             if knobs:
                 raise ConfigError(
@@ -107,11 +107,11 @@ def _refuse_knobs_of_what_is_off(words: Sequence[str]) -> None:
                 )
 
 
-def spread(document: Document) -> Document:
+def spread(document: YamlDocument) -> YamlDocument:
     """Dotted keys written out: `{train.lr: 1}` is `{train: {lr: 1}}`; line numbers move along. `tasks: sst` is a list."""
-    lines: dict[strict_yaml.Place, int] = {}
+    lines: dict[Place, int] = {}
 
-    def walk(value: Any, old: strict_yaml.Place, new: strict_yaml.Place) -> Any:
+    def walk(value: Any, old: Place, new: Place) -> Any:
         if old in document.lines:
             lines.setdefault(new, document.lines[old])
         if not isinstance(value, dict):
@@ -129,16 +129,15 @@ def spread(document: Document) -> Document:
                 if (*old, key) in document.lines:
                     lines.setdefault((*new, *path[:end]), document.lines[(*old, key)])
             built = walk(item, (*old, key), (*new, *path))
-            for part in reversed(path[1:]):
-                built = {part: built}
-            if _clash(result, {path[0]: built}):
+            built = nest_key(key, built)
+            if _clash(result, built):
                 raise ConfigError(
                     f"{document.where((*old, key))}: {key} is set here a second time; keep one of the two."
                 )
-            result = merge(result, {path[0]: built})
+            result = merge(result, built)
         return result
 
-    return Document(
+    return YamlDocument(
         source=document.source, value=_lists_of_words(walk(document.value, (), ())), lines=lines
     )
 
@@ -150,18 +149,7 @@ def _clash(one: Any, two: Any) -> bool:
     return any(_clash(one[key], two[key]) for key in one.keys() & two.keys())
 
 
-def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """`above` over `below`: sections merge key by key, everything else is replaced."""
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        merged[key] = (
-            merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-        )
-    return merged
-
-
-def build(layers: Sequence[Document]) -> RunConfig:
+def build(layers: Sequence[YamlDocument]) -> RunConfig:
     """The config that the layers give. Raises ConfigError naming every problem, its source and its key."""
     raw: dict[str, Any] = {}
     for layer in layers:
@@ -177,9 +165,7 @@ def build(layers: Sequence[Document]) -> RunConfig:
         config = _without(raw, bad)
     for problem in config.problems():
         # A key that is wrong already must not cause a second complaint about the value that stands in for it.
-        if not any(
-            key == used or key.startswith(f"{used}.") for key in bad for used in problem.uses
-        ):
+        if not any(is_within(key, used) for key in bad for used in problem.uses):
             places = [_where(layers, tuple(used.split("."))) for used in problem.uses]
             messages.append(
                 f"{', '.join(dict.fromkeys(p for p in places if p != NOWHERE)) or NOWHERE}: {problem.message}"
@@ -200,21 +186,15 @@ def _lists_of_words(value: Any, key: str = "") -> Any:
     return value
 
 
-def _short(value: Any) -> str:
-    """A value as it came, cut to about 80 characters."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _readable(error: ValidationError) -> list[tuple[strict_yaml.Place, str]]:
-    found: dict[strict_yaml.Place, list[str]] = {}
+def _readable(error: ValidationError) -> list[tuple[Place, str]]:
+    found: dict[Place, list[str]] = {}
     for item in error.errors(include_url=False):
         place, section = _place(item["loc"])
         if item["type"] == "extra_forbidden":
             names = list(section.model_fields)
             message = f"unknown key.{suggestion(place[-1], names) or _deeper(place[-1])} Keys here: {', '.join(names)}."
         else:
-            message = f"{_expected(item['type'], item['msg'], place)}, came {_short(item['input'])}"
+            message = f"{_expected(item['type'], item['msg'], place)}, came {short(item['input'])}"
             if place[:2] == SCOPE:
                 message += f".{suggestion(item['input'], ('all', *TASKS))}".removesuffix(".")
             elif item["type"] == "literal_error":
@@ -228,7 +208,7 @@ def _readable(error: ValidationError) -> list[tuple[strict_yaml.Place, str]]:
     return [(place, "; or ".join(dict.fromkeys(messages))) for place, messages in found.items()]
 
 
-def _expected(kind: str, message: str, place: strict_yaml.Place) -> str:
+def _expected(kind: str, message: str, place: Place) -> str:
     """What a setting should have been, in words that need no Python."""
     if place[:2] == SCOPE:
         return f"expected all, or tasks among {', '.join(TASKS)}"
@@ -256,7 +236,7 @@ def _section(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _place(loc: tuple[str | int, ...]) -> tuple[strict_yaml.Place, type[BaseModel]]:
+def _place(loc: tuple[str | int, ...]) -> tuple[Place, type[BaseModel]]:
     """The keys of an error, without the branch names that pydantic adds for a union; and the section it is in."""
     section: type[BaseModel] = RunConfig
     place: list[str | int] = []
@@ -273,7 +253,7 @@ def _place(loc: tuple[str | int, ...]) -> tuple[strict_yaml.Place, type[BaseMode
     return tuple(place), section
 
 
-def _where(layers: Sequence[Document], place: strict_yaml.Place) -> str:
+def _where(layers: Sequence[YamlDocument], place: Place) -> str:
     for layer in reversed(layers):
         value = layer.value
         for part in place:

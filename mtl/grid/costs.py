@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mtl.config.keys import flatten
 from mtl.config.schema import RunConfig
 from mtl.methods.toggles import COSTLY
-from mtl.runs.folder import flatten
 from mtl.runs.record import Record
 from mtl.tasks.registry import TaskName
 

@@ -16,7 +16,7 @@ from mtl.ablation.design import Design
 from mtl.ablation.results import ArmResult, Results, Score, make_results
 from mtl.config import identity
 from mtl.config.schema import RunConfig
-from mtl.config.yaml import Document
+from mtl.config.yaml_file import YamlDocument
 from mtl.errors import RunError
 from mtl.grid.arm import Arm
 from mtl.report.archive import Archive, ArchivedRuns
@@ -71,7 +71,7 @@ class Material:
             name: tuple(seeds) for name, seeds in archive["seeds"].items()
         }
         self.claims: tuple[Claim, ...] = read_claims(
-            Document(source=self.name, value=archive["claims"])
+            YamlDocument(source=self.name, value=archive["claims"])
         )[0]
 
     @cached_property

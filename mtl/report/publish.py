@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtl.errors import RunError
+from mtl.errors import RunError, short
 from mtl.files import write_bytes
 from mtl.report import archive
 from mtl.report.archive import Archive
@@ -174,7 +174,7 @@ def first_difference(one: Any, other: Any, place: str = "") -> str | None:
         return None if same else f"{place} has {len(one)} entries, the runs say {len(other)}"
     if one == other and type(one) is type(other):
         return None
-    return f"{place} is {_short(one)}, the runs say {_short(other)}"
+    return f"{place} is {short(one)}, the runs say {short(other)}"
 
 
 def _stale_page(places: Places, document: Document) -> str | None:
@@ -223,11 +223,6 @@ def _first_line(written: str, expected: str) -> str:
                 ).size
                 - 20,
             )
-            return f"{number}: is {_short(line[start:])}, the records say {_short(other[start:])}"
+            return f"{number}: is {short(line[start:])}, the records say {short(other[start:])}"
     longer, what = (lines, "more than") if len(lines) > len(others) else (others, "less than")
-    return f"{min(len(lines), len(others)) + 1}: {what} the records say: {_short(longer[min(len(lines), len(others))])}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 70 else f"{text[:67]}..."
+    return f"{min(len(lines), len(others)) + 1}: {what} the records say: {short(longer[min(len(lines), len(others))])}"

@@ -22,8 +22,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mtl.config import yaml as strict_yaml
 from mtl.config.schema import RunConfig
+from mtl.config.yaml_file import dump_yaml, read_yaml
 from mtl.errors import RunError, RunInUse
 from mtl.files import write_bytes, write_json
 from mtl.locks import LockInUse, LocksUnsupported, exclusive, is_held
@@ -87,7 +87,7 @@ class RunFolder:
         """The config in `config.yaml`. Raises RunError where it is missing or damaged."""
         from mtl.config.settings import build
 
-        return build([strict_yaml.read(self.path / CONFIG)])
+        return build([read_yaml(self.path / CONFIG)])
 
     def history(self) -> list[dict[str, Any]]:
         """The lines of `metrics.jsonl`, without a last line that a kill cut off."""
@@ -135,7 +135,7 @@ class RunFolder:
         (self.path / RECORD).unlink(missing_ok=True)
         for temporary in self.path.rglob(".*.tmp"):
             temporary.unlink()
-        text = strict_yaml.dump(config.resolved().model_dump(mode="json"))
+        text = dump_yaml(config.resolved().model_dump(mode="json"))
         write_bytes(self.path / CONFIG, text.encode())
 
     def clear(self) -> None:
@@ -192,16 +192,6 @@ class RunFolder:
 
     def _predictions(self, split: Split, task: TaskName) -> Path:
         return self.path / "predictions" / f"{split}-{task}.csv"
-
-
-def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as dotted keys; lists stay whole."""
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        flat |= (
-            flatten(item, f"{prefix}{key}.") if isinstance(item, dict) else {f"{prefix}{key}": item}
-        )
-    return flat
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mtl.config.keys import flatten
 from mtl.errors import RunError
 from mtl.runs.find import run_folders
-from mtl.runs.folder import RunFolder, flatten
+from mtl.runs.folder import RunFolder
 from mtl.runs.record import Record
 
 if TYPE_CHECKING:

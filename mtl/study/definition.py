@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mtl.config import yaml as strict_yaml
-from mtl.config.assignments import Settings, assignments, leaves, short
+from mtl.config.assignments import assignments
+from mtl.config.keys import Settings, flatten, is_within, merge
 from mtl.config.library import Library
 from mtl.config.schema import RunConfig
-from mtl.config.settings import merge, preset_layer
-from mtl.config.yaml import Document, Place
-from mtl.errors import ConfigError
+from mtl.config.settings import preset_layer
+from mtl.config.yaml_file import Place, YamlDocument, dump_yaml, read_yaml
+from mtl.errors import ConfigError, short
 from mtl.rng import numpy_stream
 from mtl.runs.prepare import Sources
 from mtl.study.objectives import Objective
@@ -57,7 +57,7 @@ class Study:
 
     def at(self, *place: str | int) -> str:
         """`file:line` of a place, or of what is around it."""
-        return Document(source=self.source, value=None, lines=self.lines).where(place)
+        return YamlDocument(source=self.source, value=None, lines=self.lines).where(place)
 
     def below(self) -> Settings:
         """What every trial starts from: base and set."""
@@ -79,7 +79,9 @@ class Study:
             if isinstance(entry, str):
                 name, settings = entry, merge(preset_layer(entry).value, self.settings)
             else:
-                name = ", ".join(f"{key}={value}" for key, value in leaves(entry).items()) or "base"
+                name = (
+                    ", ".join(f"{key}={value}" for key, value in flatten(entry).items()) or "base"
+                )
                 settings = merge(self.below(), entry)
             try:
                 config = RunConfig.model_validate(settings)
@@ -142,7 +144,7 @@ class Study:
     def to_yaml(self) -> str:
         """The definition as a file, which begins with its question."""
         question = "".join(mark if mark.isprintable() else " " for mark in self.question)
-        return f"# {' '.join(question.split())}\n{strict_yaml.dump(self.canonical())}"
+        return f"# {' '.join(question.split())}\n{dump_yaml(self.canonical())}"
 
 
 def idle(space: Space, parameter: Parameter) -> Iterator[str]:
@@ -194,10 +196,10 @@ def find_study(word: str) -> Study:
 
 def read_study(path: Path) -> Study:
     """A study from a file. Raises ConfigError with every problem, each with its line."""
-    return study_from(strict_yaml.read(path), path.parent, path.stem)
+    return study_from(read_yaml(path), path.parent, path.stem)
 
 
-def study_from(document: Document, folder: Path, name: str) -> Study:
+def study_from(document: YamlDocument, folder: Path, name: str) -> Study:
     """A study from a document; `name` is for one that has none. Raises ConfigError with every problem."""
     if not isinstance(document.value, dict):
         raise ConfigError(
@@ -213,9 +215,9 @@ def with_words(study: Study, words: Sequence[str], *, name: str | None = None) -
     """
     problems: list[str] = []
     settings, seeds = assignments(words, problems)
-    for key in leaves(settings):
+    for key in flatten(settings):
         for parameter in study.space:
-            if any(own == key or own.startswith(f"{key}.") for own in parameter.sets()):
+            if any(is_within(own, key) for own in parameter.sets()):
                 problems.append(
                     f"{key}: {study.name} varies it ({parameter.shown()}); leave it out."
                 )
@@ -230,6 +232,6 @@ def with_words(study: Study, words: Sequence[str], *, name: str | None = None) -
         return study
     value = study.canonical() | changed
     found = study_from(
-        Document(source=study.source, value=value, lines=study.lines), Path(), study.name
+        YamlDocument(source=study.source, value=value, lines=study.lines), Path(), study.name
     )
     return replace(found, source=study.source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mtl.config import yaml as strict_yaml
+from mtl.config.yaml_file import dump_yaml
 from mtl.errors import ConfigError
 from mtl.study.definition import Study
 from mtl.study.results import StudyResults, TrialResult
@@ -42,6 +42,4 @@ def best_yaml(definition: Study, results: StudyResults, number: int | None = Non
     scored = (
         f" {values_in_words(trial, results)} on seeds {list(results.seeds)}" if trial.values else ""
     )
-    return (
-        f"# Trial {trial.number} of the study {results.name}:{scored}\n{strict_yaml.dump(config)}"
-    )
+    return f"# Trial {trial.number} of the study {results.name}:{scored}\n{dump_yaml(config)}"

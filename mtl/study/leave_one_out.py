@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 from mtl.ablation.definition import Definition
 from mtl.ablation.factors import together
-from mtl.config.assignments import Settings, level_name, value_at
-from mtl.config.keys import config_keys
-from mtl.config.settings import merge
+from mtl.config.assignments import level_name
+from mtl.config.key_kinds import config_keys
+from mtl.config.keys import Settings, get_key, merge
 from mtl.errors import ConfigError
 from mtl.study.definition import Study
-from mtl.study.space import Parameter, Point, Space, value_of
+from mtl.study.space import Parameter, Point, Space
 
 
 def leave_one_out(definition: Study, point: Point, seeds: Sequence[int]) -> Definition:
@@ -56,7 +56,7 @@ def _groups(space: Space, point: Point) -> list[list[str]]:
         )
         if owner is not None:
             owner.append(name)
-        elif any(value_of(base, key) != value_of(best, key) for key in parameter.sets()):
+        elif any(get_key(base, key) != get_key(best, key) for key in parameter.sets()):
             groups.append([name])
     while (joined := _joined(space, point, groups)) is not None:
         groups = joined
@@ -98,7 +98,7 @@ def _before(space: Space, group: Sequence[str], chosen: Settings) -> Settings:
     for name in group:
         for key in sorted(space[name].sets()):
             try:
-                value = value_at(base, key)
+                value = get_key(base, key)
             except (KeyError, TypeError):  # a knob of a section that the base has not
                 continue
             piece: Settings = {}
@@ -119,8 +119,8 @@ def _factor(
     inside = all(_below(space[other], space[first]) for other in others)
     if first in config_keys() and inside:
         levels = {
-            level_name(value_at(before, first)): before,
-            level_name(value_at(chosen, first)): chosen,
+            level_name(get_key(before, first)): before,
+            level_name(get_key(chosen, first)): chosen,
         }
         return first, levels
     if not others:

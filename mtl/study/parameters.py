@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 from mtl.ablation.reading import MAX_NAME, Reader
 from mtl.ablation.where import RESERVED, compile_where
-from mtl.config.assignments import Settings, leaves, level_name, refusals, short, value_at
-from mtl.config.keys import config_keys
+from mtl.config.assignments import level_name, refusals
+from mtl.config.key_kinds import config_keys
+from mtl.config.keys import Settings, flatten, get_key
 from mtl.config.settings import spread
-from mtl.config.yaml import Document, Place
-from mtl.errors import ConfigError, suggestion
+from mtl.config.yaml_file import Place, YamlDocument
+from mtl.errors import ConfigError, short, suggestion
 from mtl.study.space import Parameter, ordered, own_levels, rests_on
 
 KINDS = ("int", "float", "choices", "levels")
@@ -119,8 +120,10 @@ class SpaceReader(Reader):
         for number, value in enumerate(values):
             own = {(name, *at[1:]): line for at, line in lines.items() if at[:1] == (number,)}
             own.setdefault((name,), self.line(*place))
-            document = spread(Document(source=self.document.source, value={name: value}, lines=own))
-            level = level_name(value_at(document.value, name))
+            document = spread(
+                YamlDocument(source=self.document.source, value={name: value}, lines=own)
+            )
+            level = level_name(get_key(document.value, name))
             if level in found:
                 self.fail(f"the level {level} is there twice; keep one.", *place)
             self.problems += refusals(document)
@@ -216,7 +219,7 @@ class SpaceReader(Reader):
         for end in ends:
             lines: dict[Place, int] = {(name,): self.line("space", name)}
             self.problems += refusals(
-                spread(Document(source=self.document.source, value={name: end}, lines=lines))
+                spread(YamlDocument(source=self.document.source, value={name: end}, lines=lines))
             )
         return len(self.problems) > before
 
@@ -241,7 +244,7 @@ class SpaceReader(Reader):
     def off(self, parameter: Parameter, key: str) -> bool:
         """Whether a level sets the key to null."""
         return any(
-            key in (found := leaves(level)) and found[key] is None
+            key in (found := flatten(level)) and found[key] is None
             for level in parameter.levels.values()
         )
 

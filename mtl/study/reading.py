@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from mtl.ablation.reading import MAX_QUESTION
-from mtl.config.assignments import MAX_SEEDS, Settings, leaves, short, whole
-from mtl.config.keys import config_keys
+from mtl.config.assignments import MAX_SEEDS, whole
+from mtl.config.key_kinds import config_keys
+from mtl.config.keys import Settings, flatten, merge
 from mtl.config.schema import PRESETS
-from mtl.config.settings import merge, preset_layer
-from mtl.errors import ConfigError, suggestion
+from mtl.config.settings import preset_layer
+from mtl.errors import ConfigError, short, suggestion
 from mtl.study.objectives import Objective, known_objectives
 from mtl.study.parameters import SpaceReader, number
 from mtl.study.space import Parameter
@@ -186,7 +187,7 @@ class StudyReader(SpaceReader):
             varied = [
                 found["tasks"]
                 for level in one.levels.values()
-                if "tasks" in (found := leaves(level))
+                if "tasks" in (found := flatten(level))
             ]
             if varied and any(objective.key == "dev/overall" for objective in objectives):
                 self.fail(

@@ -11,17 +11,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from mtl.ablation.factors import together, validated
 from mtl.ablation.where import Condition, compile_where
-from mtl.config.assignments import Settings, leaves, level_name
-from mtl.config.keys import config_keys
+from mtl.config.assignments import level_name
+from mtl.config.key_kinds import config_keys
+from mtl.config.keys import Settings, flatten, get_key, is_within, merge
 from mtl.config.schema import RunConfig
-from mtl.config.settings import merge, spread
-from mtl.config.yaml import Document
+from mtl.config.settings import spread
+from mtl.config.yaml_file import YamlDocument
 from mtl.errors import ConfigError
-from mtl.runs.folder import flatten
 
 Value = str | int | float
 """A parameter's value in a point: a level's name, or a number."""
@@ -49,13 +49,13 @@ class Parameter:
         """What a value sets."""
         if self.kind == "levels":
             return self.levels[str(value)]
-        return dict(spread(Document(source=self.name, value={self.name: value})).value)
+        return dict(spread(YamlDocument(source=self.name, value={self.name: value})).value)
 
     def sets(self) -> set[str]:
         """The config keys that it sets."""
         if self.kind != "levels":
             return {self.name}
-        return {key for settings in self.levels.values() for key in leaves(settings)}
+        return {key for settings in self.levels.values() for key in flatten(settings)}
 
     def ends(self) -> list[Value]:
         """Its levels, or its smallest and largest number."""
@@ -132,7 +132,7 @@ class Space:
             return True
         config = self.plain(point).resolved()
         cell = {
-            key: point.get(key) if key in self.own else value_of(config, key)
+            key: point.get(key) if key in self.own else get_key(config, key)
             for key in condition.keys
         }
         return condition.holds(cell)
@@ -146,6 +146,7 @@ class Space:
         """The point that computes what a config does. Raises ConfigError with what keeps it out of the space."""
         target = config.resolved()
         plain = config.model_dump(mode="json")
+        there = target.model_dump(mode="json")
         problems: list[str] = []
 
         def found(parameter: Parameter) -> Value:
@@ -154,9 +155,9 @@ class Space:
                     if validated(merge(plain, settings), "study").resolved() == target:
                         return level
                 shown = ", ".join(
-                    f"{key}={level_name(value_of(target, key))}" for key in sorted(parameter.sets())
+                    f"{key}={level_name(get_key(there, key))}" for key in sorted(parameter.sets())
                 )
-            elif parameter.takes(value := value_of(target, parameter.name)):
+            elif parameter.takes(value := get_key(there, parameter.name)):
                 return int(value) if parameter.kind == "int" else float(value)
             else:
                 shown = f"{parameter.name}={level_name(value)}"
@@ -168,7 +169,7 @@ class Space:
         point = self.draw(found)
         if not problems:
             here = flatten(self.plain(point).resolved().model_dump(mode="json"))
-            there = flatten(target.model_dump(mode="json"))
+            there = flatten(there)
             other = [
                 key
                 for key in {**there, **here}
@@ -191,9 +192,7 @@ def own_levels(parameters: Iterable[Parameter]) -> dict[str, tuple[str, ...]]:
 
 def rests_on(key: str, parameter: Parameter) -> bool:
     """Whether a condition on `key` depends on what the parameter sets: the key itself, or the section that it is in."""
-    return key == parameter.name or any(
-        key == own or key.startswith(f"{own}.") for own in parameter.sets()
-    )
+    return key == parameter.name or any(is_within(key, own) for own in parameter.sets())
 
 
 def ordered(
@@ -215,16 +214,6 @@ def ordered(
         done.append(ready[0])
         left.remove(ready[0])
     return done
-
-
-def value_of(config: RunConfig, key: str) -> Any:
-    """The value of a dotted key, as plain data; None below a section that is off."""
-    found: Any = config
-    for part in key.split("."):
-        found = getattr(found, part, None)
-    if isinstance(found, tuple):
-        return list(found)
-    return found.model_dump(mode="json") if hasattr(found, "model_dump") else found
 
 
 def in_words(point: Mapping[str, object]) -> str:

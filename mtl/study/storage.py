@@ -179,12 +179,12 @@ def load_study(storage: BaseStorage, name: str) -> optuna.Study:
 
 def definition_in(study: optuna.Study) -> Study:
     """The definition that a study keeps."""
-    from mtl.config.yaml import Document
+    from mtl.config.yaml_file import YamlDocument
     from mtl.study.definition import study_from
 
     known = study.user_attrs[DEFINITION]
     return study_from(
-        Document(source=f"study {study.study_name}", value=known), Path(), study.study_name
+        YamlDocument(source=f"study {study.study_name}", value=known), Path(), study.study_name
     )
 
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from mtl.config.assignments import Settings, leaves
+from mtl.config.keys import Settings, flatten, get_key
 from mtl.config.schema import RunConfig
 from mtl.study.objectives import Objective
-from mtl.study.space import Parameter, value_of
+from mtl.study.space import Parameter
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -69,14 +69,14 @@ def make_pruner(name: str, epochs: int) -> BasePruner:
 
 def most_epochs(space: Sequence[Parameter], below: Settings) -> int:
     """How often dev is scored in a trial at most: once an epoch."""
-    most = [int(value_of(RunConfig.model_validate(below), "train.epochs"))]
+    most = [int(get_key(RunConfig.model_validate(below), "train.epochs"))]
     for one in space:
         if one.kind == "int" and one.name == "train.epochs":
             most.append(int(one.high))
         most += [
             found["train.epochs"]
             for level in one.levels.values()
-            if "train.epochs" in (found := leaves(level))
+            if "train.epochs" in (found := flatten(level))
         ]
     return max(most)
 

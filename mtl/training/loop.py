@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from mtl.cache import CACHE_BYTES
+from mtl.config.keys import flatten
 from mtl.config.schema import RunConfig
 from mtl.data.schedules import SCHEDULES, Step
 from mtl.data.tokens import TokenizedRows
@@ -43,7 +44,7 @@ from mtl.model.multitask import MultiTaskModel, make_batch
 from mtl.model.pairing import distinct, lay_out
 from mtl.rng import numpy_stream, stream_seed
 from mtl.runs import checkpoint
-from mtl.runs.folder import RunFolder, flatten
+from mtl.runs.folder import RunFolder
 from mtl.runs.options import RunKeywords, RunOptions
 from mtl.runs.prepare import Prepared, Sources, prepare
 from mtl.runs.record import Record, Status
@@ -381,9 +382,11 @@ class Training:
         told: dict[str, float | None] = {f"train/loss/{task}": mean for task, mean in means.items()}
         told["train/lr"] = one.rate
         if seen:
-            found = flatten(conflicts.summarise(seen))
+            summary = flatten(conflicts.summarise(seen))
             told |= {
-                f"train/surgery/{key.replace('.', '/')}": value for key, value in found.items()
+                f"train/surgery/{key.replace('.', '/')}": value
+                for key, value in summary.items()
+                if value != {}
             }
         tracker.log(one.step, told)
         speed = self.state.tokens / self.state.step_seconds if self.state.step_seconds else 0.0

@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 
 import torch
 
+from mtl.config.keys import flatten
 from mtl.config.schema import RunConfig
 from mtl.methods import conflicts
 from mtl.methods.penalty import summarised
 from mtl.model.multitask import MultiTaskModel
 from mtl.model.pretrained import Pretrained
 from mtl.runs.environment import environment, peak_memory
-from mtl.runs.folder import RunFolder, flatten
+from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import Prepared
 from mtl.runs.record import (
     SCHEMA,

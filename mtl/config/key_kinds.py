@@ -1,0 +1,86 @@
+"""What each config key can be, as the config's own schema has it: what conditions and factors are checked against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from mtl.config.schema import RunConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """What a key can be: `kinds` among number, text, true/false, null, list, settings; `items` the kinds in a list.
+
+    `choices` are the only texts that it, or an item of its list, can be; None where any text can be.
+    """
+
+    kinds: frozenset[str]
+    items: frozenset[str] = frozenset()
+    choices: frozenset[str] | None = None
+
+
+@cache
+def config_keys() -> dict[str, Key]:
+    """Every config key but `seed`, sections too, and what it can be, as the config's own schema has it."""
+    schema = RunConfig.model_json_schema()
+
+    def options(part: dict[str, Any]) -> list[dict[str, Any]]:
+        if "$ref" in part:
+            return [schema["$defs"][part["$ref"].rpartition("/")[2]]]
+        return (
+            [option for inner in part["anyOf"] for option in options(inner)]
+            if "anyOf" in part
+            else [part]
+        )
+
+    found: dict[str, Key] = {}
+
+    def walk(properties: dict[str, Any], prefix: str) -> None:
+        for name, part in properties.items():
+            found[prefix + name] = _key(options(part))
+            for option in options(part):
+                walk(option.get("properties", {}), f"{prefix}{name}.")
+
+    walk(schema["properties"], "")
+    del found["seed"]  # no part of a cell
+    return found
+
+
+def _key(options: list[dict[str, Any]]) -> Key:
+    names = {"integer": "number", "number": "number", "string": "text", "boolean": "true/false", "null": "null",
+             "array": "list", "object": "settings"}  # fmt: skip
+    kinds, items, choices, free = set(), set(), set(), False
+    for option in options:
+        kinds.add(names[option["type"]])
+        inner = [option]
+        if option["type"] == "array":
+            inner = option.get("prefixItems") or [option["items"]]
+            items |= {names[item["type"]] for item in inner}
+        for part in inner:
+            if part["type"] == "string":
+                listed = part.get("enum") or ([part["const"]] if "const" in part else [])
+                choices |= set(listed)
+                free |= not listed
+    return Key(
+        kinds=frozenset(kinds),
+        items=frozenset(items),
+        choices=None if free or not choices else frozenset(choices),
+    )
+
+
+def kind_of(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true/false"
+    return (
+        "number" if isinstance(value, int | float) else "text" if isinstance(value, str) else "list"
+    )
+
+
+def own_factors(grid: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
+    """The factors of a grid that are no config keys, with their level names."""
+    return {factor: tuple(levels) for factor, levels in grid.items() if factor not in config_keys()}

@@ -1,0 +1,209 @@
+"""YAML 1.2 for settings files: plain data only, no duplicate keys, and a line number for every value.
+
+PyYAML's scanner gives the events; the values are built here. The full loaders of PyYAML (1.1 words, last duplicate wins) and
+of ruamel.yaml (`1_000` is a number, `2001-01-01` a date, 5 s for hostile nesting) accept what must be refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mtl.errors import ConfigError
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 40
+
+Place = tuple[str | int, ...]
+"""The path to a value: `("train", "lr")`, or `("arms", 0)` for an item of a list."""
+
+_INT = re.compile(r"[-+]?[0-9]+")
+_BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_INF = re.compile(r"[-+]?\.(inf|Inf|INF)")
+_WORDS: dict[str, Any] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class YamlDocument:
+    """Plain data, its source (a file, or words of the command line) and the line (from 1) of each place."""
+
+    source: str
+    value: Any
+    lines: dict[Place, int] = field(default_factory=dict)
+
+    def where(self, place: Place) -> str:
+        """`file:line` of a place; the line of the nearest section around it where it has none."""
+        for end in range(len(place), -1, -1):
+            if place[:end] in self.lines:
+                return f"{self.source}:{self.lines[place[:end]]}"
+        return self.source
+
+    def part(self, value: Any, *place: str | int) -> YamlDocument:
+        """`value` as a document with the lines that the place (at most three keys deep) has in this one."""
+        return YamlDocument(source=self.source, value=value, lines=self._lines_below.get(place, {}))
+
+    @cached_property
+    def _lines_below(self) -> dict[Place, dict[Place, int]]:
+        """Place -> the lines of all places in it. One pass, so that files with many parts stay fast."""
+        below: dict[Place, dict[Place, int]] = {}
+        for place, line in self.lines.items():
+            for end in range(min(len(place), 3) + 1):
+                below.setdefault(place[:end], {})[place[end:]] = line
+        return below
+
+
+def read_yaml(path: Path) -> YamlDocument:
+    """Parse a file (see `parse_yaml`).
+
+    Raises ConfigError, also for a file that is missing, unreadable or not UTF-8.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
+    if len(raw) > MAX_BYTES:
+        raise ConfigError(f"{path}: larger than {MAX_BYTES} bytes; a settings file is a few kB.")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise ConfigError(
+            f"{path}:{line}: not UTF-8 at byte {error.start}; save the file as UTF-8."
+        ) from None
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, source: str = "<text>") -> YamlDocument:
+    """Parse one YAML document. Raises ConfigError with `source:line` for anything but plain data."""
+    if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
+        raise ConfigError(f"{source}: larger than {MAX_BYTES} bytes; a settings file is a few kB.")
+    try:
+        return _Builder(text, source).document()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = "" if mark is None else f":{mark.line + 1}"
+        raise ConfigError(
+            f"{source}{line}: not valid YAML: {error.problem or error.context}."
+        ) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source}: not valid YAML: {error}.") from None
+
+
+def scalar(text: str) -> Any:
+    """The value of an unquoted word in YAML 1.2's core schema: `1e-5` is a number, `no` is text."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INT.fullmatch(text):
+        return int(text)
+    if _BASED.fullmatch(text):
+        return int(text, 0)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if _INF.fullmatch(text):
+        return float(text.replace(".", "", 1))
+    return text
+
+
+class _Builder:
+    """Builds the value of one document from PyYAML's events, and notes the lines."""
+
+    def __init__(self, text: str, source: str) -> None:
+        self.source = source
+        self.events: Iterator[Any] = iter(yaml.parse(text, Loader=yaml.SafeLoader))
+        self.lines: dict[Place, int] = {}
+
+    def document(self) -> YamlDocument:
+        result: Any = None
+        documents = 0
+        for event in self.events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise self._error(
+                        event, "a second document begins here (---); write one per file."
+                    )
+                result = self._value(next(self.events), ())
+        return YamlDocument(source=self.source, value=result, lines=self.lines)
+
+    def _value(self, event: Any, place: Place) -> Any:
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise self._error(
+                event, "anchors and aliases (& and *) are not allowed; write the value out."
+            )
+        if event.tag is not None:
+            raise self._error(event, f"the tag {event.tag} is not allowed; write a plain value.")
+        if len(place) > MAX_DEPTH:
+            raise self._error(event, f"nested deeper than {MAX_DEPTH} levels.")
+        self.lines.setdefault(place, _line(event))
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(place)
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(place)
+        try:
+            return scalar(event.value) if event.style is None else event.value
+        except ValueError:  # Python's limit on the digits of an integer
+            raise self._error(event, "a number with too many digits.") from None
+
+    def _sequence(self, place: Place) -> list[Any]:
+        items: list[Any] = []
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            items.append(self._value(event, (*place, len(items))))
+        return items
+
+    def _mapping(self, place: Place) -> dict[str, Any]:
+        mapping: dict[str, Any] = {}
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            key = self._key(event)
+            if key in mapping:
+                first = self.lines[(*place, key)]
+                raise self._error(event, f"duplicate key {key!r}; first set on line {first}.")
+            self.lines[(*place, key)] = _line(event)
+            mapping[key] = self._value(next(self.events), (*place, key))
+        return mapping
+
+    def _key(self, event: Any) -> str:
+        if not isinstance(event, yaml.ScalarEvent):
+            raise self._error(event, "a key must be a single word.")
+        if event.anchor or event.tag:
+            raise self._error(event, "anchors and tags are not allowed on keys.")
+        return str(event.value)
+
+    def _error(self, event: Any, message: str) -> ConfigError:
+        return ConfigError(f"{self.source}:{_line(event)}: {message}")
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # PyYAML reads `1e-5` as text and would leave it unquoted; `scalar` would read a number.
+    style = None if isinstance(scalar(text), str) else "'"
+    if any(mark in text for mark in "\x85\u2028\u2029"):
+        style = '"'  # YAML counts these as line ends; only double quotes can escape them
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def dump_yaml(value: Any) -> str:
+    """YAML text in block style that `parse_yaml` reads back as the same value; keys keep their order."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
