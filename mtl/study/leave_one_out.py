@@ -12,10 +12,12 @@ from mtl.ablation.definition import Definition
 from mtl.ablation.factors import together
 from mtl.config.assignments import level_name
 from mtl.config.key_kinds import config_keys
-from mtl.config.keys import Settings, get_key, merge
+from mtl.config.keys import Settings, get_key, merge, nest_key
 from mtl.errors import ConfigError
 from mtl.study.definition import Study
 from mtl.study.space import Parameter, Point, Space
+
+_ABSENT = object()
 
 
 def leave_one_out(definition: Study, point: Point, seeds: Sequence[int]) -> Definition:
@@ -29,7 +31,7 @@ def leave_one_out(definition: Study, point: Point, seeds: Sequence[int]) -> Defi
     grid: dict[str, dict[str, Settings]] = {}
     for group in groups:
         chosen = together([space[name].settings(point[name]) for name in group])
-        before = _before(space, group, chosen)
+        before = _before(space, group)
         name, levels = _factor(space, group, point, before, chosen)
         grid[name] = levels
     return Definition(
@@ -91,24 +93,16 @@ def _refused(space: Space, point: Point, group: Sequence[str]) -> bool:
     )
 
 
-def _before(space: Space, group: Sequence[str], chosen: Settings) -> Settings:
-    """What the base has in place of what a group sets."""
+def _before(space: Space, group: Sequence[str]) -> Settings:
+    """The base's settings for every key that a group sets. A knob whose section is off has none."""
     base = space.plain({}).model_dump(mode="json")
-    found: Settings = {}
+    before: Settings = {}
     for name in group:
         for key in sorted(space[name].sets()):
-            try:
-                value = get_key(base, key)
-            except (KeyError, TypeError):  # a knob of a section that the base has not
-                continue
-            piece: Settings = {}
-            inner = piece
-            *path, last = key.split(".")
-            for part in path:
-                inner = inner.setdefault(part, {})
-            inner[last] = value
-            found = merge(found, piece)
-    return found
+            value = get_key(base, key, _ABSENT)
+            if value is not _ABSENT:
+                before = merge(before, nest_key(key, value))
+    return before
 
 
 def _factor(
