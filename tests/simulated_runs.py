@@ -18,7 +18,7 @@ from functools import cache
 import numpy as np
 from scipy.special import ndtri
 
-from mtl.stats.verdicts import Arm, Examples, examples
+from mtl.stats.examples import Arm, Examples, examples
 from mtl.tasks.metrics import Predictions
 from mtl.tasks.registry import TASKS, TaskName
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from mtl.stats.verdicts import Arm, difference, judge
+from mtl.stats.estimate import difference
+from mtl.stats.examples import Arm
+from mtl.stats.verdicts import judge
 from mtl.tasks.registry import TaskName
 from tests.simulated_runs import ALL, BASELINE, World, draw_arms
 

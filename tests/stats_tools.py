@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtl.stats.verdicts import Arm, Examples
+from mtl.stats.examples import Arm, Examples
 from mtl.tasks.registry import TaskName
 
 

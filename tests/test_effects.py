@@ -19,7 +19,8 @@ from mtl.stats.effects import (
     missing,
     shapley,
 )
-from mtl.stats.verdicts import Arm, Examples, difference
+from mtl.stats.estimate import difference
+from mtl.stats.examples import Arm, Examples
 from mtl.tasks.registry import TaskName
 
 TASKS: tuple[TaskName, ...] = ("sst",)

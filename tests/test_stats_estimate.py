@@ -8,17 +8,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from mtl.stats.estimate import mean_squares
-from mtl.stats.verdicts import (
-    Arm,
-    Estimate,
-    Examples,
-    contrast,
-    difference,
-    examples,
-    judge,
-    obstacle,
-)
+from mtl.stats.estimate import Estimate, contrast, difference, mean_squares, obstacle
+from mtl.stats.examples import Arm, Examples, examples
+from mtl.stats.verdicts import judge
 from mtl.tasks.metrics import Predictions, overall, score
 from mtl.tasks.registry import TASKS, TaskName
 from tests.stats_tools import arm, random_arm

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl.ablation.sentences import signed
-from mtl.stats.verdicts import Estimate, expected_best, holm, judge, summarise
+from mtl.stats.estimate import Estimate
+from mtl.stats.verdicts import expected_best, holm, judge, summarise
 from mtl.stats.verdicts import largest_of_normals as largest
 from tests.stats_tools import arm, random_arm
 

@@ -1,1 +1,1 @@
-"""Differences with intervals, verdicts and effects. No torch."""
+"""Statistics of runs: differences with intervals, verdicts, effects. No torch."""

@@ -1,9 +1,9 @@
-"""What each factor of a design does: main effects, two-way interactions, Shapley shares of a gain.
+"""Effects of the factors of a design: main effects, two-way interactions, Shapley shares of a gain.
 
-A design is a mapping from combinations (one level a factor, in the factors' order) to the names of the arms that ran
-them, and each factor has a reference level. Every effect is a weighted sum of arms' scores, so `stats.contrast` gives
-it an interval over the seeds that those arms share. Only combinations that ran on all tasks are used; each effect
-tells on how many matched sets it rests. No torch here.
+A design maps each combination (one level per factor, in the order of the factors) to the name of
+the arm that ran it. Each factor has a reference level. Every effect is a weighted sum of arms'
+scores, so `mtl.stats.estimate.contrast` gives it an interval over the seeds that these arms share.
+Only combinations that ran on all tasks are used. No torch.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
-from mtl.stats.verdicts import Arm, Estimate, contrast, obstacle
-from mtl.tasks.registry import TaskName
+from mtl.stats.estimate import Estimate, contrast, obstacle
+from mtl.stats.examples import Arm
+from mtl.tasks.task import TaskName
 
 Combination = tuple[str, ...]
-"""One level a factor, in the order of the factors."""
+"""One level per factor, in the order of the factors."""
 
 Cells = Mapping[Combination, str]
-"""The arm that ran each combination. Two combinations may be one arm, where a factor has no effect on the config."""
+"""The arm that ran each combination. Combinations with equal configs share an arm."""
 
 Weights = Mapping[str, float]
 """Arm -> its weight in a contrast."""
@@ -29,10 +30,10 @@ Weights = Mapping[str, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """One effect: the factors and levels it is of, and its estimate.
+    """The effect of one level (or, for an interaction, of two levels), with its estimate.
 
-    `matched` is the number of matched sets averaged over (pairs of arms, or fours; 1 for a Shapley share). `estimate`
-    is None where the arms give none, and `reason` says why.
+    `matched` is the number of matched sets that are averaged: pairs of arms for a main effect, sets
+    of four for an interaction, 1 for a Shapley share. If `estimate` is None, `reason` says why.
     """
 
     factors: tuple[str, ...]
@@ -46,18 +47,32 @@ class Effect:
 def main_effects(
     cells: Cells, factors: Mapping[str, str], arms: Mapping[str, Arm], tasks: Sequence[TaskName]
 ) -> list[Effect]:
-    """Each level against its factor's reference level, averaged over the combinations of the others that have both.
+    """Each level minus its factor's reference level, averaged over matched pairs.
 
-    `factors` maps each factor to its reference level. A level without such a pair is left out.
+    A matched pair is two combinations that differ only in this factor. `factors` maps each factor
+    to its reference level. A level without a matched pair is left out.
+
+    >>> import numpy as np
+    >>> from mtl.stats.examples import Examples
+    >>> def arm(score: float) -> Arm:
+    ...     run = Examples(score=score, values=np.full(4, score))
+    ...     return {"sst": {0: run, 1: run}}
+    >>> cells = {("siamese", "sum"): "baseline", ("concat", "sum"): "concat"}
+    >>> factors = {"pairing": "siamese", "surgery": "sum"}
+    >>> arms = {"baseline": arm(0.5), "concat": arm(0.75)}
+    >>> [effect] = main_effects(cells, factors, arms, ["sst"])
+    >>> effect.levels, effect.matched, effect.estimate.value
+    (('concat',), 1, 0.25)
     """
     cells = _present(cells, factors, arms, tasks)
     effects = []
     for place, (factor, reference) in enumerate(factors.items()):
         for level in _other_levels(cells, place, reference):
-            sets = []
-            for combination in cells:
-                if combination[place] == level:
-                    sets.append({combination: 1.0, _with(combination, {place: reference}): -1.0})
+            sets = [
+                {combination: 1.0, _with(combination, {place: reference}): -1.0}
+                for combination in cells
+                if combination[place] == level
+            ]
             effects += _effect((factor,), (level,), sets, cells, arms, tasks)
     return effects
 
@@ -65,24 +80,29 @@ def main_effects(
 def interactions(
     cells: Cells, factors: Mapping[str, str], arms: Mapping[str, Arm], tasks: Sequence[TaskName]
 ) -> list[Effect]:
-    """How much more a level does beside another factor's level than beside that factor's reference.
+    """How the effect of a level changes with the level of another factor.
 
-    For levels a, b and references a0, b0: (a, b) - (a, b0) - (a0, b) + (a0, b0), averaged over the combinations of
-    the other factors that have all four. 0: the two factors' effects add up.
+    For levels a, b and references a0, b0: (a, b) - (a, b0) - (a0, b) + (a0, b0), averaged over the
+    combinations of the other factors that have all four. At 0 the two effects add up.
     """
     cells = _present(cells, factors, arms, tasks)
     effects = []
-    for (one, (first, low)), (two, (second, base)) in combinations(enumerate(factors.items()), 2):
-        for levels in product(_other_levels(cells, one, low), _other_levels(cells, two, base)):
-            sets = []
-            for combination in cells:
-                if (combination[one], combination[two]) == levels:
-                    sets.append({
-                        combination: 1.0,
-                        _with(combination, {two: base}): -1.0,
-                        _with(combination, {one: low}): -1.0,
-                        _with(combination, {one: low, two: base}): 1.0,
-                    })  # fmt: skip
+    for (i, (first, first_reference)), (j, (second, second_reference)) in combinations(
+        enumerate(factors.items()), 2
+    ):
+        first_levels = _other_levels(cells, i, first_reference)
+        second_levels = _other_levels(cells, j, second_reference)
+        for levels in product(first_levels, second_levels):
+            sets = [
+                {
+                    combination: 1.0,
+                    _with(combination, {j: second_reference}): -1.0,
+                    _with(combination, {i: first_reference}): -1.0,
+                    _with(combination, {i: first_reference, j: second_reference}): 1.0,
+                }
+                for combination in cells
+                if (combination[i], combination[j]) == levels
+            ]
             effects += _effect((first, second), levels, sets, cells, arms, tasks)
     return effects
 
@@ -94,11 +114,11 @@ def shapley(
     arms: Mapping[str, Arm],
     tasks: Sequence[TaskName],
 ) -> list[Effect]:
-    """Each factor's share of the gain from the reference combination to `best`; the shares sum to the gain.
+    """Each factor's share of the gain from the reference combination to `best` (Shapley 1953).
 
-    A share is what setting the factor to best's level adds, averaged over all orders in which the differing factors
-    can be set (Shapley 1953). It needs all 2^k combinations of the k factors that differ: empty where one is missing
-    (`missing` lists them) or none differs.
+    A share is the gain from setting the factor to its level in `best`, averaged over all orders of
+    setting the k factors that differ. The shares sum to the whole gain. All 2^k combinations are
+    needed. The result is empty if one is missing (`missing` lists them) or if no factor differs.
     """
     present = _present(cells, factors, arms, tasks)
     places = _differing(factors, best)
@@ -125,7 +145,7 @@ def shapley(
 
 
 def missing(cells: Cells, factors: Mapping[str, str], best: Combination) -> list[Combination]:
-    """The combinations between the reference one and `best` that are not in `cells`."""
+    """The combinations between the reference combination and `best` that `cells` lacks."""
     reference, places = tuple(factors.values()), _differing(factors, best)
     needed = (
         _with(reference, {place: best[place] for place in chosen})
@@ -143,22 +163,22 @@ def _effect(
     arms: Mapping[str, Arm],
     tasks: Sequence[TaskName],
 ) -> list[Effect]:
-    """The effect averaged over the sets whose combinations all ran; none where no set is whole."""
-    whole = [each for each in sets if all(combination in cells for combination in each)]
-    if not whole:
+    """The effect, averaged over the complete sets; empty if no set is complete."""
+    complete = [matched for matched in sets if all(cell in cells for cell in matched)]
+    if not complete:
         return []
     total: dict[str, float] = defaultdict(float)
-    for each in whole:
-        for combination, weight in each.items():
-            total[cells[combination]] += weight / len(whole)
+    for matched in complete:
+        for combination, weight in matched.items():
+            total[cells[combination]] += weight / len(complete)
     weights = {name: weight for name, weight in total.items() if abs(weight) > 1e-12}
-    if not weights:  # the combinations are all one arm: there is nothing to compare
+    if not weights:  # all combinations are the same arm
         return []
     return [
         Effect(
             factors=factors,
             levels=levels,
-            matched=len(whole),
+            matched=len(complete),
             weights=weights,
             estimate=contrast(arms, weights, tasks),
             reason=obstacle(arms, weights, tasks),
@@ -169,7 +189,10 @@ def _effect(
 def _present(
     cells: Cells, factors: Mapping[str, str], arms: Mapping[str, Arm], tasks: Sequence[TaskName]
 ) -> dict[Combination, str]:
-    """The combinations whose arm has scores on all tasks. Raises ValueError where one is not a level a factor."""
+    """The combinations whose arm has scores on all tasks.
+
+    Raises ValueError if a combination does not have one level per factor.
+    """
     for combination in cells:
         if len(combination) != len(factors):
             raise ValueError(
@@ -183,7 +206,7 @@ def _present(
 
 
 def _other_levels(cells: Cells, place: int, reference: str) -> list[str]:
-    """A factor's levels apart from the reference, in the order of the cells."""
+    """The levels of a factor without the reference, in the order of the cells."""
     return [
         level
         for level in dict.fromkeys(combination[place] for combination in cells)
@@ -192,7 +215,7 @@ def _other_levels(cells: Cells, place: int, reference: str) -> list[str]:
 
 
 def _differing(factors: Mapping[str, str], best: Combination) -> list[int]:
-    """The places of the factors whose level in `best` is not the reference."""
+    """The places of the factors whose level in `best` differs from the reference."""
     if len(best) != len(factors):
         raise ValueError(f"expected one level for each of {list(factors)}, came {best!r}")
     return [place for place, reference in enumerate(factors.values()) if best[place] != reference]

@@ -1,7 +1,7 @@
-"""From scores to words: summaries, Holm's correction, verdicts, and what the best of many arms is worth.
+"""Verdicts on differences: summaries, Holm's correction, and the best of several arms.
 
-`mtl.stats.estimate` holds the estimates, their intervals and the reasons for the method; its names are passed on here.
-`mtl.stats.effects` holds main effects, interactions and Shapley shares. No torch, no pandas.
+`mtl.stats.estimate` has the estimates, their intervals and the method; `mtl.stats.effects` has main
+effects, interactions and Shapley shares. No torch, no pandas.
 """
 
 from __future__ import annotations
@@ -14,21 +14,13 @@ from typing import Literal
 
 import numpy as np
 
-from mtl.stats.estimate import (
-    Arm,
-    Estimate,
-    Examples,
-    contrast,
-    difference,
-    examples,
-    obstacle,
-    shared_seeds,
-)
-from mtl.tasks.registry import TaskName
+from mtl.stats.estimate import Estimate, contrast, difference, obstacle
+from mtl.stats.examples import Arm, Examples, examples
+from mtl.tasks.task import TaskName
 
 __all__ = [
-    "Arm", "BestOf", "Estimate", "Examples", "Summary", "Verdict", "Word", "contrast", "difference", "examples",
-    "expected_best", "holm", "judge", "obstacle", "shared_seeds", "summarise",
+    "Arm", "BestOf", "Estimate", "Examples", "Summary", "Verdict", "Word", "contrast", "difference",
+    "examples", "expected_best", "holm", "judge", "obstacle", "summarise",
 ]  # fmt: skip
 
 Word = Literal["helps", "hurts", "no difference", "undecided", "no verdict"]
@@ -36,7 +28,7 @@ Word = Literal["helps", "hurts", "no difference", "undecided", "no verdict"]
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Scores over seeds: `sd` is the sample standard deviation (ddof 1), None for one seed."""
+    """Scores over seeds. `sd` is the sample standard deviation (ddof 1), None for one seed."""
 
     mean: float
     sd: float | None
@@ -44,7 +36,11 @@ class Summary:
 
 
 def summarise(scores: Sequence[float]) -> Summary | None:
-    """Mean, spread and number of scores; None where there are none."""
+    """Mean, standard deviation and number of scores; None for no scores.
+
+    >>> summarise([0.5, 0.75])
+    Summary(mean=0.625, sd=0.1767766952966369, n=2)
+    """
     if not len(scores):
         return None
     sd = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
@@ -54,26 +50,30 @@ def summarise(scores: Sequence[float]) -> Summary | None:
 def holm(p: Sequence[float]) -> list[float]:
     """Holm's adjusted p values (Scandinavian Journal of Statistics 6, 1979), in the order given.
 
-    Calling those below alpha keeps the chance of one or more false calls below alpha, however the tests depend.
+    If the adjusted values below alpha are called significant, the chance of any false call is below
+    alpha, even if the tests depend on each other.
+
+    >>> holm([0.04, 0.01, 0.03])
+    [0.06, 0.03, 0.06]
     """
-    adjusted, floor = [0.0] * len(p), 0.0
+    adjusted, largest = [0.0] * len(p), 0.0
     for rank, index in enumerate(sorted(range(len(p)), key=lambda index: p[index])):
-        floor = max(floor, min(1.0, (len(p) - rank) * p[index]))
-        adjusted[index] = floor
+        largest = max(largest, min(1.0, (len(p) - rank) * p[index]))
+        adjusted[index] = largest
     return adjusted
 
 
 MOST_MORE_SEEDS = 100
-"""Seeds that somebody might still add; the need for more is no plan, and its number means little."""
+"""A larger number of further seeds is not practical, so verdicts do not print it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What a comparison says, in one of five words.
+    """The verdict on a comparison: one of five words, with its reason.
 
-    `adjusted_p` is Holm's, over all comparisons judged together. `more_seeds` is set for `undecided` only, and None
-    there means that no number of seeds is enough. `reason` tells why, in words. `level` is that of the interval
-    decided by.
+    `adjusted_p` is Holm's p value over all comparisons that are judged together. `more_seeds` is
+    set only for `undecided`; there None means that no number of seeds is enough. `level` is the
+    level of the interval that decides.
     """
 
     word: Word
@@ -97,7 +97,7 @@ class Verdict:
         return f"undecided: about {self.more_seeds} more seed{'s' if self.more_seeds != 1 else ''}"
 
     def within(self, margin: float) -> bool:
-        """Whether the interval decided by lies inside +-margin."""
+        """Whether the interval that decides lies inside +-margin."""
         return self.estimate is not None and self.estimate.within(margin, self.level)
 
     def __str__(self) -> str:
@@ -112,19 +112,32 @@ def judge(
     looks: int = 1,
     reasons: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Verdict]:
-    """A verdict for every comparison, Holm-corrected over all that have an estimate.
+    """A verdict for every comparison, Holm-corrected over all comparisons with an estimate.
 
-    `helps` and `hurts` need the interval clear of 0 and Holm's p below alpha; `no difference` needs the interval
-    inside +-margin; what does neither is `undecided`. `reasons` says why an estimate is None. Raises ValueError for a
-    margin below 0 or fewer than one look.
+    * `helps`, `hurts`: the interval excludes 0 and Holm's p is below alpha
+    * `no difference`: the interval lies inside +-margin
+    * `undecided`: neither; the reason gives the difference that this many seeds detect with a power
+      of 80 %
+    * `no verdict`: the estimate is None; `reasons` says why
 
-    `looks` is how often the data are judged in all, where seeds are added until something is decided: the largest
-    number that the plan allows, the same at every look from the first on (a count that grows with the looks is not
-    enough: 7 % false calls in six looks). alpha is divided by it (Bonferroni), and the interval decided by widened.
+    `looks` counts the times that the data are judged in total, if seeds are added until a verdict
+    is reached. Give the largest number that the plan allows, and give the same number at every
+    look: a count that grows with the looks lets 7 % false calls pass in six looks. alpha is divided
+    by `looks` (Bonferroni), which widens the interval.
 
-    What few seeds cannot do: three seeds find a true gain of twice the 95 % interval's half-width nearly always where
-    it is judged alone, but by Holm among four arms only in 54 to 73 % of grids (73 to 90 % with five seeds, over 90 %
-    with ten). The reason of an `undecided` verdict names the difference that this many seeds find four times in five.
+    Power: alone, a true gain of twice the half-width of the 95 % interval is nearly always found
+    with three seeds. Among four arms, with Holm's correction, it is found in 54 to 73 % of grids
+    (five seeds: 73 to 90 %; ten seeds: over 90 %).
+
+    Raises ValueError if `margin` is below 0 or `looks` below 1.
+
+    >>> gain = Estimate(
+    ...     value=0.05, standard_error=0.005, df=4, seeds=(0, 1, 2, 3, 4),
+    ...     seed_variance=0.000125, example_variance=0.0,
+    ... )
+    >>> verdicts = judge({"concat": gain, "smart": None}, margin=0.01)
+    >>> str(verdicts["concat"]), str(verdicts["smart"])
+    ('helps', 'no verdict: fewer than two shared seeds')
     """
     if margin < 0 or looks < 1:
         raise ValueError(
@@ -134,7 +147,7 @@ def judge(
     known = {name: estimate for name, estimate in estimates.items() if estimate is not None}
     adjusted = dict(zip(known, holm([estimate.p for estimate in known.values()]), strict=True))
     rank = {name: place for place, name in enumerate(sorted(known, key=lambda name: known[name].p))}
-    # Holm stops at the first that fails: those after it fail with it, whatever their own p.
+    # Holm stops at the first comparison that fails. All later ones fail too.
     stop = min((rank[name] for name in known if adjusted[name] >= alpha), default=len(known))
     verdicts = {}
     for name, estimate in estimates.items():
@@ -172,14 +185,17 @@ def _verdict(
         word = "undecided"
         more_seeds = estimate.seeds_needed(margin=margin, alpha=alpha, comparisons=comparisons)
         if more_seeds == 0:
-            more_seeds = 1  # it is the other arms' luck that is in the way
-        found = estimate.detectable(alpha=alpha, comparisons=comparisons)
-        what = (
+            more_seeds = 1  # only the p values of other arms prevent a decision
+        detectable = estimate.detectable(alpha=alpha, comparisons=comparisons)
+        cause = (
             "is clear of 0, but not after Holm's correction"
             if low > 0 or high < 0
             else "holds 0 and more than the margin"
         )
-        reason = f"{span} {what}; {len(estimate.seeds)} seeds find a difference of {found:.4f} four times in five"
+        reason = (
+            f"{span} {cause}; {len(estimate.seeds)} seeds find a difference of {detectable:.4f} "
+            "four times in five"
+        )
     return Verdict(
         word=word,
         estimate=estimate,
@@ -192,9 +208,10 @@ def _verdict(
 
 @dataclass(frozen=True, kw_only=True)
 class BestOf:
-    """The best of several arms, beside what the best of as many would show by luck alone.
+    """The best of several arms, beside the score that the best would have by chance alone.
 
-    Scores are means over the seeds that all share. `expected` is the best score to expect where no arm has any effect.
+    Scores are means over the shared seeds. `expected` is the expected best score if no arm has an
+    effect.
     """
 
     arm: str
@@ -208,12 +225,15 @@ class BestOf:
 def expected_best(
     arms: Mapping[str, Arm], baseline: str, tasks: Sequence[TaskName]
 ) -> BestOf | None:
-    """The arm with the best mean score, and the best of N arms under no effect; None without two shared seeds.
+    """The arm with the best mean score, beside the expected best of N arms without effect.
 
-    The model: no arm has an effect, so the N arms' mean scores are independent normals around the baseline's with one
-    variance, half the mean over arms of the squared standard error of arm minus baseline (which holds the luck of
-    both sides). expected = baseline + E[largest of N standard normals] x sqrt(that variance). Arms without two seeds
-    shared with the baseline are left out and not counted.
+    Model: no arm has an effect. The N mean scores are then independent normals around the
+    baseline's score. Their common variance is half the mean, over arms, of the squared standard
+    error of arm minus baseline (that error has two sides, arm and baseline).
+    expected = baseline + E[largest of N standard normals] x sqrt(variance).
+
+    Arms that share fewer than two seeds with the baseline are left out. Returns None if no arm is
+    left.
     """
     estimates = {
         name: difference(arm, arms[baseline], tasks)
@@ -238,7 +258,11 @@ def expected_best(
 
 
 def largest_of_normals(count: int) -> float:
-    """The mean of the largest of `count` independent standard normals: 0, 0.564, 0.846, ..."""
+    """The mean of the largest of `count` independent standard normals.
+
+    >>> [round(largest_of_normals(count), 3) for count in (1, 2, 3)]
+    [0.0, 0.564, 0.846]
+    """
     from scipy.special import ndtr
 
     grid = np.linspace(-12, 12, 4801)
