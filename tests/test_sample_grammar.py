@@ -28,7 +28,7 @@ from mtl.data.sample.scenes import Scene, agreements, described, similarity
 from mtl.data.sample.sentiment import review
 from mtl.data.sample.topics import TOPICS
 from mtl.data.sample.valence import (
-    Said,
+    Phrase,
     Subject,
     added,
     conceded,
@@ -63,19 +63,19 @@ def test_choices_cover_the_options_evenly_and_leave_out_what_is_taken() -> None:
 # Reviews: the calculus of valence, by hand
 
 
-DULL, CHARMING = Said(text="dull", value=-1.0), Said(text="charming", value=1.0)
-AWFUL, SUPERB = Said(text="awful", value=-2.0), Said(text="superb", value=2.0)
+DULL, CHARMING = Phrase(text="dull", value=-1.0), Phrase(text="charming", value=1.0)
+AWFUL, SUPERB = Phrase(text="awful", value=-2.0), Phrase(text="superb", value=2.0)
 PLOT, JOKES = Subject(text="the plot"), Subject(text="the jokes", plural=True)
 
 
 def test_degree_scales_a_valence() -> None:
-    assert graded("slightly", DULL) == Said(text="slightly dull", value=-0.5)
-    assert graded("very", CHARMING) == Said(text="very charming", value=1.5)
-    assert graded("utterly", AWFUL) == Said(text="utterly awful", value=-3.0)
+    assert graded("slightly", DULL) == Phrase(text="slightly dull", value=-0.5)
+    assert graded("very", CHARMING) == Phrase(text="very charming", value=1.5)
+    assert graded("utterly", AWFUL) == Phrase(text="utterly awful", value=-3.0)
 
 
 def test_negation_turns_a_valence_in_part_and_never_makes_it_strong() -> None:
-    assert negated("not at all", DULL) == Said(text="not at all dull", value=1.0)
+    assert negated("not at all", DULL) == Phrase(text="not at all dull", value=1.0)
     assert negated("not", DULL).value == 0.5
     assert negated("hardly", SUPERB).value == -1.5
     assert negated("anything but", AWFUL).value == 1.5
@@ -84,17 +84,19 @@ def test_negation_turns_a_valence_in_part_and_never_makes_it_strong() -> None:
 
 
 def test_neither_of_two_opposites_is_neutral_and_neither_of_two_faults_is_praise() -> None:
-    assert neither(CHARMING, DULL) == Said(text="neither charming nor dull", value=0.0)
+    assert neither(CHARMING, DULL) == Phrase(text="neither charming nor dull", value=0.0)
     assert neither(DULL, AWFUL).value == 1.5
 
 
 def test_clauses_agree_in_number_and_nouns_have_amounts() -> None:
-    assert says(PLOT, DULL) == Said(text="the plot is dull", value=-1.0)
+    assert says(PLOT, DULL) == Phrase(text="the plot is dull", value=-1.0)
     assert says(JOKES, DULL).text == "the jokes are dull"
-    assert has(JOKES, "plenty of", "flaws") == Said(
+    assert has(JOKES, "plenty of", "flaws") == Phrase(
         text="the jokes have plenty of flaws", value=-1.5
     )
-    assert has(PLOT, "hardly any", "flaws") == Said(text="the plot has hardly any flaws", value=1.0)
+    assert has(PLOT, "hardly any", "flaws") == Phrase(
+        text="the plot has hardly any flaws", value=1.0
+    )
 
 
 def test_in_a_contrast_the_main_clause_wins() -> None:

@@ -1,1 +1,1 @@
-"""Reading data: the course's files, the Hugging Face hub, the built-in sample, and checks of what was read."""
+"""Data: course files, the Hugging Face hub, the built-in sample, checks, tokens, schedules."""

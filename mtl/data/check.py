@@ -1,8 +1,8 @@
-"""What is in the data, before anything is trained: sizes, balance, duplicates, contradictions and leaks.
+"""A summary of the data before training: sizes, balance, duplicates, conflicting labels, leaks.
 
-Two rows are the same when their sentences are, whatever the case and the spaces, and for pairs in either order. A row
-of dev or test that also stands in train is answered from memory; a pair of which one sentence stands in train is half
-known. Both lift scores, so both are counted and printed beside them.
+Two rows are the same if their sentences are the same, without regard to case and spaces; for pairs
+in either order. A dev or test row that is also in train can be answered from memory, and a pair
+that shares a sentence with train is half known. Both raise scores, so both are counted.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ Key = tuple[str, ...]
 
 MAX_EXAMPLES = 5
 MEANING = (
-    "A row of dev or test that also stands in train is answered from memory, and a shared sentence is half of the "
-    "answer known: leaks lift scores. The splits are this data's own and not GLUE's, so scores do not "
+    "A row of dev or test that also stands in train is answered from memory, and a shared "
+    "sentence is half of the "
+    "answer known: leaks lift scores. The splits are this data's own and not GLUE's, so scores "
+    "do not "
     "compare with GLUE tables."
 )
 
 
 def check_rows(rows: Mapping[tuple[TaskName, Split], Rows]) -> dict[str, Any]:
-    """A JSON-ready account of the data.
+    """A JSON-ready summary of the data.
 
-    `tasks` maps each task to `splits` (per split: see `check_part`) and `leaks` (per pair of splits, like `train/dev`:
-    see `check_leaks`). `fingerprint` covers all rows. Unknown is None, as the labels of a hidden test set.
+    `tasks` maps each task to `splits` (`check_part` of each split) and `leaks` (`check_leaks` of
+    each pair of splits, such as `train/dev`). `fingerprint` covers all rows. Unknown values, such
+    as the labels of a hidden test set, are None.
     """
     tasks: dict[str, Any] = {}
     for name in TASKS:
@@ -40,18 +43,19 @@ def check_rows(rows: Mapping[tuple[TaskName, Split], Rows]) -> dict[str, Any]:
             tasks[name] = {
                 "splits": {split: check_part(part) for split, part in parts.items()},
                 "leaks": {
-                    f"{one}/{two}": check_leaks(parts[one], parts[two])
-                    for one, two in combinations(parts, 2)
+                    f"{earlier}/{later}": check_leaks(parts[earlier], parts[later])
+                    for earlier, later in combinations(parts, 2)
                 },
             }
     return {"schema": 1, "fingerprint": fingerprint(rows), "tasks": tasks, "meaning": MEANING}
 
 
 def check_part(part: Rows) -> dict[str, Any]:
-    """One split: rows, rows left out on request, fingerprint, labels, words a sentence, duplicates and conflicts.
+    """The summary of one split.
 
-    `duplicates` counts the rows that repeat an earlier one. `conflicts` counts texts that come with different labels;
-    `conflict_ids` gives the ids of the first few.
+    `left_out` counts bad rows that were skipped. `words` are words per sentence. `duplicates`
+    counts rows that repeat an earlier row. `conflicts` counts texts with different labels;
+    `conflict_ids` are the ids of the first ones.
     """
     groups = _groups(part)
     words = np.array([len(text.split()) for text in [*part.first, *(part.second or [])]])
@@ -77,23 +81,24 @@ def check_part(part: Rows) -> dict[str, Any]:
     }
 
 
-def check_leaks(one: Rows, two: Rows) -> dict[str, Any]:
-    """How much of split `two` stands in split `one`, in rows of `two` and as shares of them.
+def check_leaks(earlier: Rows, later: Rows) -> dict[str, Any]:
+    """The rows of split `later` that are also in split `earlier`, as counts and shares.
 
-    `rows` counts rows that stand in `one` whole; `sentences` those of which any sentence stands in `one`, in any row.
-    Where a row is one sentence the two numbers are equal. `ids` pairs the first few rows: id in `one`, id in `two`.
+    `rows` counts whole rows that are in `earlier`. `sentences` counts rows with any sentence that
+    is in any row of `earlier`. The two are equal if a row is one sentence. `ids` lists the first
+    pairs of equal rows: id in `earlier`, id in `later`.
     """
-    known = _groups(one)
+    known = _groups(earlier)
     sentences = {sentence for key in known for sentence in key}
-    keys = _keys(two)
+    keys = _keys(later)
     identical = [i for i, key in enumerate(keys) if key in known]
     shared = sum(any(sentence in sentences for sentence in key) for key in keys)
     return {
         "rows": len(identical),
-        "rows_share": len(identical) / len(two) if len(two) else None,
+        "rows_share": len(identical) / len(later) if len(later) else None,
         "sentences": shared,
-        "sentences_share": shared / len(two) if len(two) else None,
-        "ids": [[one.ids[known[keys[i]][0]], two.ids[i]] for i in identical[:MAX_EXAMPLES]],
+        "sentences_share": shared / len(later) if len(later) else None,
+        "ids": [[earlier.ids[known[keys[i]][0]], later.ids[i]] for i in identical[:MAX_EXAMPLES]],
     }
 
 
@@ -102,7 +107,7 @@ def _fold(text: str) -> str:
 
 
 def _keys(part: Rows) -> list[Key]:
-    """What makes a row the same as another: its folded sentences, sorted so that the order in a pair does not count."""
+    """A key per row: its folded sentences, sorted, so that their order in a pair does not count."""
     if part.second is None:
         return [(_fold(text),) for text in part.first]
     return [
@@ -111,7 +116,7 @@ def _keys(part: Rows) -> list[Key]:
 
 
 def _groups(part: Rows) -> dict[Key, list[int]]:
-    """Each different row's key, and the places where it stands."""
+    """Key -> the places of its rows."""
     groups: dict[Key, list[int]] = {}
     for i, key in enumerate(_keys(part)):
         groups.setdefault(key, []).append(i)
@@ -119,12 +124,12 @@ def _groups(part: Rows) -> dict[Key, list[int]]:
 
 
 def _balance(part: Rows, labels: np.ndarray) -> dict[str, Any]:
-    """Counts a class; for scores mean, sd (ddof 1, None for one row) and counts a unit, the last one closed."""
+    """Counts per class. For scores: mean, sd (ddof 1, None for one row) and counts per unit."""
     task = part.task
     low, high = int(task.low), int(task.high)
     if task.kind != "score":
-        found = Counter(int(value) for value in labels)
-        return {"counts": {str(value): found[value] for value in range(low, high + 1)}}
+        counts_by_label = Counter(int(value) for value in labels)
+        return {"counts": {str(value): counts_by_label[value] for value in range(low, high + 1)}}
     counts, _ = np.histogram(labels, bins=np.arange(low, high + 1))
     return {
         "mean": float(labels.mean()) if len(labels) else None,

@@ -18,7 +18,7 @@ _LOADERS = {".jsonl": "json", ".jsonl.gz": "json", ".parquet": "parquet"}
 
 
 def local_files(source: HubSource, part: str, mirror: Path | None) -> list[Path]:
-    """The files of one split: from the mirror, whatever their format and number, or downloaded."""
+    """The files of one split: downloaded, or all that the mirror has, in any format."""
     expected = Path(source.files[part])
     if mirror is None:
         return [_download(source, source.files[part])]
@@ -27,12 +27,14 @@ def local_files(source: HubSource, part: str, mirror: Path | None) -> list[Path]
     files = sorted(path for path in folder.glob(f"{stem}*") if _loader(path) and path.is_file())
     if not files:
         raise DataError(
-            f"{folder}: the mirror has no {expected.name} (nor {stem}*.jsonl, {stem}*.jsonl.gz or {stem}*.parquet). "
+            f"{folder}: the mirror has no {expected.name} (nor {stem}*.jsonl, {stem}*.jsonl.gz "
+            f"or {stem}*.parquet). "
             f"Copy it from the hub's dataset {source.repository}."
         )
     if len({_loader(path) for path in files}) > 1:
         raise DataError(
-            f"{folder}: {', '.join(path.name for path in files)} are of two formats. Keep those of one."
+            f"{folder}: {', '.join(path.name for path in files)} are of two formats. Keep those "
+            "of one."
         )
     return files
 
@@ -55,7 +57,7 @@ def _download(source: HubSource, name: str) -> Path:
     except ImportError as error:
         raise _missing_package(error) from error
 
-    # HfHubHTTPError derives from the error of the HTTP library that this version uses, whose name has changed.
+    # HfHubHTTPError derives from the error class of the HTTP library, which depends on the version.
     failures: tuple[type[BaseException], ...] = (OSError, ValueError, *HfHubHTTPError.__bases__)
     cache = cache_folder() / "huggingface"
     try:
@@ -71,14 +73,16 @@ def _download(source: HubSource, name: str) -> Path:
     except failures as error:
         reason = shorten(str(error), 300, placeholder=" ...").rstrip(".")
         raise DataError(
-            f"Cannot download {name} of the hub's dataset {source.repository}: {reason}. Without a network, copy the "
-            f"dataset's files to FOLDER/{source.repository} and use --mirror FOLDER or MTL_HUB_MIRROR=FOLDER; "
+            f"Cannot download {name} of the hub's dataset {source.repository}: {reason}. Without "
+            "a network, copy the "
+            f"dataset's files to FOLDER/{source.repository} and use --mirror FOLDER or "
+            "MTL_HUB_MIRROR=FOLDER; "
             "or use data=sample."
         ) from error
 
 
 def read_columns(source: HubSource, files: Sequence[Path]) -> dict[str, list[Any]]:
-    """The needed columns of one split, by the source's names."""
+    """The needed columns of one split, by their names in the repository."""
     try:
         import datasets
         import pyarrow  # type: ignore[import-untyped]
@@ -92,7 +96,7 @@ def read_columns(source: HubSource, files: Sequence[Path]) -> dict[str, list[Any
     scratch = cache_folder() / "datasets"
     try:
         scratch.mkdir(parents=True, exist_ok=True)
-        # The library's own copy is only a step on the way to the course file, so it goes when the step is done.
+        # The copy that `datasets` makes is not needed after this.
         with tempfile.TemporaryDirectory(dir=scratch, ignore_cleanup_errors=True) as cache:
             table = datasets.load_dataset(
                 str(_loader(files[0])),

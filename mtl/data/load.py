@@ -1,6 +1,6 @@
-"""One way in for all data: the built-in sample, the Hugging Face hub, or a folder of course files.
+"""Load data: the built-in sample, the Hugging Face hub, or a folder of course files.
 
-All files of a request are read before anything is refused, so that one error lists what is wrong with all of them.
+All files are read before an error is raised, so that one error lists the problems of all of them.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ BUILT_IN = ("sample", "hub")
 def load_rows(
     data: str, tasks: Sequence[TaskName], splits: Sequence[Split], *, on_bad_row: OnBadRow = "error"
 ) -> dict[tuple[TaskName, Split], Rows]:
-    """The rows of each task and split, in the order asked for.
+    """The rows of each task and split, in the given order.
 
-    `data` is `sample` (built in), `hub` (downloaded once, then read from the cache folder) or a folder of course files;
-    write `./sample` for a folder of that name. Raises one DataError with the problems of all files.
+    `data` is `sample` (built in), `hub` (downloaded once, then read from the cache folder) or a
+    folder of course files; write `./sample` for a folder of that name. Raises one DataError with
+    the problems of all files.
     """
     if data == "sample":
         from mtl.data.sample.build import sample_rows
@@ -48,7 +49,7 @@ def load_rows(
 
 
 def hub_folder(tasks: Sequence[TaskName], splits: Sequence[Split]) -> Path:
-    """The folder of the hub's data as course files; tasks of which a file is missing there are fetched first."""
+    """The folder of course files from the hub. Tasks with missing files are fetched first."""
     from mtl.data.hub import fetch_hub
 
     folder = cache_folder() / "hub"
@@ -66,12 +67,11 @@ def _folder(data: str) -> Path:
     try:
         folder = Path(data).expanduser()
     except RuntimeError as error:
-        raise DataError(
-            f"{data}: there is no such home folder. Write the folder's whole path."
-        ) from error
+        raise DataError(f"{data}: there is no such home folder. Give the full path.") from error
     near = suggestion(data, BUILT_IN)
     if near and not folder.exists():
         raise DataError(
-            f"{data}: expected 'sample', 'hub' or a folder of course files; there is no such folder.{near}"
+            f"{data}: expected 'sample', 'hub' or a folder of course files; there is no such "
+            f"folder.{near}"
         )
     return folder

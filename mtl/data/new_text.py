@@ -1,7 +1,8 @@
-"""Text to label: tab-separated with the course's columns, or JSON lines. Labels are not needed and not read.
+"""Read new text to label: tab-separated, or JSON lines. Labels are ignored.
 
-Tab-separated input begins with a header that names the task's sentence columns and, if it likes, `id`. A JSON line is an
-object with the same keys; its id is a string or a number. Rows without an id, or with null, are numbered from 0.
+Tab-separated text begins with a header that names the task's sentence columns; a column `id` is
+optional. A JSON line is an object with the same keys; its id is a string or a number. A row without
+an id gets its number, from 0.
 """
 
 from __future__ import annotations
@@ -21,18 +22,20 @@ Entry = tuple[int, dict[str, Any]]
 
 
 def read_new_text(text: str, task: Task, source: str) -> Rows:
-    """The rows of `text`, without labels. Raises one DataError for all bad rows, naming `source:line: column`."""
+    """The rows of `text`, without labels. Raises one DataError that names all bad rows."""
     text = text.removeprefix("\ufeff")  # some editors begin a file with this mark
     entries, problems = (_json_lines if text.lstrip().startswith("{") else _table)(
         text, task, source
     )
     for line, cells in entries:
-        found = [
+        checks = [
             (column, _sentence_problem(cells, column, task)) for column in task.sentence_columns
         ]
-        found.append(("id", _id_problem(cells.get("id"))))
+        checks.append(("id", _id_problem(cells.get("id"))))
         problems += [
-            f"{source}:{line}: column {column!r}: {problem}" for column, problem in found if problem
+            f"{source}:{line}: column {column!r}: {problem}"
+            for column, problem in checks
+            if problem
         ]
     if problems:
         raise data_error(problems)
@@ -76,7 +79,7 @@ def _id_problem(value: Any) -> str | None:
 
 
 def _other_kind(task: Task, names: list[str]) -> str:
-    """A hint where the columns are those of tasks with one sentence and this one takes pairs, or the reverse."""
+    """A hint if the columns fit a task with another number of sentences."""
     others = {
         other.sentence_columns: other.name for other in TASKS.values() if other.pair != task.pair
     }
@@ -120,8 +123,10 @@ def _table(text: str, task: Task, source: str) -> tuple[list[Entry], list[str]]:
     missing = [column for column in task.sentence_columns if column not in header]
     if missing:
         raise DataError(
-            f"{source}:1: column {missing[0]!r}: expected in the header, which has {', '.join(map(shown, header[:6]))}."
-            f"{_other_kind(task, header) or suggestion(missing[0], header)} Begin with a header, tabs between the columns; or give JSON lines."
+            f"{source}:1: column {missing[0]!r}: expected in the header, which has "
+            f"{', '.join(map(shown, header[:6]))}."
+            f"{_other_kind(task, header) or suggestion(missing[0], header)} Begin with a header, "
+            "tabs between the columns; or give JSON lines."
         )
     entries: list[Entry] = []
     problems = []
@@ -130,7 +135,8 @@ def _table(text: str, task: Task, source: str) -> tuple[list[Entry], list[str]]:
             problems.append(f"{source}:{item.opened}: {item.message}")
         elif len(item.cells) != len(header):
             problems.append(
-                f"{source}:{item.line}: expected {len(header)} cells as in the header, got {len(item.cells)}"
+                f"{source}:{item.line}: expected {len(header)} cells as in the header, got "
+                f"{len(item.cells)}"
             )
         else:
             entries.append((item.line, _cells(header, item)))
@@ -138,7 +144,4 @@ def _table(text: str, task: Task, source: str) -> tuple[list[Entry], list[str]]:
 
 
 def _cells(header: list[str], record: Record) -> dict[str, Any]:
-    cells: dict[str, Any] = {
-        name: cell for name, cell in zip(header, record.cells, strict=True) if name
-    }
-    return cells
+    return {name: cell for name, cell in zip(header, record.cells, strict=True) if name}

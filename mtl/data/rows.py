@@ -1,4 +1,4 @@
-"""Rows in memory: one `Rows` object for each task and split, and fingerprints of their content."""
+"""Rows in memory: one `Rows` object per task and split, and fingerprints of the content."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mtl.tasks.registry import Split, Task, TaskName
 class Rows:
     """The rows of one task and split, as parallel columns.
 
-    `ids` are unique strings. `first` holds the sentences, `second` the second sentences of a pair task (else None).
-    `labels` is a float64 array of shape (rows,), or None where the file has no label column (a hidden test set).
-    `skipped` lists the bad rows that were left out on request, as messages that name file, line and column.
+    `ids` are unique. `second` holds the second sentences of a pair task, else None. `labels` is
+    float64 of shape (rows,), or None for a hidden test set without labels. `skipped` lists the bad
+    rows that were left out, as messages with file, line and column.
     """
 
     task: Task
@@ -32,7 +32,7 @@ class Rows:
         return len(self.ids)
 
     def take(self, index: np.ndarray) -> Rows:
-        """The rows at `index` (whole numbers, shape (n,)), in that order."""
+        """The rows at `index`, an integer array of shape (n,), in that order."""
         return Rows(
             task=self.task,
             split=self.split,
@@ -44,7 +44,7 @@ class Rows:
         )
 
     def fingerprint(self) -> str:
-        """sha256 (first 16 hex digits) of ids, sentences and labels, in order. Paths and file names do not enter."""
+        """SHA-256 (first 16 hex digits) of ids, sentences and labels. Paths do not count."""
         digest = hashlib.sha256(f"rows-1\0{self.task.name}\0{self.split}\0{len(self)}\0".encode())
         for column in (self.ids, self.first, self.second or []):
             for text in column:
@@ -57,6 +57,6 @@ class Rows:
 
 
 def fingerprint(rows: Mapping[tuple[TaskName, Split], Rows]) -> str:
-    """One fingerprint (16 hex digits) for several tasks and splits, whatever their order."""
+    """The fingerprint (16 hex digits) of several tasks and splits, in any order."""
     lines = sorted(f"{task}/{split}={part.fingerprint()}" for (task, split), part in rows.items())
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

@@ -1,17 +1,18 @@
-"""Which rows each step trains on. A schedule is a pure function of seed, epoch and the number of epochs.
+"""Schedules: the rows of each training step, as a pure function of seed, epoch and epochs.
 
-* `pooled` (Liu et al. 2019, the paper's default): every task's shuffled rows are cut into batches, which come in
-  random turns; a step trains on one task.
-* `consolidated` (the paper's section 3.2): all tasks' rows in one pool, drawn uniformly without replacement; a step's
-  rows are grouped by task, so it has up to T losses.
-* `round_robin`: one task a step, in turn.
-* `sqrt`: one task a step, drawn with probability proportional to the square root of its size.
-* `annealed` (Stickland & Murray 2019, arXiv:1902.02671): the same with size to the power 1 - 0.8 (e - 1) / (E - 1) in epoch
-  e of E: from proportional in the first epoch to nearly even in the last.
+* `pooled` (Liu et al. 2019, the paper's default): the shuffled rows of every task are cut into
+  batches, and the batches come in random order. A step has one task.
+* `consolidated` (section 3.2 of the paper): the rows of all tasks are one pool, drawn uniformly
+  without replacement. The rows of a step are grouped by task, so a step has up to T losses.
+* `round_robin`: one task per step, in turn.
+* `sqrt`: one task per step, drawn with probability proportional to the square root of its size.
+* `annealed` (Stickland & Murray 2019, arXiv:1902.02671): as `sqrt`, with the power
+  1 - 0.8 (e - 1) / (E - 1) in epoch e of E: from proportional to nearly uniform.
 
-Under the first two an epoch sees every row once, shuffled anew. Under the others an epoch has as many steps as under
-`pooled`, and each task is a stream of its own: all its rows in batches, then all of them again in a new order, going on in the
-next epoch where it stood. No partial batch is dropped and no row comes again before all others of its task have come.
+Under the first two, an epoch has every row once, in a new order. Under the others, an epoch has as
+many steps as under `pooled`. Each task is then a stream of its own: all its rows in batches, then
+all rows again in a new order, continued over the end of an epoch. No partial batch is dropped, and
+no row repeats before all other rows of its task.
 """
 
 from __future__ import annotations
@@ -27,16 +28,17 @@ from mtl.tasks.registry import TaskName
 
 Sizes = Mapping[TaskName, int]
 Step = dict[TaskName, np.ndarray]
-"""Row numbers by task, int64; only tasks that have rows in the step."""
+"""Task -> row numbers (int64), for the tasks that have rows in the step."""
 
 ANNEALED_TO = 0.8
-"""How far the power of `annealed` falls over the run."""
+"""The decrease of the power of `annealed` over the run."""
 
 
 def pooled(sizes: Sizes, batch_size: int, seed: int, epoch: int, epochs: int) -> list[Step]:
-    """One task a step; P(task) is its share of the batches.
+    """One task per step; P(task) is its share of the batches.
 
-    What is shuffled is whose turn it is: a task meets its own batches in the same order whatever other tasks are on.
+    Only the turns of the tasks are shuffled here. The batches of a task keep their order, whatever
+    other tasks are trained.
     """
     batches = {task: _batches(task, size, batch_size, seed, epoch) for task, size in sizes.items()}
     turns = [task for task in sizes for _ in batches[task]]
@@ -47,7 +49,7 @@ def pooled(sizes: Sizes, batch_size: int, seed: int, epoch: int, epochs: int) ->
 
 
 def consolidated(sizes: Sizes, batch_size: int, seed: int, epoch: int, epochs: int) -> list[Step]:
-    """Batches over the pooled rows of all tasks, grouped by task inside the batch."""
+    """Batches from the pooled rows of all tasks, grouped by task within a batch."""
     if len(sizes) == 1:
         return pooled(sizes, batch_size, seed, epoch, epochs)
     order = numpy_stream(seed, f"order/consolidated/{epoch}").permutation(sum(sizes.values()))
@@ -65,19 +67,19 @@ def consolidated(sizes: Sizes, batch_size: int, seed: int, epoch: int, epochs: i
 
 
 def round_robin(sizes: Sizes, batch_size: int, seed: int, epoch: int, epochs: int) -> list[Step]:
-    """One task a step, in the order of `sizes`; the round goes on over the end of an epoch."""
+    """One task per step, in the order of `sizes`, continued over the end of an epoch."""
     tasks, length = list(sizes), _length(sizes, batch_size)
     turns = [tasks[number % len(tasks)] for number in range((epoch + 1) * length)]
     return _dealt(sizes, batch_size, seed, turns[: epoch * length], turns[epoch * length :])
 
 
 def sqrt(sizes: Sizes, batch_size: int, seed: int, epoch: int, epochs: int) -> list[Step]:
-    """One task a step, drawn; P(task) is proportional to the square root of its size."""
+    """One task per step; P(task) is proportional to the square root of its size."""
     return _drawn(sizes, batch_size, seed, [0.5] * (epoch + 1))
 
 
 def annealed(sizes: Sizes, batch_size: int, seed: int, epoch: int, epochs: int) -> list[Step]:
-    """One task a step, drawn; P(task) is proportional to a power of its size that falls from 1 in the first epoch to 0.2."""
+    """One task per step; P(task) is proportional to size ** power, with power from 1 to 0.2."""
     return _drawn(
         sizes,
         batch_size,
@@ -89,18 +91,18 @@ def annealed(sizes: Sizes, batch_size: int, seed: int, epoch: int, epochs: int) 
 def _batches(
     task: TaskName, size: int, batch_size: int, seed: int, number: int
 ) -> list[np.ndarray]:
-    """All rows of a task in batches: its pass `number`. The same under every schedule of one task a step."""
+    """Pass `number` over the rows of a task, in batches. Equal under all one-task schedules."""
     order = numpy_stream(seed, f"order/{task}/{number}").permutation(size)
     return [order[start : start + batch_size] for start in range(0, size, batch_size)]
 
 
 def _length(sizes: Sizes, batch_size: int) -> int:
-    """The steps of an epoch: the batches of all tasks."""
+    """The number of steps per epoch: the batches of all tasks."""
     return sum(-(-size // batch_size) for size in sizes.values())
 
 
 def _drawn(sizes: Sizes, batch_size: int, seed: int, powers: list[float]) -> list[Step]:
-    """The last of `len(powers)` epochs, where P(task) in an epoch is proportional to size ** power."""
+    """Epoch `len(powers)`. In each epoch, P(task) is proportional to size ** power."""
     tasks, length = list(sizes), _length(sizes, batch_size)
     before: list[TaskName] = []
     turns: list[TaskName] = []
@@ -117,7 +119,7 @@ def _drawn(sizes: Sizes, batch_size: int, seed: int, powers: list[float]) -> lis
 def _dealt(
     sizes: Sizes, batch_size: int, seed: int, before: list[TaskName], turns: list[TaskName]
 ) -> list[Step]:
-    """Each turn's task gets the next batch of its stream, of which the turns `before` have taken theirs."""
+    """The steps of `turns`: each takes the next batch of its task, after the turns `before`."""
     taken = Counter(before)
     passes: dict[TaskName, tuple[int, list[np.ndarray]]] = {}
     steps: list[Step] = []

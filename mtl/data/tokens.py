@@ -1,6 +1,7 @@
-"""Every distinct sentence as word pieces, once: made by content, kept on disk, shared by all runs.
+"""Tokenize every distinct sentence once; the token tables are cached on disk and shared by runs.
 
-Pieces are stored without `[CLS]`, `[SEP]` and truncation, so one table serves every pairing and every `max_length`.
+Tokens are stored without `[CLS]`, `[SEP]` and truncation. So one table serves every pairing and
+every `max_length`.
 """
 
 from __future__ import annotations
@@ -28,19 +29,22 @@ CHUNK = 8192
 
 @dataclass(frozen=True, kw_only=True)
 class TokenTable:
-    """Word pieces of N sentences: sentence i is `ids[offsets[i] : offsets[i + 1]]`; ids int32, offsets int64 (N + 1,)."""
+    """The tokens of N sentences: sentence i is `ids[offsets[i] : offsets[i + 1]]`.
+
+    `ids` is int32 of shape (tokens,), `offsets` int64 of shape (N + 1,).
+    """
 
     ids: np.ndarray
     offsets: np.ndarray
 
     def sentence(self, index: int) -> np.ndarray:
-        """The ids of one sentence, shape (l,)."""
+        """The token ids of one sentence, shape (l,)."""
         return self.ids[self.offsets[index] : self.offsets[index + 1]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizedRows:
-    """Rows and where their sentences stand in a table: `first` and `second` are (rows,) int64 indexes."""
+    """Rows with the places of their sentences in a table: int64 indexes of shape (rows,)."""
 
     rows: Rows
     table: TokenTable
@@ -51,7 +55,7 @@ class TokenizedRows:
         return len(self.rows)
 
     def take(self, index: np.ndarray) -> TokenizedRows:
-        """The rows at `index`, over the same table."""
+        """The rows at `index`, with the same table."""
         second = None if self.second is None else self.second[index]
         return TokenizedRows(
             rows=self.rows.take(index), table=self.table, first=self.first[index], second=second
@@ -61,7 +65,7 @@ class TokenizedRows:
 def tokenize_rows(
     tokenizer: Tokenizer, rows: Mapping[tuple[TaskName, Split], Rows]
 ) -> dict[tuple[TaskName, Split], TokenizedRows]:
-    """All rows over one table of their distinct sentences."""
+    """All rows, with one table of their distinct sentences."""
     numbers: dict[str, int] = {}
     columns: dict[tuple[TaskName, Split], list[np.ndarray | None]] = {}
     for key, part in rows.items():
@@ -80,7 +84,7 @@ def tokenize_rows(
 
 
 def token_table(tokenizer: Tokenizer, sentences: list[str]) -> TokenTable:
-    """The table of `sentences`, from the cache where it holds one for just these sentences and this tokenizer."""
+    """The table of `sentences`: from the cache if it has these sentences and this tokenizer."""
     path = cache_folder() / "tokens" / f"{_key(tokenizer, sentences)}.npz"
     table = _read(path, len(sentences))
     if table is None:
@@ -108,7 +112,7 @@ def _key(tokenizer: Tokenizer, sentences: Iterable[str]) -> str:
 
 def _read(path: Path, sentences: int) -> TokenTable | None:
     try:
-        with np.load(path) as stored:  # the zip's checksums catch a damaged file
+        with np.load(path) as stored:  # the zip checksums detect a damaged file
             table = TokenTable(ids=stored["ids"], offsets=stored["offsets"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
@@ -116,7 +120,7 @@ def _read(path: Path, sentences: int) -> TokenTable | None:
 
 
 def _write(path: Path, table: TokenTable) -> None:
-    """Keep a table. A cache that cannot be written costs time, not a run, so that failure is passed over."""
+    """Cache a table. If the cache cannot be written, later runs tokenize again."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:

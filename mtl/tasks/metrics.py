@@ -1,7 +1,7 @@
-"""Scores from predictions: numpy arrays in, numbers out. No torch, so a saved run can be scored again anywhere.
+"""Metrics from predictions, with numpy. No torch, so a saved run can be scored again anywhere.
 
-Shapes: n rows; gold (n,) float64; outputs (n, outputs) as a head puts them out. A score that is undefined is None, with
-the reason beside it, never 0 or NaN.
+Shapes: gold labels (n,) float64; outputs (n, outputs) as a head returns them. An undefined metric
+is None with a reason, never 0 or NaN.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mtl.tasks.registry import TASKS, Split, Task, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import Split, Task, TaskName
 
 CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """What a model put out for one task and split. `gold` is None where the split has no labels."""
+    """The outputs of a model for one task and split. `gold` is None without labels."""
 
     task: TaskName
     split: Split
@@ -29,14 +30,25 @@ class Predictions:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Metrics by key, and for those that are None the reason."""
+    """Metrics by key, and a reason for each metric that is None."""
 
     metrics: dict[str, float | None] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 
 
 def score(predictions: Predictions) -> Scores:
-    """All metrics of one task, keyed `sts/pearson` and so on. Raises ValueError without gold labels or rows."""
+    """All metrics of one task, with keys such as `sts/pearson`.
+
+    Raises ValueError without gold labels or rows.
+
+    >>> predictions = Predictions(
+    ...     task="quora", split="dev", ids=["a", "b"],
+    ...     gold=np.array([1.0, 1.0]), outputs=np.array([[2.5], [-0.5]]),
+    ... )
+    >>> scores = score(predictions)
+    >>> scores.metrics["quora/accuracy"], scores.reasons["quora/recall/0"]
+    (0.5, 'no row has the gold label 0')
+    """
     task, gold, outputs = TASKS[predictions.task], predictions.gold, predictions.outputs
     if gold is None or not len(gold):
         raise ValueError(f"{task.name}/{predictions.split}: nothing to score against")
@@ -72,7 +84,7 @@ def _score_scores(task: Task, gold: np.ndarray, predicted: np.ndarray) -> Scores
 
 
 def probabilities(task: Task, outputs: np.ndarray) -> np.ndarray:
-    """Class probabilities (n, classes), float64: softmax over logits, or both sides of one logit's sigmoid."""
+    """Class probabilities (n, classes), float64: softmax, or the sigmoid of a binary task."""
     logits = outputs.astype(np.float64)
     if task.kind == "binary":
         logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
@@ -81,14 +93,14 @@ def probabilities(task: Task, outputs: np.ndarray) -> np.ndarray:
 
 
 def confusion_matrix(gold: np.ndarray, chosen: np.ndarray, classes: int) -> np.ndarray:
-    """Counts (classes, classes): a row each gold class, a column each chosen one."""
+    """Counts of shape (classes, classes): rows are gold classes, columns chosen classes."""
     return np.bincount(gold * classes + chosen, minlength=classes * classes).reshape(
         classes, classes
     )
 
 
 def macro_f1(confusion: np.ndarray) -> float:
-    """The plain mean over classes of 2 tp / (2 tp + fp + fn); a class that neither occurs nor is chosen is left out."""
+    """The mean over classes of 2 tp / (2 tp + fp + fn), without classes that never occur."""
     hits = np.diag(confusion)
     sums = confusion.sum(0) + confusion.sum(1)
     return float(np.mean(2 * hits[sums > 0] / sums[sums > 0]))
@@ -97,14 +109,14 @@ def macro_f1(confusion: np.ndarray) -> float:
 def calibration_error(
     confidence: np.ndarray, correct: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> float:
-    """Expected calibration error: |accuracy - confidence| averaged over equal-width bins (Guo et al. 2017)."""
-    which = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    gaps = np.bincount(which, weights=correct - confidence, minlength=bins)
+    """Expected calibration error: mean |accuracy - confidence| over bins (Guo et al. 2017)."""
+    bin_of_row = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(bin_of_row, weights=correct - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidence))
 
 
 def pearson(x: np.ndarray, y: np.ndarray) -> tuple[float | None, str]:
-    """Pearson's r, or None and why it is undefined."""
+    """Pearson's r and "", or None and the reason why r is undefined."""
     if len(x) < 2:
         return None, "fewer than two rows"
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
@@ -119,7 +131,10 @@ def pearson(x: np.ndarray, y: np.ndarray) -> tuple[float | None, str]:
 def overall(
     metrics: Mapping[str, float | None], tasks: tuple[TaskName, ...], rule: str
 ) -> tuple[float | None, str]:
-    """The mean of the tasks' own metrics, keyed `sts/pearson`; with `shifted`, (r + 1) / 2 stands for Pearson's r."""
+    """The mean of the tasks' metrics and "", or None and the reason.
+
+    With the rule `shifted`, (r + 1) / 2 replaces Pearson's r.
+    """
     values = []
     for task in tasks:
         value = metrics.get(TASKS[task].metric_key)
@@ -134,16 +149,16 @@ def overall(
 def score_all(
     predictions: Mapping[TaskName, Predictions], tasks: tuple[TaskName, ...], rule: str, prefix: str
 ) -> Scores:
-    """The metrics of all tasks and their `overall`, keyed `<prefix>/sts/pearson`."""
-    plain = Scores()
+    """The metrics of all tasks and `overall`, with keys such as `<prefix>/sts/pearson`."""
+    scores = Scores()
     for task in tasks:
-        one = score(predictions[task])
-        plain.metrics.update(one.metrics)
-        plain.reasons.update(one.reasons)
-    _put(plain, "overall", *overall(plain.metrics, tasks, rule))
+        task_scores = score(predictions[task])
+        scores.metrics.update(task_scores.metrics)
+        scores.reasons.update(task_scores.reasons)
+    _put(scores, "overall", *overall(scores.metrics, tasks, rule))
     return Scores(
-        metrics={f"{prefix}/{key}": value for key, value in plain.metrics.items()},
-        reasons={f"{prefix}/{key}": reason for key, reason in plain.reasons.items()},
+        metrics={f"{prefix}/{key}": value for key, value in scores.metrics.items()},
+        reasons={f"{prefix}/{key}": reason for key, reason in scores.reasons.items()},
     )
 
 

@@ -1,4 +1,7 @@
-"""The three shipped tasks, by name. Source of the files and metrics: the CS224N default project. No torch."""
+"""The three shipped tasks, by name. No torch.
+
+Source of the files and metrics: the CS224N default project.
+"""
 
 from __future__ import annotations
 

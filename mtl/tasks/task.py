@@ -1,4 +1,4 @@
-"""What is known of a task: its files, its labels, the heads that fit it, its metric and its sources."""
+"""The description of a task: its files, labels, heads, metric and sources. No torch."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Kind = Literal["classes", "binary", "score"]
 class HubSource:
     """A task's repository on the Hugging Face hub, at one fixed revision.
 
-    `files` maps the repository's splits to paths in it. `columns` maps the task's columns to the repository's.
-    `index` is the column that numbers the rows; where it is None, a row's number is its place in the file.
-    `prefix` begins the ids of the rows.
+    `files` maps the repository's splits to paths in it. `columns` maps the task's columns to those
+    of the repository. `index` is the column that numbers the rows; if None, a row's number is its
+    place in the file. `prefix` begins the ids of the rows.
     """
 
     repository: str
@@ -33,11 +33,12 @@ class HubSource:
 class Task:
     """One task.
 
-    `outputs` is the number of values that a head returns for a row: one logit per class for `classes`, one logit for
-    `binary`, one score in the unit of the gold label for `score`. `low` and `high` bound the gold label. Labels of
-    `classes` and `binary` tasks are whole numbers; `class_names` names them in order. `heads` lists the heads that
-    fit, by pairing ("siamese" or "concat"), and `auto_heads` the head that `auto` means. `metric` is the metric that
-    counts in `overall`. `citation` is the source of the data, None where the reports cite none.
+    `outputs` is the number of values that a head returns for a row: one logit per class for
+    `classes`, one logit for `binary`, one score in the unit of the gold label for `score`. `low`
+    and `high` bound the gold label. Labels of `classes` and `binary` tasks are whole numbers, named
+    in order by `class_names`. `heads` lists the heads that fit, by pairing ("siamese" or "concat");
+    `auto_heads` is what the head `auto` means. `metric` is the metric that counts in `overall`.
+    `citation` is the source of the data; None if reports cite none.
 
     >>> from mtl.tasks.registry import TASKS
     >>> TASKS["sts"].file_name("dev"), TASKS["sts"].metric_key, TASKS["sts"].auto_heads["concat"]

@@ -1,7 +1,7 @@
-"""What a valid row is: the rules for ids, sentences and labels, one cell at a time.
+"""The rules for valid ids, sentences and labels, one cell at a time.
 
-Files, hub data and rows about to be written all pass here, so a row is good or bad whatever it came from. Nothing is
-guessed: an empty sentence or label is never filled in, and a label is a plain decimal number inside the task's range.
+Course files, hub data and rows to be written all follow these rules. Nothing is guessed: an empty
+sentence or label is never filled in, and a label is a decimal number in the task's range.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from collections.abc import Mapping, Sequence
 from mtl.errors import DataError
 from mtl.tasks.registry import Task
 
-MAX_CELL = 131_072  # characters; the csv module's own limit. A longer "sentence" is a lost quote or another file.
-MAX_SHOWN = 20  # problems of one file in one message
+MAX_CELL = 131_072
+"""Most characters in a cell (the limit of the csv module). A longer cell is a quoting fault."""
+MAX_SHOWN = 20
+"""Most problems of a file in one message."""
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -27,14 +29,15 @@ def shown(text: str) -> str:
 
 
 def sentence_problem(text: str) -> str | None:
-    """Why `text` cannot be a sentence, or None."""
+    """Why `text` is not a valid sentence, or None."""
     if not text.strip():
-        return f"expected a sentence, the cell {'holds only white space' if text else 'is empty'}. Fill it in"
+        state = "holds only white space" if text else "is empty"
+        return f"expected a sentence, the cell {state}. Fill it in"
     return _character_problem(text)
 
 
 def id_problem(text: str) -> str | None:
-    """Why `text` cannot be a row's id, or None."""
+    """Why `text` is not a valid id, or None."""
     if not text.strip():
         return "expected an id, the cell is empty. Give each row its own id"
     return _character_problem(text)
@@ -44,20 +47,23 @@ def _character_problem(text: str) -> str | None:
     if "\0" in text:
         return f"NUL character in {shown(text)}. Remove it; is the file UTF-16, or damaged?"
     if len(text) > MAX_CELL:
-        return f"expected at most {MAX_CELL} characters, the cell has {len(text)}. Shorten it, or is a quote missing?"
+        return (
+            f"expected at most {MAX_CELL} characters, the cell has {len(text)}. "
+            "Shorten it, or is a quote missing?"
+        )
     if _SURROGATE.search(text):
         return f"half a surrogate pair in {shown(text)}, which UTF-8 cannot hold. Remove it"
     return None
 
 
 def label_range(task: Task) -> str:
-    """The labels a task takes, in words: `a whole number from 0 to 4`."""
+    """The valid labels of a task in words: `a whole number from 0 to 4`."""
     kind = "a number" if task.kind == "score" else "a whole number"
     return f"{kind} from {task.low:g} to {task.high:g}"
 
 
 def parse_label(task: Task, text: str) -> float:
-    """The label in the task's unit. A ValueError says what was expected and what came."""
+    """The label in the task's unit. Raises ValueError with what was expected and what came."""
     word, expected = text.strip(), label_range(task)
     if not word:
         raise ValueError(f"expected {expected}, the label is missing. Fill it in")
@@ -67,12 +73,14 @@ def parse_label(task: Task, text: str) -> float:
         )
     if not _NUMBER.fullmatch(word):
         raise ValueError(
-            f"expected {expected}, got {shown(text)}, which is not a number. Write it like '{task.high:g}'"
+            f"expected {expected}, got {shown(text)}, which is not a number. Write it like "
+            f"'{task.high:g}'"
         )
     value = float(word) + 0.0  # + 0.0: a negative zero becomes plain zero
     if not math.isfinite(value) or not task.low <= value <= task.high:
         raise ValueError(
-            f"expected {expected}, got {shown(text)}, which is out of range. Is it another task's file?"
+            f"expected {expected}, got {shown(text)}, which is out of range. Is it another "
+            "task's file?"
         )
     if task.kind != "score" and not value.is_integer():
         raise ValueError(f"expected {expected}, got {shown(text)}. Is it another task's file?")
@@ -80,10 +88,10 @@ def parse_label(task: Task, text: str) -> float:
 
 
 def row_problems(task: Task, cells: Mapping[str, str], *, labelled: bool) -> list[tuple[str, str]]:
-    """All that is wrong with one row, as (column, message). `cells` maps each needed column to its text."""
-    found = [("id", id_problem(cells["id"]))]
-    found += [(column, sentence_problem(cells[column])) for column in task.sentence_columns]
-    problems = [(column, message) for column, message in found if message]
+    """The problems of a row, as (column, message). `cells` maps each needed column to its text."""
+    checks = [("id", id_problem(cells["id"]))]
+    checks += [(column, sentence_problem(cells[column])) for column in task.sentence_columns]
+    problems = [(column, message) for column, message in checks if message]
     if labelled:
         try:
             parse_label(task, cells[task.label_column])
@@ -93,7 +101,7 @@ def row_problems(task: Task, cells: Mapping[str, str], *, labelled: bool) -> lis
 
 
 def data_error(problems: Sequence[str], advice: str = "") -> DataError:
-    """One DataError for all problems of a file: the first 20, a count of the others, and last the advice."""
+    """One DataError for a file: its first 20 problems, the number of others, and the advice."""
     lines = list(problems[:MAX_SHOWN])
     if len(problems) > MAX_SHOWN:
         lines.append(f"and {len(problems) - MAX_SHOWN} more")

@@ -153,7 +153,8 @@ def _decode(path: Path) -> str:
         ) from error
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError(
-            f"{path}:1: expected UTF-8, this is UTF-16. Convert it: iconv -f UTF-16 -t UTF-8 {path} > NEW"
+            f"{path}:1: expected UTF-8, this is UTF-16. Convert it: iconv -f UTF-16 -t UTF-8 "
+            f"{path} > NEW"
         )
     if raw.startswith(b"\xef\xbb\xbf"):
         raise DataError(
@@ -166,7 +167,8 @@ def _decode(path: Path) -> str:
         line = raw.count(b"\n", 0, error.start) + 1
         place = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
         raise DataError(
-            f"{path}:{line}: expected UTF-8, got the byte 0x{raw[error.start]:02x} at byte {place} of the line. If the "
+            f"{path}:{line}: expected UTF-8, got the byte 0x{raw[error.start]:02x} at byte "
+            f"{place} of the line. If the "
             f"file is Latin-1, convert it: iconv -f LATIN1 -t UTF-8 {path} > NEW"
         ) from error
 
@@ -206,7 +208,8 @@ def _sort_rows(
             cell_problems.append(
                 (
                     "id",
-                    f"expected each id once, {shown(name)} stands in line {first_lines[name]} too. Change one",
+                    f"expected each id once, {shown(name)} stands in line {first_lines[name]} "
+                    "too. Change one",
                 )
             )
         first_lines.setdefault(name, record.line)

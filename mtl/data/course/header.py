@@ -1,6 +1,6 @@
-"""The first line of a course file: are the columns there, once each, and do the rows line up with them?
+"""Check the header of a course file: each column occurs once, and the rows have as many cells.
 
-These faults are of the whole file: no row can be trusted while one stands, so none of them can be skipped.
+A fault of the header affects every row, so it cannot be skipped.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ _SEPARATORS = {",": "commas", ";": "semicolons", "|": "bars", " ": "spaces"}
 
 
 def check_first_line(path: Path, text: str, task: Task) -> None:
-    """Raise where `text` is empty, has other line ends than LF or CRLF, or no tabs between its columns."""
+    """Raise DataError if `text` is empty, or has wrong line ends or separators."""
     first = text.split("\n", 1)[0].rstrip("\r")
     if not text.strip():
         raise DataError(
-            f"{path}:1: expected a header with {_named(task)}, the file is empty. Is the copy complete?"
+            f"{path}:1: expected a header with {_named(task)}, the file is empty. Is the copy "
+            "complete?"
         )
     if "\r" in first:
         raise DataError(
@@ -31,7 +32,8 @@ def check_first_line(path: Path, text: str, task: Task) -> None:
         )
     if "\0" in first:
         raise DataError(
-            f"{path}:1: the header holds NUL characters. Is it UTF-16? iconv -f UTF-16 -t UTF-8 {path} > NEW"
+            f"{path}:1: the header holds NUL characters. Is it UTF-16? iconv -f UTF-16 -t UTF-8 "
+            f"{path} > NEW"
         )
     for separator, word in _SEPARATORS.items():
         if "\t" not in first and "id" in [cell.strip(' "') for cell in first.split(separator)[:2]]:
@@ -41,19 +43,19 @@ def check_first_line(path: Path, text: str, task: Task) -> None:
 
 
 def find_columns(path: Path, task: Task, split: Split, header: Sequence[str]) -> dict[str, int]:
-    """The place of each needed column in `header`; the label's may be absent from a test file."""
+    """The place of each needed column in `header`. A test file may lack the label."""
     needed = ["id", *task.sentence_columns, task.label_column]
-    others = [name for name in header if name and name not in needed]
+    unknown = [name for name in header if name and name not in needed]
     if not set(needed) & set(header):
         got = ", ".join(shown(name) for name in header[:6])
         raise DataError(
             f"{path}:1: expected a header with {_named(task)}, got {got}. Add the header."
         )
-    # A near miss is no hidden label: a misspelt column must not turn a labelled test set into an unlabelled one.
+    # A misspelt label column must not turn a labelled test set into an unlabelled one.
     if (
         split == "test"
         and task.label_column not in header
-        and not suggestion(task.label_column, others)
+        and not suggestion(task.label_column, unknown)
     ):
         needed.remove(task.label_column)
     problems = []
@@ -61,11 +63,12 @@ def find_columns(path: Path, task: Task, split: Split, header: Sequence[str]) ->
         count = list(header).count(name)
         if count > 1:
             problems.append(
-                f"{path}:1: column {name!r}: expected once, it stands {count} times. Remove or rename one"
+                f"{path}:1: column {name!r}: expected once, it stands {count} times. Remove or "
+                "rename one"
             )
         if count == 0:
-            came = ", ".join(repr(other) for other in header if other)
-            hint = suggestion(name, others) or _owner(others)
+            came = ", ".join(repr(column) for column in header if column)
+            hint = suggestion(name, unknown) or _owner(unknown)
             problems.append(
                 f"{path}:1: column {name!r}: expected in the header, which has only {came}.{hint}"
             )
@@ -75,12 +78,15 @@ def find_columns(path: Path, task: Task, split: Split, header: Sequence[str]) ->
 
 
 def check_shift(path: Path, header: Sequence[str], records: Sequence[Record]) -> None:
-    """Raise where only the header, or only the rows, begin with the unnamed first column."""
+    """Raise DataError if only the header or only the rows have the unnamed first column."""
     widths = Counter(len(record.cells) for record in records)
     if not widths or len(header) in widths:
         return
     width = widths.most_common(1)[0][0]
-    sizes = f"{path}:1: the header is shifted: it has {len(header)} cells and the rows have {width}, because"
+    sizes = (
+        f"{path}:1: the header is shifted: it has {len(header)} cells and the rows have {width}, "
+        "because"
+    )
     if width == len(header) + 1 and header[0]:
         cause = "the rows begin with a row number and the header lacks the unnamed first column"
         raise DataError(f"{sizes} {cause}. Begin the header with a tab.")
@@ -90,7 +96,7 @@ def check_shift(path: Path, header: Sequence[str], records: Sequence[Record]) ->
 
 
 def column_words(header: Sequence[str], cell: int) -> str:
-    """A column in words: `column 'id'`, or `column 1` where the header has no name for it."""
+    """A column in words: `column 'id'`, or `column 1` if the header does not name it."""
     return (
         f"column {header[cell]!r}" if cell < len(header) and header[cell] else f"column {cell + 1}"
     )
@@ -103,7 +109,7 @@ def _named(task: Task) -> str:
 
 
 def _owner(names: Sequence[str]) -> str:
-    """A hint where one of `names` is some task's label."""
+    """A hint if one of `names` is the label column of a task."""
     for task in TASKS.values():
         if task.label_column in names:
             return f" {task.label_column!r} is the label of {task.name}: is it that task's file?"

@@ -1,7 +1,7 @@
-"""Cutting tab-separated text into records, with the line where each began and where a stray quote opened.
+"""Split tab-separated text into records, with their lines and the places of quoting faults.
 
-The standard `csv` module does the cutting, in strict mode. Where it refuses a record, the record is walked once more by
-its rules to say where the trouble began: a quote that is never closed surfaces far below the line that opened it.
+The standard `csv` module splits, in strict mode. If it refuses a record, `_diagnose` reads the
+record again to find the place of the fault: an unclosed quote is noticed far below its line.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from mtl.data.course.cells import MAX_CELL
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """The cells of one record and its first and last line in the file, counted from 1."""
+    """The cells of a record, and its first and last line in the file, from 1."""
 
     line: int
     last: int
     cells: list[str]
 
     def swallows(self, following: Record) -> bool:
-        """Whether a quote closed too late made rows part of a cell.
+        """Whether a quote that closed too late made the next rows part of a cell.
 
-        The row numbers of the first column tell: the next row's jumps ahead, and the missing number stands in a cell
-        at the start of a line.
+        The row numbers of the first column show it: the number of `following` jumps ahead, and the
+        missing number begins a line inside a cell.
         """
         try:
             number, after = int(self.cells[0]), int(following.cells[0])
@@ -37,9 +37,9 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """A record with a quoting fault: its first line, the line and cell (from 0) of the fault, and what is wrong.
+    """A record with a quoting fault: its first line, and the line and cell (from 0) of the fault.
 
-    `fatal`: where it ends cannot be known, so what follows in the file cannot be trusted either.
+    `fatal`: the end of the record is unknown, so the rest of the file cannot be read.
     """
 
     line: int
@@ -50,8 +50,8 @@ class Broken:
 
 
 def split_records(text: str) -> Iterator[Record | Broken]:
-    """The records of `text` in order; blank lines are left out. Nothing follows a fatal fault."""
-    # newline="\n": only a line feed ends a line, so U+2028 or a carriage return in a text cannot.
+    """The records of `text` in order, without blank lines. A fatal fault ends them."""
+    # newline="\n": only a line feed ends a line, not U+2028 or a carriage return in a text.
     lines = list(io.StringIO(text, newline="\n"))
     reader = csv.reader(lines, delimiter="\t", strict=True)
     while True:
@@ -73,8 +73,8 @@ def split_records(text: str) -> Iterator[Record | Broken]:
 
 
 def _diagnose(text: str, line: int, last: int, reason: str) -> Broken:
-    """What is wrong with the record `text` that begins in `line` and that csv refused in line `last` for `reason`."""
-    state = "start"  # of a cell; then plain, quoted, or closing (after a quote inside quotes)
+    """The fault of a record that begins in `line` and that csv refused in line `last`."""
+    state = "start"  # of a cell; then "plain", "quoted" or "closing" (after a quote in quotes)
     here, cell, opened, size = line, 0, (line, 0), 0
 
     def broken(message: str, place: tuple[int, int], fatal: bool) -> Broken:

@@ -1,8 +1,9 @@
-"""The built-in corpus `sample`: three small generated tasks, so that everything runs without a download.
+"""The built-in data `sample`: three small generated tasks, so that everything runs offline.
 
-Reviews (sst), question pairs (quora) and scene pairs (sts) come from the three grammars beside this file. Labels follow
-from how a sentence is built, then a known share of them is made wrong. The corpus is the same on every machine and
-Python, and no sentence or pair is in two splits. Its scores say nothing about real language.
+Reviews (sst), question pairs (quora) and scene pairs (sts) come from the three grammars in this
+package. A label follows from the structure of the sentences; then a known share of labels is made
+wrong. The rows are the same on every machine and Python version, and no sentence is in two splits.
+Scores on this data say nothing about real language.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from mtl.tasks.registry import SPLITS, TASKS, Split, Task, TaskName
 
 SEED = "mtl sample 1"
 SIZES: dict[Split, int] = {"train": 1600, "dev": 400, "test": 400}
-"""Rows of each task; the grammars hold well over ten times as many."""
+"""Rows per task. The grammars can make more than ten times as many."""
 LABEL_SHARES: dict[TaskName, tuple[float, ...] | None] = {
     "sst": (0.12, 0.25, 0.20, 0.27, 0.16),
     "quora": (1 - POSITIVE_SHARE, POSITIVE_SHARE),
     "sts": None,
 }
-"""Exact share of each label 0, 1, ... before noise; None where labels fall as the grammar gives them."""
+"""Exact share of each label 0, 1, ... before noise; None: as the grammar gives them."""
 LABEL_NOISE = 0.05
-"""Share of rows, in every split, with a wrong label: sst moves one class, quora flips, sts gets any score."""
+"""Share of wrong labels per split: sst moves by one class, quora flips, sts gets any score."""
 SCORE_STEP = 0.2
 SCORE_JITTER = 0.4
-"""Each sts score moves by up to this, less far more often, before it is rounded to a step."""
+"""Most that an sts score moves (triangular) before it is rounded to a step."""
 GRAMMARS: dict[TaskName, Callable[[Draw], Example]] = {
     "sst": review,
     "quora": question_pair,
@@ -41,7 +42,7 @@ GRAMMARS: dict[TaskName, Callable[[Draw], Example]] = {
 
 
 def sample_rows(task: Task, split: Split) -> Rows:
-    """The rows of one task and split. Labels are in the task's unit, noise included; raises nothing."""
+    """The rows of one task and split. Labels are in the task's unit and include the noise."""
     examples = _corpus(task.name)[split]
     return Rows(
         task=task,
@@ -55,7 +56,7 @@ def sample_rows(task: Task, split: Split) -> Rows:
 
 @cache
 def _corpus(name: TaskName) -> dict[Split, tuple[Example, ...]]:
-    """All splits of a task; they are made together, so that no sentence gets into two."""
+    """All splits of a task. They are made together, so that no sentence is in two splits."""
     earlier: set[str] = set()
     splits: dict[Split, tuple[Example, ...]] = {}
     for split in SPLITS:
@@ -75,9 +76,9 @@ def _corpus(name: TaskName) -> dict[Split, tuple[Example, ...]]:
 
 
 def _distinct(name: TaskName, draw: Draw, size: int, earlier: set[str]) -> list[Example]:
-    """`size` different examples without a sentence of an earlier split, with the task's shares of labels.
+    """`size` different examples with the task's label shares, without sentences of `earlier`.
 
-    Two pairs are the same when they hold the same sentences in either order. Adds its sentences to `earlier`.
+    Pairs with the same sentences in either order are the same. Adds the new sentences to `earlier`.
     """
     shares = LABEL_SHARES[name]
     room = None if shares is None else _quotas(shares, size)
@@ -101,13 +102,13 @@ def _distinct(name: TaskName, draw: Draw, size: int, earlier: set[str]) -> list[
 
 
 def _quotas(shares: Sequence[float], size: int) -> list[int]:
-    """Whole numbers in proportion to `shares` that sum to `size`."""
+    """Whole numbers in proportion to `shares`; their sum is `size`."""
     edges = [round(size * sum(shares[:end])) for end in range(len(shares))] + [size]
     return [high - low for low, high in zip(edges, edges[1:], strict=False)]
 
 
 def _label(name: TaskName, label: float, wrong: bool, draw: Draw) -> float:
-    """The label that the row gets: `label`, or a wrong one; scores also get their jitter and their steps."""
+    """The label of the row: right, or wrong on purpose. Scores also get jitter and rounding."""
     task = TASKS[name]
     if name == "sts":
         score = (

@@ -1,7 +1,7 @@
-"""Random choices for the sample corpus that stay the same for ever.
+"""Random choices for the sample that never change between Python versions.
 
-Python promises a stable sequence for `random.Random.random()` alone, not for `choice` or `shuffle`; so these are
-built on that one method.
+Python guarantees a stable sequence only for `random.Random.random()`, not for `choice` or
+`shuffle`. So the choices here use that method alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One generated row: its sentence or two, and the label before noise, in the task's unit."""
+    """A generated row: one or two sentences, and the label before noise, in the task's unit."""
 
     first: str
     second: str | None
@@ -24,14 +24,14 @@ class Example:
 
 
 class Draw:
-    """A stream of random choices that depends on `seed` only."""
+    """A stream of random choices that depends only on `seed`."""
 
     def __init__(self, seed: str) -> None:
         self.random = random.Random(seed).random
         """The next number, uniform in [0, 1)."""
 
     def chance(self, probability: float) -> bool:
-        """True with this probability."""
+        """Whether an event of this probability happens."""
         return self.random() < probability
 
     def below(self, end: int) -> int:
@@ -43,13 +43,13 @@ class Draw:
         return options[int(self.random() * len(options))]
 
     def other(self, options: Sequence[T], *taken: T) -> T:
-        """One of `options` that is none of `taken`; at least one such must exist."""
+        """One of `options` that is not in `taken`. At least one must exist."""
         return self.choose([option for option in options if option not in taken])
 
     def shuffled(self, items: Sequence[T]) -> list[T]:
         """The items in random order (Fisher and Yates)."""
         order = list(items)
         for last in range(len(order) - 1, 0, -1):
-            other = self.below(last + 1)
-            order[last], order[other] = order[other], order[last]
+            place = self.below(last + 1)
+            order[last], order[place] = order[place], order[last]
         return order

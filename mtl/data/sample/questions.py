@@ -1,9 +1,9 @@
-"""The grammar of the sample corpus's question pairs.
+"""The grammar of the sample's question pairs.
 
-A question is a family (what it is about), an aspect (what it asks), and a value for each slot. Each aspect has several
-wordings and many values have synonyms: two questions are paraphrases when family, aspect and values agree, however
-they are worded. Near copies change one value, swap two, or ask for another aspect in the same wording, so that the
-number of shared words says little.
+A question has a family (its subject), an aspect (what is asked), and a value for each slot. Each
+aspect has several wordings, and many values have synonyms. Two questions are paraphrases if family,
+aspect and values agree, in any wording. A near copy changes one value, swaps two, or asks for
+another aspect in a similar wording. So the number of shared words says little about the label.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ WORDS_LIMIT = 12
 """Longer questions are drawn again."""
 POSITIVE_SHARE = 0.38
 EASY_SHARE = 0.18
-"""Share of negatives about another matter altogether."""
+"""Share of negatives about another subject."""
 SAME_WORDING_SHARE = 0.35
-"""Share of paraphrases that keep the wording and change synonyms only, where there are any."""
+"""Share of paraphrases that keep the wording and change only synonyms, if there are any."""
 COPY_SHARE = 0.5
 """Share of the other negatives that keep the wording: near copies."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is asked: a family's index, an aspect's index, and an index into its pool for each slot."""
+    """The meaning of a question: indexes of family, aspect, and of the value of each slot."""
 
     family: int
     aspect: int
@@ -35,7 +35,7 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Wording:
-    """How it is asked: the index of the wording, and of a synonym for each slot (both wrap around)."""
+    """The wording of a question: indexes of a form and of synonyms; they wrap around."""
 
     form: int
     synonyms: tuple[int, ...]
@@ -58,26 +58,26 @@ def worded(question: Question, wording: Wording) -> str:
 
 
 def draw_question(draw: Draw) -> Question:
-    """A question about any matter; slots that share a pool get different values."""
+    """A random question. Slots that share a pool get different values."""
     index = draw.below(len(FAMILIES))
     family = FAMILIES[index]
     values: list[int] = []
     for slot in family.slots:
         taken = [
             value
-            for value, other in zip(values, family.slots, strict=False)
-            if _shared(family, slot, other)
+            for value, other_slot in zip(values, family.slots, strict=False)
+            if _same_pool(family, slot, other_slot)
         ]
         values.append(draw.other(range(len(_pool(family, slot))), *taken))
     return Question(family=index, aspect=draw.below(len(family.aspects)), values=tuple(values))
 
 
-def _shared(family: Family, one: str, two: str) -> bool:
-    return family.slots[one] == family.slots[two]
+def _same_pool(family: Family, slot: str, other_slot: str) -> bool:
+    return family.slots[slot] == family.slots[other_slot]
 
 
 def draw_wording(draw: Draw, question: Question) -> Wording:
-    """Any wording and any synonyms."""
+    """A random wording with random synonyms."""
     family = FAMILIES[question.family]
     synonyms = tuple(
         draw.below(len(_pool(family, slot)[value]))
@@ -87,18 +87,18 @@ def draw_wording(draw: Draw, question: Question) -> Wording:
 
 
 def swapped(question: Question) -> Question:
-    """The question with its two roles exchanged; the family must have some."""
+    """The question with its two roles swapped. The family must have roles (`swap`)."""
     family = FAMILIES[question.family]
     assert family.swap is not None
     names = list(family.slots)
     values = list(question.values)
-    one, two = (names.index(slot) for slot in family.swap)
-    values[one], values[two] = values[two], values[one]
+    i, j = (names.index(slot) for slot in family.swap)
+    values[i], values[j] = values[j], values[i]
     return Question(family=question.family, aspect=question.aspect, values=tuple(values))
 
 
 def draw_neighbour(draw: Draw, question: Question) -> Question:
-    """Another question that differs in one thing: two roles swapped, one value, or the aspect."""
+    """A question that differs in one point: swapped roles, one value, or the aspect."""
     family = FAMILIES[question.family]
     roll = draw.random()
     if family.swap is not None and roll < 0.5:
@@ -110,8 +110,8 @@ def draw_neighbour(draw: Draw, question: Question) -> Question:
     at = draw.below(len(slots))
     taken = [
         value
-        for value, other in zip(question.values, slots, strict=True)
-        if _shared(family, slots[at], other)
+        for value, slot in zip(question.values, slots, strict=True)
+        if _same_pool(family, slots[at], slot)
     ]
     values = list(question.values)
     values[at] = draw.other(range(len(_pool(family, slots[at]))), *taken)
@@ -119,7 +119,7 @@ def draw_neighbour(draw: Draw, question: Question) -> Question:
 
 
 def question_pair(draw: Draw) -> Example:
-    """Two questions and whether they mean the same (1) or not (0); neither is longer than the limit."""
+    """Two questions and their label: 1 for the same meaning, else 0. Both keep the length limit."""
     while True:
         pair = _any_pair(draw)
         if max(len(pair.first.split()), len((pair.second or "").split())) <= WORDS_LIMIT:
@@ -129,29 +129,27 @@ def question_pair(draw: Draw) -> Example:
 def _any_pair(draw: Draw) -> Example:
     question = draw_question(draw)
     wording = draw_wording(draw, question)
-    first = worded(question, wording)
-    same = draw.chance(POSITIVE_SHARE)
-    if same:
-        other = question
+    if draw.chance(POSITIVE_SHARE):
+        second = question
     elif draw.chance(EASY_SHARE):
-        other = draw_question(draw)
+        second = draw_question(draw)
     else:
-        other = draw_neighbour(draw, question)
+        second = draw_neighbour(draw, question)
     return Example(
-        first=first,
-        second=_reworded(draw, other, question, wording),
-        label=float(other == question),
+        first=worded(question, wording),
+        second=_reworded(draw, second, question, wording),
+        label=float(second == question),
     )
 
 
-def _reworded(draw: Draw, other: Question, question: Question, wording: Wording) -> str:
-    """`other` in words that are new for a paraphrase, and often the same for a neighbour."""
+def _reworded(draw: Draw, second: Question, question: Question, wording: Wording) -> str:
+    """`second` in words: new words for a paraphrase, often the same for a near copy."""
     first = worded(question, wording)
     while True:
-        fresh = draw_wording(draw, other)
-        keep = draw.chance(SAME_WORDING_SHARE if other == question else COPY_SHARE)
-        if other.family == question.family and keep:
-            synonyms = fresh.synonyms if other == question else wording.synonyms
+        fresh = draw_wording(draw, second)
+        keep = draw.chance(SAME_WORDING_SHARE if second == question else COPY_SHARE)
+        if second.family == question.family and keep:
+            synonyms = fresh.synonyms if second == question else wording.synonyms
             fresh = Wording(form=wording.form, synonyms=synonyms)
-        if (second := worded(other, fresh)) != first:
-            return second
+        if (text := worded(second, fresh)) != first:
+            return text

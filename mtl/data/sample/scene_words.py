@@ -1,4 +1,4 @@
-"""What the sample corpus's scenes are made of: agents, actions, objects, places and attributes, with their synonyms."""
+"""Word lists of the sample's scenes: agents, actions, objects, places and attributes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A value of a slot: words for the same thing, and the group of things that are somewhat alike.
+    """A value of a slot: its synonyms, and the group of similar values.
 
-    A noun's word is `one/many`; a verb's is `washes/wash/washed/washing`.
+    A noun has the forms `singular/plural`, a verb `washes/wash/washed/washing`.
     """
 
     words: tuple[tuple[str, ...], ...]
@@ -50,7 +50,7 @@ NUMBERS = ("a", "two", "three", "several")
 
 @dataclass(frozen=True, kw_only=True)
 class Domain:
-    """Actions, the objects they can be done to, and the attributes that such an object can have."""
+    """Actions, their possible objects, and the attributes of these objects."""
 
     actions: tuple[Entry, ...]
     objects: tuple[Entry, ...]
@@ -78,7 +78,8 @@ ANIMALS = _entries(
 )
 MEETING = Domain(
     actions=_entries(
-        pursue="chases/chase/chased/chasing|pursues/pursue/pursued/pursuing, follows/follow/followed/following",
+        pursue="chases/chase/chased/chasing|pursues/pursue/pursued/pursuing, "
+        "follows/follow/followed/following",
         see="watches/watch/watched/watching|observes/observe/observed/observing",
         meet="photographs/photograph/photographed/photographing, "
         "greets/greet/greeted/greeting|welcomes/welcome/welcomed/welcoming",
@@ -92,22 +93,28 @@ DOMAINS = (
     Domain(
         actions=_entries(
             play="plays/play/played/playing",
-            mend="repairs/repair/repaired/repairing|fixes/fix/fixed/fixing, tunes/tune/tuned/tuning",
-            trade="sells/sell/sold/selling, buys/buy/bought/buying|purchases/purchase/purchased/purchasing",
+            mend="repairs/repair/repaired/repairing|fixes/fix/fixed/fixing, "
+                 "tunes/tune/tuned/tuning",
+            trade="sells/sell/sold/selling, "
+                  "buys/buy/bought/buying|purchases/purchase/purchased/purchasing",
         ),
         objects=_entries(
-            strings="guitar/guitars, violin/violins|fiddle/fiddles, harp/harps", loud="drum/drums, trumpet/trumpets"
+            strings="guitar/guitars, violin/violins|fiddle/fiddles, harp/harps",
+            loud="drum/drums, trumpet/trumpets",
         ),
     ),
     Domain(
         actions=_entries(
             clean="washes/wash/washed/washing|cleans/clean/cleaned/cleaning",
-            mend="paints/paint/painted/painting, repairs/repair/repaired/repairing|fixes/fix/fixed/fixing",
-            move="pushes/push/pushed/pushing|shoves/shove/shoved/shoving, pulls/pull/pulled/pulling|"
+            mend="paints/paint/painted/painting, "
+                 "repairs/repair/repaired/repairing|fixes/fix/fixed/fixing",
+            move="pushes/push/pushed/pushing|shoves/shove/shoved/shoving, "
+                 "pulls/pull/pulled/pulling|"
             "drags/drag/dragged/dragging",
         ),
         objects=_entries(
-            road="car/cars|automobile/automobiles, bicycle/bicycles|bike/bikes, truck/trucks|lorry/lorries",
+            road="car/cars|automobile/automobiles, bicycle/bicycles|bike/bikes, "
+                 "truck/trucks|lorry/lorries",
             water="boat/boats, canoe/canoes",
             rolling="cart/carts|wagon/wagons",
         ),
@@ -127,7 +134,8 @@ DOMAINS = (
     ),
     Domain(
         actions=_entries(
-            use="reads/read/read/reading|studies/study/studied/studying, writes/write/written/writing",
+            use="reads/read/read/reading|studies/study/studied/studying, "
+                "writes/write/written/writing",
             spoil="tears up/tear up/torn up/tearing up|rips up/rip up/ripped up/ripping up, "
             "burns/burn/burned/burning",
             hide="hides/hide/hidden/hiding|conceals/conceal/concealed/concealing",
@@ -140,7 +148,8 @@ DOMAINS = (
     ),
     Domain(
         actions=_entries(
-            air="throws/throw/thrown/throwing|tosses/toss/tossed/tossing, catches/catch/caught/catching",
+            air="throws/throw/thrown/throwing|tosses/toss/tossed/tossing, "
+                "catches/catch/caught/catching",
             ground="drops/drop/dropped/dropping, kicks/kick/kicked/kicking",
             lift="picks up/pick up/picked up/picking up|lifts/lift/lifted/lifting",
         ),
@@ -158,7 +167,8 @@ DOMAINS = (
             fill="fills/fill/filled/filling, empties/empty/emptied/emptying",
         ),
         objects=_entries(
-            luggage="suitcase/suitcases|travel bag/travel bags, backpack/backpacks|rucksack/rucksacks",
+            luggage="suitcase/suitcases|travel bag/travel bags, "
+                    "backpack/backpacks|rucksack/rucksacks",
             store="box/boxes|crate/crates, basket/baskets, barrel/barrels|cask/casks",
         ),
     ),

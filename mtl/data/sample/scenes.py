@@ -1,9 +1,9 @@
-"""The grammar of the sample corpus's scenes: who does what to what, where, and how alike two scenes are.
+"""The grammar of the sample's scenes, and the similarity of two scenes.
 
-A scene fills seven slots (agent, action, object, place, number, and an attribute of agent and of object). Each slot of
-two scenes agrees by a share from 0 to 1; similarity is the weighted mean of the shares, times 5, whatever the wording:
-synonyms, word order, passive and tense change the words and not the scene. Swapped roles and a denied action change
-the scene and hardly the words.
+A scene has seven slots: agent, action, object, place, number, and an attribute of agent and of
+object. Two scenes agree in a slot by a share from 0 to 1. Their similarity is the weighted mean of
+these shares, times 5. The wording does not count: synonyms, word order, passive and tense change
+only the words. Swapped roles or a denied action change the scene, but hardly the words.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ WEIGHTS = {
     "object look": 1.0,
 }
 WORDS = range(6, 12)
-"""Numbers of words that a description may have."""
+"""Allowed numbers of words in a description."""
 RELATED = 0.3
-"""How far two entries of one group agree."""
+"""Agreement of two entries of one group."""
 MISSING = 0.4
-"""How far a place or an attribute agrees that one scene leaves out."""
+"""Agreement of a place or an attribute that one scene leaves out."""
 SWAPPED = 0.3
-"""How far agent and object agree where they have changed roles."""
+"""Agreement of agent and object if they have swapped roles."""
 DENIED = 0.4
-"""What is left of a similarity where one scene says that the action does not happen."""
+"""Factor of the similarity if only one scene denies the action."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What is going on, as entries; None for what is not mentioned. `number` counts agents (index into NUMBERS)."""
+    """The slots of a scene; None if not mentioned. `number` is an index into `NUMBERS`."""
 
     agent: Entry
     action: Entry
@@ -58,44 +58,46 @@ class Scene:
     denied: bool = False
 
 
-def _agreement(one: Entry | None, two: Entry | None) -> float:
-    if one == two:
+def _agreement(first: Entry | None, second: Entry | None) -> float:
+    if first == second:
         return 1.0
-    if one is None or two is None:
+    if first is None or second is None:
         return MISSING
-    return RELATED if one.group == two.group else 0.0
+    return RELATED if first.group == second.group else 0.0
 
 
-def agreements(one: Scene, two: Scene) -> dict[str, float]:
-    """How far two scenes agree in each slot, 0 to 1; attributes and places that neither has are left out."""
-    roles_swapped = one.agent == two.object and one.object == two.agent
+def agreements(first: Scene, second: Scene) -> dict[str, float]:
+    """The agreement of two scenes per slot, 0 to 1, without slots that both leave empty."""
+    roles_swapped = first.agent == second.object and first.object == second.agent
     shares = {
-        "agent": SWAPPED if roles_swapped else _agreement(one.agent, two.agent),
-        "action": _agreement(one.action, two.action),
-        "object": SWAPPED if roles_swapped else _agreement(one.object, two.object),
-        "number": 1.0 if one.number == two.number else (0.5 if one.number and two.number else 0.0),
+        "agent": SWAPPED if roles_swapped else _agreement(first.agent, second.agent),
+        "action": _agreement(first.action, second.action),
+        "object": SWAPPED if roles_swapped else _agreement(first.object, second.object),
+        "number": 1.0
+        if first.number == second.number
+        else (0.5 if first.number and second.number else 0.0),
     }
     optional = {
-        "place": (one.place, two.place),
-        "agent look": (one.agent_look, two.agent_look),
-        "object look": (one.object_look, two.object_look),
+        "place": (first.place, second.place),
+        "agent look": (first.agent_look, second.agent_look),
+        "object look": (first.object_look, second.object_look),
     }
     return shares | {
         slot: _agreement(*pair) for slot, pair in optional.items() if pair != (None, None)
     }
 
 
-def similarity(one: Scene, two: Scene) -> float:
-    """The similarity of two scenes before noise, 0 to 5: the weighted mean of their agreements, times 5."""
-    shares = agreements(one, two)
+def similarity(first: Scene, second: Scene) -> float:
+    """The similarity of two scenes, 0 to 5, before noise: the weighted mean agreement, times 5."""
+    shares = agreements(first, second)
     mean = sum(WEIGHTS[slot] * share for slot, share in shares.items()) / sum(
         WEIGHTS[slot] for slot in shares
     )
-    return 5 * mean * (DENIED if one.denied != two.denied else 1.0)
+    return 5 * mean * (DENIED if first.denied != second.denied else 1.0)
 
 
 def draw_scene(draw: Draw) -> Scene:
-    """Any scene: a third are meetings of two living beings, the rest are people who do something to a thing."""
+    """A random scene: a third are meetings of two beings, the rest are people and things."""
     if draw.chance(0.35):
         domain, agent, number = MEETING, draw.choose(MEETING.objects), 0
     else:
@@ -118,11 +120,11 @@ def draw_scene(draw: Draw) -> Scene:
 
 
 def _altered(draw: Draw, entry: Entry, options: Sequence[Entry], *taken: Entry) -> Entry:
-    """Another entry, more often than not from the same group where that has others."""
+    """Another entry, in half of the cases from the same group (if it has others)."""
     near = [
-        other
-        for other in options
-        if other.group == entry.group and other != entry and other not in taken
+        option
+        for option in options
+        if option.group == entry.group and option != entry and option not in taken
     ]
     if near and draw.chance(0.5):
         return draw.choose(near)
@@ -130,7 +132,7 @@ def _altered(draw: Draw, entry: Entry, options: Sequence[Entry], *taken: Entry) 
 
 
 def draw_variant(draw: Draw, scene: Scene) -> Scene:
-    """A scene that shares some of `scene`: anything from all of it to nothing."""
+    """A scene that shares all, some or nothing of `scene`."""
     change = draw.random() * 1.03 - 0.03
     if scene.domain is MEETING and draw.chance(0.3):
         scene = replace(
@@ -173,13 +175,13 @@ def _article(words: str) -> str:
 
 
 def _noun(draw: Draw, entry: Entry, look: Entry | None, number: int = 0) -> str:
-    one, many = draw.choose(entry.words)
-    words = (f"{draw.choose(look.words)[0]} " if look else "") + (many if number else one)
+    singular, plural = draw.choose(entry.words)
+    words = (f"{draw.choose(look.words)[0]} " if look else "") + (plural if number else singular)
     return f"{NUMBERS[number]} {words}" if number else _article(words)
 
 
 def described(draw: Draw, scene: Scene) -> str:
-    """The scene in any of its wordings."""
+    """The scene in a random wording."""
     agent = _noun(draw, scene.agent, scene.agent_look, scene.number)
     thing = _noun(draw, scene.object, scene.object_look)
     third, plain, passive, doing = draw.choose(scene.action.words)
@@ -200,10 +202,10 @@ def described(draw: Draw, scene: Scene) -> str:
 
 
 def scene_pair(draw: Draw) -> Example:
-    """Two scenes, each within the limits of length, and their similarity, 0 to 5, before noise and rounding."""
+    """Two scenes within the length limits, and their similarity (0 to 5) before noise."""
     while True:
-        one = draw_scene(draw)
-        two = draw_variant(draw, one)
-        first, second = described(draw, one), described(draw, two)
+        scene = draw_scene(draw)
+        variant = draw_variant(draw, scene)
+        first, second = described(draw, scene), described(draw, variant)
         if first != second and all(len(text.split()) in WORDS for text in (first, second)):
-            return Example(first=first, second=second, label=similarity(one, two))
+            return Example(first=first, second=second, label=similarity(scene, variant))

@@ -1,7 +1,7 @@
-"""The grammar of the sample corpus's reviews: frames that put phrases together.
+"""The grammar of the sample's reviews: frames that combine phrases.
 
-The valence of a review comes from the calculus beside this file. What others think, what was feared, and the day on
-which it all happened are worth nothing by themselves, however strong their words.
+`mtl.data.sample.valence` computes the valence of a review. Other people's opinions, fears, and
+circumstances have no valence of their own, even if their words are strong.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mtl.data.sample.valence import (
     GOOD_NOUNS,
     HAVING,
     NEGATIONS,
-    Said,
+    Phrase,
     Subject,
     added,
     conceded,
@@ -40,32 +40,32 @@ class Writer:
         self.thing = draw.choose(self.topic.things)
 
     def subject(self, *taken: Subject) -> Subject:
-        """The thing itself or one of its parts, other than `taken`."""
+        """The thing or one of its parts, but none of `taken`."""
         while True:
             if (roll := self.draw.random()) < 0.2:
-                found = Subject(text=f"the {self.thing}")
+                subject = Subject(text=f"the {self.thing}")
             elif roll < 0.8:
-                found = Subject(text=f"the {self.draw.choose(self.topic.parts)}")
+                subject = Subject(text=f"the {self.draw.choose(self.topic.parts)}")
             else:
-                found = Subject(
+                subject = Subject(
                     text=f"the {self.draw.choose(self.topic.plural_parts)}", plural=True
                 )
-            if found not in taken:
-                return found
+            if subject not in taken:
+                return subject
 
     def tail(self) -> str:
         """An adjunct without valence."""
         return self.draw.choose(self.topic.tails)
 
-    def word(self, sign: int = 0, strength: int = 0) -> Said:
-        """A bare adjective of this sign (1, -1) and strength (1 mild, 2 strong); 0 leaves it open."""
+    def word(self, sign: int = 0, strength: int = 0) -> Phrase:
+        """An adjective of this sign (1 or -1) and strength (1 mild, 2 strong); 0 means any."""
         sign = sign or (1 if self.draw.chance(0.5) else -1)
         strength = strength or (1 if self.draw.chance(0.6) else 2)
-        return Said(
+        return Phrase(
             text=self.draw.choose(self.topic.words[sign * strength]), value=float(sign * strength)
         )
 
-    def quality(self, sign: int = 0) -> Said:
+    def quality(self, sign: int = 0) -> Phrase:
         """An adjective, often with a word of degree."""
         word = self.word(sign)
         if self.draw.chance(0.5):
@@ -78,12 +78,12 @@ class Writer:
         mild = ("fairly", "rather", "really", "very") if word.value > 0 else tuple(DEGREES)
         return graded(self.draw.choose(mild), word)
 
-    def denial(self, sign: int = 0) -> Said:
-        """A negated adjective whose own valence, after the turn, has this sign."""
+    def denial(self, sign: int = 0) -> Phrase:
+        """A negated adjective; its valence after the negation has this sign."""
         return negated(self.draw.choose(tuple(NEGATIONS)), self.word(-sign))
 
-    def clause(self, subject: Subject, sign: int = 0) -> Said:
-        """A whole clause about `subject`: plain, denied, or about what it has."""
+    def clause(self, subject: Subject, sign: int = 0) -> Phrase:
+        """A clause about `subject`: plain, negated, or with `has`."""
         sign = sign or (1 if self.draw.chance(0.5) else -1)
         if (roll := self.draw.random()) < 0.5:
             return says(subject, self.quality(sign))
@@ -101,17 +101,17 @@ def _article(word: str) -> str:
     return f"an {word}" if word[0] in "aeiou" and not word.startswith("use") else f"a {word}"
 
 
-def _plain(write: Writer) -> Said:
-    said = write.clause(write.subject())
+def _plain(write: Writer) -> Phrase:
+    phrase = write.clause(write.subject())
     forms = (
-        f"{said.text} {write.tail()}",
-        f"I must say that {said.text}",
-        f"{write.tail()}, {said.text}",
+        f"{phrase.text} {write.tail()}",
+        f"I must say that {phrase.text}",
+        f"{write.tail()}, {phrase.text}",
     )
-    return Said(text=write.draw.choose(forms), value=said.value)
+    return Phrase(text=write.draw.choose(forms), value=phrase.value)
 
 
-def _contrast(write: Writer) -> Said:
+def _contrast(write: Writer) -> Phrase:
     sign = 1 if write.draw.chance(0.5) else -1
     first = write.subject()
     second = write.subject(first)
@@ -122,31 +122,32 @@ def _contrast(write: Writer) -> Said:
         f"{main.text}, although {aside.text}",
         f"{main.text}, even if {aside.text}",
     )
-    return Said(text=write.draw.choose(forms), value=conceded(main, aside))
+    return Phrase(text=write.draw.choose(forms), value=conceded(main, aside))
 
 
-def _exception(write: Writer) -> Said:
+def _exception(write: Writer) -> Phrase:
     sign = 1 if write.draw.chance(0.5) else -1
     aside, main = write.word(-sign), says(Subject(text=f"the {write.thing}"), write.quality(sign))
     part = f"the {aside.text} {write.draw.choose(write.topic.parts)}"
     forms = (f"apart from {part}, {main.text}", f"{main.text} in spite of {part}")
-    return Said(text=write.draw.choose(forms), value=conceded(main, aside))
+    return Phrase(text=write.draw.choose(forms), value=conceded(main, aside))
 
 
-def _sum(write: Writer) -> Said:
+def _sum(write: Writer) -> Phrase:
     sign = 1 if write.draw.chance(0.5) else -1
-    first = write.subject()
+    subject = write.subject()
     if write.draw.chance(0.4):
-        one, two = write.quality(sign), write.word(sign, 1)
-        if two.text not in one.text:
-            return Said(
-                text=f"{says(first, one).text} and {two.text} {write.tail()}", value=added(one, two)
+        first, second = write.quality(sign), write.word(sign, 1)
+        if second.text not in first.text:
+            return Phrase(
+                text=f"{says(subject, first).text} and {second.text} {write.tail()}",
+                value=added(first, second),
             )
-    one, two = write.clause(first, sign), write.clause(write.subject(first), sign)
-    return Said(text=f"{one.text}, and {two.text}", value=added(one, two))
+    first, second = write.clause(subject, sign), write.clause(write.subject(subject), sign)
+    return Phrase(text=f"{first.text}, and {second.text}", value=added(first, second))
 
 
-def _hearsay(write: Writer) -> Said:
+def _hearsay(write: Writer) -> Phrase:
     subject = write.subject()
     theirs = write.word()
     people = write.draw.choose(
@@ -159,22 +160,22 @@ def _hearsay(write: Writer) -> Said:
             "and I cannot judge",
             "and I will see for myself next week",
         )
-        return Said(text=f"{text}, {write.draw.choose(no_view)}", value=0.0)
+        return Phrase(text=f"{text}, {write.draw.choose(no_view)}", value=0.0)
     own = (
         write.quality(-1 if theirs.value > 0 else 1) if write.draw.chance(0.8) else write.quality()
     )
     joint = "but" if own.value * theirs.value < 0 else "and"
-    return Said(text=f"{text}, {joint} I find {subject.pronoun} {own.text}", value=own.value)
+    return Phrase(text=f"{text}, {joint} I find {subject.pronoun} {own.text}", value=own.value)
 
 
-def _surprise(write: Writer) -> Said:
+def _surprise(write: Writer) -> Phrase:
     hope = write.word()
     outcome = write.word(-1 if hope.value > 0 else 1)
     text = f"I expected {_article(hope.text)} {write.thing} and got {_article(outcome.text)} one"
-    return Said(text=text, value=unexpected(outcome, hope))
+    return Phrase(text=text, value=unexpected(outcome, hope))
 
 
-def _feared(write: Writer) -> Said:
+def _feared(write: Writer) -> Phrase:
     subject, expected = write.subject(), write.word()
     verb = write.draw.choose(
         ("hoped", "expected") if expected.value > 0 else ("feared", "expected")
@@ -183,21 +184,23 @@ def _feared(write: Writer) -> Said:
     came_true = write.draw.chance(0.5)
     value = expected.value if came_true else turned(expected.value, 1.0)
     ends = f"and {they} really {be}" if came_true else f"but {they} {be} not"
-    return Said(text=f"I {verb} that {subject.text} would be {expected.text}, {ends}", value=value)
-
-
-def _neither(write: Writer) -> Said:
-    one = write.word()
-    two = write.word(
-        0 if write.draw.chance(0.4) else (-1 if one.value > 0 else 1), int(abs(one.value))
+    return Phrase(
+        text=f"I {verb} that {subject.text} would be {expected.text}, {ends}", value=value
     )
-    if one == two:
+
+
+def _neither(write: Writer) -> Phrase:
+    first = write.word()
+    second = write.word(
+        0 if write.draw.chance(0.4) else (-1 if first.value > 0 else 1), int(abs(first.value))
+    )
+    if first == second:
         return _neither(write)
-    said = says(write.subject(), neither(one, two))
-    return Said(text=f"{said.text} {write.tail()}", value=said.value)
+    phrase = says(write.subject(), neither(first, second))
+    return Phrase(text=f"{phrase.text} {write.tail()}", value=phrase.value)
 
 
-def _doubt(write: Writer) -> Said:
+def _doubt(write: Writer) -> Phrase:
     subject, word = write.subject(), write.word()
     view = says(subject, word)
     called = f"call {subject.text} {word.text}"
@@ -211,63 +214,65 @@ def _doubt(write: Writer) -> Said:
         (f"it would be wrong not to {called}", view.value),
     )
     text, value = write.draw.choose(forms)
-    return Said(text=text, value=value)
+    return Phrase(text=text, value=value)
 
 
-def _missed(write: Writer) -> Said:
+def _missed(write: Writer) -> Phrase:
     subject, chance = write.subject(), write.word()
     reason = write.draw.choose(
         ("in other hands", "with another team", "on another day", "in someone else's care")
     )
     text = f"{subject.text} could have been {chance.text} {reason}"
-    return Said(text=text, value=turned(chance.value, 0.5))
+    return Phrase(text=text, value=turned(chance.value, 0.5))
 
 
-def _compared(write: Writer) -> Said:
+def _compared(write: Writer) -> Phrase:
     word = write.word(strength=1)
     comparison, value = write.draw.choose(
         (("less", turned(word.value, 0.5)), ("no less", word.value))
     )
-    said = says(write.subject(), Said(text=f"{comparison} {word.text} than last time", value=value))
-    forms = (f"{said.text} {write.tail()}", f"I must say that {said.text}")
-    return Said(text=write.draw.choose(forms), value=value)
-
-
-def _halves(write: Writer) -> Said:
-    one = write.word()
-    two = write.word(
-        0 if write.draw.chance(0.35) else (-1 if one.value > 0 else 1), int(abs(one.value))
+    phrase = says(
+        write.subject(), Phrase(text=f"{comparison} {word.text} than last time", value=value)
     )
-    if one == two:
+    forms = (f"{phrase.text} {write.tail()}", f"I must say that {phrase.text}")
+    return Phrase(text=write.draw.choose(forms), value=value)
+
+
+def _halves(write: Writer) -> Phrase:
+    first = write.word()
+    second = write.word(
+        0 if write.draw.chance(0.35) else (-1 if first.value > 0 else 1), int(abs(first.value))
+    )
+    if first == second:
         return _halves(write)
     many = write.draw.choose(write.topic.plural_parts)
-    text = f"half of the {many} are {one.text} and the other half are {two.text}"
-    return Said(text=text, value=(one.value + two.value) / 2)
+    text = f"half of the {many} are {first.text} and the other half are {second.text}"
+    return Phrase(text=text, value=(first.value + second.value) / 2)
 
 
-def _undecided(write: Writer) -> Said:
+def _undecided(write: Writer) -> Phrase:
     subject = write.subject()
-    one = write.word()
-    two = write.word(-1 if one.value > 0 else 1)
+    first = write.word()
+    second = write.word(-1 if first.value > 0 else 1)
     be = "are" if subject.plural else "is"
-    text = f"I cannot say whether {subject.text} {be} {one.text} or {two.text}"
+    text = f"I cannot say whether {subject.text} {be} {first.text} or {second.text}"
     if write.draw.chance(0.5):
-        return Said(text=text, value=0.0)
+        return Phrase(text=text, value=0.0)
     verdict = write.clause(write.subject(subject))
-    return Said(text=f"{text}, but {verdict.text}", value=verdict.value)
+    return Phrase(text=f"{text}, but {verdict.text}", value=verdict.value)
 
 
-def _circumstance(write: Writer) -> Said:
+def _circumstance(write: Writer) -> Phrase:
     decoy = write.word(strength=0 if write.draw.chance(0.5) else 2)
     when = write.draw.choose(("week", "journey", "morning", "day at work"))
     opening = f"after {_article(write.draw.choose(COMMON[int(decoy.value)]))} {when}"
     if write.draw.chance(0.2):
-        return Said(text=f"{opening}, we talked about the {write.thing} for a while", value=0.0)
-    said = write.clause(write.subject(), -1 if decoy.value > 0 else 1)
-    return Said(text=f"{opening}, I find that {said.text}", value=said.value)
+        return Phrase(text=f"{opening}, we talked about the {write.thing} for a while", value=0.0)
+    phrase = write.clause(write.subject(), -1 if decoy.value > 0 else 1)
+    return Phrase(text=f"{opening}, I find that {phrase.text}", value=phrase.value)
 
 
-FRAMES: tuple[tuple[int, Callable[[Writer], Said]], ...] = (
+FRAMES: tuple[tuple[int, Callable[[Writer], Phrase]], ...] = (
     (10, _plain),
     (22, _contrast),
     (7, _exception),
@@ -288,9 +293,9 @@ _FRAME_LIST = tuple(frame for weight, frame in FRAMES for _ in range(weight))
 
 def review(draw: Draw) -> Example:
     """One invented review of 7 to 18 words and its class, 0..4."""
-    said = draw.choose(_FRAME_LIST)(Writer(draw))
+    phrase = draw.choose(_FRAME_LIST)(Writer(draw))
     return Example(
-        first=f"{said.text[0].upper()}{said.text[1:]}.",
+        first=f"{phrase.text[0].upper()}{phrase.text[1:]}.",
         second=None,
-        label=float(sentiment_class(said.value)),
+        label=float(sentiment_class(phrase.value)),
     )

@@ -1,4 +1,4 @@
-"""What the sample corpus's reviews are about: kinds of things with their parts, and words that praise or blame them."""
+"""Word lists of the sample's reviews: topics, their parts, and words of praise and blame."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Topic:
-    """One kind of thing that is reviewed, with the words that fit it; `words` maps a valence to adjectives."""
+    """A topic of reviews with its words. `words` maps a valence to adjectives."""
 
     things: tuple[str, ...]
     parts: tuple[str, ...]
@@ -40,33 +40,53 @@ def _topic(things: str, parts: str, plural_parts: str, tails: str, **words: str)
 
 TOPICS = (
     _topic(
-        "film, comedy, thriller, drama", "acting, plot, ending, music, dialogue, script", "songs, jokes, costumes",
+        "film, comedy, thriller, drama",
+        "acting, plot, ending, music, dialogue, script",
+        "songs, jokes, costumes",
         "on the big screen, at the late showing, on a second viewing, for a debut",
-        strong_good="gripping, moving", good="funny, warm, clever",
-        bad="slow, predictable, shallow", strong_bad="unbearable, tedious",
+        strong_good="gripping, moving",
+        good="funny, warm, clever",
+        bad="slow, predictable, shallow",
+        strong_bad="unbearable, tedious",
     ),
     _topic(
-        "meal, lunch, dinner, breakfast", "soup, bread, sauce, dessert, salad, coffee", "noodles, pancakes, dumplings",
+        "meal, lunch, dinner, breakfast",
+        "soup, bread, sauce, dessert, salad, coffee",
+        "noodles, pancakes, dumplings",
         "at the corner table, on a Sunday evening, at this price, for such a small kitchen",
-        strong_good="delicious, heavenly", good="tasty, fresh, wholesome",
-        bad="bland, stale, greasy", strong_bad="tasteless, revolting",
+        strong_good="delicious, heavenly",
+        good="tasty, fresh, wholesome",
+        bad="bland, stale, greasy",
+        strong_bad="tasteless, revolting",
     ),
     _topic(
-        "novel, memoir, mystery, book", "plot, prose, opening, hero, final chapter", "letters, dialogues, drawings",
+        "novel, memoir, mystery, book",
+        "plot, prose, opening, hero, final chapter",
+        "letters, dialogues, drawings",
         "in the new edition, on a second reading, in this translation, for a debut",
-        strong_good="gripping, masterful", good="vivid, witty, clever",
-        bad="wordy, slow, predictable", strong_bad="unreadable, tedious",
+        strong_good="gripping, masterful",
+        good="vivid, witty, clever",
+        bad="wordy, slow, predictable",
+        strong_bad="unreadable, tedious",
     ),
     _topic(
-        "kettle, camera, radio, torch", "handle, switch, manual, battery, display, lid", "buttons, batteries, settings",
+        "kettle, camera, radio, torch",
+        "handle, switch, manual, battery, display, lid",
+        "buttons, batteries, settings",
         "after a month of use, on a camping trip, in daily use, at this price",
-        strong_good="flawless, ingenious", good="handy, sturdy, reliable",
-        bad="clumsy, flimsy, fiddly", strong_bad="useless, infuriating",
+        strong_good="flawless, ingenious",
+        good="handy, sturdy, reliable",
+        bad="clumsy, flimsy, fiddly",
+        strong_bad="useless, infuriating",
     ),
     _topic(
-        "inn, guesthouse, hotel, cabin", "room, bed, lobby, bathroom, terrace", "bedrooms, corridors, balconies",
+        "inn, guesthouse, hotel, cabin",
+        "room, bed, lobby, bathroom, terrace",
+        "bedrooms, corridors, balconies",
         "for a weekend by the sea, in the middle of winter, after a long drive, at this price",
-        strong_good="spotless, magnificent", good="cosy, comfortable, peaceful",
-        bad="shabby, gloomy, noisy", strong_bad="filthy, unbearable",
+        strong_good="spotless, magnificent",
+        good="cosy, comfortable, peaceful",
+        bad="shabby, gloomy, noisy",
+        strong_bad="filthy, unbearable",
     ),
-)  # fmt: skip
+)

@@ -1,8 +1,8 @@
-"""The small calculus of valence behind the sample corpus's reviews: every phrase carries its words and its worth.
+"""The valence of the sample's reviews: every phrase has its words and a number.
 
-A valence is a number, bad below 0 and good above. Mild words are worth 1, strong ones 2; degree, negation, contrast
-and disappointed hope change that by the rules below, so a sentence's class follows from how it is built and not from
-the words in it.
+A valence is below 0 for bad and above 0 for good. Mild words have valence 1, strong words 2.
+Degree, negation, contrast and surprise change it by the rules below. So the class of a sentence
+follows from its structure, not from its words alone.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ NEGATED_LIMIT = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
-    """A phrase or sentence in the making: its words and its valence."""
+class Phrase:
+    """A phrase or a sentence: its words and its valence."""
 
     text: str
     value: float
@@ -50,67 +50,75 @@ class Said:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What a clause is about, with its article: `the soup`, or `the noodles`."""
+    """The subject of a clause, with its article: `the soup` or `the noodles`."""
 
     text: str
     plural: bool = False
 
     @property
     def pronoun(self) -> str:
-        """What stands for it as an object."""
+        """Its pronoun as an object."""
         return "them" if self.plural else "it"
 
 
-def graded(degree: str, quality: Said) -> Said:
-    """`slightly` halves a valence, `really` adds half of it."""
+def graded(degree: str, quality: Phrase) -> Phrase:
+    """A phrase with a degree: `slightly` halves the valence, `really` adds half of it."""
     factor = DEGREES.get(degree) or STRONG_DEGREES[degree]
-    return Said(text=f"{degree} {quality.text}", value=quality.value * factor)
+    return Phrase(text=f"{degree} {quality.text}", value=quality.value * factor)
 
 
 def turned(value: float, share: float) -> float:
-    """The valence of a denial: the opposite, in part, and never strong (`not awful` is not `superb`)."""
+    """The valence of a denial: the opposite times `share`, within +-`NEGATED_LIMIT`.
+
+    So `not awful` never means `superb`.
+    """
     return max(-NEGATED_LIMIT, min(NEGATED_LIMIT, -value * share))
 
 
-def negated(negation: str, quality: Said) -> Said:
-    """`not at all dull` is as good as `dull` is bad; a plain `not` turns only half of it."""
-    return Said(text=f"{negation} {quality.text}", value=turned(quality.value, NEGATIONS[negation]))
+def negated(negation: str, quality: Phrase) -> Phrase:
+    """A negated phrase: `not at all` turns the whole valence, a plain `not` half of it."""
+    return Phrase(
+        text=f"{negation} {quality.text}", value=turned(quality.value, NEGATIONS[negation])
+    )
 
 
-def neither(one: Said, two: Said) -> Said:
-    """`neither charming nor dull`: half of both is turned, so opposites cancel."""
-    return Said(text=f"neither {one.text} nor {two.text}", value=turned(one.value + two.value, 0.5))
+def neither(first: Phrase, second: Phrase) -> Phrase:
+    """`neither charming nor dull`: half of the sum is turned, so opposites cancel."""
+    return Phrase(
+        text=f"neither {first.text} nor {second.text}",
+        value=turned(first.value + second.value, 0.5),
+    )
 
 
-def says(subject: Subject, quality: Said) -> Said:
-    """`the soup is bland`."""
-    return Said(
+def says(subject: Subject, quality: Phrase) -> Phrase:
+    """A clause such as `the soup is bland`."""
+    return Phrase(
         text=f"{subject.text} {'are' if subject.plural else 'is'} {quality.text}",
         value=quality.value,
     )
 
 
-def has(subject: Subject, amount: str, noun: str) -> Said:
-    """`the soup has hardly any faults`: a noun is worth 1, changed by its amount."""
+def has(subject: Subject, amount: str, noun: str) -> Phrase:
+    """A clause such as `the soup has hardly any faults`: valence 1 times the amount."""
     worth = HAVING[amount] * (1 if noun in GOOD_NOUNS else -1)
-    return Said(
+    return Phrase(
         text=f"{subject.text} {'have' if subject.plural else 'has'} {amount} {noun}", value=worth
     )
 
 
-def added(one: Said, two: Said) -> float:
-    """The valence of two things of one mind, said side by side: the stronger in full, the weaker half."""
-    weaker, stronger = sorted((one.value, two.value), key=abs)
+def added(first: Phrase, second: Phrase) -> float:
+    """The valence of two phrases of the same sign: the stronger in full, the weaker half."""
+    weaker, stronger = sorted((first.value, second.value), key=abs)
     return stronger + weaker / 2
 
 
-def conceded(main: Said, aside: Said) -> float:
-    """The valence of a contrast: the main clause counts in full, the conceded one half."""
+def conceded(main: Phrase, aside: Phrase) -> float:
+    """The valence of a contrast: the main clause in full, the conceded clause half."""
     return main.value + aside.value / 2
 
 
-def unexpected(outcome: Said, hope: Said) -> float:
-    """The valence of a surprise: the outcome, sharpened by half of what was expected instead."""
+def unexpected(outcome: Phrase, hope: Phrase) -> float:
+    """The valence of a surprise: the outcome minus half of the expectation."""
     return outcome.value - hope.value / 2
 
 
