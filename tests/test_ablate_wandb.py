@@ -12,7 +12,7 @@ from mtl.ablation.engine import run_grid
 from mtl.commands.sync import sync_runs
 from mtl.config.yaml_file import dump_yaml
 from mtl.runs.options import PoolOptions
-from mtl.tracking.tracker import WandbMode
+from mtl.tracking.outcome import WandbMode
 from tests.grid_trains import plainly
 from tests.wandb_peer import Peer
 from tests.wandb_runs import own_home, peer

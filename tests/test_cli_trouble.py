@@ -17,7 +17,8 @@ from mtl.config.settings import config_from
 from mtl.data.new_text import read_new_text
 from mtl.errors import ConfigError, DataError
 from mtl.tasks.registry import TASKS
-from mtl.tracking.tracker import compare, open_tracker, read_back
+from mtl.tracking.open import open_tracker
+from mtl.tracking.wandb_copy import compare, read_back
 from tests.wandb_runs import SHORT, info
 
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from mtl.commands.sync import sync
 from mtl.errors import ConfigError
-from mtl.tracking.tracker import compare, read_back
+from mtl.tracking.wandb_copy import compare, read_back
 from tests.wandb_peer import API_KEY, Peer
 from tests.wandb_runs import (
     RUN,

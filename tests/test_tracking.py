@@ -12,15 +12,10 @@ from pathlib import Path
 import pytest
 
 from mtl.errors import ConfigError, RunError
-from mtl.tracking.tracker import (
-    WandbMode,
-    compare,
-    has_api_key,
-    open_tracker,
-    read_back,
-    resolve_mode,
-)
-from mtl.tracking.wandb_adapter import sessions
+from mtl.tracking.mode import has_api_key, resolve_mode
+from mtl.tracking.open import open_tracker
+from mtl.tracking.outcome import WandbMode
+from mtl.tracking.wandb_copy import compare, read_back, sessions
 from tests.wandb_peer import API_KEY, Peer
 from tests.wandb_runs import SUMMARY, info, inspect, logged, own_home, peer, tracker
 
@@ -109,7 +104,7 @@ def test_disabled_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_tracking_never_imports_wandb_into_training() -> None:
-    script = "import sys, mtl.tracking.tracker, mtl.tracking.wandb_adapter; sys.exit('wandb' in sys.modules)"
+    script = "import sys, mtl.tracking.open; sys.exit('wandb' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[1]).returncode
         == 0

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from mtl.tracking.tracker import Limits, compare, read_back
-from mtl.tracking.wandb_adapter import sessions
+from mtl.tracking.tracker import Limits
+from mtl.tracking.wandb_copy import compare, read_back, sessions
 from tests.wandb_peer import Peer
 from tests.wandb_runs import (
     PATHS,

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
-from mtl.tracking.outcome import TrackingOutcome
-from mtl.tracking.tracker import Limits, RunInfo, WandbMode, WandbTracker, open_tracker
-from mtl.tracking.wandb_adapter import client_environ
+from mtl.tracking.client import client_environ
+from mtl.tracking.open import open_tracker
+from mtl.tracking.outcome import TrackingOutcome, WandbMode
+from mtl.tracking.tracker import Limits, RunInfo
+from mtl.tracking.wandb_tracker import WandbTracker
 from tests.wandb_peer import Peer
 
 RUN = "0123456789ab-s0"
@@ -81,7 +83,7 @@ def wait_until_ready(opened: WandbTracker, seconds: float = 20) -> None:
     """Until the client says that the run is open."""
     end = time.monotonic() + seconds
     while opened._ready_by is not None and time.monotonic() < end:
-        opened._listen(0.05)
+        opened._take_replies(0.05)
     assert opened._ready_by is None
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from mtl.ablation.results import Results
 from mtl.ablation.sentences import comparison
-from mtl.tracking.tracker import RunInfo, Table, WandbMode, open_tracker
+from mtl.tracking.open import open_tracker
+from mtl.tracking.outcome import WandbMode
+from mtl.tracking.tracker import RunInfo, Table
 
 
 def send_summary(results: Results, folder: Path, mode: WandbMode) -> None:

@@ -105,7 +105,7 @@ def folders(runs: Path) -> list[Check]:
 
 def tracking() -> Check:
     """What W&B would do with a run."""
-    from mtl.tracking.tracker import resolve_mode
+    from mtl.tracking.mode import resolve_mode
 
     return _tried("W&B", lambda: f"{resolve_mode(None)} (--wandb and $WANDB_MODE change it)")
 

@@ -200,7 +200,7 @@ def verify_runs(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
 
 def _waits(folder: RunFolder) -> bool:
     """Whether a run was to go to W&B at once, and its copy is still here."""
-    from mtl.tracking.wandb_adapter import unsent
+    from mtl.tracking.wandb_copy import unsent
 
     try:
         record = folder.record()

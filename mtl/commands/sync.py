@@ -63,8 +63,8 @@ def sync_runs(folder: Path, names: tuple[str, ...] = (), seconds: float = LONGES
 
     Raises ConfigError for a folder or a run that is not there, and where runs wait but there is no API key.
     """
-    from mtl.tracking.tracker import has_api_key
-    from mtl.tracking.wandb_adapter import is_synced, sessions
+    from mtl.tracking.mode import has_api_key
+    from mtl.tracking.wandb_copy import is_synced, sessions
 
     runs = (
         [_find(folder, name) for name in names]
@@ -129,7 +129,8 @@ def _names(folder: Path) -> list[str]:
 
 def _sync_run(run: Path, logs: list[Path], seconds: float) -> Outcome:
     """Send one run's logs, oldest first."""
-    from mtl.tracking.wandb_adapter import being_written, client_environ, is_synced
+    from mtl.tracking.client import client_environ
+    from mtl.tracking.wandb_copy import being_written, is_synced
 
     if not logs:
         return Outcome(run=run.name, status="nothing to sync", sessions=0)

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mtl.cache import CACHE_BYTES
 from mtl.data.course.files import OnBadRow
 from mtl.errors import ConfigError, suggestion
-from mtl.tracking.tracker import WandbMode, resolve_mode
+from mtl.tracking.mode import resolve_mode
+from mtl.tracking.outcome import WandbMode
 
 
 class RunOptions(BaseModel):

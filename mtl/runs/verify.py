@@ -87,7 +87,7 @@ def tracking_problems(folder: RunFolder, record: Record) -> list[str]:
     tracked = record.wandb
     if tracked is None or tracked.mode in (None, "disabled") or record.status != "done":
         return []
-    from mtl.tracking.tracker import compare, read_back
+    from mtl.tracking.wandb_copy import compare, read_back
 
     try:
         read = read_back(folder.path, tracked.mode, record.run_id)

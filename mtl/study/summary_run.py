@@ -7,7 +7,9 @@ from pathlib import Path
 
 from mtl.study.results import StudyResults
 from mtl.study.sentences import trial_table
-from mtl.tracking.tracker import RunInfo, Table, WandbMode, open_tracker
+from mtl.tracking.open import open_tracker
+from mtl.tracking.outcome import WandbMode
+from mtl.tracking.tracker import RunInfo, Table
 
 
 def send_summary(results: StudyResults, folder: Path, mode: WandbMode) -> None:

@@ -1,16 +1,18 @@
-"""The process that talks to W&B for one run. `mtl.tracking.tracker` starts it by path; nothing imports it.
+"""The process that talks to W&B for one run. `mtl.tracking.client` starts it by its path.
 
-The W&B client brings threads, exit hooks, a helper process and changes to the environment, and each of them can hang or
-end the process it lives in. So it lives here, and training only writes lines to a pipe. Orders come in on stdin and
-replies leave on stdout, one JSON object a line:
-    {"start": {...}}  ->  {"ready": null}, or {"offline": reason} where no server answers and the disk is used instead
+The W&B client brings threads, exit hooks, a helper process and changes to the environment. Each of
+them can block or end its process. So the client runs here, and training only writes to a pipe.
+Orders arrive on stdin and replies leave on stdout, one JSON object per line:
+
+    {"start": {...}}                 ->  {"ready": null}, or {"offline": reason} without a server
     {"log": [step, {name: value}]}
-    {"finish": {"summary": {...}, "files": [...], "exit_code": 0, "table": null or {name, columns, rows}}}
-                         ->  {"done": null}
-    {"read": {...}}  ->  {"summary": {...}}
-Any of them can be answered by {"failed": reason}, which ends the process. When stdin ends without `finish`, training
-was killed: the run is closed as failed, with all that was logged.
-Only the standard library and wandb may be imported: mtl itself is not on the path.
+    {"finish": {"summary": {...}, "files": [...], "exit_code": 0, "table": null or {...}}}
+                                     ->  {"done": null}
+    {"read": {...}}                  ->  {"summary": {...}}
+
+Each order may be answered by {"failed": reason}, which ends the process. If stdin ends without
+`finish`, training was killed: the run is closed as failed, with all that was logged.
+Only the standard library and wandb may be imported here: mtl is not on the path.
 """
 
 from __future__ import annotations
@@ -27,28 +29,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
-# Names that the client may drop or rename in any version. None of them is needed for a run to be right.
 PRIVATE = {
-    "x_disable_meta": True,  # would store the command line
-    "x_disable_machine_info": True,  # would store the host and the user
-    "x_disable_stats": True,  # samples the machine that is being measured
+    "x_disable_meta": True,  # it would store the command line
+    "x_disable_machine_info": True,  # it would store host and user
+    "x_disable_stats": True,  # it would load the machine whose speed is measured
     "x_save_requirements": False,
-    "x_transaction_log_flush_interval": 0.5,  # seconds; a kill loses at most this much
+    "x_transaction_log_flush_interval": 0.5,  # seconds that a kill loses at most
 }
-LAST_SECONDS = 15  # what a run whose training was killed may take beyond its finish limit
+"""Private settings of the client. A version may rename them: a run is correct without them."""
+LAST_SECONDS = 15
+"""Seconds beyond the finish limit that a run may take to close after training was killed."""
 
 Order = dict[str, Any]
 Reply = Callable[[Order], None]
 
 
 def main() -> None:
-    """Serve one run, or answer one `read`; every failure becomes a reply."""
+    """Serve one run, or answer one `read`. Every failure becomes a reply."""
     reply = _reply_to(_take_stdout())
     try:
         for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
-            signal.signal(
-                number, signal.SIG_IGN
-            )  # they are meant for training, which says when to close
+            signal.signal(number, signal.SIG_IGN)  # training gets them, and orders the end
         orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
         threading.Thread(target=_listen, args=(orders,), daemon=True).start()
         first = orders.get()
@@ -61,7 +62,7 @@ def main() -> None:
 
 
 def _take_stdout() -> TextIO:
-    """Keep stdout for replies: whatever else prints to it goes where stderr goes."""
+    """Keep stdout for replies, and redirect all other output to stderr."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return replies
@@ -69,7 +70,7 @@ def _take_stdout() -> TextIO:
 
 def _reply_to(stream: TextIO) -> Reply:
     def reply(value: Order) -> None:
-        with contextlib.suppress(OSError):  # training is gone: nobody to tell
+        with contextlib.suppress(OSError):  # training has ended
             stream.write(json.dumps(value) + "\n")
             stream.flush()
 
@@ -77,7 +78,7 @@ def _reply_to(stream: TextIO) -> Reply:
 
 
 def _listen(orders: queue.SimpleQueue[Order]) -> None:
-    """Take orders as fast as they come, so that the pipe never fills and never stops training."""
+    """Read orders at once, so that the pipe never fills up and blocks training."""
     for line in sys.stdin:
         orders.put(json.loads(line))
     orders.put({"gone": None})
@@ -96,9 +97,8 @@ def _serve(start: Order, orders: queue.SimpleQueue[Order], reply: Reply) -> None
             logged = True
         elif "finish" in order:
             if logged:
-                run.log(
-                    {}, commit=True
-                )  # the last step is held back, and would overwrite the summary below
+                # W&B holds the last step back; later it would overwrite the summary.
+                run.log({}, commit=True)
             _finish(run, Path(start["folder"]), **order["finish"])
             reply({"done": None})
             break
@@ -120,7 +120,7 @@ def _lock(path: Path) -> TextIO:
 
 
 def _open(start: Order, reply: Reply) -> Any:
-    """Open the run as asked. Where no server answers, open it offline, so that `mtl sync` can send it one day."""
+    """Open the run. Without a server open it offline, so that `mtl sync` can send it later."""
     try:
         run = _init(start)
     except Exception as error:
@@ -135,29 +135,44 @@ def _open(start: Order, reply: Reply) -> Any:
 
 
 def _forget_client() -> None:
-    """End the client's helper process, which would hold on to the run's id."""
+    """End the client's helper process, which would keep the run's id in use."""
     import wandb
 
-    with contextlib.suppress(SystemExit):  # what the client does when its helper fails
+    with contextlib.suppress(SystemExit):  # raised where the helper has failed
         wandb.teardown()
 
 
 def _init(start: Order) -> Any:
-    """`wandb.init`, with everything it writes below the run's folder; note where an online run went."""
+    """`wandb.init` with all its files below the run's folder. Write the place of an online run."""
     import wandb
 
     settings = wandb.Settings(
-        silent=True, console="off", program="mtl", save_code=False, disable_code=True, disable_git=True,
-        init_timeout=start["init_timeout"], finish_timeout=start["finish_timeout"], finish_timeout_raises=True,
-    )  # fmt: skip
+        silent=True,
+        console="off",
+        program="mtl",
+        save_code=False,
+        disable_code=True,
+        disable_git=True,
+        init_timeout=start["init_timeout"],
+        finish_timeout=start["finish_timeout"],
+        finish_timeout_raises=True,
+    )
     for name, value in PRIVATE.items():
         with contextlib.suppress(Exception):
             setattr(settings, name, value)
     run = wandb.init(
-        project=start["project"], id=start["run_id"], resume="allow", mode=start["mode"], dir=start["folder"],
-        config=start["config"], name=start["name"], group=start["group"], job_type=start["job_type"],
-        tags=start["tags"], settings=settings,
-    )  # fmt: skip
+        project=start["project"],
+        id=start["run_id"],
+        resume="allow",
+        mode=start["mode"],
+        dir=start["folder"],
+        config=start["config"],
+        name=start["name"],
+        group=start["group"],
+        job_type=start["job_type"],
+        tags=start["tags"],
+        settings=settings,
+    )
     if start["mode"] == "online":
         place = {
             "entity": run.entity,
@@ -180,16 +195,12 @@ def _finish(
     exit_code: int,
     table: Order | None,
 ) -> None:
+    """Log the table, the final numbers and the files, and close the run."""
     if table is not None:
         import wandb
 
-        run.log(
-            {
-                table["name"]: wandb.Table(
-                    columns=table["columns"], data=table["rows"], allow_mixed_types=True
-                )
-            }
-        )
+        rows = wandb.Table(columns=table["columns"], data=table["rows"], allow_mixed_types=True)
+        run.log({table["name"]: rows})
     run.summary.update(summary)
     for file in files:
         inside = Path(file).is_relative_to(folder)
@@ -198,14 +209,14 @@ def _finish(
 
 
 def _leave_after(seconds: float) -> None:
-    """End this process then, whatever hangs: nobody is left who could."""
+    """End this process after so many seconds, whatever it waits for: training cannot kill it now."""
     timer = threading.Timer(seconds, os._exit, (1,))
     timer.daemon = True
     timer.start()
 
 
 def _read(*, path: str, timeout: int) -> dict[str, Any]:
-    """The summary that the server has for `entity/project/run_id`."""
+    """The server's summary of the run `entity/project/run_id`."""
     import wandb
 
     return dict(wandb.Api(timeout=timeout).run(path).summary_metrics)

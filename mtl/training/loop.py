@@ -50,7 +50,9 @@ from mtl.runs.prepare import Prepared, Sources, prepare
 from mtl.runs.record import Record, Status
 from mtl.tasks.metrics import Scores, score_all
 from mtl.tasks.registry import TASKS, TaskName
-from mtl.tracking.tracker import Tracker, WandbMode, open_tracker
+from mtl.tracking.open import open_tracker
+from mtl.tracking.outcome import WandbMode
+from mtl.tracking.tracker import Tracker
 from mtl.training.interrupt import Interrupted, Interruption
 from mtl.training.optim import Optimizer, learning_rate
 from mtl.training.outcome import make_record, run_info

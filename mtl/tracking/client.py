@@ -1,0 +1,108 @@
+"""The W&B client in a process of its own, reached by two pipes and two threads.
+
+Nothing that the client does, or fails to do, can stop the caller. wandb is not imported here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+COMMAND = (sys.executable, "-P", str(Path(__file__).with_name("client_process.py")))
+OVERRULED = frozenset(
+    f"WANDB_{name}"
+    for name in (
+        "SERVICE", "MODE", "DIR", "RUN_ID", "RUN_DIR", "RESUME", "NAME", "RUN_GROUP", "JOB_TYPE",
+        "TAGS", "SWEEP_ID", "SWEEP_PARAM_PATH", "CONFIG_PATHS", "SILENT", "QUIET", "CONSOLE",
+        "SAVE_CODE", "DISABLED",
+    )
+)  # fmt: skip
+"""Variables that would change a run's name, place or mode, or the client."""
+
+Message = dict[str, Any]
+
+
+def client_environ(folder: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment of a W&B process: it writes below `folder/wandb`.
+
+    Keys, server and proxies pass through. Crash reports to the vendor are off by default.
+    """
+    kept = {name: value for name, value in environ.items() if name not in OVERRULED}
+    root = folder.resolve()
+    places = {
+        f"WANDB_{kind}_DIR": str(root / "wandb" / kind.lower())
+        for kind in ("DATA", "CACHE", "ARTIFACT")
+    }
+    return {"WANDB_ERROR_REPORTING": "false"} | kept | places | {"WANDB_DIR": str(root)}
+
+
+class Client:
+    """The client's process. `send` does not block, and `reply` no longer than asked.
+
+    Only the start can raise OSError.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "wandb").mkdir(parents=True, exist_ok=True)
+        with (folder / "wandb" / "client.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=client_environ(folder),
+                start_new_session=True,
+            )
+        self._orders: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._replies: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        for work in (self._write, self._read):
+            threading.Thread(target=work, daemon=True).start()
+
+    def send(self, order: Message) -> None:
+        """Queue an order. Raises ValueError where it is not JSON."""
+        json.dumps(order, allow_nan=False)
+        self._orders.put(order)
+
+    def reply(self, seconds: float) -> Message | None:
+        """The next reply, or None after so many seconds."""
+        with contextlib.suppress(queue.Empty):
+            return self._replies.get(timeout=max(0.0, seconds))
+        return None
+
+    def close(self) -> None:
+        """End the orders. The process then ends on its own, within its limits."""
+        self._orders.put(None)
+
+    def kill(self) -> None:
+        """End the process now. The client's helper process notices this and ends too."""
+        with contextlib.suppress(OSError):
+            self._process.kill()
+        self._orders.put(None)
+
+    def _write(self) -> None:
+        pipe = self._process.stdin
+        assert pipe is not None
+        with contextlib.suppress(OSError):  # the process has ended: `_read` reports it
+            while order := self._orders.get():
+                pipe.write(json.dumps(order).encode() + b"\n")
+                pipe.flush()
+        with contextlib.suppress(OSError):
+            pipe.close()
+
+    def _read(self) -> None:
+        pipe = self._process.stdout
+        assert pipe is not None
+        with contextlib.suppress(ValueError):
+            for line in pipe:
+                self._replies.put(json.loads(line))
+        code = self._process.wait()
+        self._replies.put({"failed": f"the W&B process ended with exit code {code}"})
+        pipe.close()
