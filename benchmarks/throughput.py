@@ -349,7 +349,7 @@ def main() -> None:
                 (SETTINGS | STORED)[name], options, device, stored=name in STORED, deep=DEEP in name
             )
             print(f"  {found[name]['ratio']:.2f} times the plain loop", file=sys.stderr, flush=True)
-    machine = environment(device)
+    machine = environment(device).as_json()
     if options.json:
         rows = {"rows": found, "smart": smart, "surgery": surgery}
         print(json.dumps({"options": vars(options), "environment": machine, **rows}, indent=1))

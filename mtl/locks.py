@@ -62,8 +62,8 @@ def exclusive(path: Path, *, timeout: float = 0.0) -> Iterator[None]:
 def is_held(path: Path) -> bool:
     """Whether a process holds the lock now. Raises OSError where the file cannot be read or locked.
 
-    A shared lock, which filelock does not have on the same file: two processes that look at the same
-    time must not take each other for a holder.
+    It takes a shared lock, so that two processes that look at the same time do not take each other
+    for a holder. filelock has no shared lock on the same file.
     """
     try:
         with path.open("rb") as file:

@@ -22,6 +22,7 @@ from mtl.ablation.design import Design, expand
 from mtl.ablation.results import Results, Runs, make_results
 from mtl.ablation.summary_run import send_summary
 from mtl.config import identity
+from mtl.data.course.files import OnBadRow
 from mtl.errors import ConfigError
 from mtl.files import write_bytes, write_json
 from mtl.grid.executor import Execution
@@ -31,7 +32,7 @@ from mtl.grid.view import View, duration
 from mtl.grid.worker import Setup, Train
 from mtl.runs.folder import GRIDS
 from mtl.runs.options import PoolOptions
-from mtl.runs.prepare import OnBadRow, Sources
+from mtl.runs.prepare import Sources
 from mtl.runs.record import SCHEMA
 from mtl.training.interrupt import Interruption
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mtl.data.course.files import OnBadRow
 from mtl.data.load import load_rows
 from mtl.data.rows import Rows, fingerprint
 from mtl.data.tokens import tokenize_rows
@@ -20,7 +21,7 @@ from mtl.model.multitask import MultiTaskModel
 from mtl.model.pretrained import Pretrained, find_encoder
 from mtl.runs import checkpoint
 from mtl.runs.folder import RunFolder
-from mtl.runs.prepare import OnBadRow, pairer
+from mtl.runs.prepare import make_pairer
 from mtl.runs.record import Opening, Record
 from mtl.tasks.metrics import Predictions, score_all
 from mtl.tasks.registry import Split, TaskName
@@ -87,7 +88,7 @@ def load_trained(folder: RunFolder, device: str | None = None) -> Trained:
         config, model.encoder, freezing.fixed, pretrained.fingerprint, where, cache_bytes=0
     )
     evaluator = Evaluator(
-        model, pairer(config, tokenizer), where, config.train.precision, prefix=prefix
+        model, make_pairer(config, tokenizer), where, config.train.precision, prefix=prefix
     )
     return Trained(
         folder=folder,

@@ -1,7 +1,7 @@
-"""Tensors on disk, each file with its sha256: a flipped bit would otherwise load as silently wrong weights.
+"""Checkpoints: tensors on disk with their sha256, so that a flipped bit is an error.
 
-A checkpoint is `<name>.safetensors` and `<name>.json`. The JSON holds the sha256 and what else the writer wants to keep,
-and is written last: without it, or with a file that does not match it, there is no checkpoint.
+A checkpoint is `<name>-<hash>.safetensors` and `<name>.json`. The JSON holds the file's name, its
+sha256 and the writer's notes. It is written last: the old checkpoint stays valid until then.
 """
 
 from __future__ import annotations
@@ -18,9 +18,14 @@ from mtl.errors import RunError
 from mtl.files import file_sha256, write_bytes, write_json
 from mtl.runs.folder import RunFolder
 
+REMEDY = "Train the run again: mtl train ... --fresh."
+
 
 def save(folder: Path, name: str, tensors: Mapping[str, Tensor], **notes: Any) -> None:
-    """Write tensors and notes. The file's name carries its content's hash, so the old pair stays whole until the end."""
+    """Write tensors and notes, and remove the previous checkpoint of this name.
+
+    The hash in the file's name keeps the previous pair intact until the new one is in place.
+    """
     from safetensors.torch import save as to_bytes
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,50 +40,44 @@ def save(folder: Path, name: str, tensors: Mapping[str, Tensor], **notes: Any) -
 
 
 def notes(folder: Path, name: str) -> dict[str, Any] | None:
-    """What `save` was given besides tensors, or None where there is no checkpoint."""
+    """The notes of a checkpoint, or None without one. Raises RunError for a damaged file."""
     try:
-        found: dict[str, Any] = json.loads((folder / f"{name}.json").read_text("utf-8"))
+        stored: dict[str, Any] = json.loads((folder / f"{name}.json").read_text("utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise RunError(f"{folder / name}.json: cannot be read: {error}.") from None
-    if not isinstance(found, dict) or not {"file", "sha256"} <= found.keys():
-        raise RunError(
-            f"{folder / name}.json: damaged. Train the run again (mtl train ... --fresh)."
-        )
-    return found
+    if not isinstance(stored, dict) or not {"file", "sha256"} <= stored.keys():
+        raise RunError(f"{folder / name}.json: damaged. {REMEDY}")
+    return stored
 
 
 def check(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
-    """The file of a checkpoint and its notes. Raises RunError where it is missing or not what was written."""
-    found = notes(folder, name)
-    if found is None:
-        raise RunError(
-            f"{folder}: no checkpoint {name!r} here. Train the run again (mtl train ... --fresh)."
-        )
-    path = folder / str(found["file"])
+    """The file and the notes of a checkpoint. Raises RunError where it is missing or damaged."""
+    stored = notes(folder, name)
+    if stored is None:
+        raise RunError(f"{folder}: no checkpoint {name!r}. {REMEDY}")
+    path = folder / str(stored["file"])
     if not path.is_file():
-        raise RunError(f"{path}: missing; train the run again (mtl train ... --fresh).")
-    if file_sha256(path) != found["sha256"]:
-        raise RunError(
-            f"{path}: damaged: its sha256 is not the one recorded. Train the run again (mtl train ... --fresh)."
-        )
-    return path, found
+        raise RunError(f"{path}: missing. {REMEDY}")
+    if file_sha256(path) != stored["sha256"]:
+        raise RunError(f"{path}: damaged: its sha256 differs from the recorded one. {REMEDY}")
+    return path, stored
 
 
 def load(folder: Path, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and notes. Raises RunError as `check` does."""
+    """The tensors and the notes of a checkpoint. Raises RunError where it is missing or damaged."""
     from safetensors.torch import load_file
 
-    path, found = check(folder, name)
-    return load_file(path), found
+    path, stored = check(folder, name)
+    return load_file(path), stored
 
 
 def check_selected(run: RunFolder, best_step: int | None) -> None:
-    """The checkpoint must be of the step that the record names. Raises RunError."""
-    _, found = check(run.checkpoint, "model")
-    if found.get("step") != best_step:
+    """Check that the checkpoint is of the selected step. Raises RunError."""
+    _, stored = check(run.checkpoint, "model")
+    if stored.get("step") != best_step:
         raise RunError(
-            f"{run.checkpoint}: holds step {found.get('step')}, the run selected step {best_step}. "
-            "Train the run again (mtl train ... --fresh)."
+            f"{run.checkpoint}: holds step {stored.get('step')}; the run selected step "
+            f"{best_step}. {REMEDY}"
         )

@@ -1,4 +1,4 @@
-"""Where a run ran: versions, machine, threads. Recorded beside every result, and printed by `mtl doctor`."""
+"""The environment of a run: versions, machine, threads. It is a part of every record."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES = ("mtl-ablate", "torch", "tokenizers", "safetensors", "numpy", "wandb"
 
 
 def environment(device: torch.device) -> Environment:
-    """Versions, machine and threads, ready for JSON."""
+    """The environment of this process on a device."""
     import torch
 
     from mtl.model import linear
@@ -40,7 +40,7 @@ def environment(device: torch.device) -> Environment:
 
 
 def version(package: str) -> str | None:
-    """An installed package's version, or None."""
+    """The version of a package, or None where it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -48,10 +48,10 @@ def version(package: str) -> str | None:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: the most this process has held so far, in main memory, or on the GPU where that is the device."""
+    """The peak memory of this process so far, in bytes: on a GPU the GPU's, else main memory."""
     import torch
 
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts kibibytes

@@ -2,7 +2,7 @@
 
     runs/<run_id>/config.yaml         first: the settings
                   metrics.jsonl       during training: a line per step, a line per evaluation
-                  resume/             during training: the state that an interrupted run resumes from
+                  resume/             during training: the saved state of the run
                   predictions/        <split>-<task>.csv: id, gold, outputs
                   checkpoint/         the selected weights, with their sha256
                   record.json         last, in one piece: a run without it has not ended
@@ -105,7 +105,7 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder: only one process trains a run. Released with the process, even if killed.
+        """Hold the folder, so that only one process trains the run. A killed process releases it.
 
         Raises RunInUse where another process holds it, and RunError where the disk has no locks.
         """
@@ -139,7 +139,7 @@ class RunFolder:
         write_bytes(self.path / CONFIG, text.encode())
 
     def clear(self) -> None:
-        """Remove everything but the lock and the openings of test: a fresh start keeps their count."""
+        """Remove all but the lock and the openings of test, whose count a fresh start keeps."""
         for item in self.path.iterdir():
             if item.name not in (LOCK, OPENINGS):
                 shutil.rmtree(item) if item.is_dir() else item.unlink()
@@ -187,7 +187,7 @@ class RunFolder:
         return path
 
     def predictions(self, split: Split, task: TaskName) -> Predictions:
-        """Read one split's predictions of one task. Raises RunError for a missing or damaged file."""
+        """Read one split's predictions of one task. Raises RunError where missing or damaged."""
         return read_predictions(self._predictions(split, task), split, task)
 
     def _predictions(self, split: Split, task: TaskName) -> Path:

@@ -1,18 +1,19 @@
-"""From a config to rows of tokens: what every command that touches a model needs first.
+"""Preparing a run: from a config to tokens, an encoder and the run's name.
 
-The data's fingerprint covers the whole train and dev parts of the run's tasks, before `limit`, which the config holds
-itself. Test is not read here: only `mtl test` opens it.
+The data's fingerprint covers all train and dev rows of the run's tasks, before `limit`, which is a
+setting. The test split is not read here: only `mtl test` opens it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mtl.config import identity
 from mtl.config.schema import RunConfig
+from mtl.data.course.files import OnBadRow
 from mtl.data.load import load_rows
 from mtl.data.rows import Rows, fingerprint
 from mtl.data.tokens import TokenizedRows, tokenize_rows
@@ -26,14 +27,16 @@ from mtl.tasks.registry import Split, TaskName
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-OnBadRow = Literal["error", "skip"]
+Part = tuple[TaskName, Split]
+DataKey = tuple[str, tuple[TaskName, ...]]
+"""Data source and tasks."""
 TRAIN_SLICE = 400
-"""Training rows a task that are scored beside dev, the same ones in every run on the same data."""
+"""Training rows per task that are scored beside dev. They depend on the data alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A run's data in tokens and its names. `train_slice` are training rows that are scored like dev."""
+    """A run that can be trained. `train_slice` are the training rows that are scored like dev."""
 
     config: RunConfig
     pretrained: Pretrained
@@ -46,32 +49,33 @@ class Prepared:
 
     @property
     def run_id(self) -> str:
+        """The run's name: its cell and its seed."""
         return identity.run_id(self.cell, self.config.seed)
 
 
 class Sources:
-    """What many runs share, read once and kept: rows, their tokens, and the files of encoders."""
+    """A cache of what runs share: rows, tokens and encoders. Each is read once.
+
+    `on_bad_row` is `error` to refuse data with a bad row, or `skip` to leave the row out.
+    """
 
     def __init__(self, on_bad_row: OnBadRow = "error") -> None:
         self._on_bad_row = on_bad_row
-        self._rows: dict[tuple[str, tuple[TaskName, ...]], dict[tuple[TaskName, Split], Rows]] = {}
-        self._fingerprints: dict[tuple[str, tuple[TaskName, ...]], str] = {}
+        self._rows: dict[DataKey, dict[Part, Rows]] = {}
+        self._fingerprints: dict[DataKey, str] = {}
         self._pretrained: dict[str, Pretrained] = {}
-        self._tokens: dict[
-            tuple[str, tuple[TaskName, ...], str],
-            tuple[Tokenizer, dict[tuple[TaskName, Split], TokenizedRows]],
-        ] = {}
+        self._tokens: dict[tuple[DataKey, str], tuple[Tokenizer, dict[Part, TokenizedRows]]] = {}
 
     def pretrained(self, config: RunConfig) -> Pretrained:
-        """The config's encoder. Raises EncoderError, or ConfigError for settings that it is too small for."""
+        """The config's encoder. Raises EncoderError, or ConfigError where it is too small."""
         if config.encoder not in self._pretrained:
             self._pretrained[config.encoder] = find_encoder(config.encoder)
         pretrained = self._pretrained[config.encoder]
         check_sizes(config, pretrained)
         return pretrained
 
-    def rows(self, config: RunConfig) -> dict[tuple[TaskName, Split], Rows]:
-        """Train and dev of the config's tasks. Raises DataError."""
+    def rows(self, config: RunConfig) -> dict[Part, Rows]:
+        """The train and dev rows of the config's tasks. Raises DataError."""
         key = config.data, config.tasks
         if key not in self._rows:
             self._rows[key] = load_rows(
@@ -86,24 +90,22 @@ class Sources:
             self._fingerprints[key] = fingerprint(self.rows(config))
         return self._fingerprints[key]
 
-    def tokens(
-        self, config: RunConfig
-    ) -> tuple[Tokenizer, dict[tuple[TaskName, Split], TokenizedRows]]:
-        """The encoder's tokenizer, and the config's data in its tokens."""
-        key = config.data, config.tasks, config.encoder
+    def tokens(self, config: RunConfig) -> tuple[Tokenizer, dict[Part, TokenizedRows]]:
+        """The encoder's tokenizer, and the rows in its tokens."""
+        key = (config.data, config.tasks), config.encoder
         if key not in self._tokens:
             tokenizer = self.pretrained(config).tokenizer()
             self._tokens[key] = tokenizer, tokenize_rows(tokenizer, self.rows(config))
         return self._tokens[key]
 
     def cell(self, config: RunConfig) -> str:
-        """What names the config, whatever its seed. Raises ConfigError, DataError or EncoderError."""
+        """The config's name without its seed. Raises ConfigError, DataError or EncoderError."""
         config = config.resolved()
         encoder = self.pretrained(config).fingerprint
         return identity.cell(config, data=self.fingerprint(config), encoder=encoder)
 
     def trained_rows(self, config: RunConfig) -> dict[TaskName, int]:
-        """How many rows of each task the config trains on."""
+        """The number of rows of each task that the config trains on."""
         rows, limit = self.rows(config), config.limit
         sizes = {task: len(rows[task, "train"]) for task in config.tasks}
         return {task: size if limit is None else min(limit, size) for task, size in sizes.items()}
@@ -112,69 +114,75 @@ class Sources:
 def prepare(
     config: RunConfig, on_bad_row: OnBadRow = "error", sources: Sources | None = None
 ) -> Prepared:
-    """Read, check, tokenise and name. Raises ConfigError, DataError or EncoderError before anything is computed.
+    """Check a config, read and tokenise its data, and name the run.
 
-    `sources` keeps what was read for the next run; whoever gives one has chosen there what is done with bad rows.
+    `sources` caches what was read, for the next run; its `on_bad_row` then replaces this one.
+    Raises ConfigError, DataError or EncoderError before anything is computed.
     """
     config.check()
     config = config.resolved()
     sources = sources or Sources(on_bad_row)
     pretrained = sources.pretrained(config)
     tokenizer, tokenized = sources.tokens(config)
-    train = {task: limited(tokenized[task, "train"], config.limit) for task in config.tasks}
+    train = {task: limit_rows(tokenized[task, "train"], config.limit) for task in config.tasks}
     return Prepared(
         config=config,
         pretrained=pretrained,
-        pairer=pairer(config, tokenizer),
+        pairer=make_pairer(config, tokenizer),
         train=train,
         dev={task: tokenized[task, "dev"] for task in config.tasks},
-        train_slice={task: limited(train[task], TRAIN_SLICE) for task in config.tasks},
+        train_slice={task: limit_rows(train[task], TRAIN_SLICE) for task in config.tasks},
         cell=sources.cell(config),
-        data=describe(sources.fingerprint(config), sources.rows(config), train),
+        data=describe_data(sources.fingerprint(config), sources.rows(config), train),
     )
 
 
 def check_sizes(config: RunConfig, pretrained: Pretrained) -> None:
-    """Raises ConfigError for settings that the encoder is too small for."""
+    """Raise ConfigError where the encoder has too few layers or positions for the settings."""
     unfrozen, layers = config.freeze.unfrozen, pretrained.encoder_config.layers
+    positions = pretrained.encoder_config.positions
     if unfrozen == layers and config.freeze.states == "fp16":
         raise ConfigError(
-            f"freeze.unfrozen={unfrozen}: the encoder has {layers} layers, so no layer is frozen whose outputs "
-            "freeze.states='fp16' could round. Use freeze.states=fp32."
+            f"freeze.unfrozen={unfrozen}: the encoder has {layers} layers, so no layer is frozen "
+            "whose outputs freeze.states='fp16' could round. Use freeze.states=fp32."
         )
     if unfrozen != "all" and unfrozen > layers:
         raise ConfigError(
             f"freeze.unfrozen={unfrozen}: the encoder has {layers} layers. "
             f"Use 0 to {layers}, or all (which trains the embeddings too)."
         )
-    if config.max_length > pretrained.encoder_config.positions:
+    if config.max_length > positions:
         raise ConfigError(
-            f"max_length={config.max_length}: the encoder has {pretrained.encoder_config.positions} positions; use at most that."
+            f"max_length={config.max_length}: the encoder has {positions} positions; "
+            "use at most that."
         )
 
 
-def pairer(config: RunConfig, tokenizer: Tokenizer) -> Pairer:
-    """The config's pairing with this tokenizer's special tokens."""
+def make_pairer(config: RunConfig, tokenizer: Tokenizer) -> Pairer:
+    """The config's pairing, with the tokenizer's special tokens."""
     cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
-    assert cls is not None  # `Pretrained.tokenizer` has checked
+    assert cls is not None  # checked by `Pretrained.tokenizer`
     assert sep is not None
     return PAIRERS[config.pairing](cls=cls, sep=sep, max_length=config.max_length)
 
 
-def limited(rows: TokenizedRows, limit: int | None) -> TokenizedRows:
-    """At most `limit` rows, in file order. A smaller limit's rows are among a larger one's, whatever the seed."""
+def limit_rows(rows: TokenizedRows, limit: int | None) -> TokenizedRows:
+    """At most `limit` rows, in file order.
+
+    The choice does not depend on the seed. The rows of a smaller limit are among those of a larger.
+    """
     if limit is None or len(rows) <= limit:
         return rows
     order = numpy_stream(0, f"limit/{rows.rows.task.name}/{len(rows)}").permutation(len(rows))
     return rows.take(np.sort(order[:limit]))
 
 
-def describe(
-    found: str, rows: dict[tuple[TaskName, Split], Rows], train: dict[TaskName, TokenizedRows]
+def describe_data(
+    fingerprint: str, rows: dict[Part, Rows], train: dict[TaskName, TokenizedRows]
 ) -> Data:
-    """The record's `data`: fingerprints, sizes, training rows used, and rows that were skipped."""
+    """The `data` part of the record."""
     return Data(
-        fingerprint=found,
+        fingerprint=fingerprint,
         parts={f"{split}/{task}": part.fingerprint() for (task, split), part in rows.items()},
         rows={f"{split}/{task}": len(part) for (task, split), part in rows.items()},
         trained_on={task: len(part) for task, part in train.items()},

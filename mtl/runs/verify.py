@@ -1,27 +1,24 @@
-"""Does a run's folder still say what its record says? Recomputed from the files, and compared with the W&B copy."""
+"""Verifying a run: its files and its copy in W&B must agree with its record."""
 
 from __future__ import annotations
 
 from mtl.config.identity import run_id
 from mtl.errors import MtlError, RunError
 from mtl.runs.folder import RunFolder
-from mtl.runs.record import Record
-from mtl.tasks.metrics import Predictions, score_all
+from mtl.runs.record import Metrics, Record
+from mtl.tasks.metrics import score_all
 from mtl.tasks.registry import Split, TaskName
 
 
 def verify(folder: RunFolder) -> list[str]:
-    """What is wrong with a run, in words; empty when all is well. Raises nothing for a damaged run: it says so."""
+    """The problems of a run, in words; an empty list without any. A damaged run does not raise."""
     try:
         record = folder.record()
     except RunError as error:
         return [str(error)]
     if record is None:
-        return (
-            []
-            if folder.state() == "running"
-            else ["not finished: no record.json; the same command goes on with it"]
-        )
+        running = folder.state() == "running"
+        return [] if running else ["not finished: no record.json. The same command resumes it"]
     problems = identity_problems(folder, record)
     if record.status == "done":
         problems += prediction_problems(folder, record) + checkpoint_problems(folder, record)
@@ -29,10 +26,10 @@ def verify(folder: RunFolder) -> list[str]:
 
 
 def identity_problems(folder: RunFolder, record: Record) -> list[str]:
-    """The folder's name, the record and the config must be of one run."""
+    """Folder name, record and config must belong to one run."""
     problems = []
     if record.run_id != folder.run_id or record.run_id != run_id(record.cell, record.seed):
-        problems.append(f"record.json is of {record.run_id}, the folder is {folder.run_id}")
+        problems.append(f"record.json is of {record.run_id}; the folder is {folder.run_id}")
     try:
         if folder.config().model_dump(mode="json") != record.config:
             problems.append("config.yaml differs from the config in record.json")
@@ -42,26 +39,17 @@ def identity_problems(folder: RunFolder, record: Record) -> list[str]:
 
 
 def prediction_problems(folder: RunFolder, record: Record) -> list[str]:
-    """Metrics recomputed from the saved predictions must be the recorded ones, to the last bit."""
+    """Metrics recomputed from the saved predictions must equal the recorded ones, bit for bit."""
     tasks: tuple[TaskName, ...] = tuple(record.config["tasks"])
-    recorded: dict[Split, dict[str, float | None]] = {
-        "dev": record.metrics,
-        "train": record.metrics,
-    }
-    shown = [
-        opening
-        for opening in folder.openings()[-1:]
-        if opening.metrics and not opening.before_fresh
-    ]
-    if shown:
-        recorded["test"] = shown[-1].metrics
+    recorded: dict[Split, Metrics] = {"dev": record.metrics, "train": record.metrics}
+    for opening in folder.openings()[-1:]:
+        if opening.metrics and not opening.before_fresh:
+            recorded["test"] = opening.metrics
     problems = []
-    for prefix, metrics in recorded.items():
+    for split, metrics in recorded.items():
         try:
-            found: dict[TaskName, Predictions] = {
-                task: folder.predictions(prefix, task) for task in tasks
-            }
-            computed = score_all(found, tasks, record.config["overall"], prefix).metrics
+            predictions = {task: folder.predictions(split, task) for task in tasks}
+            computed = score_all(predictions, tasks, record.config["overall"], split).metrics
         except (RunError, ValueError) as error:
             problems.append(str(error))
             continue
@@ -72,7 +60,7 @@ def prediction_problems(folder: RunFolder, record: Record) -> list[str]:
 
 
 def checkpoint_problems(folder: RunFolder, record: Record) -> list[str]:
-    """The checkpoint must be there, unchanged, and of the selected step."""
+    """The checkpoint must be present, undamaged, and of the selected step."""
     from mtl.runs import checkpoint
 
     try:
@@ -83,14 +71,14 @@ def checkpoint_problems(folder: RunFolder, record: Record) -> list[str]:
 
 
 def tracking_problems(folder: RunFolder, record: Record) -> list[str]:
-    """The W&B copy must hold the recorded metrics."""
+    """W&B's copy must have the recorded metrics."""
     tracked = record.wandb
     if tracked is None or tracked.mode in (None, "disabled") or record.status != "done":
         return []
     from mtl.tracking.wandb_copy import compare, read_back
 
     try:
-        read = read_back(folder.path, tracked.mode, record.run_id)
-    except Exception as error:  # whatever the client or the network raises, the finding is the same
+        copy = read_back(folder.path, tracked.mode, record.run_id)
+    except Exception as error:  # client and network may raise anything
         return [f"W&B: could not be read back: {error}"]
-    return [f"W&B: {difference}" for difference in compare(record.metrics, read)]
+    return [f"W&B: {difference}" for difference in compare(record.metrics, copy)]

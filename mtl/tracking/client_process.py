@@ -209,7 +209,7 @@ def _finish(
 
 
 def _leave_after(seconds: float) -> None:
-    """End this process after so many seconds, whatever it waits for: training cannot kill it now."""
+    """End this process after so many seconds: training is not there to kill it."""
     timer = threading.Timer(seconds, os._exit, (1,))
     timer.daemon = True
     timer.start()

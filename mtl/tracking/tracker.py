@@ -62,7 +62,7 @@ class Tracker(Protocol):
         files: Sequence[Path] = (),
         table: Table | None = None,
     ) -> TrackingOutcome:
-        """Close a run that is done with its final numbers, files and a table, and verify the copy."""
+        """Close a run that is done, with its final numbers, files and a table. Verify the copy."""
 
     def abort(self, reason: str) -> TrackingOutcome:
         """Close an interrupted or failed run quickly, marked as failed."""

@@ -1,8 +1,8 @@
 """The tracker that copies a run to Weights & Biases, and verifies the copy.
 
-The W&B client runs in a process of its own (`mtl.tracking.client`). This side has a queue to it, and
-a deadline for every wait. The first failure sets the run's status in W&B to `degraded`, with the
-reason, and has no other effect. After `finish` the summary is read back and compared with the
+The W&B client runs in a process of its own (`mtl.tracking.client`). This side has a queue to it,
+and a deadline for every wait. The first failure sets the run's status in W&B to `degraded`, with
+the reason, and has no other effect. After `finish` the summary is read back and compared with the
 record, because a full disk loses data without an error. W&B writes below `runs/<run_id>/wandb/`.
 """
 
@@ -71,7 +71,7 @@ class WandbTracker:
         files: Sequence[Path] = (),
         table: Table | None = None,
     ) -> TrackingOutcome:
-        """Close the run and verify W&B's copy of `summary`. A second call returns the same outcome."""
+        """Close the run, and verify W&B's copy of `summary`. A second call changes nothing."""
         if self._outcome is None:
             try:
                 self._close(finite(summary), files, 0, self._finish_seconds(), table)
