@@ -67,8 +67,8 @@ def test_frozen_bytes_stay_and_the_rest_moves(
 def test_a_frozen_run_says_so_and_an_unfrozen_one_says_nothing(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
-    assert train(config(tiny, freeze__unfrozen=1), runs=tmp_path)["frozen_unchanged"] is True
-    assert train(config(tiny), runs=tmp_path)["frozen_unchanged"] is None
+    assert train(config(tiny, freeze__unfrozen=1), runs=tmp_path).frozen_unchanged is True
+    assert train(config(tiny), runs=tmp_path).frozen_unchanged is None
 
 
 def test_a_scoped_step_leaves_the_frozen_part_without_gradient_moment_or_decay(

@@ -182,7 +182,5 @@ def test_layers_see_a_round_number_of_rows_and_the_filling_reaches_nothing(
     other = train(RunConfig.model_validate(tiny), runs=tmp_path / "other")
     assert rows == {0}
     assert len(spare) > 3
-    assert other["metrics"] == plain["metrics"]
-    assert steps(tmp_path / "other" / other["run_id"]) == steps(
-        tmp_path / "plain" / plain["run_id"]
-    )
+    assert other.metrics == plain.metrics
+    assert steps(tmp_path / "other" / other.run_id) == steps(tmp_path / "plain" / plain.run_id)

@@ -80,7 +80,7 @@ def test_a_model_read_back_gives_the_bits_that_the_run_saved(
     tiny: dict[str, Any], tmp_path: Path, cache: Path, pairing: str
 ) -> None:
     chosen = frozen(tiny, pairing=pairing, heads__sts="auto")
-    folder = RunFolder(tmp_path / train(chosen, runs=tmp_path)["run_id"])
+    folder = RunFolder(tmp_path / train(chosen, runs=tmp_path).run_id)
     stored = segments(cache)
     again = load_trained(folder, "cpu").evaluator.predict_all(prepare(chosen).dev)
     for task, predictions in again.items():

@@ -271,4 +271,4 @@ def test_frozen_parameters_enter_nothing_and_keep_their_bytes(
     assert {id(value) for value in training.surgery.backbone} == {
         id(value) for key, value in training.trainable.items() if key.startswith("encoder.")
     }
-    assert train(chosen, runs=tmp_path)["frozen_unchanged"] is True
+    assert train(chosen, runs=tmp_path).frozen_unchanged is True

@@ -24,16 +24,16 @@ def test_the_same_seed_gives_the_same_numbers_to_the_last_bit(
     one = train(config(tiny), runs=tmp_path / "one")
     two = train(config(tiny), runs=tmp_path / "two")
     assert comparable(one) == comparable(two)
-    assert content(tmp_path / "one" / one["run_id"]) == content(tmp_path / "two" / two["run_id"])
+    assert content(tmp_path / "one" / one.run_id) == content(tmp_path / "two" / two.run_id)
 
 
 def test_another_seed_gives_other_numbers_in_the_same_cell(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     one, two = (train(config(tiny, seed=seed), runs=tmp_path) for seed in (0, 1))
-    assert one["cell"] == two["cell"]
-    assert one["run_id"] != two["run_id"]
-    assert losses(tmp_path / one["run_id"])[0] != losses(tmp_path / two["run_id"])[0]
+    assert one.cell == two.cell
+    assert one.run_id != two.run_id
+    assert losses(tmp_path / one.run_id)[0] != losses(tmp_path / two.run_id)[0]
 
 
 NEUTRAL: dict[str, dict[str, Any]] = {

@@ -132,7 +132,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
 def test_a_finished_run_is_not_trained_again(tiny: dict[str, Any], tmp_path: Path) -> None:
     first = train(config(tiny), runs=tmp_path)
     assert train(config(tiny), runs=tmp_path) == first
-    assert train(config(tiny), runs=tmp_path, fresh=True)["ended"] >= first["ended"]
+    assert train(config(tiny), runs=tmp_path, fresh=True).ended >= first.ended
 
 
 def test_two_processes_never_train_one_run_at_once(tiny: dict[str, Any], tmp_path: Path) -> None:

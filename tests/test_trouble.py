@@ -207,16 +207,16 @@ def test_an_id_may_hold_anything_that_the_reader_lets_through(tmp_path: Path) ->
 def test_one_damaged_run_does_not_hide_the_others(tiny: dict[str, Any], tmp_path: Path) -> None:
     good, bad = (train(config(tiny, seed=seed), runs=tmp_path) for seed in (0, 1))
     for text in ("{}", '{"half'):
-        (tmp_path / bad["run_id"] / "record.json").write_text(text)
-        assert RunFolder(tmp_path / bad["run_id"]).state() == "damaged"
-        assert any("damaged" in problem for problem in verify(RunFolder(tmp_path / bad["run_id"])))
+        (tmp_path / bad.run_id / "record.json").write_text(text)
+        assert RunFolder(tmp_path / bad.run_id).state() == "damaged"
+        assert any("damaged" in problem for problem in verify(RunFolder(tmp_path / bad.run_id)))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             frame = load_runs(tmp_path)
-        assert frame["run_id"].tolist() == [good["run_id"]]
+        assert frame["run_id"].tolist() == [good.run_id]
         assert "damaged" in str(caught[0].message)
-    (tmp_path / good["run_id"] / "checkpoint" / "model.json").write_text("{}")
-    assert any("damaged" in problem for problem in verify(RunFolder(tmp_path / good["run_id"])))
+    (tmp_path / good.run_id / "checkpoint" / "model.json").write_text("{}")
+    assert any("damaged" in problem for problem in verify(RunFolder(tmp_path / good.run_id)))
 
 
 def test_what_a_kill_left_half_written_is_swept_away(tiny: dict[str, Any], tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_diverged_run_names_the_step_at_which_it_did(
     record = train(config(tiny), runs=tmp_path)
     assert record.status == "diverged"
     assert record.steps == 3
-    assert record.error.startswith("step 3 of ")
+    assert str(record.error).startswith("step 3 of ")
 
 
 def test_a_disk_without_locks_is_not_taken_for_a_run_in_use(
