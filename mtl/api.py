@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from mtl.ablation.definition import Definition, find_definition, with_words
 from mtl.ablation.engine import Ablation, run_grid
 from mtl.grid.view import make_view
-from mtl.report.study_files import write_report as write_study_report
+from mtl.report.studies.files import write_report as write_study_report
 from mtl.runs.options import PoolKeywords, PoolOptions
 from mtl.study.definition import Study, find_study
 from mtl.study.definition import with_words as study_with_words

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from mtl.cli import main
 from mtl.report.publish import make
-from mtl.report.source import find_source
+from mtl.report.subject import find_subject
 from mtl.runs.folder import RunFolder
 from tests.report_runs import fill_grid, write_grid
 
@@ -64,7 +64,7 @@ def records(name: str = "tiny") -> str:
 
 def built(name: str = "tiny") -> str:
     """The report's Markdown, without drawing its figures."""
-    source = find_source(name, Path("runs"), Path("reports"))
+    source = find_subject(name, Path("runs"), Path("reports"))
     return make(source.gather(text=False)).markdown
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mtl.report.gather import without_paths
+from mtl.report.paths import without_paths
 from mtl.report.publish import make
-from mtl.report.source import find_source
+from mtl.report.subject import find_subject
 from mtl.runs.record import Opening
 from tests.conftest import write_tiny_data
 from tests.report_runs import fill_grid, write_grid, write_run
@@ -136,12 +136,12 @@ def test_a_grid_is_reported_from_inside_its_own_folder(monkeypatch: pytest.Monke
     expected = built()
     monkeypatch.chdir("runs/grids/tiny")
     assert (
-        make(find_source(".", Path("none"), Path("reports")).gather(text=False)).markdown
+        make(find_subject(".", Path("none"), Path("reports")).gather(text=False)).markdown
         == expected
     )
     monkeypatch.chdir("..")
     assert (
-        make(find_source("tiny", Path("none"), Path("reports")).gather(text=False)).markdown
+        make(find_subject("tiny", Path("none"), Path("reports")).gather(text=False)).markdown
         == expected
     )
 

@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 
 from mtl.report.publish import make
 from mtl.report.render.figures import draw
-from mtl.report.source import find_source
+from mtl.report.subject import find_subject
 from tests.report_tools import (
     built,
     fill,
@@ -207,7 +207,7 @@ def test_hostile_names_claims_and_sentences_break_nothing() -> None:
         .replace("$", ""),
     ):
         fill(text)
-        gathered = find_source("tiny", Path("runs"), Path("reports")).gather(text=False)
+        gathered = find_subject("tiny", Path("runs"), Path("reports")).gather(text=False)
         chosen = texts if text == HOSTILE else dict.fromkeys(texts, ("plain",))
         found.append(make(gathered, chosen))
         shutil.rmtree("runs")

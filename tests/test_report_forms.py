@@ -16,16 +16,18 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from mtl.ablation.results import Runs
+from mtl.ablation.evidence import FolderRuns
+from mtl.ablation.judging import make_results
 from mtl.report import archive
 from mtl.report.archive import ArchivedRuns
 from mtl.report.document import Cell, Figure, columns, number, table, text, tick
-from mtl.report.publish import first_difference, make
 from mtl.report.render.drawings import DRAWINGS
 from mtl.report.render.figures import digest, digest_in, draw
 from mtl.report.render.plain import cleaned
 from mtl.report.render.tables import to_csv, to_latex
-from mtl.report.source import find_source
+from mtl.report.stale import first_difference
+from mtl.report.subject import find_subject
+from mtl.report.upgrade import read
 from mtl.tasks.registry import TASKS
 from tests.report_runs import fill_grid, write_grid
 
@@ -179,8 +181,10 @@ def test_records_give_the_same_statistics_bit_for_bit(tmp_path: Path) -> None:
     grid = write_grid(tmp_path / "runs", GRID, tmp_path)
     folders = fill_grid(grid)
     path = tmp_path / "records.json.gz"
-    archive.write(path, find_source("kept", grid.runs, tmp_path).gather(text=False))
-    kept, real = ArchivedRuns(archive.read(path)), Runs(grid.runs)
+    archive.write(path, find_subject("kept", grid.runs, tmp_path).gather(text=False))
+    records = read(path)
+    assert isinstance(records, archive.Archive)
+    kept, real = ArchivedRuns(records.runs, records.rows), FolderRuns(grid.runs)
     for folder in folders.values():
         for task in TASKS:
             one, other = (
@@ -191,9 +195,8 @@ def test_records_give_the_same_statistics_bit_for_bit(tmp_path: Path) -> None:
             assert other is not None
             assert (one.score, one.order) == (other.score, other.order)
             assert np.array_equal(one.values, other.values)
-    found = make(archive.read(path)).material.results
-    for one, other in zip(found.arms, grid.results().arms, strict=True):
-        assert one == other
+    assert records.results == grid.results()
+    assert make_results(records.design, kept) == grid.results()
 
 
 def test_the_first_difference_is_named() -> None:

@@ -12,7 +12,7 @@ import scipy.special
 import scipy.stats
 
 from mtl.report.publish import make
-from mtl.report.source import find_source
+from mtl.report.subject import find_subject
 from mtl.runs.folder import RunFolder
 from tests.report_tools import built, fill, in_an_empty_folder, metric, raw, right, section, tables
 
@@ -178,7 +178,7 @@ def test_the_closer_look_is_at_the_rows_that_the_raw_predictions_single_out() ->
 
 def test_figures_are_drawn_from_the_numbers_of_the_raw_predictions() -> None:
     _, folders = fill()
-    gathered = find_source("tiny", Path("runs"), Path("reports")).gather(text=False)
+    gathered = find_subject("tiny", Path("runs"), Path("reports")).gather(text=False)
     figures = {figure.name: figure.data for figure in make(gathered).document.figures()}
     for panel in figures["confusion"]["panels"]:
         counts = np.zeros((5, 5), dtype=int)

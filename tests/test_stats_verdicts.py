@@ -12,7 +12,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl.ablation.sentences import signed
+from mtl.grid.wording import signed
 from mtl.stats.estimate import Estimate
 from mtl.stats.verdicts import expected_best, holm, judge, summarise
 from mtl.stats.verdicts import largest_of_normals as largest

@@ -15,13 +15,22 @@ from mtl.report import archive
 from mtl.report.document import Paragraph
 from mtl.report.publish import Places
 from mtl.report.render.figures import draw
-from mtl.report.source import find_source
-from mtl.report.study_document import study_document
-from mtl.report.study_files import write_report as write_study_report
+from mtl.report.studies.document import study_document
+from mtl.report.studies.files import write_report as write_study_report
+from mtl.report.subject import find_subject
 from mtl.report.write import check_report, write_report
 from mtl.runs.prepare import Sources
 from mtl.study.engine import Found
+from tests.report_runs import fill_grid, write_grid
 from tests.study_tools import SPACE, by_formula, make_study
+
+GRID = """
+question: Does it help?
+name: tiny
+set: {encoder: random-tiny, heads.sts: auto}
+seeds: [0]
+arms: {mean: {pooling: mean}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +117,7 @@ def test_a_study_is_reported_in_every_form_and_checked_without_its_runs(
 ) -> None:
     reports, name = tmp_path / "reports", found.results.name
     done = write_report(name, runs=runs, output=reports, forms=("html", "latex", "csv"))
-    assert done.report.plain == json.loads(json.dumps(found.results.as_json()))
+    assert done.report.results == json.loads(json.dumps(found.results.as_json()))
     assert not done.private
     markdown = (reports / f"study-{name}.md").read_text()
     own = (runs / "studies" / name / "report.md").read_text()
@@ -119,7 +128,7 @@ def test_a_study_is_reported_in_every_form_and_checked_without_its_runs(
         assert check_report(word, runs=runs, output=reports).stale is None
         away = check_report(word, runs=tmp_path / "none", output=reports)
         assert away.stale is None
-        assert not away.source.has_runs
+        assert not away.subject.has_runs
 
 
 def test_a_report_of_a_study_that_has_gone_on_is_stale(
@@ -138,13 +147,13 @@ def test_a_grid_of_the_same_name_comes_first_and_the_prefix_means_the_study(
     found: Found, runs: Path
 ) -> None:
     name = found.results.name
-    assert find_source(None, runs, runs).study == runs / "studies" / name
+    assert find_subject(None, runs, runs).study == runs / "studies" / name
     grid = runs / "grids" / name
     grid.mkdir(parents=True)
     (grid / "grid.json").write_text("{}")
-    assert find_source(name, runs, runs).grid == grid
-    assert find_source(f"study-{name}", runs, runs).study == runs / "studies" / name
-    assert find_source(str(runs / "studies" / name), runs, runs).name == f"study-{name}"
+    assert find_subject(name, runs, runs).grid == grid
+    assert find_subject(f"study-{name}", runs, runs).study == runs / "studies" / name
+    assert find_subject(str(runs / "studies" / name), runs, runs).name == f"study-{name}"
 
 
 def test_records_of_a_study_hold_no_folder_of_the_machine(found: Found, runs: Path) -> None:
@@ -156,10 +165,11 @@ def test_records_of_a_study_hold_no_folder_of_the_machine(found: Found, runs: Pa
         "point": {"data": str(runs / "mine")},
     }
     path.write_text(json.dumps(results))
-    records = find_source(name, runs, runs).gather(text=None)
-    assert str(runs.resolve()) not in json.dumps(records)
-    assert records["study"]["trials"][0]["reason"] == "abc-s0: no space"
-    assert records["study"]["trials"][0]["point"] == {"data": "mine"}
+    records = find_subject(name, runs, runs).gather(text=None)
+    assert isinstance(records, archive.StudyArchive)
+    assert str(runs.resolve()) not in records.model_dump_json()
+    assert records.study["trials"][0]["reason"] == "abc-s0: no space"
+    assert records.study["trials"][0]["point"] == {"data": "mine"}
 
 
 def test_damaged_results_are_named(found: Found, runs: Path, tmp_path: Path) -> None:
@@ -191,7 +201,7 @@ def test_a_study_named_like_a_report_is_found_and_sentences_are_refused(
     found: Found, runs: Path, tmp_path: Path
 ) -> None:
     (runs / "studies" / found.results.name).rename(runs / "studies" / "study-own")
-    assert find_source("study-own", runs, runs).study == runs / "studies" / "study-own"
+    assert find_subject("study-own", runs, runs).study == runs / "studies" / "study-own"
     write_report(str(runs / "studies" / "study-own"), runs=runs, output=tmp_path)
     for at_hand in (runs, tmp_path / "none"):
         with pytest.raises(ConfigError, match="no sentences"):
@@ -204,7 +214,9 @@ def test_a_report_of_another_kind_is_not_written_over(
     name = found.results.name
     write_report(name, runs=runs, output=tmp_path)
     path = Places(output=tmp_path, name=f"study-{name}").records
-    archive.write(path, archive.read(path) | {"kind": "grid"})
+    grid = write_grid(runs, GRID, tmp_path / "definitions")
+    fill_grid(grid)
+    archive.write(path, find_subject("tiny", runs, tmp_path).gather(text=False))
     with pytest.raises(ConfigError, match="report of a grid of that name"):
         write_report(name, runs=runs, output=tmp_path)
 

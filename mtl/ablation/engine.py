@@ -2,8 +2,8 @@
 
     runs/<run_id>/                    every cell on every seed, as `mtl train` leaves it
     runs/grids/<name>/definition.yaml the question as it was asked
-                      grid.json       which runs answer it: arm -> seed -> run
-                      results.json    the verdicts
+                      grid.json       the design: its arms, and their runs by seed
+                      results.json    scores, verdicts and effects
                       worker-*.log    what workers printed
 
 The engine receives `train` and never imports it, so that planning and judging load no torch.
@@ -11,29 +11,33 @@ The engine receives `train` and never imports it, so that planning and judging l
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mtl.ablation.definition import Definition
 from mtl.ablation.design import Design, expand
-from mtl.ablation.results import Results, Runs, make_results
-from mtl.ablation.summary_run import send_summary
-from mtl.config import identity
+from mtl.ablation.evidence import FolderRuns
+from mtl.ablation.grid_design import GridDesign, grid_design
+from mtl.ablation.grid_files import write_grid_design, write_results
+from mtl.ablation.judging import make_results
+from mtl.ablation.results import Results
+from mtl.ablation.sentences import comparison, tracked_numbers
 from mtl.data.course.files import OnBadRow
 from mtl.errors import ConfigError
-from mtl.files import write_bytes, write_json
+from mtl.files import write_bytes
 from mtl.grid.executor import Execution
 from mtl.grid.plan import Plan, Planner
 from mtl.grid.pool import LocalPool, slots
-from mtl.grid.view import View, duration
+from mtl.grid.view import View
+from mtl.grid.wording import duration, plural
 from mtl.grid.worker import Setup, Train
 from mtl.runs.folder import GRIDS
 from mtl.runs.options import PoolOptions
 from mtl.runs.prepare import Sources
-from mtl.runs.record import SCHEMA
+from mtl.tracking.outcome import WandbMode
+from mtl.tracking.summary import send_summary
+from mtl.tracking.tracker import Table
 from mtl.training.interrupt import Interruption
 
 
@@ -69,7 +73,11 @@ class Grid:
 
     def results(self, looks: int = 1) -> Results:
         """What the runs on disk say now."""
-        return make_results(self.definition, self.design, self.seeds, Runs(self.runs), looks=looks)
+        return make_results(self.planned(looks), FolderRuns(self.runs))
+
+    def planned(self, looks: int = 1) -> GridDesign:
+        """The design with the seeds planned so far."""
+        return grid_design(self.definition, self.design, self.seeds, looks=looks)
 
     def add_seeds(self, results: Results, most: int) -> bool:
         """Plan one more seed for every arm that is undecided and can be decided, the largest difference first, and for the
@@ -104,22 +112,7 @@ class Grid:
         """Put the question and the names of its runs beside the runs."""
         self.folder.mkdir(parents=True, exist_ok=True)
         write_bytes(self.folder / "definition.yaml", self.definition.to_yaml().encode())
-        named = {
-            arm.name: {str(seed): identity.run_id(arm.cell, seed) for seed in self.seeds[arm.name]}
-            for arm in self.design.arms
-        }
-        write_json(self.folder / "grid.json", {"schema": SCHEMA, "looks": looks, "runs": named})
-
-    def write_results(self, results: Results) -> bool:
-        """Put the verdicts beside the runs; whether they are others than before."""
-        plain: dict[str, Any] = json.loads(json.dumps(results.as_json()))
-        path = self.folder / "results.json"
-        try:
-            before = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):
-            before = None
-        write_json(path, plain)
-        return bool(before != plain)
+        write_grid_design(self.planned(looks), self.folder)
 
 
 def _with_next(seeds: tuple[int, ...], baseline: tuple[int, ...]) -> tuple[int, ...]:
@@ -171,11 +164,29 @@ def run_grid(
     finally:
         view.end()
         pool.close()
-    if grid.write_results(results):
-        send_summary(results, grid.folder, options.wandb_mode)
+    if write_results(results, grid.folder):
+        _send(results, grid.folder, options.wandb_mode)
     return Ablation(
         results=results, plan=plan, trained=trained, failures=dict(execution.failures), folder=grid.folder
     )  # fmt: skip
+
+
+def _send(results: Results, folder: Path, mode: WandbMode) -> None:
+    """Log the results in W&B: the comparison table, and the scores of every arm."""
+    columns, rows = comparison(results)
+    send_summary(
+        results.name,
+        cells=[arm.cell for arm in results.arms],
+        config={
+            "question": results.question,
+            "baseline": results.baseline,
+            "margin": results.margin,
+        },
+        summary=tracked_numbers(results),
+        table=Table(name="comparison", columns=columns, rows=rows),
+        folder=folder,
+        mode=mode,
+    )
 
 
 def planned_looks(definition: Definition, until_decided: bool, max_seeds: int | None) -> int:
@@ -198,5 +209,7 @@ def opening(plan: Plan, workers: int, threads: int) -> str:
     pending, total = len(plan.pending), len(plan.runs)
     there = f", {total - pending} there already" if pending < total else ""
     eta = "" if plan.seconds is None else f", about {duration(plan.seconds)}"
-    several = "s" if workers != 1 else ""
-    return f"{total} runs{there}; {pending} to train with {workers} worker{several} of {threads} thread{'s' if threads != 1 else ''}{eta}"
+    return (
+        f"{plural(total, 'run')}{there}; {pending} to train with {plural(workers, 'worker')} "
+        f"of {plural(threads, 'thread')}{eta}"
+    )

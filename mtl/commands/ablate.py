@@ -157,7 +157,7 @@ def print_plan(grid: Any, plan: Plan) -> None:
     """Each arm, what differs from the baseline, the state of its runs, and what they should take."""
     from rich.table import Table
 
-    from mtl.grid.view import duration
+    from mtl.grid.wording import duration
 
     console = stdout()
     console.print(f"{grid.definition.name}: {grid.definition.question}", soft_wrap=True)

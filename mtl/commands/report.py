@@ -76,7 +76,7 @@ def report(
         )
     if as_json:
         files = [str(path) for path in done.files]
-        print_json({"name": done.places.name, "files": files, "results": done.report.plain})
+        print_json({"name": done.places.name, "files": files, "results": done.report.results})
         return
     verdict = done.report.document.sections[0].blocks[0]
     click.echo(f"{done.places.name}: {getattr(verdict, 'text', '')}")
@@ -92,14 +92,16 @@ def print_check(name: str | None, runs: Path, output: Path, as_json: bool) -> No
     """Exit 1 where the report is not what its records, or the runs where they are at hand, say."""
     from mtl.report.write import check_report
 
-    found = check_report(name, runs=runs, output=output)
+    checked = check_report(name, runs=runs, output=output)
     if as_json:
-        print_json({"name": found.source.name, "stale": found.stale})
-        if found.stale is not None:
+        print_json({"name": checked.subject.name, "stale": checked.stale})
+        if checked.stale is not None:
             click.get_current_context().exit(1)
-    elif found.stale is not None:
-        raise RunError(f"stale: {found.stale}\n`mtl report {found.source.name}` writes it again.")
+    elif checked.stale is not None:
+        raise RunError(
+            f"stale: {checked.stale}\n`mtl report {checked.subject.name}` writes it again."
+        )
     else:
         click.echo(
-            f"{found.places.markdown} is what {'its records and the runs' if found.source.has_runs else 'its records'} say."
+            f"{checked.places.markdown} is what {'its records and the runs' if checked.subject.has_runs else 'its records'} say."
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mtl.grid.costs import Costs
 from mtl.grid.plan import Plan, PlannedRun
+from mtl.grid.wording import duration
 from mtl.grid.worker import Preparing, Scored, Stepped
 from mtl.runs.record import Record
 from mtl.training.progress import dev_line, is_terminal, shown, tell
@@ -195,10 +196,3 @@ def make_view(quiet: bool) -> View:
 def named(run: PlannedRun) -> str:
     """`pairing=concat, seed 2`."""
     return f"{run.arm}, seed {run.config.seed}"
-
-
-def duration(seconds: float) -> str:
-    """`40 s`, `12 min`, `3.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,10 +1,10 @@
-"""The compact records of a report: all it is made from, in one file that can be kept beside it.
+"""The kept records of a report: all that it is made from, in one file beside it.
 
     reports/<name>/records.json.gz    plain JSON
 
-It holds the question, the design, every run's record without what belongs to the machine alone, its evaluations, and its dev
-outputs: scores of sts as they were put out (float32), of the other tasks the chosen class, and for a few runs everything. No
-sentence of the data, no path. What is read back gives the same statistics, bit for bit, as the folder of runs.
+A grid or a run keeps its design and results; the record, evaluations and test openings of every run; and its dev
+outputs: for sts the scores (float32), for other tasks the chosen classes, and for a few runs everything. It keeps no
+sentence of the data and no path. Sections read the results from here and judge nothing.
 """
 
 from __future__ import annotations
@@ -14,128 +14,203 @@ import gzip
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
-from mtl.ablation.results import Runs
+from mtl.ablation.evidence import Runs
+from mtl.ablation.grid_design import GridDesign
+from mtl.ablation.results import Results
 from mtl.errors import RunError
 from mtl.files import write_bytes
-from mtl.runs.record import Record, parse_record
-from mtl.stats import verdicts as stats
+from mtl.runs.record import Opening, Record
 from mtl.tasks.metrics import Predictions, probabilities
 from mtl.tasks.registry import TASKS, TaskName
 
-SCHEMA = 1
+SCHEMA = 2
+"""Schema 1 had no results; `mtl.report.upgrade` judges its runs once, on reading."""
 FILE = "records.json.gz"
-Archive = dict[str, Any]
-"""{schema, kind, name, question, base, margin, looks, claims, text, design, seeds, runs, rows, leaks}, as JSON."""
 
 
-def write(path: Path, archive: Archive) -> None:
-    """Put the records in place; equal records give equal bytes."""
-    write_bytes(path, gzip.compress(plain(archive), 9, mtime=0))
+class Part(BaseModel):
+    """A part of an archive: frozen, and strict about its keys."""
 
-
-def plain(archive: Archive) -> bytes:
-    """The records as JSON, in their own order, which counts. Raises ValueError for NaN: unknown is null."""
-    return json.dumps(archive, indent=0, allow_nan=False, ensure_ascii=False).encode(
-        "utf-8", "surrogatepass"
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True
     )
 
 
-def read(path: Path) -> Archive:
-    """The records of a file. Raises RunError where there are none, or they are damaged or of another schema."""
+class Evaluation(Part):
+    """The scores of a run at one moment: `dev/sst/accuracy` -> value."""
+
+    step: int
+    epoch: float | None
+    metrics: dict[str, float | None]
+
+
+class Outputs(Part):
+    """The dev outputs of a run on one task: base64 of all outputs, or of the chosen classes; `rows` names the rows.
+
+    `error` says why there are none.
+    """
+
+    outputs: str | None = None
+    chosen: str | None = None
+    rows: str | None = None
+    error: str | None = None
+
+
+class DevRows(Part):
+    """The rows that runs were scored on: their ids, and their gold labels where there are any."""
+
+    task: TaskName
+    ids: list[str]
+    gold: list[float] | None
+
+
+class ArchivedRun(Part):
+    """One run. `reason` says why it has no scores, and is empty where it has them."""
+
+    record: Record | None
+    reason: str
+    history: tuple[Evaluation, ...]
+    tests: tuple[Opening, ...]
+    dev: dict[TaskName, Outputs]
+
+
+class Leak(Part):
+    """Dev rows that also stand in train, and dev rows with a sentence that stands in train: counts and shares."""
+
+    rows: int
+    rows_share: float | None
+    sentences: int
+    sentences_share: float | None
+
+
+class Archive(Part):
+    """The kept records of a grid or a run. `text`: the report may quote sentences.
+
+    `rows` are named by `Outputs.rows`. `leaks` go by the fingerprint of the data, then by task.
+    """
+
+    schema_number: Literal[2] = Field(default=2, alias="schema")
+    kind: Literal["grid", "run"]
+    text: bool
+    design: GridDesign
+    runs: dict[str, ArchivedRun]
+    rows: dict[str, DevRows]
+    leaks: dict[str, dict[TaskName, Leak]]
+    results: Results
+
+    @property
+    def name(self) -> str:
+        """The name of the grid or run."""
+        return self.design.name
+
+
+class StudyArchive(Part):
+    """The kept records of a study: its results as `mtl study` wrote them."""
+
+    schema_number: Literal[2] = Field(default=2, alias="schema")
+    kind: Literal["study"] = "study"
+    name: str
+    question: str
+    text: Literal[False] = False
+    study: dict[str, Any]
+
+
+AnyArchive = Archive | StudyArchive
+
+
+def as_json(archive: AnyArchive) -> dict[str, Any]:
+    """An archive as plain data."""
+    return archive.model_dump(mode="json", by_alias=True)
+
+
+def from_json(plain: Mapping[str, Any]) -> AnyArchive:
+    """An archive from plain data. Raises ValidationError."""
+    return (StudyArchive if plain.get("kind") == "study" else Archive).model_validate(plain)
+
+
+def write(path: Path, archive: AnyArchive) -> None:
+    """Write the records. Equal records give equal bytes. Raises ValueError for NaN: unknown is null."""
+    text = json.dumps(as_json(archive), indent=0, allow_nan=False, ensure_ascii=False)
+    write_bytes(path, gzip.compress(text.encode("utf-8", "surrogatepass"), 9, mtime=0))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The records of a file as plain data, of any schema. Raises RunError where they are missing or damaged."""
     try:
-        found = json.loads(gzip.decompress(path.read_bytes()).decode("utf-8", "surrogatepass"))
+        plain = json.loads(gzip.decompress(path.read_bytes()).decode("utf-8", "surrogatepass"))
     except FileNotFoundError:
         raise RunError(
             f"{path}: no records. `mtl report NAME` writes them beside the report."
         ) from None
     except (OSError, EOFError, ValueError) as error:
         raise RunError(f"{path}: damaged: {error}. Make the report again from its runs.") from None
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
-        came = found.get("schema") if isinstance(found, dict) else type(found).__name__
-        raise RunError(
-            f"{path}: expected records of schema {SCHEMA}, came {came}. Make the report again."
-        )
-    return found
+    if not isinstance(plain, dict):
+        raise RunError(f"{path}: damaged: expected an object. Make the report again from its runs.")
+    return plain
 
 
-def pack(predictions: Predictions, *, whole: bool) -> dict[str, Any]:
-    """One task's dev outputs of one run: everything, or what its score rests on."""
-    task, outputs = TASKS[predictions.task], predictions.outputs
-    if whole or task.kind == "score":
-        return {"outputs": _encode(outputs.astype("<f4"))}
-    return {"chosen": _encode(chosen(predictions).astype(np.uint8))}
+def pack(predictions: Predictions, *, whole: bool) -> dict[str, str]:
+    """One task's dev outputs of one run: all of them, or what its score rests on."""
+    if whole or TASKS[predictions.task].kind == "score":
+        return {"outputs": _encode(predictions.outputs.astype("<f4"))}
+    return {"chosen": _encode(chosen_classes(predictions).astype(np.uint8))}
 
 
-def chosen(predictions: Predictions) -> np.ndarray:
-    """The class that each row got, (n,) int: the largest logit's, or of a single logit its sign's."""
+def chosen_classes(predictions: Predictions) -> np.ndarray:
+    """The class of each row, (n,) int: that of the largest logit, or of a single logit its sign's."""
     task = TASKS[predictions.task]
     if task.kind == "binary":
         return (predictions.outputs[:, 0] > 0).astype(np.int64)
     return np.asarray(probabilities(task, predictions.outputs).argmax(1))
 
 
-def unpack(task: TaskName, packed: Mapping[str, Any], rows: Mapping[str, Any]) -> Predictions:
-    """The predictions again. Where only classes were kept, logits that choose them stand for the outputs."""
+def unpack(task: TaskName, packed: Outputs, rows: DevRows) -> Predictions:
+    """The predictions again. Where only classes were kept, the outputs are logits that choose them."""
     width = TASKS[task].outputs
-    if "outputs" in packed:  # whole outputs win where both are there
-        outputs: np.ndarray = _decode(packed["outputs"], "<f4").reshape(-1, width)
+    if packed.outputs is not None:
+        outputs: np.ndarray = _decode(packed.outputs, "<f4").reshape(-1, width)
     else:
-        classes = _decode(packed["chosen"], np.uint8).astype(np.int64)
+        assert packed.chosen is not None
+        classes = _decode(packed.chosen, np.uint8).astype(np.int64)
         outputs = (2.0 * classes[:, None] - 1.0) if width == 1 else np.eye(width)[classes]
-    gold = None if rows["gold"] is None else np.array(rows["gold"], dtype=np.float64)
+    gold = None if rows.gold is None else np.array(rows.gold, dtype=np.float64)
     return Predictions(
-        task=task, split="dev", ids=list(rows["ids"]), gold=gold, outputs=outputs.astype(np.float32)
+        task=task, split="dev", ids=rows.ids, gold=gold, outputs=outputs.astype(np.float32)
     )
 
 
 class ArchivedRuns(Runs):
-    """The runs of an archive, where results expect a folder of runs."""
+    """The runs of an archive."""
 
-    def __init__(self, archive: Archive) -> None:
-        super().__init__(Path())
-        self._archive = archive
-        self._parsed: dict[str, Record | None] = {}
+    def __init__(self, runs: Mapping[str, ArchivedRun], rows: Mapping[str, DevRows]) -> None:
+        super().__init__()
+        self._runs, self._rows = runs, rows
         self._unpacked: dict[tuple[str, TaskName], Predictions] = {}
 
-    def stored(self, run_id: str) -> Record | None:
-        """The record of a run, whatever its status. Raises RunError for a damaged one."""
-        if run_id not in self._parsed:
-            stored = self._archive["runs"][run_id]["record"]
-            self._parsed[run_id] = None if stored is None else parse_record(Path(FILE), stored)
-        return self._parsed[run_id]
+    def record(self, run_id: str) -> Record | None:
+        return self._runs[run_id].record
 
-    def record(self, run_id: str) -> tuple[Record | None, str]:
-        """The record of a run with scores; else None and the reason."""
-        run = self._archive["runs"][run_id]
-        return (self.stored(run_id), "") if not run["reason"] else (None, run["reason"])
-
-    def examples(self, run_id: str, task: TaskName, rule: str) -> stats.Examples | None:
-        """A run's dev score on a task, example by example; None where it is undefined. Raises RunError."""
-        key = run_id, task, rule
-        if key not in self._examples:
-            self._examples[key] = stats.examples(self.predictions(run_id, task), rule=rule)
-        return self._examples[key]
+    def why_unscored(self, run_id: str) -> str:
+        return self._runs[run_id].reason
 
     def predictions(self, run_id: str, task: TaskName) -> Predictions:
-        """What a run put out for dev. Raises RunError where that is not known."""
         if (run_id, task) not in self._unpacked:
-            packed = self._archive["runs"][run_id]["dev"].get(task)
-            if packed is None or "error" in packed:
-                raise RunError(
-                    packed["error"] if packed else f"{run_id}: no dev predictions of {task}."
-                )
-            self._unpacked[run_id, task] = unpack(
-                task, packed, self._archive["rows"][packed["rows"]]
-            )
+            packed = self._runs[run_id].dev.get(task)
+            if packed is None or packed.rows is None:
+                error = packed.error if packed else None
+                raise RunError(error or f"{run_id}: no dev predictions of {task}.")
+            self._unpacked[run_id, task] = unpack(task, packed, self._rows[packed.rows])
         return self._unpacked[run_id, task]
 
-    def whole(self, run_id: str, task: TaskName) -> bool:
+    def has_all_outputs(self, run_id: str, task: TaskName) -> bool:
         """Whether all outputs were kept, so that probabilities are known."""
-        return "outputs" in self._archive["runs"][run_id]["dev"].get(task, {})
+        packed = self._runs[run_id].dev.get(task)
+        return packed is not None and packed.outputs is not None
 
 
 def _encode(array: np.ndarray) -> str:

@@ -1,17 +1,18 @@
-"""The sections of a report: one file each, a function from the material to a section, or None where there is nothing to say.
+"""The sections of a report, in order. Each is a file with a function from the data to a section, or to None.
 
-Adding one is a file and its line in `SECTIONS`, in the place where it is to be read.
+To add a section, write its file and add its line to `SECTIONS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from mtl.report.data import ReportData
 from mtl.report.document import Document, Section
-from mtl.report.material import Material
 from mtl.report.sections import (
     ablation,
     analysis,
+    choosing,
     citations,
     claims,
     classes,
@@ -21,14 +22,13 @@ from mtl.report.sections import (
     environment,
     factors,
     flips,
-    honesty,
     missing,
     reasons,
     scores,
     verdict,
 )
 
-SECTIONS: dict[str, Callable[[Material], Section | None]] = {
+SECTIONS: dict[str, Callable[[ReportData], Section | None]] = {
     "verdict": verdict.section,
     "scores": scores.section,
     "ablation": ablation.section,
@@ -41,19 +41,20 @@ SECTIONS: dict[str, Callable[[Material], Section | None]] = {
     "curves": curves.section,
     "reasons": reasons.section,
     "comparability": comparability.section,
-    "honesty": honesty.section,
+    "choosing": choosing.section,
     "cost": cost.section,
     "environment": environment.section,
     "citations": citations.section,
 }
 
 
-def build(material: Material) -> Document:
+def build(data: ReportData) -> Document:
     """The whole report."""
-    found = [section(material) for section in SECTIONS.values()]
+    name = data.design.name
+    sections = [make_section(data) for make_section in SECTIONS.values()]
     return Document(
-        name=material.name,
-        title=f"Run {material.name}" if material.kind == "run" else material.name,
-        lead=material.question,
-        sections=tuple(section for section in found if section is not None),
+        name=name,
+        title=f"Run {name}" if data.is_single_run else name,
+        lead=data.design.question,
+        sections=tuple(section for section in sections if section is not None),
     )

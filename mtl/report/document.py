@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mtl.grid.wording import NOTHING
+
 Kind = Literal["text", "number", "ticks"]
 """How a column reads: to the left; to the right with tabular figures; ticks in the middle."""
 
@@ -18,8 +20,6 @@ Tone = Literal["plain", "verdict", "note", "warning"]
 """What a paragraph is: running text; the answer, to be set off; small print; something to beware of."""
 
 TICK = "✓"
-NOTHING = "-"
-"""What a cell shows where there is nothing to show."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,14 +95,14 @@ class Example:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Examples:
+class ExampleList:
     """Rows of the data that tell something about a run. `title` says of which task and run."""
 
     title: str
     items: tuple[Example, ...]
 
 
-Block = Paragraph | Table | Figure | Listing | Examples
+Block = Paragraph | Table | Figure | Listing | ExampleList
 
 
 @dataclass(frozen=True, kw_only=True)

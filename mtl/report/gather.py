@@ -1,74 +1,47 @@
-"""From a folder of runs to compact records. Everything is read once; nothing is trained and no data is needed.
+"""From a folder of runs to the kept records of a report. Nothing is trained, and no data is needed.
 
-A grid is what `mtl ablate` left: its definition and the names of its runs. A run alone is a design of one arm.
+A grid is what `mtl ablate` left: `grid.json` with its design, beside its runs. A single run is a design of one arm.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mtl.ablation.definition import Definition, read_definition
-from mtl.ablation.design import Design, expand
-from mtl.ablation.results import Runs
-from mtl.config import identity
-from mtl.config.schema import RunConfig
+from mtl.ablation.evidence import FolderRuns
+from mtl.ablation.grid_design import GridDesign
+from mtl.ablation.grid_files import read_grid_design
+from mtl.ablation.judging import make_results
+from mtl.ablation.results import Results
 from mtl.errors import RunError
 from mtl.grid.arm import Arm
-from mtl.report.archive import SCHEMA, Archive, pack, plain
+from mtl.report.archive import SCHEMA, Archive, as_json, pack
+from mtl.report.data import focus_arms
 from mtl.report.leaks import leaks_of
-from mtl.report.material import Material
-from mtl.runs.folder import GRIDS, RunFolder
-from mtl.runs.record import Opening, Record
+from mtl.report.paths import each_text, short_names, shortened, without_paths
+from mtl.runs.folder import RunFolder
+from mtl.runs.record import Record
 from mtl.tasks.metrics import Predictions
 from mtl.tasks.registry import TASKS, TaskName
 
 KEPT = ("run_id", "cell", "seed", "status", "metrics", "undefined", "best_step", "steps", "seconds", "throughput",
         "peak_memory", "diagnostics", "frozen_unchanged", "data")  # fmt: skip
 MACHINE = ("python", "numerics", "processor", "cores", "threads", "device", "cuda")
-PLACES = ("data", "encoder")
+FOLDERS = ("data", "encoder")
 """Settings that may hold a folder; reports show the end of it."""
-
-_ABSOLUTE = re.compile(r"(?<![\w./~:])(?:~|/[\w.@+-]+)(?:/[\w.@+-]+)*/([\w.@+-]+)")
-
-
-def grid_folder(runs: Path, name: str) -> Path:
-    """Where a grid of that name lies among runs."""
-    return runs / GRIDS / name
 
 
 def gather_grid(
     folder: Path, runs: Path, *, text: bool | None, before: Archive | None = None
-) -> Archive:
-    """The records of a grid. `before` are records made earlier: what they know of leaks in the same data is taken over.
+) -> tuple[Archive, Results]:
+    """The records of a grid, and its results with every path in them.
 
-    Raises RunError where the folder's files are missing or do not belong together.
+    `before` are records made earlier: leaks that they know of in the same data are taken over. Raises RunError where
+    the files of the grid are missing or damaged.
     """
-    definition = read_definition(folder / "definition.yaml")
-    try:
-        grid = json.loads((folder / "grid.json").read_text("utf-8"))
-        named: dict[str, dict[str, str]] = grid["runs"]
-        looks = int(grid["looks"])
-    except (OSError, ValueError, KeyError) as error:
-        raise RunError(
-            f"{folder / 'grid.json'}: {error}. `mtl ablate --grid {definition.name}` writes it."
-        ) from None
-    design = expand(definition, _without_data)
-    if {arm.name for arm in design.arms} != set(named):
-        raise RunError(
-            f"{folder}: definition.yaml and grid.json name different arms. Run `mtl ablate --grid {definition.name}` again."
-        )
-    cells = {
-        name: next(iter(ids.values())).rpartition("-s")[0] for name, ids in named.items() if ids
-    }
-    design = replace(design, arms=tuple(replace(arm, cell=cells[arm.name]) for arm in design.arms))
-    seeds = {name: tuple(int(seed) for seed in ids) for name, ids in named.items()}
-    return _gather("grid", definition, design, seeds, runs, looks=looks, text=text, before=before)
+    return _gather("grid", read_grid_design(folder), runs, text=text, before=before)
 
 
 def gather_run(folder: RunFolder, *, text: bool | None, before: Archive | None = None) -> Archive:
@@ -78,183 +51,127 @@ def gather_run(folder: RunFolder, *, text: bool | None, before: Archive | None =
         raise RunError(
             f"{folder.path}: {folder.state()}: no record yet. A report needs a run that has ended."
         )
-    config = folder.config()
-    arm = Arm(name=folder.run_id, config=config, cell=record.cell, changes={}, levels={})
-    design = Design(arms=(arm,), baseline=arm.name, factors={}, combinations={})
-    definition = Definition(
-        name=folder.run_id, question="What did this run learn?", seeds=(config.seed,)
+    name, config = folder.run_id, folder.config()
+    design = GridDesign(
+        name=name,
+        question="What did this run learn?",
+        baseline=name,
+        arms=(Arm(name=name, config=config, cell=record.cell),),
+        runs={name: {config.seed: name}},
     )
-    seeds = {arm.name: (config.seed,)}
-    return _gather(
-        "run", definition, design, seeds, folder.path.parent, looks=1, text=text, before=before
-    )
-
-
-def _without_data(config: RunConfig) -> str:
-    """What tells arms apart where the data is not at hand; the runs' own cells take its place."""
-    return identity.cell(config, data=config.data, encoder=config.encoder)
+    return _gather("run", design, folder.path.parent, text=text, before=before)[0]
 
 
 def _gather(
-    kind: str,
-    definition: Definition,
-    design: Design,
-    seeds: Mapping[str, Sequence[int]],
-    root: Path,
-    *,
-    looks: int,
-    text: bool | None,
-    before: Archive | None,
-) -> Archive:
-    found = _Gathered(root)
-    for arm in design.arms:
-        for seed in seeds[arm.name]:
-            found.add(identity.run_id(arm.cell, seed), arm.config.tasks)
-    sources = {arm.config.data for arm in design.arms}
-    archive = {
-        "schema": SCHEMA,
-        "kind": kind,
-        "name": definition.name,
-        "question": definition.question,
-        "base": definition.base,
-        "margin": definition.margin,
-        "looks": looks,
-        "claims": [claim.plain() for claim in definition.claims],
-        "text": sources == {"sample"} if text is None else text,
-        "design": _plain_design(design),
-        "seeds": {name: list(chosen) for name, chosen in seeds.items()},
-        "runs": found.runs,
-        "rows": found.rows,
-        "leaks": leaks_of(found.records, {arm.cell: arm.config for arm in design.arms}, before),
+    kind: str, design: GridDesign, root: Path, *, text: bool | None, before: Archive | None
+) -> tuple[Archive, Results]:
+    runs = GatheredRuns(root)
+    results = make_results(design, runs)
+    focus = focus_arms(results.comparable[0], {arm.name: arm.config for arm in design.arms})
+    whole = {design.runs[arm.name][arm.seeds[0]] for arm in focus}
+    archived = {
+        run_id: runs.archived(run_id, arm.config.tasks, whole=run_id in whole)
+        for arm in design.arms
+        for run_id in design.runs[arm.name].values()
     }
-    material = Material(archive)
-    for focus in material.focus:
-        found.keep_whole(material.run_id(focus.name, focus.seeds[0]))
-    configs = [arm.config.model_dump() for arm in design.arms] + [
-        record.config for record in found.records
-    ]
-    short = short_names(config[key] for config in configs for key in PLACES)
-    # As it is read back, whoever asks.
-    same: Archive = json.loads(plain(each_text(archive, lambda words: shortened(words, short))))
-    return same
+    records = [record for run_id in archived if (record := runs.readable_record(run_id))]
+    sources = {arm.config.data for arm in design.arms}
+    configs = {arm.cell: arm.config for arm in design.arms}
+    plain = as_json(
+        Archive.model_validate({
+            "schema": SCHEMA,
+            "kind": kind,
+            "text": sources == {"sample"} if text is None else text,
+            "design": design,
+            "results": _without_paths(results, root),
+            "runs": archived,
+            "rows": runs.rows,
+            "leaks": leaks_of(records, configs, before),
+        })
+    )  # fmt: skip
+    places = [arm.config.model_dump() for arm in design.arms]
+    places += [record.config for record in records]
+    short = short_names(config[key] for config in places for key in FOLDERS)
+    return Archive.model_validate(each_text(plain, lambda words: shortened(words, short))), results
 
 
-class _Gathered:
-    """Collects runs and, once each, the rows that they were scored on."""
+def _without_paths(results: Results, root: Path) -> Results:
+    """The results, without the folder of the runs in the reasons of missing scores."""
+    arms = tuple(
+        arm.model_copy(
+            update={
+                "missing": {
+                    seed: without_paths(reason, root) for seed, reason in arm.missing.items()
+                }
+            }
+        )
+        for arm in results.arms
+    )
+    groups = tuple(_without_paths(group, root) for group in results.groups)
+    return results.model_copy(update={"arms": arms, "groups": groups})
+
+
+class GatheredRuns(FolderRuns):
+    """Runs that are read once, for judging and for keeping. Runs with the same rows share one list of them."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.reader = root, Runs(root)
-        self.predictions: dict[str, dict[TaskName, Predictions]] = {}
-        self.records: list[Record] = []
-        self.runs: dict[str, dict[str, Any]] = {}
+        super().__init__(root)
         self.rows: dict[str, dict[str, Any]] = {}
+        self._read: dict[tuple[str, TaskName], tuple[Predictions, str] | RunError] = {}
 
-    def add(self, run_id: str, tasks: Sequence[TaskName]) -> None:
-        folder = RunFolder(self.root / run_id)
-        record, reason = self.reader.record(run_id)
-        try:
-            known = record or folder.record()
-            tests = folder.openings()
-        except RunError:
-            known, tests = None, []
-        self.records += [] if known is None else [known]
-        self.runs[run_id] = {
-            "record": None if known is None else self.trimmed(known),
-            "reason": without_paths(reason, self.root),
-            "history": [] if known is None else _history(folder),
-            "tests": [_opening(opening) for opening in tests],
-            "dev": {}
-            if record is None
-            else {task: self.dev(folder, run_id, task) for task in tasks},
-        }
+    def predictions(self, run_id: str, task: TaskName) -> Predictions:
+        return self._with_rows(run_id, task)[0]
 
-    def dev(self, folder: RunFolder, run_id: str, task: TaskName) -> dict[str, Any]:
-        try:
-            predictions = folder.predictions("dev", task)
-        except RunError as error:
-            return {"error": without_paths(str(error), self.root)}
-        self.predictions.setdefault(run_id, {})[task] = predictions
-        return pack(predictions, whole=False) | {"rows": self.place(predictions)}
+    def _with_rows(self, run_id: str, task: TaskName) -> tuple[Predictions, str]:
+        """The predictions, and the key of their rows."""
+        key = run_id, task
+        if key not in self._read:
+            try:
+                self._read[key] = self._shared(super().predictions(run_id, task))
+            except RunError as error:
+                self._read[key] = error
+        read = self._read[key]
+        if isinstance(read, RunError):
+            raise read
+        return read
 
-    def keep_whole(self, run_id: str) -> None:
-        """Keep all outputs of a run, for a closer look at it."""
-        for task, predictions in self.predictions.get(run_id, {}).items():
-            self.runs[run_id]["dev"][task] |= pack(predictions, whole=True)
-
-    def place(self, predictions: Predictions) -> str:
-        """The key of the rows that predictions are of; runs that share rows share the key."""
+    def _shared(self, predictions: Predictions) -> tuple[Predictions, str]:
         gold = None if predictions.gold is None else [float(value) for value in predictions.gold]
         rows = {"task": predictions.task, "ids": predictions.ids, "gold": gold}
         for key, known in self.rows.items():
             if known == rows:
-                return key
-        key = f"{predictions.task}-{sum(known['task'] == predictions.task for known in self.rows.values())}"
+                return replace(predictions, ids=known["ids"]), key
+        number = sum(known["task"] == predictions.task for known in self.rows.values())
+        key = f"{predictions.task}-{number}"
         self.rows[key] = rows
-        return key
+        return predictions, key
 
-    def trimmed(self, record: Record) -> dict[str, Any]:
-        """A record without what belongs to the machine alone, and without paths."""
-        stored = record.as_json()
-        environment = {key: getattr(record.environment, key) for key in (*MACHINE, "packages")}
-        return {key: stored[key] for key in (*KEPT, "config")} | {"environment": environment}
+    def archived(self, run_id: str, tasks: Sequence[TaskName], *, whole: bool) -> dict[str, Any]:
+        """What is kept of a run; with `whole` all its dev outputs."""
+        folder = RunFolder(self.root / run_id)
+        reason = self.why_unscored(run_id)
+        record, openings = self.readable_record(run_id), folder.openings()
+        return {
+            "record": None if record is None else trimmed(record),
+            "reason": without_paths(reason, self.root),
+            "history": [] if record is None else _history(folder),
+            "tests": openings,
+            "dev": {} if reason else {task: self._outputs(run_id, task, whole) for task in tasks},
+        }
 
-
-def without_paths(words: str, root: Path) -> str:
-    """Words, such as a reason, without the folder that the runs lay in."""
-    for folder in (f"{root}{os.sep}", f"{root.resolve()}{os.sep}"):
-        words = words.replace(folder, "")
-    return _ABSOLUTE.sub(r"\1", words)
-
-
-def short_names(places: Iterable[str]) -> dict[str, str]:
-    """What stands for each folder among settings: its last part, or as many as tell it from the others.
-
-    A name of the hub, or of what is built in, is no folder and stays.
-    """
-    folders = {
-        place: Path(place).expanduser().resolve().parts
-        for place in places
-        if place[:1] in ("/", ".", "~")
-    }
-    for count in range(1, max(map(len, folders.values()), default=0) + 1):
-        found = {place: "/".join(parts[-count:]) for place, parts in folders.items()}
-        if len(set(found.values())) == len(set(folders.values())):
-            return found
-    return {}
+    def _outputs(self, run_id: str, task: TaskName, whole: bool) -> dict[str, str]:
+        try:
+            predictions, rows = self._with_rows(run_id, task)
+        except RunError as error:
+            return {"error": without_paths(str(error), self.root)}
+        return {**pack(predictions, whole=whole), "rows": rows}
 
 
-def shortened(words: str, short: Mapping[str, str]) -> str:
-    """Words with every folder by its short name, also inside names made of it; the longest first."""
-    if words in short:
-        return short[words]
-    for place in sorted(short, key=len, reverse=True):
-        words = words.replace(place, short[place]) if len(place) > 3 else words
-    return words
-
-
-def each_text(value: Any, change: Callable[[str], str]) -> Any:
-    """The same plain data with every text in it, keys too, changed."""
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, dict):
-        return {change(key): each_text(item, change) for key, item in value.items()}
-    return [each_text(item, change) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _plain_design(design: Design) -> dict[str, Any]:
-    arms = []
-    for arm in design.arms:
-        config = arm.config.model_dump(mode="json")
-        plain = {"name": arm.name, "cell": arm.cell, "config": config, "changes": dict(arm.changes)}
-        arms.append(plain | {"levels": arm.levels, "merged": list(arm.merged)})
-    combinations = [[list(levels), name] for levels, name in design.combinations.items()]
-    factors = {factor: list(levels) for factor, levels in design.factors.items()}
-    return {
-        "arms": arms,
-        "baseline": design.baseline,
-        "factors": factors,
-        "combinations": combinations,
-    }
+def trimmed(record: Record) -> dict[str, Any]:
+    """A record as plain data, without what belongs to the machine alone."""
+    stored = record.as_json()
+    environment = {key: getattr(record.environment, key) for key in (*MACHINE, "packages")}
+    return {key: stored[key] for key in (*KEPT, "config")} | {"environment": environment}
 
 
 def _history(folder: RunFolder) -> list[dict[str, Any]]:
@@ -262,17 +179,13 @@ def _history(folder: RunFolder) -> list[dict[str, Any]]:
     kept = {
         f"{split}/{key}"
         for split in ("train", "dev")
-        for key in (*(t.metric_key for t in TASKS.values()), "overall")
+        for key in (*(task.metric_key for task in TASKS.values()), "overall")
     }
-    found = []
+    evaluations = []
     for line in folder.history():
         if "metrics" in line:
             scores = {key: value for key, value in line["metrics"].items() if key in kept}
-            found.append({"step": line["step"], "epoch": line.get("epoch"), "metrics": scores})
-    return found
-
-
-def _opening(opening: Opening) -> dict[str, Any]:
-    return {
-        key: getattr(opening, key) for key in ("at", "data", "metrics", "undefined", "before_fresh")
-    }
+            evaluations.append(
+                {"step": line["step"], "epoch": line.get("epoch"), "metrics": scores}
+            )
+    return evaluations

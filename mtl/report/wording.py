@@ -1,4 +1,4 @@
-"""How a report says numbers, methods and settings; what the terminal says too is in `mtl.ablation.sentences`."""
+"""Cells of reports: scores, shares, methods and settings. Wording shared with the terminal is in `mtl.grid.wording`."""
 
 from __future__ import annotations
 
@@ -7,38 +7,25 @@ from typing import Any
 
 from mtl.config.assignments import level_name
 from mtl.config.schema import RunConfig
+from mtl.grid.wording import NOTHING, mean_sd
 from mtl.methods.toggle import Method
 from mtl.methods.toggles import TICKS, untold
-from mtl.report.document import NOTHING, TICK, Cell
-from mtl.stats import verdicts as stats
+from mtl.report.document import TICK, Cell
+from mtl.stats.verdicts import Summary
 
 
-def mean_sd(summary: stats.Summary | None) -> str:
-    """`0.812 ± 0.006 (sd, n=3)`; one seed has no spread: `0.812 (n=1)`."""
-    if summary is None:
-        return NOTHING
-    spread = (
-        f" ± {summary.sd:.3f} (sd, n={summary.n})"
-        if summary.sd is not None
-        else f" (n={summary.n})"
-    )
-    return f"{summary.mean:.3f}{spread}"
-
-
-def summary_cell(summary: stats.Summary | None, missing: str = NOTHING) -> Cell:
+def summary_cell(summary: Summary | None, missing: str = NOTHING) -> Cell:
     """Mean and spread, sorted by the mean; `missing` where there is none."""
     return Cell(
-        text=missing if summary is None else mean_sd(summary),
+        text=missing if summary is None else mean_sd(summary, count=True),
         sort=None if summary is None else summary.mean,
     )
 
 
 def method_cell(name: Method, config: RunConfig) -> Cell:
     """A tick with which kind of the method is on, or nothing."""
-    found = TICKS[name](config)
-    return Cell(
-        text="" if found is None else f"{TICK} {found}".strip(), sort=float(found is not None)
-    )
+    kind = TICKS[name](config)
+    return Cell(text="" if kind is None else f"{TICK} {kind}".strip(), sort=float(kind is not None))
 
 
 def methods_on(configs: Sequence[RunConfig]) -> list[Method]:
@@ -52,7 +39,7 @@ def other_changes(changes: Mapping[str, Any]) -> str:
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:
-    """The plain mean of what is known; None where nothing is."""
+    """The plain mean of the known values; None where none is known."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
 
@@ -65,27 +52,10 @@ def share(value: float | None) -> Cell:
 
 
 def small(value: float | None) -> Cell:
-    """A number of any size with three digits that count: `1.2e-05`."""
+    """A number of any size with three significant digits: `1.2e-05`."""
     return Cell(text=NOTHING if value is None else f"{value:.3g}", sort=value)
-
-
-def joined(items: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
 
 
 def names(items: Sequence[str]) -> str:
     """Names of arms in a line; they may hold commas."""
     return "; ".join(items)
-
-
-def plural(count: int, word: str) -> str:
-    """`1 run`, `3 runs`."""
-    return f"{count} {word}{'' if count == 1 else 's'}"
-
-
-def duration(seconds: float) -> str:
-    """`42 s`, `12 min`, `3.4 h`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""`mtl report` as functions: find what is meant, make its report, write it or say whether the one that lies there is stale."""
+"""`mtl report` as functions: find the subject, make its report, then write it or compare it with what is there."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Literal
 
 from mtl.errors import ConfigError, RunError
-from mtl.report import archive
-from mtl.report.archive import Archive
-from mtl.report.publish import Places, Report, make, publish, stale
-from mtl.report.source import Source, find_source, texts_of
+from mtl.report.archive import AnyArchive, StudyArchive
+from mtl.report.publish import Places, Report, make, publish
+from mtl.report.stale import stale
+from mtl.report.subject import Subject, find_subject, quotable_sentences
+from mtl.report.upgrade import read
 
 Form = Literal["html", "latex", "csv"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """A report that was written, its files with the Markdown first, and whether they hold sentences of data not built in."""
+    """A report that was written. `files` begins with the Markdown.
+
+    `private`: it quotes sentences of data that is not built in.
+    """
 
     report: Report
     places: Places
@@ -36,24 +40,32 @@ def write_report(
 ) -> Written:
     """Make the report of a grid, a study, a run or kept records, and write it below `output`.
 
-    `name` None is the grid or study that was at work last. `text` None shows sentences of the built-in data only. Raises ConfigError
-    where the name means nothing, RunError where its files are damaged.
+    `name` None means the grid or study that ran last. `forms` adds an HTML page, or the tables as LaTeX or CSV.
+    `text` None quotes sentences of the built-in data only. Raises ConfigError for an unknown name, RunError where the
+    files of the subject are damaged.
+
+    Example:
+        >>> import mtl
+        >>> written = mtl.write_report("quickstart", forms=["html"])  # doctest: +SKIP
+        >>> print(written.files[0])  # doctest: +SKIP
+        reports/quickstart.md
     """
-    source = find_source(name, Path(runs), Path(output))
-    places = Places(output=Path(output), name=source.name)
+    subject = find_subject(name, Path(runs), Path(output))
+    places = Places(output=Path(output), name=subject.name)
     kept = _kept(places)
-    if source.has_runs:
-        records = source.gather(text=text, before=kept)
+    if subject.has_runs:
+        records = subject.gather(text=text, before=kept, write=True)
     else:
-        records = archive.read(places.records)
-        records["text"] = records["text"] if text is None else text
-    if text and records["kind"] == "study":
-        raise ConfigError("--text: a study's report shows no sentences; leave it out.")
-    if kept is not None and kept["kind"] != records["kind"]:
+        records = read(places.records)
+        if text is not None and not isinstance(records, StudyArchive):
+            records = records.model_copy(update={"text": text})
+    if text and isinstance(records, StudyArchive):
+        raise ConfigError("--text: the report of a study quotes no sentences; leave it out.")
+    if kept is not None and kept.kind != records.kind:
         raise ConfigError(
-            f"{places.markdown}: the report of a {kept['kind']} of that name lies there. Use another --output."
+            f"{places.markdown}: is the report of a {kept.kind} of that name. Use another --output."
         )
-    report = make(records, texts_of(records, source))
+    report = make(records, quotable_sentences(records, subject))
     files = publish(
         records,
         report,
@@ -61,17 +73,23 @@ def write_report(
         forms=tuple(form for form in forms if form != "html"),
         html="html" in forms,
     )
-    private = records["text"] and any(
-        arm["config"]["data"] != "sample" for arm in records["design"]["arms"]
+    return Written(
+        report=report, places=places, files=tuple(files), private=_quotes_other_data(records)
     )
-    return Written(report=report, places=places, files=tuple(files), private=private)
+
+
+def _quotes_other_data(records: AnyArchive) -> bool:
+    """Whether a report quotes sentences of data that is not built in."""
+    if isinstance(records, StudyArchive):
+        return False
+    return records.text and any(arm.config.data != "sample" for arm in records.design.arms)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """Whether a report is stale, and in what first; None where it is what its records, and the runs if at hand, say."""
+    """A report compared with its records, and these with the runs: `stale` is the first difference, None for none."""
 
-    source: Source
+    subject: Subject
     places: Places
     stale: str | None
 
@@ -79,18 +97,19 @@ class Checked:
 def check_report(
     name: str | None = None, *, runs: str | Path = "runs", output: str | Path = "reports"
 ) -> Checked:
-    """Compare the report that lies below `output` with its records, and these with the runs where they are at hand."""
-    source = find_source(name, Path(runs), Path(output))
-    places = Places(output=Path(output), name=source.name)
-    records = archive.read(places.records)
-    fresh = source.gather(text=records["text"], before=records) if source.has_runs else None
-    found = stale(places, records, make(records, texts_of(records, source)), fresh=fresh)
-    return Checked(source=source, places=places, stale=found)
+    """Compare the report below `output` with its records, and these with the runs where they are at hand."""
+    subject = find_subject(name, Path(runs), Path(output))
+    places = Places(output=Path(output), name=subject.name)
+    records = read(places.records)
+    fresh = subject.gather(text=records.text, before=records) if subject.has_runs else None
+    report = make(records, quotable_sentences(records, subject))
+    difference = stale(places, records, report, fresh=fresh)
+    return Checked(subject=subject, places=places, stale=difference)
 
 
-def _kept(places: Places) -> Archive | None:
-    """The records of an earlier report, for what they know that runs do not tell; damaged ones are written anew."""
+def _kept(places: Places) -> AnyArchive | None:
+    """The records of an earlier report, for leaks that the runs do not tell; None where they are damaged."""
     try:
-        return archive.read(places.records)
+        return read(places.records)
     except RunError:
         return None

@@ -31,6 +31,7 @@ from mtl.study.definition import Study
 from mtl.study.drawing import plan_runs
 from mtl.study.owner import Owner
 from mtl.study.results import MOST_WINNERS, StudyResults, make_results
+from mtl.study.sentences import tracked_numbers, trial_table
 from mtl.study.storage import (
     alone,
     open_storage,
@@ -40,9 +41,11 @@ from mtl.study.storage import (
     study_folder,
     told,
 )
-from mtl.study.summary_run import send_summary
 from mtl.study.trials import Trials
 from mtl.study.watching import Watching
+from mtl.tracking.outcome import WandbMode
+from mtl.tracking.summary import send_summary
+from mtl.tracking.tracker import Table
 from mtl.training.interrupt import Interruption
 
 if TYPE_CHECKING:
@@ -92,7 +95,7 @@ def optimize(
         finally:
             pool.close()
         if found.write(folder):
-            send_summary(found.results, folder, options.wandb_mode)
+            _send(found.results, folder, options.wandb_mode)
     return found.optimized(folder)
 
 
@@ -126,6 +129,24 @@ class Found:
             stopped=self.stopped,
             folder=folder,
         )
+
+
+def _send(results: StudyResults, folder: Path, mode: WandbMode) -> None:
+    """Log the results in W&B: the table of trials, and the scores of the best."""
+    columns, rows = trial_table(results)
+    send_summary(
+        results.name,
+        cells=[trial.cell or "" for trial in results.trials],
+        config={
+            "question": results.question,
+            "space": dict(results.space),
+            "sampler": results.sampler,
+        },
+        summary=tracked_numbers(results),
+        table=Table(name="trials", columns=columns, rows=rows),
+        folder=folder,
+        mode=mode,
+    )
 
 
 def search(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mtl.ablation.sentences import mean_sd
+from mtl.grid.wording import duration, mean_sd
 from mtl.study.results import Fresh, StudyResults, TrialResult
 from mtl.study.space import in_words
 
@@ -46,8 +46,6 @@ def fresh_in_words(fresh: Fresh) -> str:
 
 def effort(results: StudyResults) -> str:
     """How many trials there were, how many were pruned, what that saved, and how long it took."""
-    from mtl.grid.view import duration
-
     own, known = len(results.own), len(results.counted) - len(results.own)
     parts = [f"{len(results.counted)} trials"]
     if known:
@@ -93,3 +91,22 @@ def importance_table(
     notes += [f"{one.evaluator} does not judge parameters that come and go: {', '.join(one.left_out)}."
               for one in found if one.shares and one.left_out]  # fmt: skip
     return ["parameter", *(one.evaluator for one in found)], rows, notes
+
+
+def tracked_numbers(results: StudyResults) -> dict[str, float | None]:
+    """The numbers that count by path: of the best trial, of fresh seeds, and the importances."""
+    numbers: dict[str, float | None] = {
+        "trials": len(results.counted),
+        "pruned_share": results.pruned_share,
+        "steps_saved_share": results.saved_share,
+    }
+    if results.best is not None:
+        numbers["best/trial"] = results.best.number
+        numbers["best/value"] = results.best.values[0]
+    for fresh in results.fresh:
+        for key, score in fresh.scores.items():
+            numbers[f"fresh/trial {fresh.trial}/{key}"] = score.mean
+    for importance in results.importances:
+        for name, share in importance.shares.items():
+            numbers[f"importance/{importance.objective}/{importance.evaluator}/{name}"] = share
+    return numbers

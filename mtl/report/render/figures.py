@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from mtl.report.document import Figure
-from mtl.report.render import drawings, study_drawings
+from mtl.report.render import drawings
+from mtl.report.studies import drawings as study_drawings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

@@ -19,12 +19,12 @@ from xml.etree import ElementTree
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from mtl.grid.wording import NOTHING
 from mtl.report.document import (
-    NOTHING,
     Block,
     Cell,
     Document,
-    Examples,
+    ExampleList,
     Figure,
     Listing,
     Paragraph,
@@ -161,7 +161,7 @@ def _lines(block: Block) -> int:
             return min(len(block.rows), BOX_ROWS) + 3
         case Listing():
             return len(block.items)
-        case Examples():
+        case ExampleList():
             return sum(2 + len(item.sentences) for item in block.items)
         case Figure():
             return BOX_ROWS

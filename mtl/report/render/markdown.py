@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from mtl.grid.wording import NOTHING
 from mtl.report.document import (
-    NOTHING,
     Block,
     Column,
     Document,
-    Examples,
+    ExampleList,
     Figure,
     Listing,
     Paragraph,
@@ -103,7 +103,7 @@ def _listing(block: Listing) -> str:
     return "\n".join(f"- {escape(item)}" for item in block.items)
 
 
-def _examples(block: Examples) -> str:
+def _examples(block: ExampleList) -> str:
     lines = [f"**{escape(block.title)}**", ""]
     for item in block.items:
         lines.append(f"- {escape(item.what)}: {escape(item.numbers)} ({escape(item.id)})")
@@ -115,5 +115,5 @@ _FORMS: dict[type, Callable[..., str]] = {
     Paragraph: _paragraph,
     Table: _table,
     Listing: _listing,
-    Examples: _examples,
+    ExampleList: _examples,
 }

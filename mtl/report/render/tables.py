@@ -6,7 +6,8 @@ import csv
 import io
 import re
 
-from mtl.report.document import NOTHING, TICK, Document, Table
+from mtl.grid.wording import NOTHING
+from mtl.report.document import TICK, Document, Table
 
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_",

@@ -1,13 +1,14 @@
-"""The ablation: a column of ticks per method, each score, the difference from the baseline, the verdict, the cost."""
+"""The ablation table: ticks for methods, scores, the difference from the baseline, the verdict and the cost."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mtl.ablation import sentences as words
-from mtl.ablation.results import ArmResult, Results, Score
+from mtl.ablation.results import ArmResult, Difference, Results, Score
+from mtl.ablation.sentences import cost, span
+from mtl.grid.wording import NOTHING
+from mtl.report.data import ReportData
 from mtl.report.document import (
-    NOTHING,
     Block,
     Cell,
     Column,
@@ -17,27 +18,27 @@ from mtl.report.document import (
     Table,
     text,
 )
-from mtl.report.material import Material
 from mtl.report.wording import method_cell, methods_on, other_changes, summary_cell
 from mtl.tasks.registry import TASKS
 
 
-def section(material: Material) -> Section | None:
-    if material.kind == "run":
+def section(data: ReportData) -> Section | None:
+    if data.is_single_run:
         return None
     blocks: list[Block] = []
-    for number, group in enumerate(material.groups):
+    for number, group in enumerate(data.groups):
         name = "ablation" if number == 0 else f"ablation-{number + 1}"
         if number:
             blocks.append(
                 Paragraph(
-                    text=f"Apart from these, because nothing here compares with the above: {group.what}."
+                    text="Apart from these, because nothing here compares with the above: "
+                    f"{group.basis}."
                 )
             )
-        blocks.append(_table(name, material, group.results))
-    if any(verdict.estimate for arm in material.results.arms for verdict in arm.verdicts.values()):
-        blocks.append(_by_task(material))
-    if figure := _effects(material):
+        blocks.append(_table(name, data, group))
+    if any(verdict.estimate for arm in data.results.arms for verdict in arm.verdicts.values()):
+        blocks.append(_by_task(data))
+    if figure := _effects(data):
         blocks.append(figure)
     return Section(title="Ablation", key="ablation", blocks=tuple(blocks))
 
@@ -55,12 +56,12 @@ def scores_shown(results: Results) -> list[Score]:
 def difference_cell(arm: ArmResult, score: Score) -> Cell:
     """A difference with its 95 % interval, sorted by the difference."""
     verdict = arm.verdicts.get(score)
-    estimate = None if verdict is None else verdict.estimate
-    return Cell(text=words.span(estimate), sort=None if estimate is None else estimate.value)
+    difference = None if verdict is None else verdict.estimate
+    return Cell(text=span(difference), sort=None if difference is None else difference.value)
 
 
-def _table(name: str, material: Material, results: Results) -> Table:
-    arms = {arm.name: material.arms[arm.name] for arm in results.arms}
+def _table(name: str, data: ReportData, results: Results) -> Table:
+    arms = {arm.name: data.arms[arm.name] for arm in results.arms}
     methods = methods_on([arm.config for arm in arms.values()])
     others = {arm.name: other_changes(arm.changes) for arm in arms.values()}
     shown = scores_shown(results)
@@ -85,7 +86,7 @@ def _table(name: str, material: Material, results: Results) -> Table:
         cells += [difference_cell(arm, results.primary), _verdict(arm, results)]
         cells.append(
             Cell(
-                text=words.cost(arm, results.arms[0]),
+                text=cost(arm, results.arms[0]),
                 sort=arm.seconds.mean if arm.seconds else None,
             )
         )
@@ -113,8 +114,8 @@ def _verdict(arm: ArmResult, results: Results) -> Cell:
     return text("other tasks: see claims" if results.claims else "other tasks")
 
 
-def _by_task(material: Material) -> Table:
-    results = material.results
+def _by_task(data: ReportData) -> Table:
+    results = data.results
     shown = scores_shown(results)
     heads = [Column(title="arm")]
     for score in shown:
@@ -130,17 +131,15 @@ def _by_task(material: Material) -> Table:
     return Table(name="differences", columns=tuple(heads), rows=tuple(rows), caption=caption)
 
 
-def _effects(material: Material) -> Figure | None:
-    results = material.results
+def _effects(data: ReportData) -> Figure | None:
+    results = data.results
     panels = []
     for score in ordered(results, scores_shown(results)):
         lines = []
         for arm in results.arms[1:]:
             verdict = arm.verdicts.get(score)
             if verdict is not None and verdict.estimate is not None:
-                low, high = verdict.estimate.interval(0.95)
-                line = {"arm": arm.name, "value": verdict.estimate.value, "low": low, "high": high}
-                lines.append(line | {"word": verdict.word})
+                lines.append({"arm": arm.name, "word": verdict.word} | interval(verdict.estimate))
         if lines:
             panels.append({"score": score, "lines": lines})
     if not panels:
@@ -154,6 +153,11 @@ def _effects(material: Material) -> Figure | None:
         alt=f"Differences of {count} arms from the baseline with intervals; the numbers are in the table of differences.",
         data={"baseline": results.baseline, "margin": results.margin, "panels": panels},
     )
+
+
+def interval(difference: Difference) -> dict[str, float]:
+    """A difference and its 95 % interval, for a figure."""
+    return {"value": difference.value, "low": difference.low, "high": difference.high}
 
 
 def ordered(results: Results, shown: Sequence[Score]) -> list[Score]:

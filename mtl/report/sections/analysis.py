@@ -12,32 +12,34 @@ from typing import Any
 import numpy as np
 
 from mtl.ablation.results import ArmResult
-from mtl.report.document import Block, Example, Examples, Figure, Paragraph, Section
-from mtl.report.material import Material
+from mtl.report.data import ReportData
+from mtl.report.document import Block, Example, ExampleList, Figure, Paragraph, Section
 from mtl.report.published import SST_NAMES
 from mtl.tasks.metrics import Predictions, probabilities
 from mtl.tasks.registry import TASKS, TaskName
 
 
-def section(material: Material) -> Section | None:
-    if not material.focus:
+def section(data: ReportData) -> Section | None:
+    if not data.focus:
         return None
-    arm = material.focus[-1]
+    arm = data.focus[-1]
     seed = arm.seeds[0]
     blocks: list[Block] = []
-    if material.kind != "run":
-        other = f" mtl report {material.run_id(material.baseline.name, seed)} makes the same of the baseline."
+    if not data.is_single_run:
+        other = (
+            f" mtl report {data.run_id(data.baseline.name, seed)} makes the same of the baseline."
+        )
         blocks.append(Paragraph(
-            text=f"Of {arm.name}, seed {seed} (run {material.run_id(arm.name, seed)}), on dev.{other if arm is not material.baseline else ''}"
+            text=f"Of {arm.name}, seed {seed} (run {data.run_id(arm.name, seed)}), on dev.{other if arm is not data.baseline else ''}"
         ))  # fmt: skip
     for task, find in (("sst", _sst), ("quora", _quora), ("sts", _sts)):
         name: TaskName = task  # type: ignore[assignment]
-        predictions = material.whole_predictions(arm.name, seed, name)
-        if predictions is not None and (items := find(material, predictions)):
-            blocks.append(Examples(title=TASKS[name].title, items=tuple(items)))
-    if len(blocks) < 2 and material.kind != "run":
+        predictions = data.whole_predictions(arm.name, seed, name)
+        if predictions is not None and (items := find(data, predictions)):
+            blocks.append(ExampleList(title=TASKS[name].title, items=tuple(items)))
+    if len(blocks) < 2 and not data.is_single_run:
         return None
-    if figure := _regression(material):
+    if figure := _regression(data):
         blocks.append(figure)
     return Section(title="Closer look", key="analysis", blocks=tuple(blocks)) if blocks else None
 
@@ -52,7 +54,7 @@ def line(predicted: np.ndarray, gold: np.ndarray) -> tuple[float, float] | None:
     return slope, float(gold.mean() - slope * predicted.mean())
 
 
-def _sst(material: Material, found: Predictions) -> list[Example]:
+def _sst(data: ReportData, found: Predictions) -> list[Example]:
     assert found.gold is not None
     gold = found.gold.astype(np.int64)
     probability = probabilities(TASKS["sst"], found.outputs)
@@ -62,18 +64,18 @@ def _sst(material: Material, found: Predictions) -> list[Example]:
     if right.any():
         place = int(np.argmax(np.where(right, of_truth, -1)))
         numbers = f"{_class(gold[place])}, probability {of_truth[place]:.3f}"
-        examples.append(_example(material, found, place, "most confidently right", numbers))
+        examples.append(_example(data, found, place, "most confidently right", numbers))
     place = int(np.argmin(of_truth))
     taken = int(probability[place].argmax())
     numbers = (
         f"gold {_class(gold[place])} got probability {of_truth[place]:.2g}; taken for {_class(taken)} "
         f"with {probability[place, taken]:.3f}"
     )
-    examples.append(_example(material, found, place, "true class least expected", numbers))
+    examples.append(_example(data, found, place, "true class least expected", numbers))
     return examples
 
 
-def _quora(material: Material, found: Predictions) -> list[Example]:
+def _quora(data: ReportData, found: Predictions) -> list[Example]:
     assert found.gold is not None
     paraphrase = probabilities(TASKS["quora"], found.outputs)[:, 1]
     gold, said = found.gold > 0.5, found.outputs[:, 0] > 0
@@ -88,14 +90,14 @@ def _quora(material: Material, found: Predictions) -> list[Example]:
         if which.any():
             place = int(np.argmax(np.where(which, confidence, -1)))
             examples.append(
-                _example(material, found, place, what, f"probability {confidence[place]:.3f}")
+                _example(data, found, place, what, f"probability {confidence[place]:.3f}")
             )
         else:
             examples.append(Example(what=what, id="none", numbers="there is no such pair"))
     return examples
 
 
-def _sts(material: Material, found: Predictions) -> list[Example]:
+def _sts(data: ReportData, found: Predictions) -> list[Example]:
     assert found.gold is not None
     predicted = found.outputs[:, 0].astype(np.float64)
     fitted = line(predicted, found.gold)
@@ -109,14 +111,14 @@ def _sts(material: Material, found: Predictions) -> list[Example]:
         ("largest residual below the line", int(np.argmin(residual))),
     ):
         numbers = f"gold {found.gold[place]:.2f}, predicted {predicted[place]:.2f}, residual {residual[place]:+.3f}"
-        examples.append(_example(material, found, place, what, numbers))
+        examples.append(_example(data, found, place, what, numbers))
     return examples
 
 
-def _regression(material: Material) -> Figure | None:
+def _regression(data: ReportData) -> Figure | None:
     panels: list[dict[str, Any]] = []
-    for arm in material.focus:
-        found = _first_sts(material, arm)
+    for arm in data.focus:
+        found = _first_sts(data, arm)
         if found is None or found.gold is None:
             continue
         predicted = found.outputs[:, 0].astype(np.float64)
@@ -142,17 +144,13 @@ def _regression(material: Material) -> Figure | None:
     )
 
 
-def _first_sts(material: Material, arm: ArmResult) -> Predictions | None:
-    return material.predictions(arm.name, arm.seeds[0], "sts") if "sts" in arm.tasks else None
+def _first_sts(data: ReportData, arm: ArmResult) -> Predictions | None:
+    return data.predictions(arm.name, arm.seeds[0], "sts") if "sts" in arm.tasks else None
 
 
-def _example(
-    material: Material, found: Predictions, place: int, what: str, numbers: str
-) -> Example:
+def _example(data: ReportData, found: Predictions, place: int, what: str, numbers: str) -> Example:
     row = found.ids[place]
-    return Example(
-        what=what, id=row, numbers=numbers, sentences=material.sentences(found.task, row)
-    )
+    return Example(what=what, id=row, numbers=numbers, sentences=data.sentences(found.task, row))
 
 
 def _class(label: int | np.integer[Any]) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mtl.methods.toggles import TOGGLES
+from mtl.report.data import ReportData
 from mtl.report.document import Listing, Section
-from mtl.report.material import Material
 
 EXAMPLE = "the worked example: Gorti, Thiesmeyer. Freeze Your Layers. Stanford CS224N, 2023."
 
@@ -14,15 +14,15 @@ STATISTICS = (
 )
 
 
-def section(material: Material) -> Section:
-    configs = [arm.config for arm in material.arms.values()]
+def section(data: ReportData) -> Section:
+    configs = [arm.config for arm in data.arms.values()]
     used = [
         f"{source.title}: {source.text}"
         for toggle in TOGGLES
         for source in toggle.sources
         if any(source.when(config) for config in configs)
     ]
-    statistics = STATISTICS if material.kind != "run" else ()
+    statistics = STATISTICS if not data.is_single_run else ()
     return Section(
         title="Sources", key="sources", blocks=(Listing(items=(EXAMPLE, *used, *statistics)),)
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from mtl.ablation import sentences as words
-from mtl.ablation.claims import Claim
+from mtl.ablation.claims import ALONE, Claim
 from mtl.ablation.results import ClaimResult
-from mtl.report.document import NOTHING, Block, Paragraph, Section, columns, table, text
-from mtl.report.material import Material
-from mtl.report.wording import mean_sd, names
-from mtl.stats import verdicts as stats
+from mtl.ablation.sentences import verdict_of_claim
+from mtl.grid.wording import NOTHING, mean_sd
+from mtl.report.data import ReportData
+from mtl.report.document import Block, Paragraph, Section, columns, table, text
+from mtl.report.wording import names
+from mtl.stats.verdicts import summarise
 
 MEANING = (
     "Reproduced: the verdict on the comparison is what the claim expects. Contradicted: it is the opposite, or an effect where none was "
@@ -18,55 +19,63 @@ MEANING = (
 )
 
 
-def section(material: Material) -> Section | None:
-    if not material.claims:
+def section(data: ReportData) -> Section | None:
+    """The claims of the definition; None where it makes none."""
+    if not data.design.claims:
         return None
-    judged = [one for group in material.groups for one in group.results.claims]
-    rows = []
-    for one in judged:
-        claim = one.claim
-        rows.append((
-            text(claim.claim), text(_comparison(material, claim)), text(claim.expect), text(_found(one)),
-            text(_published(claim)), text(one.judged), text(_why(one)),
-        ))  # fmt: skip
+    results = [result for group in data.groups for result in group.claims]
     heads = columns(
         "claim", "on", "expected", "found", "published", "judged", "because", kinds="ttttttt"
     )
-    count = {
-        word: sum(one.judged == word for one in judged)
-        for word in dict.fromkeys(one.judged for one in judged)
-    }
-    summary = ", ".join(f"{number} {word}" for word, number in count.items())
-    blocks: list[Block] = [
-        Paragraph(text=f"{len(judged)} claims: {summary}.", tone="verdict"),
-        table("claims", heads, rows),
+    rows = [
+        (
+            text(result.claim.claim),
+            text(_compared(result.claim, data.design.baseline)),
+            text(result.claim.expect),
+            text(_found(result)),
+            text(_published(result.claim)),
+            text(result.judged),
+            text(_why(result)),
+        )
+        for result in results
     ]
-    blocks.append(Paragraph(text=MEANING))
-    left = [claim.claim for claim in material.claims if claim not in [one.claim for one in judged]]
+    judged = [result.judged for result in results]
+    counts = ", ".join(f"{judged.count(word)} {word}" for word in dict.fromkeys(judged))
+    blocks: list[Block] = [
+        Paragraph(text=f"{len(results)} claims: {counts}.", tone="verdict"),
+        table("claims", heads, rows),
+        Paragraph(text=MEANING),
+    ]
+    known = [result.claim for result in results]
+    left = [claim.claim for claim in data.design.claims if claim not in known]
     if left:
         blocks.append(
             Paragraph(
-                text=f"Not judged, as their arms were not scored on the same rows by the same rule: {names(left)}."
+                text="Not judged, as their arms were not scored on the same rows by the same rule: "
+                f"{names(left)}."
             )
         )
     return Section(title="Claims", key="claims", blocks=tuple(blocks))
 
 
-def _comparison(material: Material, claim: Claim) -> str:
-    if claim.expect in ("worst class", "train above dev"):
+def _compared(claim: Claim, baseline: str) -> str:
+    """`sts: final against baseline`: the task and the arms of a claim."""
+    if claim.expect in ALONE:
         label = f", class {claim.label}" if claim.label is not None else ""
         return f"{claim.task}{label}: {claim.arm}"
-    return f"{claim.task}: {claim.arm} against {claim.than or material.results.baseline}"
+    return f"{claim.task}: {claim.arm} against {claim.than or baseline}"
 
 
-def _found(one: ClaimResult) -> str:
-    if one.verdict is not None:
-        return words.span(one.verdict.estimate) if one.verdict.estimate else one.verdict.text
-    said = []
-    for key, values in one.numbers.items():
+def _found(result: ClaimResult) -> str:
+    """The difference that a claim rests on, or the means of a single arm."""
+    if result.verdict is not None:
+        return verdict_of_claim(result)
+    parts = []
+    for key, values in result.numbers.items():
         known = [value for value in values if value is not None]
-        said.append(f"{key} {mean_sd(stats.summarise(known))}" if known else f"{key} undefined")
-    return ", ".join(said)
+        mean = mean_sd(summarise(known), count=True) if known else "undefined"
+        parts.append(f"{key} {mean}")
+    return ", ".join(parts)
 
 
 def _published(claim: Claim) -> str:
@@ -83,12 +92,10 @@ def _published(claim: Claim) -> str:
     return f"{arm}{than}{gap}{f', {published.where}' if published.where else ''}" or NOTHING
 
 
-def _why(one: ClaimResult) -> str:
-    if one.verdict is None:
+def _why(result: ClaimResult) -> str:
+    if result.verdict is None:
         return "seed by seed"
-    needed = one.verdict.text.removeprefix("undecided: ")
-    return (
-        one.verdict.reason
-        if one.verdict.word != "undecided"
-        else f"{one.verdict.reason}; to decide: {needed}"
-    )
+    if result.verdict.word != "undecided":
+        return result.verdict.reason
+    needed = result.verdict.text.removeprefix("undecided: ")
+    return f"{result.verdict.reason}; to decide: {needed}"

@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 
 from mtl.ablation.results import ArmResult
-from mtl.report.archive import chosen
+from mtl.report.archive import chosen_classes
+from mtl.report.data import ReportData
 from mtl.report.document import Block, Cell, Column, Figure, Section, Table, text
-from mtl.report.material import Material
 from mtl.report.published import PAPER, SST_CLASSES, SST_NAMES, published_row
 from mtl.report.wording import summary_cell
-from mtl.stats import verdicts as stats
+from mtl.stats.verdicts import summarise
 from mtl.tasks.metrics import confusion_matrix
 
 
-def section(material: Material) -> Section | None:
-    arms = [arm for arm in material.focus if "sst" in arm.tasks]
+def section(data: ReportData) -> Section | None:
+    arms = [arm for arm in data.focus if "sst" in arm.tasks]
     if not arms:
         return None
     heads = (
@@ -25,7 +25,7 @@ def section(material: Material) -> Section | None:
         *(Column(title=f"{label} {name}", kind="number") for label, name in enumerate(SST_NAMES)),
     )
     rows = [
-        (text(arm.name), *(_recall(material, arm, label) for label in range(len(SST_NAMES))))
+        (text(arm.name), *(_recall(data, arm, label) for label in range(len(SST_NAMES))))
         for arm in arms
     ]
     rows.append(
@@ -34,33 +34,33 @@ def section(material: Material) -> Section | None:
             *(Cell(text=f"{value:.2f}", sort=value) for value in SST_CLASSES),
         )
     )
-    final = [arm.name for arm in arms if published_row(material.arms[arm.name].config) == "final"]
+    final = [arm.name for arm in arms if published_row(data.arms[arm.name].config) == "final"]
     beside = f" The published row belongs beside {final[0]}." if final else ""
     caption = f"Dev accuracy of sst on each gold class, mean ± sample standard deviation over n seeds.{beside}"
     blocks: list[Block] = [
         Table(name="sst-classes", columns=heads, rows=tuple(rows), caption=caption)
     ]
-    if figure := _confusion(material, arms):
+    if figure := _confusion(data, arms):
         blocks.append(figure)
     return Section(title="Classes of sst", key="classes", blocks=tuple(blocks))
 
 
-def _recall(material: Material, arm: ArmResult, label: int) -> Cell:
+def _recall(data: ReportData, arm: ArmResult, label: int) -> Cell:
     key = f"dev/sst/recall/{label}"
-    values = [record.metrics.get(key) for record in material.records(arm)]
+    values = [record.metrics.get(key) for record in data.records(arm)]
     known = [value for value in values if value is not None]
-    return summary_cell(stats.summarise(known), "undefined: no such row")
+    return summary_cell(summarise(known), "undefined: no such row")
 
 
-def _confusion(material: Material, arms: list[ArmResult]) -> Figure | None:
+def _confusion(data: ReportData, arms: list[ArmResult]) -> Figure | None:
     panels: list[dict[str, Any]] = []
     for arm in arms:
         counts = np.zeros((len(SST_NAMES), len(SST_NAMES)), dtype=np.int64)
         for seed in arm.seeds:
-            predictions = material.predictions(arm.name, seed, "sst")
+            predictions = data.predictions(arm.name, seed, "sst")
             if predictions is not None and predictions.gold is not None:
                 counts += confusion_matrix(
-                    predictions.gold.astype(np.int64), chosen(predictions), len(SST_NAMES)
+                    predictions.gold.astype(np.int64), chosen_classes(predictions), len(SST_NAMES)
                 )
         if counts.sum():
             panels.append({"arm": arm.name, "counts": counts.tolist(), "seeds": len(arm.seeds)})

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from mtl.ablation.results import Results
 from mtl.config.assignments import level_name
+from mtl.grid.wording import joined
+from mtl.report.archive import Leak
+from mtl.report.data import ReportData
 from mtl.report.document import Block, Cell, Paragraph, Section, columns, number, table, text
-from mtl.report.material import Material
-from mtl.report.wording import joined
 from mtl.runs.record import Record
-from mtl.tasks.registry import TASKS
+from mtl.tasks.registry import TASKS, TaskName
 
 RULES = {
     "mean": "plain mean of the tasks' metrics",
     "shifted": "mean, with (r + 1) / 2 in place of sts' Pearson r",
 }
+KEPT_WEIGHTS = {"best": "best dev overall", "last": "last step"}
 
 
-def section(material: Material) -> Section | None:
+def section(data: ReportData) -> Section | None:
+    """A card for every group of arms that compare; None where no run has scores."""
     blocks: list[Block] = []
-    for group in material.groups:
-        records = [record for arm in group.results.arms for record in material.records(arm)]
+    for number_of_group, group in enumerate(data.groups, 1):
+        records = [record for arm in group.arms for record in data.records(arm)]
         if records:
-            blocks += _card(material, records, group.what)
+            suffix = f"-{number_of_group}" if group.basis else ""
+            blocks += _card(group, records, suffix)
+            blocks += _rows(data, records[0], suffix)
     if not blocks:
         return None
     blocks.append(Paragraph(text=(
@@ -32,100 +39,65 @@ def section(material: Material) -> Section | None:
     return Section(title="Comparability", key="comparability", blocks=tuple(blocks))
 
 
-def _card(material: Material, records: list[Record], what: str) -> list[Block]:
-    first = records[0]
+def _card(group: Results, records: list[Record], suffix: str) -> list[Block]:
+    """The settings that scores depend on, as a table; each row names every value among the records."""
     tasks = [task for task in TASKS if any(task in record.config["tasks"] for record in records)]
-    metrics = joined(
-        [
-            f"{task} {'Pearson r' if TASKS[task].metric == 'pearson' else 'accuracy'}"
-            for task in tasks
-        ]
-    )
-    rows = [
-        ("data", _each(record.config["data"] for record in records)),
-        (
-            "fingerprint of train and dev",
-            _each(record.data.fingerprint for record in records),
-        ),
-        ("encoder", _each(record.config["encoder"] for record in records)),
-        ("metrics", metrics),
-        ("overall", _each(RULES[record.config["overall"]] for record in records)),
-        (
-            "kept weights",
-            _each(
-                {"best": "best dev overall", "last": "last step"}[record.config["train"]["select"]]
-                for record in records
-            ),
-        ),
-        (
-            "training rows a task, limit",
-            _each(level_name(record.config["limit"]) for record in records),
-        ),
-        ("epochs", _each(record.config["train"]["epochs"] for record in records)),
-        ("learning rate, batch size", _each(map(_pace, records))),
-        ("tokens a sequence, at most", _each(record.config["max_length"] for record in records)),
-        ("numerics", _each(record.environment.numerics for record in records)),
-    ]
+    configs = [record.config for record in records]
+    rows = {
+        "data": _values(config["data"] for config in configs),
+        "fingerprint of train and dev": _values(record.data.fingerprint for record in records),
+        "encoder": _values(config["encoder"] for config in configs),
+        "metrics": joined([f"{task} {_metric(task)}" for task in tasks]),
+        "overall": _values(RULES[config["overall"]] for config in configs),
+        "kept weights": _values(KEPT_WEIGHTS[config["train"]["select"]] for config in configs),
+        "training rows a task, limit": _values(level_name(config["limit"]) for config in configs),
+        "epochs": _values(config["train"]["epochs"] for config in configs),
+        "learning rate, batch size": _values(_pace(config["train"]) for config in configs),
+        "tokens a sequence, at most": _values(config["max_length"] for config in configs),
+        "numerics": _values(record.environment.numerics for record in records),
+    }
     blocks: list[Block] = []
-    if what:
-        blocks.append(Paragraph(text=f"For the arms on their own: {what}."))
-    suffix = (
-        ""
-        if not what
-        else f"-{material.groups.index(next(group for group in material.groups if group.what == what)) + 1}"
-    )
-    blocks.append(
-        table(
-            f"comparability{suffix}",
-            columns("what", "here", kinds="tt"),
-            [(text(name), text(value)) for name, value in rows],
-        )
-    )
-    blocks += _rows(material, first, suffix)
+    if group.basis:
+        blocks.append(Paragraph(text=f"For the arms on their own: {group.basis}."))
+    cells = [(text(name), text(value)) for name, value in rows.items()]
+    blocks.append(table(f"comparability{suffix}", columns("what", "here", kinds="tt"), cells))
     return blocks
 
 
-def _pace(record: Record) -> str:
-    """`1e-05 at 16`, and how the rate changes."""
-    train = record.config["train"]
+def _metric(task: TaskName) -> str:
+    return "Pearson r" if TASKS[task].metric == "pearson" else "accuracy"
+
+
+def _pace(train: dict[str, Any]) -> str:
+    """`1e-05 at 16`: learning rate and batch size, and how the rate changes."""
     warmup = f", warm-up {train['warmup']:g}" if train["warmup"] else ""
     decay = f", {train['decay']} decay" if train["decay"] != "none" else ""
     return f"{train['lr']:g} at {train['batch_size']}{warmup}{decay}"
 
 
-def _each(values: Any) -> str:
+def _values(values: Iterable[Any]) -> str:
     """Every different value, in order."""
     return ", ".join(dict.fromkeys("unknown" if value is None else str(value) for value in values))
 
 
-def _rows(material: Material, record: Record, suffix: str) -> list[Block]:
-    data = record.data
-    leaks = material.archive["leaks"].get(data.fingerprint, {})
-    rows = []
-    limited = False
-    for task in TASKS:
-        if f"dev/{task}" not in data.rows:
-            continue
-        leak = leaks.get(task)
-        whole, used = data.rows[f"train/{task}"], data.trained_on.get(task)
-        part = used is not None and used < whole
-        cells = [
-            text(task),
-            Cell(text=f"{used} of {whole}" if part else str(whole), sort=used if part else whole),
-        ]
-        cells.append(number(data.rows[f"dev/{task}"], "d"))
-        limited = limited or part
-        cells.append(text(data.parts.get(f"dev/{task}", "unknown")))
-        for key in ("rows", "sentences"):
-            known = (
-                "unknown"
-                if leak is None
-                else f"{leak[key]} ({100 * (leak[f'{key}_share'] or 0):.1f} %)"
-            )
-            cells.append(Cell(text=known, sort=None if leak is None else leak[key]))
-        rows.append(tuple(cells))
-    if not rows:
+def _rows(data: ReportData, record: Record, suffix: str) -> list[Block]:
+    """The rows of each task, and their leaks from train into dev, as a table."""
+    source = record.data
+    counts, used = source.rows, source.trained_on
+    leaks = data.archive.leaks.get(source.fingerprint or "", {})
+    tasks = [task for task in TASKS if f"dev/{task}" in counts]
+    if not tasks:
         return []
+    rows = [
+        (
+            text(task),
+            _trained_rows(counts[f"train/{task}"], used.get(task)),
+            number(counts[f"dev/{task}"], "d"),
+            text(source.parts.get(f"dev/{task}", "unknown")),
+            *_leak_cells(leaks.get(task)),
+        )
+        for task in tasks
+    ]
     heads = columns(
         "task",
         "train rows",
@@ -136,8 +108,25 @@ def _rows(material: Material, record: Record, suffix: str) -> list[Block]:
         kinds="tnntnn",
     )
     caption = "Leaks from train into dev lift scores."
-    if limited:
+    if any(used.get(task, counts[f"train/{task}"]) < counts[f"train/{task}"] for task in tasks):
         caption += " They are counted over all train rows, of which these runs saw a part."
     if not leaks:
         caption += " Not counted here: the data was not at hand, or is large; mtl data check DATA counts them."
     return [table(f"rows{suffix}", heads, rows, caption)]
+
+
+def _trained_rows(count: int, used: int | None) -> Cell:
+    """`7 of 60`: the rows that were trained on, of all train rows."""
+    if used is not None and used < count:
+        return Cell(text=f"{used} of {count}", sort=used)
+    return Cell(text=str(count), sort=count)
+
+
+def _leak_cells(leak: Leak | None) -> list[Cell]:
+    """Dev rows that stand in train, and those with a sentence that does."""
+    if leak is None:
+        return [Cell(text="unknown")] * 2
+    pairs = ((leak.rows, leak.rows_share), (leak.sentences, leak.sentences_share))
+    return [
+        Cell(text=f"{count} ({100 * (share or 0):.1f} %)", sort=count) for count, share in pairs
+    ]

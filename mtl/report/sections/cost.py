@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from mtl.ablation import sentences as words
 from mtl.ablation.results import ArmResult
-from mtl.report.document import NOTHING, Cell, Paragraph, Section, columns, number, table, text
-from mtl.report.material import Material
-from mtl.report.wording import duration, mean_of
+from mtl.ablation.sentences import span
+from mtl.grid.wording import NOTHING, duration
+from mtl.report.data import ReportData
+from mtl.report.document import Cell, Paragraph, Section, columns, number, table, text
+from mtl.report.wording import mean_of
 
 
-def section(material: Material) -> Section | None:
+def section(data: ReportData) -> Section | None:
     rows = []
     seconds = 0.0
-    for group in material.groups:
-        for arm in group.results.arms:
-            records = material.records(arm)
+    for group in data.groups:
+        for arm in group.arms:
+            records = data.records(arm)
             seconds += sum(record.seconds or 0 for record in records)
             if records:
-                rows.append(_row(material, arm, group.results.arms[0]))
+                rows.append(_row(data, arm, group.arms[0]))
     if not rows:
         return None
-    devices = {record.environment.device for arm in material.arms for seed in material.seeds[arm]
-               if (record := material.record(arm, seed)) is not None}  # fmt: skip
+    devices = {
+        record.environment.device
+        for arm, seeds in data.design.runs.items()
+        for seed in seeds
+        if (record := data.record(arm, seed)) is not None
+    }
     said = f"{duration(seconds)} of training in all, one run after the other."
     if len(devices) > 1:
         said += " Runs were on different devices: their times do not compare."
@@ -44,8 +49,8 @@ def section(material: Material) -> Section | None:
     )
 
 
-def _row(material: Material, arm: ArmResult, baseline: ArmResult) -> tuple[Cell, ...]:
-    records = material.records(arm)
+def _row(data: ReportData, arm: ArmResult, baseline: ArmResult) -> tuple[Cell, ...]:
+    records = data.records(arm)
     mean = arm.seconds.mean if arm.seconds else None
     times = (
         mean / baseline.seconds.mean
@@ -57,7 +62,7 @@ def _row(material: Material, arm: ArmResult, baseline: ArmResult) -> tuple[Cell,
         for key in ("tokens_per_second", "examples_per_second")
     }
     memory = mean_of(record.peak_memory for record in records)
-    verdict = arm.verdicts.get(material.results.primary)
+    verdict = arm.verdicts.get(data.results.primary)
     gain = verdict.estimate if verdict is not None else None
     return (
         text(arm.name),
@@ -65,5 +70,5 @@ def _row(material: Material, arm: ArmResult, baseline: ArmResult) -> tuple[Cell,
         Cell(text=NOTHING if times is None else f"x{times:.2f}", sort=times),
         *(number(value, ".0f") for value in speeds.values()),
         number(None if memory is None else memory / 2**20, ".0f"),
-        Cell(text=words.span(gain), sort=None if gain is None else gain.value),
+        Cell(text=span(gain), sort=None if gain is None else gain.value),
     )

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from mtl.ablation.results import Score
+from mtl.ablation.results import Score, metric_key
+from mtl.report.data import ReportData
 from mtl.report.document import Block, Cell, Column, Figure, Section, Table, text
-from mtl.report.material import Material, metric_key
 from mtl.report.wording import mean_of, summary_cell
-from mtl.stats import verdicts as stats
+from mtl.stats.verdicts import summarise
 
 
-def section(material: Material) -> Section | None:
-    arms = material.focus
+def section(data: ReportData) -> Section | None:
+    arms = data.focus
     if not arms:
         return None
     scores = list(
@@ -33,19 +33,17 @@ def section(material: Material) -> Section | None:
     for arm in arms:
         cells = [text(arm.name)]
         for score in scores:
-            pairs = [_pair(record.metrics, score) for record in material.records(arm)]
+            pairs = [_pair(record.metrics, score) for record in data.records(arm)]
             whole = [(train, dev) for train, dev in pairs if train is not None and dev is not None]
             gap = mean_of([train - dev for train, dev in whole])
-            cells += [
-                summary_cell(stats.summarise([pair[side] for pair in whole])) for side in (0, 1)
-            ]
+            cells += [summary_cell(summarise([pair[side] for pair in whole])) for side in (0, 1)]
             cells.append(Cell(text="-" if gap is None else f"{gap:+.3f}", sort=gap))
         rows.append(tuple(cells))
     caption = "Scores of the kept weights on the training rows and on dev, over n seeds. A large gap is overfitting."
     blocks: list[Block] = [
         Table(name="train-and-dev", columns=tuple(heads), rows=tuple(rows), caption=caption)
     ]
-    if figure := _figure(material, scores):
+    if figure := _figure(data, scores):
         blocks.append(figure)
     return Section(title="Train against dev", key="curves", blocks=tuple(blocks))
 
@@ -55,17 +53,17 @@ def _pair(metrics: dict[str, Any], score: Score) -> tuple[float | None, float | 
     return metrics.get(f"train/{key}"), metrics.get(f"dev/{key}")
 
 
-def _figure(material: Material, scores: list[Score]) -> Figure | None:
+def _figure(data: ReportData, scores: list[Score]) -> Figure | None:
     panels = []
     for score in scores:
         lines = []
-        for arm in material.focus:
+        for arm in data.focus:
             for split in ("train", "dev"):
                 runs = []
                 for seed in arm.seeds:
                     points = [
                         (one.epoch, one.metrics.get(f"{split}/{metric_key(score)}"))
-                        for one in material.history(arm.name, seed)
+                        for one in data.history(arm.name, seed)
                     ]
                     runs.append(
                         [

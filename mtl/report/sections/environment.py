@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 
+from mtl.grid.wording import plural
+from mtl.report.data import ReportData
 from mtl.report.document import Section, columns, table, text
-from mtl.report.material import Material
-from mtl.report.wording import plural
 
 
-def section(material: Material) -> Section | None:
+def section(data: ReportData) -> Section | None:
     kinds: dict[str, int] = {}
-    for name, arm in material.arms.items():
-        for seed in material.seeds[arm.name]:
-            record = material.record(name, seed)
+    for name, arm in data.arms.items():
+        for seed in data.design.seeds(arm.name):
+            record = data.record(name, seed)
             if record is not None and record.environment.python:
                 key = json.dumps(record.environment.model_dump(), sort_keys=True)
                 kinds[key] = kinds.get(key, 0) + 1

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from mtl.ablation import sentences as words
+from mtl.ablation.results import FactorEffect
+from mtl.ablation.sentences import effects_by_kind, factors_and_levels, span
+from mtl.grid.wording import NOTHING
+from mtl.report.data import ReportData
 from mtl.report.document import (
-    NOTHING,
     Block,
     Cell,
     Figure,
@@ -16,38 +18,26 @@ from mtl.report.document import (
     table,
     text,
 )
-from mtl.report.material import Material
-from mtl.stats.effects import Effect
-
-KINDS = {
-    "main effect": "main_effects",
-    "interaction": "interactions",
-    "share of the gain": "shapley",
-}
+from mtl.report.sections.ablation import interval
 
 
-def section(material: Material) -> Section | None:
-    results = material.results
-    found: list[tuple[str, Effect]] = [
-        (kind, effect) for kind, name in KINDS.items() for effect in getattr(results, name)
+def section(data: ReportData) -> Section | None:
+    """The effects as a table and a figure; None where the design has fewer than two factors."""
+    results = data.results
+    effects = [
+        (kind, effect) for kind, found in effects_by_kind(results).items() for effect in found
     ]
-    if not found:
+    if not effects:
         return None
-    rows = []
-    for kind, effect in found:
-        estimate = effect.estimate
-        cell = Cell(
-            text=words.span(estimate) if estimate else f"unknown: {effect.reason}",
-            sort=estimate.value if estimate else None,
+    rows = [
+        (
+            text(kind),
+            text(factors_and_levels(effect)),
+            _effect_cell(effect),
+            Cell(text=str(effect.matched), sort=effect.matched),
         )
-        rows.append(
-            (
-                text(kind),
-                text(of(effect)),
-                cell,
-                Cell(text=str(effect.matched), sort=effect.matched),
-            )
-        )
+        for kind, effect in effects
+    ]
     heads = columns("effect", "of", f"on {results.primary} [95 %]", "matched sets", kinds="ttnn")
     caption = (
         "A main effect is a level against its factor's reference, averaged over the combinations of the others that have both; an "
@@ -56,35 +46,26 @@ def section(material: Material) -> Section | None:
     blocks: list[Block] = [table("factors", heads, rows, caption)]
     if results.shapley:
         blocks.append(Paragraph(text=(
-            f"Shares of the gain from the references to {material.best.name if material.best else NOTHING}: what setting a factor adds, "
+            f"Shares of the gain from the references to {data.best.name if data.best else NOTHING}: what setting a factor adds, "
             "averaged over all orders of setting them (Shapley 1953); they sum to the gain."
         )))  # fmt: skip
-    if figure := _figure(results.primary, results.margin, found):
+    if figure := _figure(results.primary, results.margin, effects):
         blocks.append(figure)
     return Section(title="Factors", key="factors", blocks=tuple(blocks))
 
 
-def of(effect: Effect) -> str:
-    """`pairing=concat and pooling=mean`."""
-    return " and ".join(
-        f"{factor}={level}" for factor, level in zip(effect.factors, effect.levels, strict=True)
-    )
+def _effect_cell(effect: FactorEffect) -> Cell:
+    if effect.estimate is None:
+        return Cell(text=f"unknown: {effect.reason}")
+    return Cell(text=span(effect.estimate), sort=effect.estimate.value)
 
 
-def _figure(score: str, margin: float, found: list[tuple[str, Effect]]) -> Figure | None:
-    lines: list[dict[str, Any]] = []
-    for kind, effect in found:
-        if effect.estimate is not None:
-            low, high = effect.estimate.interval(0.95)
-            lines.append(
-                {
-                    "kind": kind,
-                    "of": of(effect),
-                    "value": effect.estimate.value,
-                    "low": low,
-                    "high": high,
-                }
-            )
+def _figure(score: str, margin: float, effects: list[tuple[str, FactorEffect]]) -> Figure | None:
+    lines: list[dict[str, Any]] = [
+        {"kind": kind, "of": factors_and_levels(effect)} | interval(effect.estimate)
+        for kind, effect in effects
+        if effect.estimate is not None
+    ]
     if not lines:
         return None
     return Figure(

@@ -11,19 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtl.ablation.results import ArmResult
-from mtl.report.archive import chosen
+from mtl.report.archive import chosen_classes
+from mtl.report.data import ReportData
 from mtl.report.document import (
     Block,
     Cell,
     Example,
-    Examples,
+    ExampleList,
     Paragraph,
     Section,
     columns,
     table,
     text,
 )
-from mtl.report.material import Material
 from mtl.tasks.registry import TASKS, TaskName
 
 MOST = 3
@@ -43,15 +43,15 @@ class Flips:
     gain: np.ndarray
 
 
-def section(material: Material) -> Section | None:
-    best, baseline = material.best, material.baseline
+def section(data: ReportData) -> Section | None:
+    best, baseline = data.best, data.baseline
     if best is None:
         return None
     seeds = [seed for seed in best.seeds if seed in baseline.seeds]
     found = {
         task: flips
         for task in baseline.tasks
-        if (flips := _flips(material, baseline, best, task, seeds))
+        if (flips := _flips(data, baseline, best, task, seeds))
     }
     if not found:
         return None
@@ -72,12 +72,12 @@ def section(material: Material) -> Section | None:
     blocks: list[Block] = [Paragraph(text=said), table("flips", heads, rows)]
     for task, flips in found.items():
         items = [
-            *_listed(material, task, flips, flips.fixed, "fixed"),
-            *_listed(material, task, flips, flips.broken, "broken"),
+            *_listed(data, task, flips, flips.fixed, "fixed"),
+            *_listed(data, task, flips, flips.broken, "broken"),
         ]
         if items:
             blocks.append(
-                Examples(
+                ExampleList(
                     title=f"{TASKS[task].title}: {baseline.name} → {best.name}", items=tuple(items)
                 )
             )
@@ -85,11 +85,10 @@ def section(material: Material) -> Section | None:
 
 
 def _flips(
-    material: Material, baseline: ArmResult, best: ArmResult, task: TaskName, seeds: list[int]
+    data: ReportData, baseline: ArmResult, best: ArmResult, task: TaskName, seeds: list[int]
 ) -> Flips | None:
     pairs = [
-        tuple(material.predictions(arm.name, seed, task) for arm in (baseline, best))
-        for seed in seeds
+        tuple(data.predictions(arm.name, seed, task) for arm in (baseline, best)) for seed in seeds
     ]
     whole = [(one, other) for one, other in pairs if one is not None and other is not None]
     if not whole or len(whole) < len(pairs):
@@ -106,7 +105,9 @@ def _flips(
         gained = np.abs(before - gold) - np.abs(after - gold)
         fixed, broken = (gained > 0).all(0), (gained < 0).all(0)
     else:
-        before, after = (np.stack([chosen(pair[side]) for pair in whole]) for side in (0, 1))
+        before, after = (
+            np.stack([chosen_classes(pair[side]) for pair in whole]) for side in (0, 1)
+        )
         right = [side == gold.astype(np.int64) for side in (before, after)]
         gained = right[1].astype(np.float64) - right[0]
         fixed, broken = (gained == 1).all(0), (gained == -1).all(0)
@@ -122,7 +123,7 @@ def _flips(
 
 
 def _listed(
-    material: Material, task: TaskName, flips: Flips, which: np.ndarray, what: str
+    data: ReportData, task: TaskName, flips: Flips, which: np.ndarray, what: str
 ) -> list[Example]:
     places = np.flatnonzero(which)
     order = places[np.argsort(-np.abs(flips.gain[places]), kind="stable")][:MOST]
@@ -131,7 +132,7 @@ def _listed(
         row = flips.ids[int(place)]
         numbers = f"gold {_shown(task, flips.gold[place])}, {_side(task, flips.before[:, place])} → {_side(task, flips.after[:, place])}"
         examples.append(
-            Example(what=what, id=row, numbers=numbers, sentences=material.sentences(task, row))
+            Example(what=what, id=row, numbers=numbers, sentences=data.sentences(task, row))
         )
     return examples
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from mtl.grid.wording import NOTHING
+from mtl.report.data import ReportData
 from mtl.report.document import (
-    NOTHING,
     Block,
     Cell,
     Column,
@@ -20,7 +21,6 @@ from mtl.report.document import (
     table,
     text,
 )
-from mtl.report.material import Material
 from mtl.report.wording import mean_of, share, small
 from mtl.runs.record import Record, SurgeryDiagnostics
 
@@ -28,13 +28,8 @@ ByArm = Mapping[str, Sequence[Record]]
 """The records of each arm's runs with scores."""
 
 
-def section(material: Material) -> Section | None:
-    arms = {
-        arm.name: material.records(arm)
-        for group in material.groups
-        for arm in group.results.arms
-        if arm.seeds
-    }
+def section(data: ReportData) -> Section | None:
+    arms = {arm.name: data.records(arm) for group in data.groups for arm in group.arms if arm.seeds}
     blocks = [*_surgery(arms), *_smart(arms), *_freezing(arms), *_dead(arms)]
     return (
         Section(title="Why it did what it did", key="reasons", blocks=tuple(blocks))

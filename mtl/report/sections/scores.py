@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
-from mtl.ablation.results import ArmResult, Score, scores_of
+from mtl.ablation.results import ArmResult, Score, metric_key, scores_of
+from mtl.grid.wording import joined
+from mtl.report.data import ReportData
 from mtl.report.document import Cell, Column, Paragraph, Section, Table, number, text
-from mtl.report.material import Material, metric_key
 from mtl.report.published import PAPER, SCORES, published_row
-from mtl.report.wording import joined, names, summary_cell
-from mtl.stats import verdicts as stats
+from mtl.report.wording import names, summary_cell
+from mtl.stats.verdicts import Summary, summarise
 from mtl.tasks.registry import TASKS
 
 COLUMNS: tuple[Score, ...] = (*TASKS, "overall")
 
 
-def section(material: Material) -> Section | None:
-    arms = _rows(material)
+def section(data: ReportData) -> Section | None:
+    arms = _rows(data)
     if not arms:
         return None
-    matched = {arm.name: published_row(material.arms[arm.name].config) for arm in arms}
+    matched = {arm.name: published_row(data.arms[arm.name].config) for arm in arms}
     beside = any(matched.values())
     heads = [Column(title="model"), Column(title="split")]
     for score in COLUMNS:
@@ -30,59 +30,57 @@ def section(material: Material) -> Section | None:
         ]
     rows: list[tuple[Cell, ...]] = []
     for arm in arms:
-        for split, scores in (("dev", arm.scores), ("test", test_scores(material, arm))):
+        for split, scores in (("dev", arm.scores), ("test", test_scores(data, arm))):
             row = matched[arm.name]
             published = SCORES.get((row, split), {}) if row else {}
             if scores or published or split == "dev":
                 shown = split if scores or split == "dev" else "test: not opened"
                 rows.append(_line(arm.name, shown, scores, published if beside else None))
-    table = Table(name="scores", columns=tuple(heads), rows=tuple(rows), caption=_caption(material))
+    table = Table(name="scores", columns=tuple(heads), rows=tuple(rows), caption=_caption(data))
     return Section(
-        title="Results", key="results", blocks=(table, Paragraph(text=_beside(material, arms)))
+        title="Results", key="results", blocks=(table, Paragraph(text=_beside(data, arms)))
     )
 
 
-def test_scores(material: Material, arm: ArmResult) -> dict[Score, stats.Summary]:
+def test_scores(data: ReportData, arm: ArmResult) -> dict[Score, Summary]:
     """The scores of an arm on test over the seeds whose test was opened, by the last opening of each."""
     found: dict[Score, list[float]] = {}
     for seed in arm.seeds:
         openings = [
-            opening
-            for opening in material.openings(arm.name, seed)
-            if not opening.get("before_fresh")
+            opening for opening in data.openings(arm.name, seed) if not opening.before_fresh
         ]
-        metrics = cast(Mapping[str, float | None], openings[-1]["metrics"] if openings else {})
+        metrics = openings[-1].metrics or {} if openings else {}
         for score in scores_of(arm.tasks):
             key = f"test/{metric_key(score)}"
             value = metrics.get(key)
             if value is not None:
                 found.setdefault(score, []).append(value)
-    summaries = {score: stats.summarise(values) for score, values in found.items()}
+    summaries = {score: summarise(values) for score, values in found.items()}
     return {score: summary for score, summary in summaries.items() if summary is not None}
 
 
-def _rows(material: Material) -> list[ArmResult]:
+def _rows(data: ReportData) -> list[ArmResult]:
     """The baseline, the best arm, and the first arm that is each published model."""
-    named: dict[str, None] = {material.baseline.name: None}
+    named: dict[str, None] = {data.baseline.name: None}
     seen = set()
-    for arm in material.results.arms:
-        row = published_row(material.arms[arm.name].config)
+    for arm in data.results.arms:
+        row = published_row(data.arms[arm.name].config)
         if row is not None and row not in seen:
             seen.add(row)
             named[arm.name] = None
-    if material.best is not None:
-        named[material.best.name] = None
+    if data.best is not None:
+        named[data.best.name] = None
     return [
         arm
-        for arm in material.results.arms
-        if arm.name in named and (arm.scores or arm is material.baseline)
+        for arm in data.results.arms
+        if arm.name in named and (arm.scores or arm is data.baseline)
     ]
 
 
 def _line(
     name: str,
     split: str,
-    scores: Mapping[Score, stats.Summary],
+    scores: Mapping[Score, Summary],
     published: Mapping[str, float] | None,
 ) -> tuple[Cell, ...]:
     cells = [text(name), text(split)]
@@ -93,14 +91,14 @@ def _line(
     return tuple(cells)
 
 
-def _caption(material: Material) -> str:
-    config = material.arms[material.baseline.name].config
+def _caption(data: ReportData) -> str:
+    config = data.arms[data.baseline.name].config
     rule = (
         "the mean of the tasks"
         if config.overall == "mean"
         else "the mean of the tasks, sts as (r + 1) / 2"
     )
-    chosen = {arm.config.train.select for arm in material.arms.values()}
+    chosen = {arm.config.train.select for arm in data.arms.values()}
     kept = {"best": "of the evaluation with the best dev overall", "last": "of the last step"}
     luck = "; dev chose them, so dev scores are a little high" if "best" in chosen else ""
     return (
@@ -109,12 +107,12 @@ def _caption(material: Material) -> str:
     )
 
 
-def _beside(material: Material, arms: list[ArmResult]) -> str:
-    config = material.arms[material.baseline.name].config
-    matched = [arm.name for arm in arms if published_row(material.arms[arm.name].config)]
+def _beside(data: ReportData, arms: list[ArmResult]) -> str:
+    config = data.arms[data.baseline.name].config
+    matched = [arm.name for arm in arms if published_row(data.arms[arm.name].config)]
     if not matched:
         return "No arm here has the methods of a published model on."
-    limits = {arm.config.limit for arm in material.arms.values()}
+    limits = {arm.config.limit for arm in data.arms.values()}
     rows = (
         f", {config.limit} training rows a task"
         if limits == {config.limit} and config.limit

@@ -5,8 +5,7 @@ Made of the same parts as any report (`mtl.report.document`), from results alone
 
 from __future__ import annotations
 
-from mtl.ablation.sentences import mean_sd
-from mtl.grid.view import duration
+from mtl.grid.wording import duration, mean_sd
 from mtl.report.document import (
     Block,
     Document,
@@ -25,7 +24,7 @@ from mtl.study.sentences import effort, importance_table, values_in_words
 from mtl.study.space import in_words
 
 HISTORY, IMPORTANCES, FRONT = "study-history", "study-importances", "study-front"
-"""How figures are drawn (`mtl.report.render.study_drawings`)."""
+"""How figures are drawn (`mtl.report.studies.drawings`)."""
 
 
 def study_document(results: StudyResults) -> Document:

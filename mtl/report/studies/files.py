@@ -9,7 +9,7 @@ from mtl.report.document import Document
 from mtl.report.render.figures import draw
 from mtl.report.render.markdown import render
 from mtl.report.render.plain import cleaned
-from mtl.report.study_document import study_document
+from mtl.report.studies.document import study_document
 from mtl.study.results import StudyResults
 
 

@@ -1,17 +1,17 @@
-"""What choosing costs: the best of several beside what luck alone would give, and how often test was opened."""
+"""The price of choosing: the best arm beside the best of as many by luck alone, and how often test was opened."""
 
 from __future__ import annotations
 
-from mtl.ablation import sentences as words
+from mtl.ablation.sentences import best_of
+from mtl.grid.wording import plural
+from mtl.report.data import ReportData
 from mtl.report.document import Block, Cell, Paragraph, Section, columns, table, text
-from mtl.report.material import Material
-from mtl.report.wording import plural
 
 
-def section(material: Material) -> Section:
-    results = material.results
+def section(data: ReportData) -> Section:
+    results = data.results
     blocks: list[Block] = []
-    if line := words.best_of(results):
+    if line := best_of(results):
         blocks.append(Paragraph(text=line))
     if results.looks > 1:
         blocks.append(
@@ -20,8 +20,8 @@ def section(material: Material) -> Section:
             )
         )
     rows, total = [], 0
-    for arm in (arm for group in material.groups for arm in group.results.arms):
-        opened = [(seed, material.openings(arm.name, seed)) for seed in material.seeds[arm.name]]
+    for arm in (arm for group in data.groups for arm in group.arms):
+        opened = [(seed, data.openings(arm.name, seed)) for seed in data.design.seeds(arm.name)]
         count = sum(len(openings) for _, openings in opened)
         total += count
         if count:
@@ -41,4 +41,4 @@ def section(material: Material) -> Section:
         blocks.append(
             table("test-openings", columns("arm", "openings of test", "by seed", kinds="tnt"), rows)
         )
-    return Section(title="Choosing, and openings of test", key="honesty", blocks=tuple(blocks))
+    return Section(title="Choosing, and openings of test", key="choosing", blocks=tuple(blocks))

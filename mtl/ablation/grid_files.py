@@ -1,0 +1,93 @@
+"""Reads and writes `grid.json` and `results.json`. What earlier versions of mtl wrote is brought up to date on reading."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from mtl.ablation.definition import read_definition
+from mtl.ablation.design import expand
+from mtl.ablation.grid_design import SCHEMA, GridDesign, grid_design
+from mtl.ablation.results import Results
+from mtl.config import identity
+from mtl.config.schema import RunConfig
+from mtl.errors import RunError
+from mtl.files import write_json
+
+DESIGN_FILE = "grid.json"
+RESULTS_FILE = "results.json"
+
+
+def write_grid_design(design: GridDesign, folder: Path) -> None:
+    """Write `grid.json` in the folder of a grid."""
+    write_json(folder / DESIGN_FILE, design.as_json())
+
+
+def write_results(results: Results, folder: Path) -> bool:
+    """Write `results.json` in the folder of a grid. Returns whether it has changed."""
+    path, plain = folder / RESULTS_FILE, results.as_json()
+    try:
+        before = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        before = None
+    if before == plain:
+        return False
+    write_json(path, plain)
+    return True
+
+
+def read_grid_design(folder: Path) -> GridDesign:
+    """The design in the folder of a grid. Raises RunError where it is missing or damaged."""
+    path = folder / DESIGN_FILE
+    remedy = f"`mtl ablate --grid {folder.name}` writes it again"
+    try:
+        plain = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: {error}. {remedy}.") from None
+    schema = plain.get("schema") if isinstance(plain, dict) else None
+    if schema == 1:
+        return _design_of_schema_1(folder, plain)
+    if schema != SCHEMA:
+        raise RunError(f"{path}: expected schema {SCHEMA}, got {schema!r}; {remedy}.")
+    try:
+        return GridDesign.model_validate(plain)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise RunError(f"{path}: damaged at {place}: {first['msg']}; {remedy}.") from None
+
+
+def _design_of_schema_1(folder: Path, plain: Mapping[str, Any]) -> GridDesign:
+    """The design of a grid whose `grid.json` names the runs only: `{schema, looks, runs: arm -> seed -> run}`.
+
+    The arms are expanded from `definition.yaml`, and their cells are those of the runs. Raises RunError where the two
+    files do not belong together.
+    """
+    definition = read_definition(folder / "definition.yaml")
+    remedy = f"Run `mtl ablate --grid {definition.name}` again."
+    try:
+        runs: dict[str, dict[str, str]] = plain["runs"]
+        seeds = {arm: tuple(int(seed) for seed in run_ids) for arm, run_ids in runs.items()}
+        looks = int(plain["looks"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{folder / DESIGN_FILE}: damaged: {error!r}. {remedy}") from None
+    design = expand(definition, _cell_without_data)
+    if {arm.name for arm in design.arms} != set(runs):
+        raise RunError(f"{folder}: definition.yaml and {DESIGN_FILE} name different arms. {remedy}")
+    cells = {
+        arm: next(iter(run_ids.values())).rpartition("-s")[0]
+        for arm, run_ids in runs.items()
+        if run_ids
+    }
+    arms = tuple(replace(arm, cell=cells[arm.name]) for arm in design.arms)
+    return grid_design(definition, replace(design, arms=arms), seeds, looks=looks)
+
+
+def _cell_without_data(config: RunConfig) -> str:
+    """A cell that tells arms apart where the data is not at hand."""
+    return identity.cell(config, data=config.data, encoder=config.encoder)

@@ -1,0 +1,239 @@
+"""From the design of a grid and its runs to results: the one place where arms are judged.
+
+Nothing here trains, and the same runs give the same results. Arms are judged in groups that were scored on the same
+dev rows by the same rule. In a group each score (the metric of a task, and overall where arms share their tasks) is
+judged over all arms together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mtl.ablation.claim_results import arms_of, judge_claims
+from mtl.ablation.claims import Claim
+from mtl.ablation.comparison import compare, difference_of, no_verdict, verdict_of
+from mtl.ablation.evidence import ArmScores, Runs
+from mtl.ablation.grid_design import GridDesign
+from mtl.ablation.results import (
+    ArmResult,
+    ClaimResult,
+    FactorEffect,
+    Results,
+    Score,
+    Verdict,
+    scores_of,
+)
+from mtl.grid.arm import Arm
+from mtl.stats.effects import Effect, interactions, main_effects, shapley
+from mtl.stats.verdicts import BestOf, expected_best, judge
+from mtl.tasks.registry import TaskName
+
+APART = "scored on other dev rows or by another rule; compare runs on the same data"
+"""Why arms of two groups have no verdict."""
+
+
+def make_results(design: GridDesign, runs: Runs) -> Results:
+    """Judge the arms of a design on the runs that are there."""
+    groups = _groups(design, runs)
+    results = [_judge_group(design, arms, runs, alone=len(groups) == 1) for arms in groups]
+    return results[0] if len(results) == 1 else _joined(design, tuple(results))
+
+
+def _groups(design: GridDesign, runs: Runs) -> list[list[Arm]]:
+    """The arms in groups whose scores compare, the baseline's group first."""
+    rows = {arm.name: _dev_rows(design, arm, runs) for arm in design.arms}
+    groups: list[list[Arm]] = []
+    for arm in design.arms:
+        group = next((group for group in groups if _comparable(group[0], arm, rows)), None)
+        if group is None:
+            groups.append([arm])
+        else:
+            group.append(arm)
+    return groups
+
+
+def _dev_rows(design: GridDesign, arm: Arm, runs: Runs) -> dict[TaskName, str] | None:
+    """The fingerprints of the dev rows that an arm was scored on; None where no record says."""
+    for run_id in design.runs[arm.name].values():
+        if fingerprints := runs.dev_fingerprints(run_id):
+            return {task: fingerprints[f"dev/{task}"] for task in arm.config.tasks}
+    return None
+
+
+def _comparable(first: Arm, second: Arm, rows: Mapping[str, dict[TaskName, str] | None]) -> bool:
+    """Whether two arms were scored on the same dev rows by the same rule, as far as they share tasks."""
+    both_have_sts = "sts" in first.config.tasks and "sts" in second.config.tasks
+    if both_have_sts and first.config.overall != second.config.overall:
+        return False
+    of_first, of_second = rows[first.name], rows[second.name]
+    if of_first is None or of_second is None:
+        return first.config.data == second.config.data
+    return all(of_first[task] == of_second[task] for task in of_first.keys() & of_second.keys())
+
+
+def _judge_group(design: GridDesign, arms: Sequence[Arm], runs: Runs, *, alone: bool) -> Results:
+    """The results of arms that compare. The first of them is the baseline."""
+    first = arms[0]
+    scores = {
+        arm.name: ArmScores(arm, design.runs[arm.name], runs, first.config.overall) for arm in arms
+    }
+    verdicts = _verdicts(scores, first.name, design)
+    results = tuple(_arm_result(scores[arm.name], verdicts) for arm in arms)
+    best_of, effects = _effects(design, scores, first)
+    primary = primary_score(first.config.tasks)
+    claims = [claim for claim in design.claims if arms_of(claim, design.baseline) <= scores.keys()]
+    return Results(
+        name=design.name,
+        question=design.question,
+        baseline=first.name,
+        primary=primary,
+        margin=design.margin,
+        looks=design.looks,
+        level=1 - 0.05 / design.looks,
+        arms=results,
+        best=_best_arm(results, primary, best_of),
+        best_of=best_of,
+        main_effects=effects["main"],
+        interactions=effects["interactions"],
+        shapley=effects["shapley"],
+        claims=judge_claims(claims, first.name, scores, margin=design.margin, looks=design.looks),
+        basis="" if alone else _basis(first),
+    )
+
+
+def primary_score(tasks: Sequence[TaskName]) -> Score:
+    """The score that decides: overall, or the only task."""
+    return "overall" if len(tasks) > 1 else tasks[0]
+
+
+def _basis(arm: Arm) -> str:
+    """What a group was scored on, and by which rule where it is not the usual one."""
+    rule = "(r + 1) / 2 of sts counts towards overall" if arm.config.overall == "shifted" else ""
+    return ", ".join(filter(None, [f"data {arm.config.data}", rule]))
+
+
+def _arm_result(scores: ArmScores, verdicts: Mapping[Score, Mapping[str, Verdict]]) -> ArmResult:
+    arm = scores.arm
+    return ArmResult(
+        name=arm.name,
+        cell=arm.cell,
+        changes=dict(arm.changes),
+        tasks=arm.config.tasks,
+        seeds=tuple(scores.records),
+        missing=scores.missing,
+        scores=scores.summaries(),
+        verdicts={
+            score: by_arm[arm.name] for score, by_arm in verdicts.items() if arm.name in by_arm
+        },
+        seconds=scores.seconds(),
+    )
+
+
+def _verdicts(
+    scores: Mapping[str, ArmScores], baseline: str, design: GridDesign
+) -> dict[Score, dict[str, Verdict]]:
+    """For every score of the baseline, a verdict for each other arm that has it, judged together."""
+    verdicts: dict[Score, dict[str, Verdict]] = {}
+    for score in scores_of(scores[baseline].arm.config.tasks):
+        tasks = scores[baseline].tasks_of(score)
+        arms = [
+            arm
+            for name, arm in scores.items()
+            if name != baseline and tasks and arm.tasks_of(score) == tasks
+        ]
+        pairs = {arm.arm.name: compare(arm, scores[baseline], tasks) for arm in arms}
+        if not pairs:
+            continue
+        judged = judge(
+            {name: estimate for name, (estimate, _) in pairs.items()},
+            margin=design.margin,
+            looks=design.looks,
+            reasons={name: reason for name, (_, reason) in pairs.items()},
+        )
+        count = sum(estimate is not None for estimate, _ in pairs.values())
+        verdicts[score] = {name: verdict_of(one, count) for name, one in judged.items()}
+    return verdicts
+
+
+def _effects(
+    design: GridDesign, scores: Mapping[str, ArmScores], baseline: Arm
+) -> tuple[BestOf | None, dict[str, tuple[FactorEffect, ...]]]:
+    """What the best arm is worth, and the effects of the factors, where there are several."""
+    tasks = baseline.config.tasks
+    scored = {
+        name: arm.scores
+        for name, arm in scores.items()
+        if arm.has_examples_of(scores[baseline.name])
+    }
+    combinations = {levels: name for levels, name in design.combinations if name in scores}
+    factors = {factor: levels[0] for factor, levels in design.factors.items()}
+    if not combinations:
+        factors = {}
+    effects: dict[str, list[Effect]] = {"main": [], "interactions": [], "shapley": []}
+    if len(factors) > 1:
+        effects["main"] = main_effects(combinations, factors, scored, tasks)
+        effects["interactions"] = interactions(combinations, factors, scored, tasks)
+    best_of = expected_best(scored, baseline.name, tasks) if len(scored) > 1 else None
+    if best_of is not None and len(factors) > 1:
+        places = [levels for levels, name in combinations.items() if name == best_of.arm]
+        if places:
+            effects["shapley"] = shapley(combinations, factors, places[0], scored, tasks)
+    return best_of, {kind: tuple(map(_factor_effect, found)) for kind, found in effects.items()}
+
+
+def _factor_effect(effect: Effect) -> FactorEffect:
+    return FactorEffect(
+        factors=effect.factors,
+        levels=effect.levels,
+        matched=effect.matched,
+        weights=dict(effect.weights),
+        estimate=difference_of(effect.estimate),
+        reason=effect.reason,
+    )
+
+
+def _best_arm(arms: Sequence[ArmResult], primary: Score, best_of: BestOf | None) -> str | None:
+    """The other arm with the highest score of those that share the baseline's tasks."""
+    if best_of is not None:
+        return best_of.arm
+    scored = [arm for arm in arms[1:] if arm.tasks == arms[0].tasks and primary in arm.scores]
+    best = max(scored, key=lambda arm: arm.scores[primary].mean, default=None)
+    return None if best is None else best.name
+
+
+def _joined(design: GridDesign, groups: tuple[Results, ...]) -> Results:
+    """The results of the whole grid: arms apart from the baseline's group have no verdict against it."""
+    first = groups[0]
+    arms = {arm.name: arm for arm in first.arms}
+    for group in groups[1:]:
+        for arm in group.arms:
+            verdicts = _verdicts_apart(arm, first)
+            arms[arm.name] = arm.model_copy(update={"verdicts": verdicts})
+    judged = [result for group in groups for result in group.claims]
+    return first.model_copy(
+        update={
+            "arms": tuple(arms[arm.name] for arm in design.arms),
+            "claims": tuple(_claim_result(claim, judged, first.level) for claim in design.claims),
+            "basis": "",
+            "groups": groups,
+        }
+    )
+
+
+def _verdicts_apart(arm: ArmResult, group: Results) -> dict[Score, Verdict]:
+    """No verdict, for every score that an arm shares with the baseline of a group that it is apart from."""
+    same_tasks = arm.tasks == group.arms[0].tasks
+    return {
+        score: no_verdict(APART, group.level)
+        for score in scores_of(group.arms[0].tasks)
+        if (same_tasks and len(arm.tasks) > 1 if score == "overall" else score in arm.tasks)
+    }
+
+
+def _claim_result(claim: Claim, judged: Sequence[ClaimResult], level: float) -> ClaimResult:
+    """The result of a claim; a claim about arms of two groups is undecided."""
+    for result in judged:
+        if result.claim == claim:
+            return result
+    verdict = no_verdict(APART, level)
+    return ClaimResult(claim=claim, verdict=verdict, numbers={}, judged="undecided")
