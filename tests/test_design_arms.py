@@ -288,6 +288,6 @@ def test_a_grid_beyond_all_measure_is_refused_before_it_is_made() -> None:
 def test_settings_that_no_reader_has_checked_are_refused_too() -> None:
     definition = Definition(name="mine", question="why?", arms={"a": {"pairing": "joined"}})
     with pytest.raises(
-        ConfigError, match="definition: arm 'a': pairing: input should be 'siamese' or 'concat'"
+        ConfigError, match="definition: arm 'a': pairing: must be 'siamese' or 'concat'"
     ):
         expand(definition, cell_of)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
 from mtl.config.sections import (
@@ -32,15 +32,9 @@ from mtl.config.sections import (
     Train,
     smart_or_null,
 )
+from mtl.config.validation import Problem
 from mtl.errors import ConfigError
 from mtl.tasks.registry import TASKS, TaskName
-
-
-class Problem(BaseModel):
-    """A message about settings that exclude each other, and the keys that it concerns."""
-
-    uses: tuple[str, ...]
-    message: str
 
 
 class RunConfig(Section):

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from mtl.config.validation import Expected
 from mtl.tasks.registry import TASKS, TaskName
 
 Pairing = Literal["siamese", "concat"]
@@ -133,6 +134,9 @@ class Heads(Section):
     )
 
 
+_SCOPE = Expected(f"all, or tasks among {', '.join(TASKS)}", choices=("all", *TASKS), each=True)
+
+
 class Freeze(Section):
     """Which part of the encoder trains."""
 
@@ -141,7 +145,7 @@ class Freeze(Section):
         description="number of last layers that train, with the pooler; "
         "0: only the pooler and the heads train; all: ordinary fine-tuning",
     )
-    scope: Annotated[Literal["all"] | TaskNames, NOTHING_FROZEN] = Field(
+    scope: Annotated[Literal["all"] | TaskNames, NOTHING_FROZEN, _SCOPE] = Field(
         "all", description="the tasks whose gradients do not reach the frozen part"
     )
     dropout: Annotated[bool, NOTHING_FROZEN, NO_DROPOUT] = Field(

@@ -1,0 +1,245 @@
+"""Validates plain data with a pydantic model and describes every error by file, line and key.
+
+A wrong key does not hide the others: the model is validated again without the wrong keys, and its own `problems()`
+(settings that exclude each other) are added, except where they rest on a wrong key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+from mtl.config.keys import is_within, merge
+from mtl.config.yaml_file import Place, YamlDocument
+from mtl.errors import short, suggestion
+
+DEFAULT = "config"
+"""The source of a setting that no layer sets."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Problem(BaseModel):
+    """A message about settings that exclude each other, and the keys that it concerns."""
+
+    uses: tuple[str, ...]
+    message: str
+
+
+class FileModel(BaseModel):
+    """A mapping in a file. Unknown keys and values of another type are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def problems(self) -> list[Problem]:
+        """Keys that are right by themselves and exclude each other."""
+        return []
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Marks a field: its errors read `expected TEXT, came VALUE`, with the nearest of `choices`.
+
+    `each` gives every wrong item of a list an error of its own.
+    """
+
+    text: str
+    choices: tuple[str, ...] = ()
+    each: bool = False
+
+
+def wrong(message: str) -> PydanticCustomError:
+    """An error that a validator raises; the message is shown as it is."""
+    return PydanticCustomError("wrong", "{text}", {"text": message})
+
+
+def validated(
+    model: type[Model],
+    layers: Sequence[YamlDocument],
+    *,
+    prefix: str = "",
+    stand_ins: Mapping[str, Any] | None = None,
+    hint: Callable[[str], str] = lambda key: "",
+) -> tuple[Model, list[str]]:
+    """The model of the merged layers, and a message for every error.
+
+    A wrong key has its default in the model, or its value in `stand_ins`. `prefix` stands before the keys in messages.
+    `hint` may know what an unknown key means.
+    """
+    raw: dict[str, Any] = {}
+    for layer in layers:
+        raw = merge(raw, layer.value)
+    messages: list[str] = []
+    wrong_keys: set[str] = set()
+    try:
+        value = model.model_validate(raw, by_alias=True, by_name=False)
+    except ValidationError as error:
+        for place, message in _described(error, model, raw, hint):
+            key = ".".join(map(str, place))
+            source = _source(layers, place)
+            if source == DEFAULT and len(layers) == 1:  # a required key that is missing
+                source = layers[0].where(place)
+            messages.append(f"{source}: {prefix}{short_key(key)}: {message}")
+            wrong_keys.add(".".join(part for part in place if isinstance(part, str)))
+        value = _without(model, raw, wrong_keys, dict(stand_ins or {}))
+    for problem in getattr(value, "problems", list)():
+        if not any(is_within(key, used) for key in wrong_keys for used in problem.uses):
+            sources = [_source(layers, tuple(used.split("."))) for used in problem.uses]
+            known = dict.fromkeys(source for source in sources if source != DEFAULT)
+            messages.append(f"{', '.join(known) or DEFAULT}: {prefix}{problem.message}")
+    return value, list(dict.fromkeys(messages))
+
+
+def short_key(key: str) -> str:
+    """A key of any length, cut to about 200 characters."""
+    return key if len(key) <= 200 else f"{key[:200]}..."
+
+
+def _source(layers: Sequence[YamlDocument], place: Place) -> str:
+    """`file:line` in the last layer that sets the place."""
+    for layer in reversed(layers):
+        value = layer.value
+        for part in place:
+            if isinstance(part, int):
+                return layer.where(place)
+            if not isinstance(value, dict) or part not in value:
+                break
+            value = value[part]
+        else:
+            return layer.where(place)
+    return DEFAULT
+
+
+def _without(
+    model: type[Model], raw: dict[str, Any], keys: set[str], stand_ins: dict[str, Any]
+) -> Model:
+    """The model of the data without some keys."""
+
+    def keep(settings: dict[str, Any], prefix: str) -> dict[str, Any]:
+        return {
+            name: keep(value, f"{prefix}{name}.") if isinstance(value, dict) else value
+            for name, value in settings.items()
+            if f"{prefix}{name}" not in keys
+        }
+
+    return model.model_validate(stand_ins | keep(raw, ""), by_alias=True, by_name=False)
+
+
+def _described(
+    error: ValidationError, model: type[BaseModel], raw: Any, hint: Callable[[str], str]
+) -> list[tuple[Place, str]]:
+    """Place and message of every error, those of one place in one message."""
+    messages: dict[Place, list[str]] = {}
+    itemised: set[Place] = set()
+    for item in error.errors(include_url=False):
+        place = _place(item["loc"], raw, missing=item["type"] == "missing")
+        section, expected, at = _field(model, place)
+        if item["type"] == "extra_forbidden":
+            message = _unknown(str(place[-1]), model, section, hint)
+        elif item["type"] == "wrong":
+            message = item["ctx"]["text"]
+        elif expected is not None:
+            if expected.each and len(place) > at:
+                itemised.add(place[:at])
+            else:
+                place = place[:at]
+            message = _unexpected(expected, item, place, raw)
+        else:
+            message = _in_words(item)
+        messages.setdefault(place, []).append(message)
+    for place in itemised & messages.keys():
+        del messages[place]
+    return [(place, "; or ".join(dict.fromkeys(said))) for place, said in messages.items()]
+
+
+def _unexpected(expected: Expected, item: Any, place: Place, raw: Any) -> str:
+    if item["type"] == "missing":
+        return f"expected {expected.text}, came nothing."
+    value = raw
+    for part in place:
+        value = value[part]
+    end = suggestion(value, expected.choices) if expected.choices else ""
+    return f"expected {expected.text}, came {short(value)}.{end}"
+
+
+def _in_words(item: Any) -> str:
+    """Pydantic's message in words that need no Python."""
+    came = f", came {short(item['input'])}"
+    if item["type"] in ("tuple_type", "list_type"):
+        return f"expected a list{came}"
+    if item["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return f"expected settings (key: value){came}"
+    message = str(item["msg"]).replace("Input should be", "must be")
+    message = message[:1].lower() + message[1:] + came
+    if item["type"] == "literal_error":
+        choices = str(item["ctx"]["expected"]).replace(" or ", ", ").replace("'", "")
+        message += f".{suggestion(item['input'], choices.split(', '))}".removesuffix(".")
+    return message
+
+
+def _unknown(
+    key: str, model: type[BaseModel], section: type[BaseModel], hint: Callable[[str], str]
+) -> str:
+    names = [field.alias or name for name, field in section.model_fields.items()]
+    near = hint(key) or suggestion(key, names) or _deeper(key, model)
+    return f"unknown key.{near} Keys here: {', '.join(names)}."
+
+
+def _deeper(key: str, model: type[BaseModel]) -> str:
+    """A hint for the key of a section: `lr` means `train.lr`."""
+    for name, field in model.model_fields.items():
+        section = _model_in(field.annotation)
+        if section is not None and key in section.model_fields:
+            return f" Did you mean '{name}.{key}'?"
+    return ""
+
+
+def _place(loc: tuple[str | int, ...], raw: Any, *, missing: bool) -> Place:
+    """The keys of an error's location, without the names that pydantic adds for a union's branches."""
+    place: list[str | int] = []
+    value = raw
+    for part in loc:
+        inside = isinstance(value, dict) and part in value
+        item = isinstance(value, list | tuple) and isinstance(part, int) and part < len(value)
+        if inside or item:
+            place.append(part)
+            value = value[part]
+    return (*place, loc[-1]) if missing else tuple(place)
+
+
+def _field(model: type[BaseModel], place: Place) -> tuple[type[BaseModel], Expected | None, int]:
+    """The model around the last key of a place, and the `Expected` on the way with its depth."""
+    section: type[BaseModel] = model
+    inner: type[BaseModel] | None = model
+    for depth, key in enumerate(place, 1):
+        if inner is None:
+            break
+        section = inner
+        field = _by_alias(section, key)
+        if field is None:
+            break
+        for mark in field.metadata:
+            if isinstance(mark, Expected):
+                return section, mark, depth
+        inner = _model_in(field.annotation)
+    return section, None, 0
+
+
+def _by_alias(model: type[BaseModel], key: str | int) -> FieldInfo | None:
+    for name, field in model.model_fields.items():
+        if key == (field.alias or name):
+            return field
+    return None
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model of a field: `Train`, or `Smart` in `Smart | None`."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
