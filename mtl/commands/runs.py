@@ -44,7 +44,8 @@ def list_runs(runs: Path, as_json: bool) -> None:
     rows: list[dict[str, Any]] = []
     for folder in run_folders(runs):
         record = folder.record()
-        row: dict[str, Any] = {"run_id": folder.run_id, "status": folder.state()}
+        status = folder.state() if record is None else record.status
+        row: dict[str, Any] = {"run_id": folder.run_id, "status": status}
         row["metrics"] = {} if record is None else record.metrics
         row["seconds"] = None if record is None else record.seconds
         row["test_openings"] = len(folder.openings())
