@@ -1,4 +1,4 @@
-"""Every benchmark, one after the other, on one machine with nothing else to do: about an hour on two cores.
+"""Run every benchmark, one after the other: about an hour on two idle cores.
 
 python benchmarks/all.py --data FOLDER
 """

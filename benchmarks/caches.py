@@ -1,4 +1,4 @@
-"""Caches of a benchmark's own, so that what one measurement keeps is not there for the next."""
+"""Separate caches for benchmarks, so that a measurement does not use the cache of another."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mtl.cache import cache_folder
 
 @contextmanager
 def cache_in(folder: Path) -> Iterator[None]:
-    """Let caches be in a folder for a while."""
+    """Use `folder` as the cache folder."""
     before = os.environ.get("MTL_CACHE")
     os.environ["MTL_CACHE"] = str(folder)
     try:
@@ -27,7 +27,7 @@ def cache_in(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def fresh_states(scratch: Path) -> Iterator[None]:
-    """Let hidden states be kept in a new cache below `scratch` for a while; tokens are copied into it."""
+    """Use a new cache below `scratch`, with a copy of the cached tokens but no frozen states."""
     folder = Path(tempfile.mkdtemp(dir=scratch))
     if (cache_folder() / "tokens").is_dir():
         shutil.copytree(cache_folder() / "tokens", folder / "tokens")

@@ -1,10 +1,13 @@
-"""How often the statistics of `mtl.stats.verdicts` are right, on simulated grids whose true differences are known.
+"""How often `mtl.stats` is right, on simulated grids with known true differences.
 
-The model is that of tests/simulated_runs.py: seeds and dev examples both random, sizes of luck as met in practice and
-at the ends. Printed as Markdown: coverage of the 95 % interval, false calls of `helps` or `hurts` in grids where
-nothing has an effect, finds of a gain of twice the interval's half-width, the same with naive intervals, and false
-calls where seeds are added until something is decided. Last, the critical values compared: Cochran & Cox's against
-Satterthwaite's degrees of freedom.
+The model is `tests/simulated_runs.py`: seeds and dev examples are random, with variances as in
+practice and at the extremes. Prints Markdown tables:
+
+* coverage of the 95 % interval, and of naive intervals over seeds or examples alone
+* false `helps` and `hurts` in grids without any effect
+* how often a gain of twice the interval's half-width is found
+* false calls if seeds are added until a verdict is reached
+* critical values: Cochran & Cox against Satterthwaite's degrees of freedom
 
     python benchmarks/verdicts.py --grids 1000
 """
@@ -30,33 +33,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--grids", type=int, default=1000, help="simulated grids a row")
+    parser.add_argument("--grids", type=int, default=1000, help="simulated grids per row")
     parser.add_argument("--seed", type=int, default=0, help="of the random numbers")
-    given = parser.parse_args()
-    rng = np.random.default_rng(given.seed)
+    options = parser.parse_args()
+    rng = np.random.default_rng(options.seed)
     figures = {
-        (name, seeds): study(rng, world, seeds=seeds, grids=given.grids)
+        (name, seeds): study(rng, world, seeds=seeds, grids=options.grids)
         for name, world in WORLDS.items()
         for seeds in SEEDS
     }
     print_intervals(figures)
-    print_finds(rng, figures, given.grids)
-    print_peeking(rng, given.grids)
-    print_critical_values(rng, 200 * given.grids)
+    print_finds(rng, figures, options.grids)
+    print_peeking(rng, options.grids)
+    print_critical_values(rng, 200 * options.grids)
 
 
 def print_intervals(figures: dict[tuple[str, int], Figures]) -> None:
-    row("luck", "seeds", "half-width", "sst", "quora", "sts", "overall", "false alone", "false by Holm", "false grids",
-        "seeds only", "examples only", header=True)  # fmt: skip
-    for (name, seeds), found in figures.items():
+    row("luck", "seeds", "half-width", "sst", "quora", "sts", "overall", "false alone",
+        "false by Holm", "false grids", "seeds only", "examples only", header=True)  # fmt: skip
+    for (name, seeds), result in figures.items():
         shares = [
-            *found.coverage.values(),
-            found.false_alone,
-            found.false_comparisons,
-            found.false_grids,
+            *result.coverage.values(),
+            result.false_alone,
+            result.false_comparisons,
+            result.false_grids,
+            result.seeds_only,
+            result.examples_only,
         ]
-        shares += [found.seeds_only, found.examples_only]
-        row(name, seeds, f"{found.half_width:.4f}", *map(percent, shares))
+        row(name, seeds, f"{result.half_width:.4f}", *map(percent, shares))
     print()
 
 
@@ -66,8 +70,8 @@ def print_finds(
     row("luck", "seeds", "true gain", "found alone", "found among four, by Holm", header=True)
     for (name, seeds), known in figures.items():
         gain = 2 * known.half_width
-        found = finds(rng, WORLDS[name], gain, seeds=seeds, grids=grids // 2)
-        row(name, seeds, f"{gain:.4f}", percent(found.alone), percent(found.among_four))
+        shares = finds(rng, WORLDS[name], gain, seeds=seeds, grids=grids // 2)
+        row(name, seeds, f"{gain:.4f}", percent(shares.alone), percent(shares.among_four))
     print()
 
 
@@ -85,15 +89,15 @@ def print_peeking(rng: np.random.Generator, grids: int) -> None:
         ("as if each look were the only one", 1),
     ):
         for arms in (1, 4):
-            found = until_decided(
+            calls = until_decided(
                 rng, WILD_SEEDS, first=3, last=8, grids=grids // 2, looks=looks, arms=arms
             )
-            row(name, arms, percent(found.comparisons), percent(found.grids), f"{found.seeds:.1f}")
+            row(name, arms, percent(calls.comparisons), percent(calls.grids), f"{calls.seeds:.1f}")
     print()
 
 
 def print_critical_values(rng: np.random.Generator, draws: int) -> None:
-    """False calls by examples' part of the variance over seeds' part, normal data, the examples' part known."""
+    """False calls by the ratio of the examples' variance (known) to the seeds', normal data."""
     row("seeds", "alpha", "examples / seeds", "Cochran & Cox", "Satterthwaite", header=True)
     for seeds in (2, *SEEDS):
         for alpha in (0.05, 0.005):
