@@ -1,4 +1,4 @@
-"""A real Chromium for tests: it opens a page from a server of its own, and tells what the page asked for and said."""
+"""A real Chromium for tests. It opens a page from its own server and records requests and logs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def programs() -> tuple[str, str] | None:
 
 
 class Browser:
-    """One tab. `received` holds the path of every request that came to the server since the page was opened."""
+    """One tab. `received` has the paths of all requests to the server since the page was opened."""
 
     def __init__(
         self, driver: webdriver.Chrome, pages: dict[str, bytes], received: list[str], address: str
@@ -52,7 +52,7 @@ class Browser:
         scripts: bool = True,
         **features: str,
     ) -> None:
-        """Show a page; `at` is what follows its address (`#results`), features are media features such as the colour scheme."""
+        """Show a page. `at` ends its address (`#results`), `features` are media features."""
         width, height = size
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         self.command("Emulation.setDeviceMetricsOverride", **metrics)
@@ -79,7 +79,8 @@ class Browser:
 
     def run(self, script: str, *arguments: Any) -> Any:
         """What a script of the test's own returns."""
-        return self.driver.execute_script(f"return ({script})", *arguments)  # type: ignore[no-untyped-call]
+        run = self.driver.execute_script
+        return run(f"return ({script})", *arguments)  # type: ignore[no-untyped-call]
 
     def one(self, selector: str) -> WebElement:
         return self.driver.find_element("css selector", selector)
@@ -89,7 +90,10 @@ class Browser:
 
     def texts(self, selector: str) -> list[str]:
         """The text of every such element that is shown."""
-        every = "[...document.querySelectorAll(arguments[0])].filter((e) => e.checkVisibility()).map((e) => e.innerText)"
+        every = (
+            "[...document.querySelectorAll(arguments[0])]"
+            ".filter((e) => e.checkVisibility()).map((e) => e.innerText)"
+        )
         found: list[str] = self.run(every, selector)
         return found
 
@@ -108,11 +112,12 @@ class Browser:
         return found[0].text
 
     def said(self) -> list[str]:
-        """What came to the console since last asked: errors, warnings, what the policy stopped, messages."""
-        return [entry["message"] for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
+        """New messages of the console: errors, warnings, and what the policy stopped."""
+        entries = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return [entry["message"] for entry in entries]
 
     def requests(self) -> list[str]:
-        """The address of every request that the page tried since last asked, whether its policy stopped it or not.
+        """The addresses of all new requests of the page, also those that its policy stopped.
 
         Those of `data:` are left out, since they go nowhere.
         """

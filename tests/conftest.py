@@ -1,4 +1,4 @@
-"""What tests share: a cache of their own, no W&B, and five-row course files with a tiny encoder to train on."""
+"""Shared by all tests: a separate cache, no W&B, and small course files for a tiny encoder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 @pytest.fixture(scope="session", autouse=True)
 def own_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Caches and W&B settings of the person who runs the tests stay out of them."""
+    """Tests do not use the caches and W&B settings of the person who runs them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MTL_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("WANDB_MODE", "disabled")
@@ -35,7 +35,7 @@ WORDS = (
 def write_tiny_data(
     folder: Path, *, rows: int = 24, dev: int = 12, test: int = 6, seed: int = 0
 ) -> Path:
-    """Course files of random words whose labels follow from the words, so that there is something to learn."""
+    """Course files of random words. The labels follow from the words, so a model can learn."""
     draw = random.Random(seed)
 
     def sentence() -> list[str]:
@@ -47,14 +47,14 @@ def write_tiny_data(
         lines["quora"] = ["\tid\tsentence1\tsentence2\tis_duplicate"]
         lines["sts"] = ["\tid\tsentence1\tsentence2\tsimilarity"]
         for number in range(count):
-            one, two = sentence(), sentence()
+            first, second = sentence(), sentence()
             name = f"{number}\t{split}{number:04x}"
-            lines["ids-sst"].append(f"{name}\t{' '.join(one)}\t{number % 5}")
-            lines["quora"].append(
-                f"{name}\t{' '.join(one)}\t{' '.join(two if number % 2 else one[::-1])}\t{1 - number % 2}.0"
-            )
-            shared = len(set(one) & set(two)) / len(set(one) | set(two))
-            lines["sts"].append(f"{name}\t{' '.join(one)}\t{' '.join(two)}\t{round(5 * shared, 1)}")
+            text = " ".join(first)
+            lines["ids-sst"].append(f"{name}\t{text}\t{number % 5}")
+            copy = " ".join(second if number % 2 else first[::-1])
+            lines["quora"].append(f"{name}\t{text}\t{copy}\t{1 - number % 2}.0")
+            shared = len(set(first) & set(second)) / len(set(first) | set(second))
+            lines["sts"].append(f"{name}\t{text}\t{' '.join(second)}\t{round(5 * shared, 1)}")
         for stem, content in lines.items():
             (folder / f"{stem}-{split}.csv").write_text("\n".join(content) + "\n", "utf-8")
     return folder

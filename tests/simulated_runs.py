@@ -1,11 +1,12 @@
-"""Runs drawn from a model whose true scores are known: what the statistics are held against.
+"""Simulated runs with known true scores, to test the statistics against.
 
-Seeds and examples are both random and crossed. Accuracy: an example is right where a latent normal is above 0; it is
-the sum of the arm's level, the example's ease, the arm's own effect on that example, the seed's luck, and noise.
-Pearson: the prediction is slope x gold + the same terms, noisier for high gold, and the seed moves the slope. Seeds'
-luck is shared in part between arms (same seed) and between tasks (same run). The true score is that of infinitely
-many seeds and examples, from the model alone: the normal distribution for accuracy, Gauss-Hermite quadrature over
-seeds for Pearson.
+Seeds and examples are random and crossed. Accuracy: an example is right if a latent normal is above
+0. It is the sum of the arm's level, the example's ease, the arm's own effect on the example, the
+seed's effect, and noise. Pearson: the prediction is slope x gold + the same terms, with more noise
+for high gold labels, and the seed changes the slope. Arms with the same seed, and tasks of the same
+run, share a part of the seed's effect. The true score is the score of infinitely many seeds and
+examples under the model: from the normal distribution for accuracy, from Gauss-Hermite quadrature
+over seeds for Pearson.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from mtl.tasks.registry import TASKS, TaskName
 ALL: tuple[TaskName, ...] = ("sst", "quora", "sts")
 BASELINE = "baseline"
 SHARED_BY_ARMS, SHARED_BY_TASKS = 0.2, 0.4
-"""Parts of the variance of a seed's luck; the rest is drawn for each arm, task and seed."""
+"""Shares of a seed's variance; the rest is drawn for each arm, task and seed."""
 
 GOLD = np.arange(26) / 5
 NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(21)
@@ -35,11 +36,11 @@ IDS = [str(number) for number in range(10_000)]
 
 @dataclass(frozen=True, kw_only=True)
 class Population:
-    """One task: its true score in the baseline, its dev examples, and the sizes of luck.
+    """One task: its true score in the baseline, its number of dev examples, and its variances.
 
-    `seed_sd` is a score's standard deviation over seeds (examples without number). `own` and `noise` are the shares
-    of the variance between examples that the arm's own effect and the run's noise make up; the rest is the example's
-    ease.
+    `seed_sd` is the standard deviation of a score over seeds, for infinitely many examples. `own`
+    and `noise` are the shares of the arm's own effect and of the run's noise in the variance
+    between examples; the rest is the example's ease.
     """
 
     score: float
@@ -55,7 +56,7 @@ World = Mapping[TaskName, Population]
 def world(
     *, seed_sd: float | None = None, own: float | None = None, examples: float = 1.0
 ) -> dict[TaskName, Population]:
-    """The three tasks as they are met in practice, or with other sizes of luck; `examples` multiplies the dev sets."""
+    """The three tasks with variances as in practice, or others. `examples` scales the dev sets."""
 
     def one(score: float, count: int, sd: float) -> Population:
         return Population(
@@ -91,7 +92,7 @@ def draw_arms(
     *,
     seeds: int,
 ) -> dict[str, Arm]:
-    """One grid: the baseline and the arms named in `gains`, whose true scores are higher by that on every task."""
+    """One grid: the baseline, and arms whose true scores are higher by `gains` on every task."""
     names = [BASELINE, *gains]
     shared = rng.normal(size=(1, seeds)) * math.sqrt(SHARED_BY_ARMS)
     run = rng.normal(size=(len(names), seeds)) * math.sqrt(SHARED_BY_TASKS)
@@ -112,7 +113,7 @@ def draw_arms(
 def _latent(
     rng: np.random.Generator, population: Population, arms: int, seeds: int, spread: np.ndarray
 ) -> np.ndarray:
-    """Ease + own + noise, (arms, seeds, n), with variance 1; `spread` (n,) multiplies the noise, mean square 1."""
+    """Ease + own + noise, (arms, seeds, n), variance 1; `spread` (n,) multiplies the noise."""
     count = population.examples
     ease = rng.normal(size=count) * math.sqrt(1 - population.own - population.noise)
     own = rng.normal(size=(arms, 1, count)) * math.sqrt(population.own)

@@ -1,4 +1,4 @@
-"""Many simulated grids judged as reports are: coverage, false calls, finds, and what naive intervals do."""
+"""Many simulated grids, judged as in reports: coverage, false calls, finds, naive intervals."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ MARGIN = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """Shares of simulated comparisons, 0 to 1; means over grids of the 95 % interval's half-width and of `detectable`.
+    """Shares of simulated comparisons, 0 to 1, and means of the half-width and of `detectable`.
 
-    False calls of arms that do nothing: each judged alone; by Holm over the grid; and grids with one or more by Holm.
+    False calls of arms without effect: each judged alone, with Holm over the grid, and the share of
+    grids with at least one false call (Holm).
     """
 
     coverage: dict[str, float]
@@ -52,7 +53,7 @@ def covered(interval: tuple[float, float], truth: float) -> bool:
 
 
 def study(rng: np.random.Generator, world: World, *, seeds: int, grids: int) -> Figures:
-    """Grids of four arms that do nothing, judged by Holm over the four, and one that does something, for coverage."""
+    """Grids of four arms without effect, judged with Holm, and one arm with a gain for coverage."""
     hits: dict[str, list[bool]] = {measure: [] for measure in MEASURES}
     seeds_only, examples_only, halves, smallest, calls, alone = [], [], [], [], [], []
     for _ in range(grids):
@@ -97,7 +98,7 @@ def naive_seeds(arm: Arm, baseline: Arm, tasks: Sequence[TaskName]) -> tuple[flo
 
 
 def naive_examples(arm: Arm, baseline: Arm, tasks: Sequence[TaskName]) -> tuple[float, float]:
-    """What resampling dev examples gives (its normal limit), as if these seeds were all there are."""
+    """The interval over dev examples alone (normal limit of resampling), for fixed seeds."""
     value, variance = 0.0, 0.0
     for task in tasks:
         cells = np.mean(
@@ -111,7 +112,7 @@ def naive_examples(arm: Arm, baseline: Arm, tasks: Sequence[TaskName]) -> tuple[
 
 @dataclass(frozen=True, kw_only=True)
 class Finds:
-    """How often a true gain is called `helps`: judged alone, and by Holm beside three arms that do nothing."""
+    """How often a true gain is called `helps`: alone, and with Holm beside three null arms."""
 
     alone: float
     among_four: float
@@ -135,7 +136,7 @@ def finds(rng: np.random.Generator, world: World, gain: float, *, seeds: int, gr
 
 @dataclass(frozen=True, kw_only=True)
 class Peeking:
-    """Shares of false calls where seeds are added, one at a time, to the arms that are still undecided."""
+    """Shares of false calls if seeds are added, one at a time, to the undecided arms."""
 
     comparisons: float
     grids: float
@@ -152,7 +153,7 @@ def until_decided(
     looks: int,
     arms: int = 4,
 ) -> Peeking:
-    """Arms that do nothing, judged at `first` seeds, then with one more each, up to `last`; a decision stands."""
+    """Arms without effect, judged with `first` to `last` seeds; the first decision counts."""
     names = NULL[:arms]
     calls, used = [], []
     for _ in range(grids):

@@ -22,5 +22,6 @@ def random_arm(
     rng: np.random.Generator, *, seeds: int = 3, count: int = 40, tasks: tuple[TaskName, ...]
 ) -> Arm:
     return {
-        task: {seed: run((rng.random(count) < 0.6).astype(float)) for seed in range(seeds)} for task in tasks
-    }  # fmt: skip
+        task: {seed: run((rng.random(count) < 0.6).astype(float)) for seed in range(seeds)}
+        for task in tasks
+    }

@@ -1,4 +1,4 @@
-"""The course-file reader takes files as they stand and names every bad cell with its line and column."""
+"""The course-file reader reads good files unchanged and names every bad cell with its place."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_spaces_at_the_ends_of_a_sentence_are_kept(tmp_path: Path) -> None:
 
 
 def test_default_quoting_is_respected(tmp_path: Path) -> None:
-    # A cell in quotes loses them and halves the doubled ones; a quote inside a plain cell is a letter like any other.
+    # A quoted cell loses its quotes and halves doubled ones; in a plain cell a quote is a letter.
     put(tmp_path, "sst", '0\ta\t"He said ""no"" ."\t3\n1\tb\ta 5" nail\t2\n2\tc\t"""quoted"""\t1\n')
     assert read_course(tmp_path, SST, "dev").first == ['He said "no" .', 'a 5" nail', '"quoted"']
 
@@ -51,7 +51,8 @@ def test_columns_that_are_not_needed_and_their_order_do_not_matter(tmp_path: Pat
     whole = b"note\tsentiment\tid\tsentence\tnote\nx\t3\ta\tIt rains .\ty\n"
     put(tmp_path, "sst", whole)
     rows = read_course(tmp_path, SST, "dev")
-    assert (rows.ids, rows.first, rows.labels.tolist()) == (["a"], ["It rains ."], [3.0])  # type: ignore[union-attr]
+    assert rows.labels is not None
+    assert (rows.ids, rows.first, rows.labels.tolist()) == (["a"], ["It rains ."], [3.0])
 
 
 def test_crlf_blank_lines_and_a_missing_last_line_end_are_fine(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ def test_a_quote_that_is_never_closed_is_named_where_it_opened(tmp_path: Path) -
     body = '0\ta\tIt rains .\t3\n1\tb\t"It pours .\t3\n2\tc\tIt shines .\t3\n3\td\tIt hails .\t3\n'
     [line] = refusal(tmp_path, "sst", body)
     assert line.startswith(
-        "ids-sst-dev.csv:3: column 'sentence': the quote that opens here is not closed before the file"
+        "ids-sst-dev.csv:3: column 'sentence': the quote that opens here is not closed before "
+        "the file"
     )
     with pytest.raises(DataError, match=r":3: column 'sentence'"):
         read_course(tmp_path, SST, "dev", on_bad_row="skip")
@@ -38,14 +39,16 @@ def test_a_quote_left_open_far_from_the_end_of_a_large_file_is_named_where_it_op
     filler = "".join(f"{n}\tid{n}\tIt rains all day long .\t3\n" for n in range(2, 6000))
     [line] = refusal(tmp_path, "sst", '0\ta\tIt rains .\t3\n1\tb\t"It pours .\t3\n' + filler)
     assert line.startswith(
-        "ids-sst-dev.csv:3: column 'sentence': the quote that opens here is not closed within 131072"
+        "ids-sst-dev.csv:3: column 'sentence': the quote that opens here is not closed within "
+        "131072"
     )
 
 
 def test_text_after_a_closing_quote_is_a_bad_row(tmp_path: Path) -> None:
     body = '0\ta\t"It" rains .\t3\n1\tb\tIt pours .\t3\n'
     assert refusal(tmp_path, "sst", body)[0].startswith(
-        "ids-sst-dev.csv:2: column 'sentence': the quote that opens here closes in line 2 with text after it"
+        "ids-sst-dev.csv:2: column 'sentence': the quote that opens here closes in line 2 with "
+        "text after it"
     )
     assert read_course(tmp_path, SST, "dev", on_bad_row="skip").ids == ["b"]
 
@@ -64,7 +67,8 @@ def test_rows_swallowed_by_a_quote_that_closes_too_late_are_noticed_by_their_cel
     body = '0\ta\t"It rains .\t3\n1\tb\tIt pours ."\t3\t1\n2\tc\tIt hails .\t3\n'
     [line] = refusal(tmp_path, "sst", body)
     assert line.startswith(
-        "ids-sst-dev.csv:2: expected 4 cells as in the header, got 5; the row runs from line 2 to 3."
+        "ids-sst-dev.csv:2: expected 4 cells as in the header, got 5; the row runs from line 2 "
+        "to 3."
     )
     with pytest.raises(DataError):
         read_course(tmp_path, SST, "dev", on_bad_row="skip")
@@ -110,7 +114,8 @@ def test_a_lone_carriage_return_is_a_bad_row(tmp_path: Path) -> None:
     [
         (
             b"",
-            ":1: expected a header with the columns 'id', 'sentence', 'sentiment', the file is empty",
+            ":1: expected a header with the columns 'id', 'sentence', 'sentiment', the file is "
+            "empty",
         ),
         (b"\n\n", ":1: expected a header"),
         (b"\tid\tsentence\tsentiment\n", ":2: expected rows below the header, there are none"),

@@ -27,7 +27,8 @@ def test_a_missing_folder_is_named_with_its_nearest_neighbour(tmp_path: Path) ->
     with pytest.raises(DataError) as error:
         read_course(tmp_path / "corse", SST, "dev")
     assert str(error.value) == (
-        f"{tmp_path}/corse: no such folder. Did you mean 'course'? Expected a folder with ids-sst-dev.csv."
+        f"{tmp_path}/corse: no such folder. Did you mean 'course'? Expected a folder with "
+        "ids-sst-dev.csv."
     )
 
 
@@ -128,7 +129,8 @@ def any_rows(draw: st.DrawFn) -> Rows:
     )
     hidden = split == "test" and draw(st.booleans())
     return Rows(
-        task=task, split=split, ids=ids, first=draw(column), second=draw(column) if task.pair else None,
+        task=task, split=split, ids=ids,
+        first=draw(column), second=draw(column) if task.pair else None,
         labels=None if hidden else labels,
     )  # fmt: skip
 
@@ -163,7 +165,8 @@ def test_what_is_written_is_read_back_exactly(
 
 def test_a_written_file_is_in_the_courses_own_form(tmp_path: Path) -> None:
     rows = Rows(
-        task=SST, split="dev", ids=["a1"], first=['It "rains" .'], second=None, labels=np.array([3.0])
+        task=SST, split="dev", ids=["a1"],
+        first=['It "rains" .'], second=None, labels=np.array([3.0])
     )  # fmt: skip
     path = write_course(tmp_path / "new" / "folder", rows)
     assert path.read_bytes() == b'\tid\tsentence\tsentiment\n0\ta1\t"It ""rains"" ."\t3\n'
@@ -192,7 +195,8 @@ def test_rows_that_could_not_be_read_back_are_not_written(
         **changes,
     }
     with pytest.raises(DataError, match=re.escape(words)):
-        write_course(tmp_path, Rows(task=SST, split="dev", second=None, **values))  # type: ignore[arg-type]
+        rows = Rows(task=SST, split="dev", second=None, **values)  # type: ignore[arg-type]
+        write_course(tmp_path, rows)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -44,7 +44,7 @@ TRAIN = quora(
         ("t4", "Where is snow ?", "When is snow ?", 0.0),
     ],
 )
-# d0 is t2 in the other order; d1 shares one sentence; d3 has two known sentences that never stood together.
+# d0 is t2 in the other order; d1 shares one sentence; d3 has two known sentences of two rows.
 DEV = quora(
     "dev",
     [

@@ -1,4 +1,4 @@
-"""Main effects, interactions and Shapley shares are those worked by hand, and the laws of shares hold."""
+"""Main effects, interactions and Shapley shares: values worked by hand, and laws of shares."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ THREE = {"a": "0", "b": "0", "c": "0"}
 
 
 def arm(score: float, *, seeds: int = 3, jitter: float = 0.001) -> Arm:
-    """Three seeds around a score (their mean is it exactly), ten examples that are all worth the same."""
+    """Three seeds with this mean score, and ten examples of equal value."""
     scores = [score + jitter * (seed - (seeds - 1) / 2) for seed in range(seeds)]
     return {
         "sst": {
@@ -144,7 +144,7 @@ def test_an_effect_without_shared_seeds_says_why_it_has_no_estimate() -> None:
 
 
 def test_combinations_that_are_one_arm_have_no_effect_to_estimate() -> None:
-    """`surgery` changes nothing where the schedule gives one task a step: both levels are the same runs."""
+    """`surgery` has no effect if a step has one task: both levels are the same runs."""
     cells: Cells = {
         ("pooled", "sum"): "plain",
         ("pooled", "pcgrad"): "plain",
@@ -168,7 +168,7 @@ def test_a_combination_of_the_wrong_length_is_refused() -> None:
 
 
 def test_three_factors_by_hand() -> None:
-    """A glove game: a is a left glove, b and c are right ones; a pair is worth 0.6. Shares 0.4, 0.1, 0.1."""
+    """The glove game: a is a left glove, b and c are right ones; a pair is worth 0.6."""
     worth = {
         combination: 0.6 if combination[0] == "1" and "1" in combination[1:] else 0.0
         for combination in itertools.product("01", repeat=3)
@@ -212,7 +212,7 @@ worths = st.integers(1, 4).flatmap(
 def test_shares_are_the_mean_over_all_orders_and_sum_to_the_gain(
     worth: dict[Combination, float],
 ) -> None:
-    """Symmetry and the null factor follow from the mean over orders, which is another road to the same shares."""
+    """The mean over orders gives the same shares; symmetry and the null factor follow from it."""
     count = len(next(iter(worth)))
     factors = {f"factor {place}": "0" for place in range(count)}
     cells, arms = design(worth)

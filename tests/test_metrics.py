@@ -1,4 +1,4 @@
-"""Scores are those of the textbook, undefined ones are None with a reason, and the paper's overall comes out."""
+"""Metrics have their textbook values; undefined ones are None with a reason; `overall`."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_confusion_matrix_has_a_row_a_gold_class_and_a_column_a_chosen_one() -
 
 
 def test_macro_f1_is_the_plain_mean_of_the_classes_that_occur() -> None:
-    # Class 0: tp 1 fp 1 fn 1; class 1: tp 1 fp 1 fn 0; class 2: tp 1 fp 0 fn 1; classes 3 and 4 do not occur.
+    # Class 0: tp 1 fp 1 fn 1; class 1: tp 1 fp 1 fn 0; class 2: tp 1 fp 0 fn 1; no class 3 or 4.
     wanted = (2 / 4 + 2 / 3 + 2 / 3) / 3
     assert macro_f1(np.array([[1, 1, 0], [0, 1, 0], [1, 0, 1]])) == pytest.approx(wanted)
     assert score(SST).metrics["sst/macro_f1"] == pytest.approx(wanted)

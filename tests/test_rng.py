@@ -1,4 +1,4 @@
-"""Random streams: a function of seed and name only, so that what one part draws never moves another part."""
+"""Random streams depend only on seed and name, so the draws of one part never move another."""
 
 from __future__ import annotations
 
@@ -74,7 +74,10 @@ def test_streams_neither_read_nor_move_the_global_generators() -> None:
 
 def test_a_stream_is_the_same_in_another_process() -> None:
     # `hash()` of a text differs between processes; a digest does not.
-    program = "from mtl.rng import numpy_stream; print(numpy_stream(5, 'order/sts/2').integers(0, 10**9, 3).tolist())"
+    program = (
+        "from mtl.rng import numpy_stream; "
+        "print(numpy_stream(5, 'order/sts/2').integers(0, 10**9, 3).tolist())"
+    )
     printed = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout

@@ -105,7 +105,7 @@ def test_sentences_are_short_and_well_formed(name: TaskName, low: int, high: int
 @pytest.mark.parametrize("split", SPLITS)
 def test_labels_are_in_range_and_in_steps(split: Split) -> None:
     for name, values in {"sst": 5, "quora": 2}.items():
-        assert set(labels(rows(name, split))) == set(map(float, range(values)))  # type: ignore[arg-type]
+        assert set(labels(rows(name, split))) == set(map(float, range(values)))
     scores = labels(rows("sts", split))
     assert scores.min() == 0 and scores.max() == 5
     assert all(score == round(score, 1) and round(score * 10) % 2 == 0 for score in scores)

@@ -1,4 +1,4 @@
-"""The grammar of the built-in corpus: random choices, the valence of reviews, questions and scenes, by hand."""
+"""The grammar of the built-in sample by hand: choices, valence, questions and scenes."""
 
 from __future__ import annotations
 
@@ -240,7 +240,8 @@ def test_the_same_scene_in_other_words_is_worth_five() -> None:
 
 def test_slots_that_differ_cost_their_weight() -> None:
     scene = painting()
-    # All weights but the agent's look: 3 agent + 4 action + 3 object + 1.5 place + 1 number + 1 object's look = 13.5.
+    # All weights except the agent's look: 3 agent + 4 action + 3 object + 1.5 place + 1 number
+    # + 1 object's look = 13.5.
     man = replace(scene, agent=entry(AGENTS, "man"))  # another adult: 0.3 of 3
     assert agreements(scene, man)["agent"] == 0.3
     assert similarity(scene, man) == pytest.approx(5 * (13.5 - 3 * 0.7) / 13.5)

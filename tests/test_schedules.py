@@ -1,4 +1,4 @@
-"""Which rows a step sees: every row once an epoch or a pass, in an order that only seed and epoch decide."""
+"""Schedules: every row once per epoch or pass, in an order that depends on seed and epoch."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_pooled_step_has_one_task_and_partial_batches_are_kept(
 def test_the_chance_of_a_task_is_its_share_of_the_batches() -> None:
     steps = pooled(COURSE, 16, 0, 0, EPOCHS)
     assert len(steps) == math.ceil(8544 / 16) + math.ceil(141506 / 16) + math.ceil(6040 / 16)
-    # Mixed all through: the first tenth of the epoch has each task's share, within four standard errors.
+    # The tasks are mixed: the first tenth of the epoch has each task's share (4 standard errors).
     tenth = steps[: len(steps) // 10]
     for task, size in COURSE.items():
         share = math.ceil(size / 16) / len(steps)

@@ -94,9 +94,10 @@ def test_examples_need_gold_labels() -> None:
 
 
 def test_a_hand_worked_layout() -> None:
-    """d = [[1, 0, 0, 1], [1, 0, 1, 1]]: seeds' means 1/2 and 3/4, examples' means 1, 0, 1/2, 1, grand mean 5/8.
+    """d = [[1, 0, 0, 1], [1, 0, 1, 1]]: means 1/2 and 3/4 of seeds; 1, 0, 1/2, 1 of examples; 5/8.
 
-    Examples: 2 (9 + 25 + 1 + 9)/64 / 3 = 11/24. Error: residuals +-1/8 six times, +-3/8 twice: (24/64) / 3 = 1/8.
+    Examples: 2 (9 + 25 + 1 + 9)/64 / 3 = 11/24. Error: residuals +-1/8 six times, +-3/8 twice:
+    (24/64) / 3 = 1/8.
     """
     better, baseline = arm([1, 1, 0, 1], [1, 0, 1, 1]), arm([0, 1, 0, 0], [0, 0, 0, 0])
     found = known(difference(better, baseline, ["sst"]))
@@ -168,7 +169,7 @@ def test_a_contrast_is_linear_and_blind_to_what_it_gives_no_weight() -> None:
 
 
 def test_arms_are_paired_by_example_so_what_both_find_hard_does_not_count() -> None:
-    """Two arms that agree on all but two examples of 100: alone each is uncertain, their difference hardly."""
+    """Two arms differ on two of 100 examples: each score is uncertain, their difference is not."""
     rng = np.random.default_rng(6)
     ease = (rng.random(100) < 0.5).astype(float)
     better = ease.copy()

@@ -1,7 +1,7 @@
-"""Verdicts and intervals hold on simulated grids of crossed seeds and examples, where the truth is known.
+"""Verdicts and intervals hold on simulated grids, where the true differences are known.
 
-`pytest -s` shows the figures; benchmarks/verdicts.py prints the same for many more grids. The bounds are the promises
-made to a reader of a report; the random numbers are fixed.
+`pytest -s` prints the figures; benchmarks/verdicts.py prints them for many more grids. The bounds
+are what reports promise. The random numbers are fixed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def figures() -> dict[str, Figures]:
 
 
 def test_the_model_s_true_scores_are_those_of_many_seeds_and_examples() -> None:
-    """The model against itself where luck is small: 100 seeds, 10 000 examples, standard errors below 0.005."""
+    """The model against itself: 100 seeds, 10 000 examples, standard errors below 0.005."""
     large = {
         task: Population(score=each.score, examples=10_000, seed_sd=0.01)
         for task, each in EVEN.items()
@@ -61,7 +61,7 @@ def test_the_model_s_true_scores_are_those_of_many_seeds_and_examples() -> None:
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_interval_covers_the_true_difference(figures: dict[str, Figures], name: str) -> None:
-    """92 to 98 % of the time; a task's share is of one comparison a grid, which leaves 1.5 % of luck on it."""
+    """In 92 to 98 % of grids. A task has one comparison per grid: an error of 1.5 %."""
     assert 0.92 <= figures[name].coverage["overall"] <= 0.98
     for measure in MEASURES:
         assert 0.90 <= figures[name].coverage[measure] <= 0.995, measure
@@ -78,7 +78,7 @@ def test_the_interval_covers_what_it_says_on_every_measure(
 def test_arms_that_do_nothing_are_seldom_said_to_help_or_hurt(
     figures: dict[str, Figures], name: str
 ) -> None:
-    """By Holm over four arms at most 5 % of grids have a false call; 200 grids leave 1.5 % of luck on that."""
+    """With Holm over four arms, at most 5 % of grids have a false call; 200 grids: +-1.5 %."""
     assert figures[name].false_comparisons <= 0.03
     assert figures[name].false_grids <= 0.05 + 0.04
 
@@ -89,7 +89,7 @@ def test_a_grid_in_twenty_at_most_has_a_false_call(figures: dict[str, Figures]) 
 
 
 def test_naive_intervals_fail_where_these_hold(figures: dict[str, Figures]) -> None:
-    """Seeds alone miss the luck of the dev set, and examples alone that of the seeds: so the tests above can fail."""
+    """Intervals over seeds alone or examples alone are too narrow: the tests above can fail."""
     assert figures["seeds' luck near 0, 10 seeds"].seeds_only < 0.75
     assert figures["seeds' luck dominates, 3 seeds"].examples_only < 0.75
 
@@ -103,7 +103,7 @@ def test_naive_intervals_fail_where_these_hold(figures: dict[str, Figures]) -> N
     ],
 )
 def test_a_gain_of_twice_the_half_width_is_found(figures: dict[str, Figures], name: str) -> None:
-    """Judged alone, always. Among four arms Holm asks for more than three seeds can show; ten can."""
+    """Alone: always. Among four arms, with Holm: ten seeds are enough, three are not."""
     world, seeds = STUDIES[name]
     found = finds(
         np.random.default_rng(12), world, 2 * figures[name].half_width, seeds=seeds, grids=100
@@ -126,7 +126,7 @@ def test_the_difference_that_can_be_found_is_found_four_times_in_five(
 
 
 def test_adding_seeds_until_decided_keeps_its_promise_only_where_looks_are_counted() -> None:
-    """Where seeds' luck dominates every look is nearly a new chance. The looks are the six that the plan allows."""
+    """If the seeds' variance dominates, every look is nearly a new chance. The plan has six."""
     counted, uncounted = (
         until_decided(
             np.random.default_rng(13), WILD_SEEDS, first=3, last=8, grids=200, looks=looks, arms=1

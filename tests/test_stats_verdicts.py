@@ -69,7 +69,7 @@ def test_levels_are_between_0_and_1() -> None:
 
 
 def test_seeds_needed_by_hand() -> None:
-    """Without examples' luck: the least S with 0.02 > t(S - 1) sqrt(0.0004 / S). 7: 0.0185; 6: 0.0210."""
+    """No example variance: the least S with 0.02 > t(S - 1) sqrt(0.0004 / S) is 7 (0.0185)."""
     found = estimate(0.02, 0.0004, 0.0, seeds=3)
     six, seven = (
         scipy.stats.t.ppf(0.975, seeds - 1) * math.sqrt(0.0004 / seeds) for seeds in (6, 7)
@@ -136,7 +136,7 @@ def test_holm_by_hand() -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_holm_is_bonferroni_on_every_subset(p: list[float]) -> None:
-    """The closed test that Holm stands for: i is called only if every subset that holds it is called by Bonferroni."""
+    """Holm is a closed test: i is significant only if Bonferroni rejects every subset with i."""
     closed = []
     for index in range(len(p)):
         subsets = [
@@ -158,7 +158,7 @@ def words(
 
 
 def test_verdicts_in_words() -> None:
-    """`seeds` is third of five by p, so alpha / 3: 3 + 7 seeds, for t(9) = 2.93 < sqrt(10) and t(8) = 3.02 > 3."""
+    """`seeds` is third of five by p: alpha / 3, 3 + 7 seeds (t(9) = 2.93 < sqrt(10))."""
     found = words(
         {
             "up": estimate(0.05, 1e-6, 1e-6),
@@ -202,9 +202,7 @@ def test_so_many_seeds_are_named_as_somebody_might_add_and_one_seed_is_no_seeds(
     )
 
 
-def test_an_arm_that_anothers_luck_holds_back_needs_a_seed_at_least_and_the_divisor_of_where_holm_stopped() -> (
-    None
-):
+def test_an_arm_blocked_by_another_needs_a_seed_and_the_divisor_where_holm_stopped() -> None:
     close = {
         name: estimate(value, 4e-4, 0.0, seeds=12)
         for name, value in (("a", 0.0170), ("b", 0.0169), ("c", 0.0), ("d", 0.0))
@@ -274,7 +272,7 @@ def test_the_largest_of_normals_by_hand() -> None:
 
 
 def test_the_best_of_arms_that_do_nothing_is_expected_as_good_as_it_is() -> None:
-    """Over 200 grids of six equal arms the best one's mean gain and its expectation agree, though nothing helps."""
+    """Over 200 grids of six equal arms, the mean gain of the best agrees with its expectation."""
     rng = np.random.default_rng(9)
     gains, expected = [], []
     for _ in range(200):
