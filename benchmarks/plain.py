@@ -29,8 +29,8 @@ from mtl.runs.prepare import Prepared, prepare
 from mtl.tasks.metrics import Predictions, score_all
 from mtl.tasks.registry import TASKS, TaskName
 from mtl.training.interrupt import Interruption
-from mtl.training.loop import Training
 from mtl.training.progress import Progress
+from mtl.training.run import Training
 
 EVALUATION_ROWS = 64
 """Rows a batch when scoring."""

@@ -25,8 +25,9 @@ from mtl.model.pairing import distinct
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import Sources, prepare
 from mtl.training.interrupt import Interruption
-from mtl.training.loop import Training, train
+from mtl.training.loop import train
 from mtl.training.progress import Progress
+from mtl.training.run import Training
 
 LAYERS = ("0", "1", "2", "3", "4", "5", "6", "all")
 ROWS = (200, 400, 800, 1600)
@@ -48,11 +49,11 @@ def step_seconds(
             Progress(),
             1e9,
         )
-        steps = training.epoch(0)[: 3 + options.steps]
+        steps = training.plan.epoch(0)[: 3 + options.steps]
         rows = [
             prepared.train[task].take(chosen) for step in steps for task, chosen in step.items()
         ]
-        training.prefix.fill(*distinct(rows, prepared.pairer))
+        training.frozen_cache.fill(*distinct(rows, prepared.pairer))
         times = []
         for number, step in enumerate(steps):
             started = time.perf_counter()

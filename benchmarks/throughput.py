@@ -3,7 +3,7 @@
 Both sides train on the same batches of the same rows, in turn, `--repeats` times; a figure is the median over repeats.
 Tokens are real ones: padding is not counted on either side. The matrix-product rate is measured in between, on this
 machine, with the encoder's own shapes. Where layers are frozen, a row `store built` has their hidden states in the store
-(`mtl.model.frozen.prefix`), and says what building it costs; the row without it computes them at every step. The surgeries are measured
+(`mtl.model.frozen.cache`), and says what building it costs; the row without it computes them at every step. The surgeries are measured
 against `sum`, in turn, on the same consolidated batches.
 
     python benchmarks/throughput.py --data FOLDER
@@ -30,9 +30,9 @@ from torch.nn import functional as F
 from mtl import config_from
 from mtl.cache import CACHE_BYTES
 from mtl.data.schedules import Step
-from mtl.methods.surgery import SURGERIES
+from mtl.methods.registry import SURGERIES
 from mtl.model.device import choose_device, keep_memory
-from mtl.model.frozen.prefix import AHEAD
+from mtl.model.frozen.cache import PREFETCH_STEPS
 from mtl.model.linear import ONEDNN, by_onednn, product
 from mtl.model.pairing import distinct
 from mtl.model.pretrained import find_encoder
@@ -41,8 +41,8 @@ from mtl.runs.environment import environment
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import Prepared, prepare
 from mtl.training.interrupt import Interruption
-from mtl.training.loop import Training
 from mtl.training.progress import Progress
+from mtl.training.run import Training
 
 SETTINGS = {
     "siamese, all layers": ["baseline", "heads.sts=cosine"],
@@ -127,9 +127,9 @@ def timed(step: Callable[[Step], None], steps: list[Step], device: torch.device)
 
 def ahead(ours: Training, steps: list[Step]) -> list[Step]:
     """What the loop does before these steps where the store does not hold their frozen part."""
-    if not ours.prefix.complete:
-        for start in range(0, len(steps), AHEAD):
-            ours.look_ahead(steps[start : start + AHEAD])
+    if not ours.frozen_cache.complete:
+        for start in range(0, len(steps), PREFETCH_STEPS):
+            ours.prefetch(steps[start : start + PREFETCH_STEPS])
     return steps
 
 
@@ -151,11 +151,11 @@ def deep_encoder(folder: Path) -> Path:
 
 def build_store(ours: Training, steps: list[Step]) -> dict[str, float]:
     """Fill the store with what the steps need; what that took, and how much the whole run needs."""
-    prepared, whole = ours.prepared, distinct(ours.wanted(), ours.prepared.pairer)
+    prepared, whole = ours.prepared, distinct(ours.encoded_rows(), ours.prepared.pairer)
     used = [prepared.train[task].take(rows) for step in steps for task, rows in step.items()]
     ids, types = distinct(used, prepared.pairer)
     started = time.perf_counter()
-    ours.prefix.fill(ids, types)
+    ours.frozen_cache.fill(ids, types)
     seconds = time.perf_counter() - started
     rate = sum(map(len, ids)) / seconds
     return {
@@ -184,7 +184,7 @@ def measure(
             cache_bytes=limit,
         )
         plain = PlainLoop(prepared, device)
-        steps = ours.epoch(0)
+        steps = ours.plan.epoch(0)
         warm, chosen = steps[:3], steps[3 : 3 + options.steps]
         built = build_store(ours, steps[: max(BUILD_STEPS, 3 + options.steps)]) if stored else None
         timed(ours.step, warm, device)
@@ -199,7 +199,7 @@ def measure(
             times.append(
                 (spent + timed(ours.step, chosen, device), timed(plain.step, chosen, device), rate)
             )
-            ours.pending.clear()
+            ours.log.pending.clear()
     tokens = ours.state.tokens / options.repeats
     work = needed(prepared, int(tokens), stored=stored)
     if built is not None:
@@ -253,7 +253,7 @@ def measure_smart(
             Training(one, RunFolder(Path(folder)), device, Interruption(), Progress(), 1e9)
             for one in (prepared, without)
         )
-        steps = smart.epoch(0)
+        steps = smart.plan.epoch(0)
         chosen = steps[3 : 3 + options.steps]
         times: list[tuple[float, float]] = []
         for training in (smart, plain):
@@ -261,7 +261,7 @@ def measure_smart(
         for _ in range(options.repeats):
             times.append((timed(smart.step, chosen, device), timed(plain.step, chosen, device)))
             for training in (smart, plain):
-                training.pending.clear()
+                training.log.pending.clear()
     counted = passes(prepared)
     cost, floor = statistics.median(a / b for a, b in times), counted["smart"] / counted["plain"]
     return {
@@ -288,7 +288,7 @@ def measure_surgery(options: argparse.Namespace, device: torch.device) -> dict[s
             runs[name] = Training(
                 prepared, RunFolder(Path(folder)), device, Interruption(), Progress(), 1e9
             )
-        steps = runs["sum"].epoch(0)
+        steps = runs["sum"].plan.epoch(0)
         warm, chosen = steps[:3], steps[3 : 3 + options.steps]
         for run in runs.values():
             timed(run.step, warm, device)
@@ -297,7 +297,7 @@ def measure_surgery(options: argparse.Namespace, device: torch.device) -> dict[s
         for _ in range(options.repeats):
             for name, run in runs.items():
                 times[name].append(timed(run.step, chosen, device))
-                run.pending.clear()
+                run.log.pending.clear()
     tokens = runs["sum"].state.tokens / options.repeats
     return {
         "tasks_per_step": statistics.mean(len(step) for step in chosen),

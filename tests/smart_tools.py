@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mtl.methods.smart import SmartPenalty
-from mtl.model.multitask import Batch, make_batch
-from mtl.training.loop import Training
+from mtl.model.batch import Batch, make_batch
+from mtl.training.run import Training
 from tests.training_tools import config, started
 
 PAIRINGS = [

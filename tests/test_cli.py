@@ -136,7 +136,7 @@ def test_a_signal_ends_a_run_as_interrupted_and_the_same_command_goes_on(
     assert "interrupted" in mtl("runs", "list", "--runs", tmp_path).stdout
     again = mtl("train", *words)
     assert again.exit_code == 0, again.output
-    assert f"going on from step {record.steps}" in again.stderr
+    assert f"resuming at step {record.steps}" in again.stderr
 
 
 def test_help_has_an_example_for_every_command_and_a_near_miss_is_named() -> None:

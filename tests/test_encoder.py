@@ -108,7 +108,7 @@ def test_a_layer_at_first_tokens_alone_is_the_layer_there() -> None:
     found = []
     for compute in (
         lambda h: layer(batch.fill(h), batch, 0.0)[batch.starts],
-        lambda h: layer.first(h, batch, 0.0),
+        lambda h: layer.forward_first(h, batch, 0.0),
     ):
         layer.zero_grad()
         hidden = encoder.embed(batch).detach().requires_grad_()
@@ -135,7 +135,7 @@ def test_dropout_on_attention_weights_takes_values_away_with_their_bias() -> Non
         layer.qkv.bias.normal_(generator=torch.Generator().manual_seed(0))  # as loaded it is zero
         hidden = encoder.embed(batch)
         torch.manual_seed(5)
-        found = layer.first(hidden, batch, 0.4)
+        found = layer.forward_first(hidden, batch, 0.4)
         heads, width = layer.attention_heads, encoder.config.width
         parts = batch.pad(layer.qkv(hidden)).view(batch.sequences, batch.longest, 3, heads, -1)
         query, key, value = (parts[:, :, i].transpose(1, 2) for i in range(3))
@@ -158,7 +158,7 @@ def test_pooling_takes_real_tokens_only(how: str) -> None:
     ids, types = sentences(encoder)
     batch = pack(ids, types)
     with torch.no_grad():
-        found = encoder(batch, how=how)  # type: ignore[arg-type]
+        found = encoder(batch, pooling=how)  # type: ignore[arg-type]
         states, _, _ = reference_outputs(reference, ids, types)
     by_hand = {
         "cls": lambda s: s[0],

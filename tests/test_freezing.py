@@ -33,7 +33,7 @@ def test_freezing_by_scope_holds_under_every_schedule_and_surgery(
     below = [value for value in below if value is not training.model.encoder.pooler.weight]
     below = [value for value in below if value is not training.model.encoder.pooler.bias]
     kinds = set()
-    for rows in training.epoch(0) + training.epoch(1):
+    for rows in training.plan.epoch(0) + training.plan.epoch(1):
         inside = scope == "all" or all(task in scope for task in rows)
         kinds.add(inside)
         before = [value.detach().clone() for value in below]
@@ -51,7 +51,7 @@ def test_frozen_bytes_stay_and_the_rest_moves(
     chosen = config(tiny, freeze={"unfrozen": unfrozen}, train__weight_decay=0.1)
     training = started(chosen, tmp_path)
     before = {name: value.clone() for name, value in training.model.encoder.named_parameters()}
-    for rows in training.epoch(0):
+    for rows in training.plan.epoch(0):
         training.step(rows)
     moved = {
         name
@@ -83,7 +83,7 @@ def test_a_scoped_step_leaves_the_frozen_part_without_gradient_moment_or_decay(
         if "encoder." in name and _layer(name.removeprefix("encoder.")) < 1
     }
     frozen = {name: value for name, value in frozen.items() if "pooler" not in name}
-    steps = training.epoch(0)
+    steps = training.plan.epoch(0)
     for rows in [step for step in steps if "sts" not in step][:2]:
         training.step(rows)
     before = {name: value.clone() for name, value in frozen.items()}

@@ -188,7 +188,7 @@ def test_adamw_over_the_rows_that_were_touched_is_adamw_over_all_bit_for_bit(
     decay: float, resumed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With room for two rows at first, so that it grows several times."""
-    monkeypatch.setattr(TouchedRows, "ROOM", 2)
+    monkeypatch.setattr(TouchedRows, "MIN_CAPACITY", 2)
     ours = embedded(decay, sparse=True, resumed=resumed)
     for one, two in zip(ours, embedded(decay, sparse=False), strict=True):
         assert torch.equal(one, two)
@@ -205,7 +205,7 @@ def test_a_row_that_was_never_touched_keeps_its_bytes_and_takes_no_memory() -> N
     assert moved == [7, 4000]
     assert optimizer.moments()["words.exp_avg"].shape == (2, 16)
     assert optimizer.adamw.state[optimizer.touched[table.weight].values]["exp_avg"].shape == (
-        TouchedRows.ROOM,
+        TouchedRows.MIN_CAPACITY,
         16,
     )
 

@@ -14,9 +14,9 @@ from torch.distributions import Bernoulli, Categorical, kl_divergence
 
 from mtl.methods.perturbation import largest, owners
 from mtl.methods.smart import SmartPenalty
+from mtl.model.batch import Batch, make_batch
 from mtl.model.encoder import Encoder
 from mtl.model.losses import divergence
-from mtl.model.multitask import Batch, make_batch
 from mtl.tasks.registry import TASKS
 from tests.smart_tools import pairings, smart
 
@@ -87,11 +87,11 @@ def test_r_s_goes_to_0_with_epsilon(
 ) -> None:
     _, penalty, batch = smart(tiny, tmp_path, **pairing, train__dropout=dropout)
     torch.manual_seed(0)
-    clean = penalty.clean(batch)
+    clean = penalty.clean_pass(batch)
     found = []
     for epsilon in (1e-1, 1e-2, 1e-3, 1e-4):
         with_settings(penalty, epsilon=epsilon, sigma=epsilon / 10, eta=10 * epsilon)
-        noise = penalty.noise(batch, clean, 0)
+        noise = penalty.find_noise(batch, clean, 0)
         found.append(
             {
                 task: float(r.detach())
@@ -117,8 +117,8 @@ def test_the_adversarial_direction_raises_the_divergence_more_than_random_ones_o
     _, penalty, batch = smart(
         tiny, tmp_path, **pairing, smart={"epsilon": 1e-2, "sigma": 1e-3, "eta": 10.0}
     )
-    clean = penalty.clean(batch)
-    noise = penalty.noise(batch, clean, 0).values
+    clean = penalty.clean_pass(batch)
+    noise = penalty.find_noise(batch, clean, 0).values
     found = penalty.smoothness(batch, clean, noise)
     draw = torch.Generator().manual_seed(0)
     rivals = []
@@ -136,10 +136,10 @@ def test_more_steps_find_a_larger_change(
     _, penalty, batch = smart(
         tiny, tmp_path, **pairing, smart={"epsilon": 1e-2, "sigma": 1e-3, "eta": 1e-2}
     )
-    clean = penalty.clean(batch)
+    clean = penalty.clean_pass(batch)
     found = []
     for steps in (0, 1, 5):
-        noise = with_settings(penalty, steps=steps).noise(batch, clean, 0)
+        noise = with_settings(penalty, steps=steps).find_noise(batch, clean, 0)
         found.append(
             sum(float(r.detach()) for r in penalty.smoothness(batch, clean, noise.values).values())
         )
@@ -150,11 +150,11 @@ def test_clip_keeps_every_element_within_epsilon_and_normalise_makes_the_largest
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     _, penalty, batch = smart(tiny, tmp_path)
-    clean = penalty.clean(batch)
-    clipped = penalty.noise(batch, clean, 0).values
+    clean = penalty.clean_pass(batch)
+    clipped = penalty.find_noise(batch, clean, 0).values
     assert clipped.abs().max() == 1e-5
     owner, sequences = owners(batch.packed), batch.packed.sequences
-    normalised = with_settings(penalty, projection="normalise").noise(batch, clean, 0).values
+    normalised = with_settings(penalty, projection="normalise").find_noise(batch, clean, 0).values
     assert torch.allclose(largest(normalised, owner, sequences), torch.ones(1, dtype=torch.float64))
 
 
@@ -171,8 +171,8 @@ def test_there_is_no_padding_to_perturb_and_a_sequences_noise_changes_no_other_o
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     training, penalty, batch = smart(tiny, tmp_path)
-    clean = penalty.clean(batch)
-    noise = penalty.noise(batch, clean, 0).values
+    clean = penalty.clean_pass(batch)
+    noise = penalty.find_noise(batch, clean, 0).values
     assert noise.shape == (batch.packed.tokens, training.model.encoder.config.width)
     assert len(set(batch.packed.lengths.tolist())) > 1  # padded, this batch would have padding
     for sequence in (0, 7, batch.packed.sequences - 1):
@@ -186,14 +186,14 @@ def test_noise_does_not_depend_on_what_else_is_in_the_batch(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     training, penalty, batch = smart(tiny, tmp_path)
-    together = penalty.noise(batch, penalty.clean(batch), 3).values.split(
+    together = penalty.find_noise(batch, penalty.clean_pass(batch), 3).values.split(
         [part.tokens for part in batch.parts]
     )
     for task, expected in zip(TASKS, together, strict=True):
         alone = make_batch(
             training.prepared.train, {task: np.arange(5)}, training.prepared.pairer, training.device
         )
-        found = penalty.noise(alone, penalty.clean(alone), 3).values
+        found = penalty.find_noise(alone, penalty.clean_pass(alone), 3).values
         assert torch.allclose(found, expected, rtol=1e-6, atol=1e-12), task
 
 
@@ -203,7 +203,7 @@ def test_each_side_of_a_pair_ascends_with_the_other_side_clean(
 ) -> None:
     """The inner gradient is that of l_s(f(x~, y), f(x, y)) for x and of l_s(f(x, y~), f(x, y)) for y, each run alone."""
     training, penalty, batch = smart(tiny, tmp_path, **pairing)
-    clean = penalty.clean(batch)
+    clean = penalty.clean_pass(batch)
     embedded = clean.embedded.detach()
     noise = (
         torch.randn(
@@ -211,7 +211,7 @@ def test_each_side_of_a_pair_ascends_with_the_other_side_clean(
         )
         * 0.1
     )
-    found = penalty.ascent(batch, clean, embedded + noise)
+    found = penalty.ascent_gradient(batch, clean, embedded + noise)
     side_of_token = side_of(batch)[owners(batch.packed)][:, None]
     for side in range(int(side_of_token.max()) + 1):
         here = (side_of_token == side).double()
@@ -256,9 +256,9 @@ def test_an_example_whose_inner_gradient_is_not_finite_is_skipped_and_counted(
     tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, penalty, batch = smart(tiny, tmp_path)
-    clean = penalty.clean(batch)
-    expected = penalty.noise(batch, clean, 0).values
-    ascent = penalty.ascent
+    clean = penalty.clean_pass(batch)
+    expected = penalty.find_noise(batch, clean, 0).values
+    ascent = penalty.ascent_gradient
     victim = 6  # after 5 sst sequences come quora's first sides, then its second ones: row 1, and so sequences 6 and 11
 
     def poisoned(*given: Any) -> Tensor:
@@ -266,8 +266,8 @@ def test_an_example_whose_inner_gradient_is_not_finite_is_skipped_and_counted(
         gradient[(owners(batch.packed) == victim).nonzero()[1], 3] = math.inf
         return gradient
 
-    monkeypatch.setattr(penalty, "ascent", poisoned)
-    noise = penalty.noise(batch, clean, 0)
+    monkeypatch.setattr(penalty, "ascent_gradient", poisoned)
+    noise = penalty.find_noise(batch, clean, 0)
     assert noise.skipped.nonzero().ravel().tolist() == [6, 11]
     gone = noise.skipped[owners(batch.packed)][:, None]
     assert torch.equal(noise.values, expected.masked_fill(gone, 0.0))

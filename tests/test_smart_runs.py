@@ -26,14 +26,16 @@ def test_smart_without_weights_is_the_run_without_smart_bit_for_bit(
 ) -> None:
     plain, other = (started(config(tiny), tmp_path) for _ in range(2))
     off = Smart(lambda_s=0.0, mu=0.0)
-    other.penalty = SmartPenalty(other.model, off, probability=other.config.train.dropout, seed=0)
+    other.stepper.penalty = SmartPenalty(
+        other.model, off, probability=other.config.train.dropout, seed=0
+    )
     for training in (plain, other):
         torch.manual_seed(0)
-        for rows in training.epoch(0):
+        for rows in training.plan.epoch(0):
             training.step(rows)
-    for one, two in zip(plain.pending, other.pending, strict=True):
+    for one, two in zip(plain.log.pending, other.log.pending, strict=True):
         assert one.losses == two.losses
-        assert torch.equal(one.norm, two.norm)
+        assert torch.equal(one.gradient_norm, two.gradient_norm)
 
 
 @pytest.mark.parametrize(
@@ -92,11 +94,11 @@ def test_the_loss_of_a_step_is_the_tasks_loss_with_both_terms(
         assert with_terms.penalty.teacher is not None
         for value in with_terms.penalty.teacher.parameters():
             value.mul_(0.9)
-    rows = plain.epoch(0)[0]
+    rows = plain.plan.epoch(0)[0]
     for training in (plain, with_terms):
         torch.manual_seed(0)
         training.step(rows)
-    alone, whole = plain.pending[0].losses, with_terms.pending[0].losses
+    alone, whole = plain.log.pending[0].losses, with_terms.log.pending[0].losses
     terms = with_terms.penalty.report(0, {})["smart"]
     for task in rows:
         expected = float(alone[task]) + 3 * terms[task]["r_s"] + 2 * terms[task]["d_breg"]
@@ -109,7 +111,7 @@ def test_frozen_bytes_stay_under_smart(tiny: dict[str, Any], tmp_path: Path) -> 
     training = started(
         config(tiny, freeze__unfrozen=1, train__weight_decay=0.1, smart={}), tmp_path
     )
-    for rows in training.epoch(0):
+    for rows in training.plan.epoch(0):
         training.step(rows)
     assert frozen_unchanged(training.model, training.prepared.pretrained) is True
 
@@ -119,8 +121,8 @@ def test_a_scoped_step_under_smart_leaves_the_frozen_part_without_gradient(
 ) -> None:
     freeze = {"unfrozen": 1, "scope": ["sts"]}
     training = started(config(tiny, freeze=freeze, train__weight_decay=0.1, smart={}), tmp_path)
-    frozen = training.model.encoder.frozen_parameters(1)
-    steps = training.epoch(0)
+    frozen = training.model.encoder.lower_parameters(1)
+    steps = training.plan.epoch(0)
     training.step(next(step for step in steps if "sts" not in step))
     before = [value.clone() for value in frozen]
     for rows in [step for step in steps if "sts" in step]:

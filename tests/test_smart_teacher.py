@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mtl.model.losses import divergence
 from mtl.tasks.registry import TASKS
-from mtl.training.loop import Training
+from mtl.training.run import Training
 from tests.smart_tools import pairings, smart
 
 ROUNDING = 1e-24
@@ -34,7 +34,7 @@ def test_with_the_clean_pass_masks_the_floor_is_0_and_training_draws_as_without_
     outputs, _ = penalty.forward(batch, 0)
     assert torch.equal(torch.get_rng_state(), after)
     assert all(torch.equal(outputs[task], plain[task]) for task in TASKS)
-    clean = penalty.clean(batch)
+    clean = penalty.clean_pass(batch)
     floor = penalty.floor(batch, clean, torch.get_rng_state())
     assert floor.keys() == TASKS.keys()
     assert all(float(value) < ROUNDING for value in floor.values()), floor
@@ -67,9 +67,15 @@ def test_d_breg_is_0_at_step_0_and_not_after_a_step(
     tiny: dict[str, Any], tmp_path: Path, pairing: dict[str, Any]
 ) -> None:
     training, penalty, batch = smart(tiny, tmp_path, **pairing)
-    assert all(value < ROUNDING for value in penalty.distance(batch, penalty.clean(batch)).values())
-    training.step(training.epoch(0)[0])
-    assert all(value > ROUNDING for value in penalty.distance(batch, penalty.clean(batch)).values())
+    assert all(
+        value < ROUNDING
+        for value in penalty.teacher_distance(batch, penalty.clean_pass(batch)).values()
+    )
+    training.step(training.plan.epoch(0)[0])
+    assert all(
+        value > ROUNDING
+        for value in penalty.teacher_distance(batch, penalty.clean_pass(batch)).values()
+    )
 
 
 def test_the_teacher_is_an_average_worked_by_hand(tiny: dict[str, Any], tmp_path: Path) -> None:
@@ -84,7 +90,7 @@ def test_the_teacher_is_an_average_worked_by_hand(tiny: dict[str, Any], tmp_path
         ours.fill_(2.0)
     # 20 steps: the first tenth is steps 0 and 1, with beta 0.99; then 0.999.
     for step, expected in enumerate([1.01, 1.0199, 1.0199 + 0.001 * 0.9801]):
-        penalty.stepped(step, 20)
+        penalty.after_step(step, 20)
         assert theirs.tolist() == pytest.approx([expected] * 5, abs=1e-12)
     assert ours.tolist() == [2.0] * 5
 
@@ -93,7 +99,7 @@ def test_gradients_never_move_the_teacher(tiny: dict[str, Any], tmp_path: Path) 
     training, penalty, _ = smart(tiny, tmp_path, freeze__unfrozen=1, smart={"beta": 1.0})
     assert penalty.teacher is not None
     before = {name: value.clone() for name, value in penalty.teacher.named_parameters()}
-    for rows in training.epoch(0):
+    for rows in training.plan.epoch(0):
         training.step(rows)
         assert all(
             value.grad is None and not value.requires_grad for value in penalty.teacher.parameters()
@@ -173,11 +179,11 @@ def test_each_terms_gradient_is_the_one_measured(
 
     def term() -> Tensor:
         torch.set_rng_state(state)
-        clean = penalty.clean(batch)
+        clean = penalty.clean_pass(batch)
         found = (
             penalty.smoothness(batch, clean, noise)
             if name == "r_s"
-            else penalty.distance(batch, clean)
+            else penalty.teacher_distance(batch, clean)
         )
         return found[task]
 
@@ -192,13 +198,13 @@ def test_the_inner_gradient_is_the_one_measured_and_fills_no_parameters_gradient
     tiny: dict[str, Any], tmp_path: Path, freeze: dict[str, Any]
 ) -> None:
     training, penalty, batch = smart(tiny, tmp_path, tasks=["sst"], freeze=freeze)
-    clean = penalty.clean(batch)
+    clean = penalty.clean_pass(batch)
     draw = torch.Generator().manual_seed(0)
     noisy = clean.embedded.detach() + 0.1 * torch.randn(
         clean.embedded.shape, generator=draw, dtype=torch.float64
     )
     way = torch.randn(noisy.shape, generator=draw, dtype=torch.float64)
-    ours = float((penalty.ascent(batch, clean, noisy.clone()) * way).sum())
+    ours = float((penalty.ascent_gradient(batch, clean, noisy.clone()) * way).sum())
     assert all(value.grad is None for value in training.model.parameters())
 
     def at(length: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,12 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from mtl.config.sections import Surgery as SurgeryName
 from mtl.methods import conflicts
-from mtl.methods.surgery import SURGERIES, Dominant, PCGrad, Sum, Surgery
+from mtl.methods.dominant import Dominant
+from mtl.methods.pcgrad import PCGrad
+from mtl.methods.registry import SURGERIES
+from mtl.methods.surgery import Sum
 from mtl.rng import numpy_stream
 from mtl.runs.folder import RunFolder
 from mtl.training.loop import train
-from tests.surgery_tools import drawn, every_real_surgery
+from tests.surgery_tools import combined, drawn, every_real_surgery, projected
 from tests.training_tools import config, losses
 
 GRADIENTS = st.integers(1, 4).flatmap(
@@ -46,14 +50,6 @@ def matrix(*rows: list[float]) -> Tensor:
     return torch.tensor(rows, dtype=torch.float64)
 
 
-def projected(surgery: Surgery, gradients: Tensor, generator: np.random.Generator) -> Tensor:
-    """Each task's gradient after surgery, (T, P)."""
-    return (
-        torch.from_numpy(surgery.coefficients((gradients @ gradients.T).numpy(), generator))
-        @ gradients
-    )
-
-
 # --- on matrices: values worked by hand
 
 
@@ -61,25 +57,25 @@ def test_dominant_projects_the_smaller_off_the_larger() -> None:
     # g1 . g2 = -3, |g1|^2 = 9: g2 + 3/9 g1 = (0, 1)
     gradients = matrix([3, 0], [-1, 1])
     assert projected(Dominant(), gradients, drawn()).tolist() == [[3, 0], [0, 1]]
-    assert Dominant().combine(gradients, drawn()).tolist() == [3, 1]
+    assert combined(Dominant(), gradients, drawn()).tolist() == [3, 1]
 
 
 def test_dominant_leaves_conflicts_between_two_others_alone() -> None:
     # g1 is largest; g2 . g1 = -8 of 16: g2 + g1 / 2 = (0, 1); g3 agrees with g1 and conflicts with g2 (-4).
     gradients = matrix([-2, 1], [4, 0], [1, -2])
     assert projected(Dominant(), gradients, drawn()).tolist() == [[0, 1], [4, 0], [1, -2]]
-    assert Dominant().combine(gradients, drawn()).tolist() == [5, -1]
+    assert combined(Dominant(), gradients, drawn()).tolist() == [5, -1]
 
 
 def test_pcgrad_projects_both_off_each_others_original() -> None:
     # g1 + 3/2 g2 = (1.5, 1.5), g2 + 3/9 g1 = (0, 1)
     gradients = matrix([3, 0], [-1, 1])
     assert projected(PCGrad(), gradients, drawn()).tolist() == [[1.5, 1.5], [0, 1]]
-    assert PCGrad().combine(gradients, drawn()).tolist() == [1.5, 2.5]
+    assert combined(PCGrad(), gradients, drawn()).tolist() == [1.5, 2.5]
 
 
 @pytest.mark.parametrize(
-    ("order", "after", "combined"),
+    ("order", "after", "total"),
     [
         # g2 . g3 = 0: g2 conflicts with g3 only once it has been moved off g1.
         ([0, 1, 2], [[0, 0], [-0.5, 0.5], [-0.5, -0.5]], [-1, 0]),
@@ -87,11 +83,11 @@ def test_pcgrad_projects_both_off_each_others_original() -> None:
     ],
 )
 def test_pcgrad_visits_the_others_in_the_order_drawn(
-    order: list[int], after: Any, combined: Any
+    order: list[int], after: Any, total: Any
 ) -> None:
     gradients = matrix([1, 0], [-1, 1], [-1, -1])
     assert projected(PCGrad(), gradients, Fixed(order, order, order)).tolist() == after
-    assert PCGrad().combine(gradients, Fixed(order, order, order)).tolist() == combined
+    assert combined(PCGrad(), gradients, Fixed(order, order, order)).tolist() == total
 
 
 def test_pcgrads_order_comes_from_the_generator_alone() -> None:
@@ -108,6 +104,10 @@ def test_pcgrads_order_comes_from_the_generator_alone() -> None:
 
 
 # --- on matrices: laws
+
+
+def test_every_surgery_that_a_config_can_name_is_registered_and_no_other() -> None:
+    assert SURGERIES.keys() == set(get_args(SurgeryName))
 
 
 @every_surgery
@@ -172,7 +172,7 @@ def test_for_two_tasks_both_kinds_treat_the_smaller_gradient_alike(rows: list[li
 
 def test_sum_is_the_sum() -> None:
     gradients = torch.randn(3, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(Sum().combine(gradients, drawn()), gradients.sum(0), rtol=1e-12)
+    assert torch.allclose(combined(Sum(), gradients, drawn()), gradients.sum(0), rtol=1e-12)
 
 
 @pytest.mark.parametrize("tasks", [1, 2, 3, 5, 8])
@@ -189,7 +189,7 @@ def test_pcgrad_equals_torchjd(tasks: int, seed: int) -> None:
     torch.manual_seed(seed)
     theirs = torchjd.PCGrad()(gradients)
     assert torch.allclose(
-        PCGrad().combine(gradients, Fixed(*orders)), theirs, rtol=1e-10, atol=1e-12
+        combined(PCGrad(), gradients, Fixed(*orders)), theirs, rtol=1e-10, atol=1e-12
     )
     assert tasks == 1 or not torch.allclose(theirs, gradients.sum(0))
 

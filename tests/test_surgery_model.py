@@ -10,12 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mtl.data.schedules import Step
 from mtl.methods.gradients import gram, put, take
 from mtl.methods.surgery import Surgery
 from mtl.rng import numpy_stream
 from mtl.tasks.registry import TaskName
-from mtl.training.loop import Training, train
-from tests.surgery_tools import drawn, every_real_surgery
+from mtl.training.loop import train
+from mtl.training.run import Training
+from tests.surgery_tools import combined, drawn, every_real_surgery
 from tests.training_tools import config, started
 
 # --- on tensors
@@ -79,20 +81,17 @@ STILL = {
 }
 
 
-def begun(tiny: dict[str, Any], folder: Path, **changes: Any) -> Training:
-    """A consolidated run without dropout, with three tasks in the step to come."""
+def begun(tiny: dict[str, Any], folder: Path, **changes: Any) -> tuple[Training, Step]:
+    """A consolidated run without dropout, and a step with three tasks."""
     training = started(config(tiny, **{**STILL, **changes}), folder)
-    training.rows = next(step for step in training.epoch(0) if len(step) == 3)
-    return training
+    return training, next(step for step in training.plan.epoch(0) if len(step) == 3)
 
 
-def step_gradient(
-    training: Training, tasks: tuple[TaskName, ...] | None = None
-) -> dict[str, Tensor]:
+def step_gradient(training: Training, rows: Step) -> dict[str, Tensor]:
     """What the run's surgery leaves in `.grad`, dense, by name; parameters without a gradient are not there."""
     training.optimizer.zero_grad()
-    groups = training.model.frozen_groups(tasks or tuple(training.rows))
-    training.surgery.backward(groups, training.losses_of, numpy_stream(0, "surgery/0"))
+    passes = training.model.passes(rows)
+    training.surgery.backward(passes, training.stepper.losses, numpy_stream(0, "surgery/0"))
     return grads(training)
 
 
@@ -106,43 +105,42 @@ def grads(training: Training) -> dict[str, Tensor]:
     }
 
 
-def task_gradients(training: Training) -> dict[TaskName, dict[str, Tensor]]:
+def task_gradients(training: Training, rows: Step) -> dict[TaskName, dict[str, Tensor]]:
     """Each task's plain gradient on its rows of the step."""
     found = {}
-    for task in training.rows:
+    for task in rows:
         training.optimizer.zero_grad()
-        training.losses_of((task,))[task].backward()
+        training.stepper.losses({task: rows[task]})[task].backward()
         found[task] = grads(training)
     return found
 
 
-def flat(training: Training) -> Tensor:
+def flat(training: Training, rows: Step) -> Tensor:
     """The backbone's gradients in one matrix, (T, P) float64, zeros where a task has none."""
     shapes = {
         name: value for name, value in training.trainable.items() if name.startswith("encoder.")
     }
-    rows = []
-    for found in task_gradients(training).values():
+    matrix_rows = []
+    for found in task_gradients(training, rows).values():
         parts = [
             found.get(name, torch.zeros_like(value)).flatten() for name, value in shapes.items()
         ]
-        rows.append(torch.cat(parts).double())
-    return torch.stack(rows)
+        matrix_rows.append(torch.cat(parts).double())
+    return torch.stack(matrix_rows)
 
 
 def test_sum_equals_one_backward_of_the_summed_loss_and_each_task_on_its_own(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
-    training = begun(tiny, tmp_path)
-    found = step_gradient(training)
+    training, rows = begun(tiny, tmp_path)
+    found = step_gradient(training, rows)
     training.optimizer.zero_grad()
-    torch.stack(list(training.losses_of(tuple(training.rows)).values())).sum().backward()
+    torch.stack(list(training.stepper.losses(rows).values())).sum().backward()
     once = grads(training)
     assert found.keys() == once.keys() == training.trainable.keys()
     assert all(torch.equal(found[name], once[name]) for name in once)
-    groups = [tuple(training.rows)]
     training.optimizer.zero_grad()
-    Surgery.backward(training.surgery, groups, training.losses_of, drawn())
+    Surgery.backward(training.surgery, [rows], training.stepper.losses, drawn())
     apart = grads(training)
     assert apart.keys() == once.keys()
     for name in once:
@@ -161,21 +159,20 @@ CUTS: dict[str, dict[str, Any]] = {
 def test_parameter_by_parameter_is_what_the_law_says_of_the_whole_matrix(
     tiny: dict[str, Any], tmp_path: Path, name: str, cut: dict[str, Any]
 ) -> None:
-    training = begun(tiny, tmp_path, surgery=name, **cut)
-    tasks = [task for group in training.model.frozen_groups(tuple(training.rows)) for task in group]
-    training.rows = {task: training.rows[task] for task in tasks}
-    gradients = flat(training)
+    training, rows = begun(tiny, tmp_path, surgery=name, **cut)
+    rows = {task: index for part in training.model.passes(rows) for task, index in part.items()}
+    gradients = flat(training, rows)
     taken = []
-    for task in tasks:
+    for task in rows:
         training.optimizer.zero_grad()
-        training.losses_of((task,))[task].backward()
+        training.stepper.losses({task: rows[task]})[task].backward()
         taken.append(take(training.surgery.backbone))
     products = (gradients @ gradients.T).numpy()
     assert np.allclose(gram(taken), products, rtol=1e-5, atol=1e-9 + 1e-6 * products.max())
-    expected = training.surgery.combine(gradients, numpy_stream(0, "surgery/0"))
+    expected = combined(training.surgery, gradients, numpy_stream(0, "surgery/0"))
     assert (gradients @ gradients.T < 0).any(), "no conflict: this test would show nothing"
     assert not torch.allclose(expected, gradients.sum(0))
-    found = step_gradient(training)
+    found = step_gradient(training, rows)
     start = 0
     for key, value in training.trainable.items():
         if key.startswith("encoder."):
@@ -186,9 +183,9 @@ def test_parameter_by_parameter_is_what_the_law_says_of_the_whole_matrix(
 
 @every_real_surgery
 def test_heads_keep_their_plain_gradients(tiny: dict[str, Any], tmp_path: Path, name: str) -> None:
-    training = begun(tiny, tmp_path, surgery=name)
-    plain = task_gradients(training)
-    found = step_gradient(training)
+    training, rows = begun(tiny, tmp_path, surgery=name)
+    plain = task_gradients(training, rows)
+    found = step_gradient(training, rows)
     heads = [key for key in training.trainable if key.startswith("heads.")]
     assert heads
     for key in heads:
@@ -201,12 +198,12 @@ def test_heads_keep_their_plain_gradients(tiny: dict[str, Any], tmp_path: Path, 
 def test_with_one_task_in_the_step_the_gradient_is_the_plain_one_bit_for_bit(
     tiny: dict[str, Any], tmp_path: Path, name: str, task: Any
 ) -> None:
-    training = begun(tiny, tmp_path, surgery=name, train__dropout=0.1)
-    training.rows = {task: training.rows[task]}
+    training, rows = begun(tiny, tmp_path, surgery=name, train__dropout=0.1)
+    rows = {task: rows[task]}
     torch.manual_seed(3)
-    plain = task_gradients(training)[task]
+    plain = task_gradients(training, rows)[task]
     torch.manual_seed(3)
-    found = step_gradient(training)
+    found = step_gradient(training, rows)
     assert found.keys() == plain.keys()
     assert all(torch.equal(found[key], plain[key]) for key in plain)
 
@@ -215,21 +212,21 @@ def test_with_one_task_in_the_step_the_gradient_is_the_plain_one_bit_for_bit(
 def test_the_word_embeddings_gradient_stays_sparse_and_no_graph_is_kept(
     tiny: dict[str, Any], tmp_path: Path, name: str
 ) -> None:
-    training = begun(tiny, tmp_path, surgery=name)
+    training, rows = begun(tiny, tmp_path, surgery=name)
     kept: list[Tensor] = []
-    passes: list[tuple[TaskName, ...]] = []
+    passes: list[list[TaskName]] = []
 
-    def watched(tasks: tuple[TaskName, ...]) -> dict[TaskName, Tensor]:
+    def watched(part: Step) -> dict[TaskName, Tensor]:
         for loss in kept:
             with pytest.raises(RuntimeError, match="a second time"):
                 loss.backward()
-        found = training.losses_of(tasks)
+        found = training.stepper.losses(part)
         kept.extend(found.values())
-        passes.append(tasks)
+        passes.append(list(part))
         return found
 
-    training.surgery.backward(training.model.frozen_groups(tuple(training.rows)), watched, drawn())
-    assert passes == [(task,) for task in training.rows]
+    training.surgery.backward(training.model.passes(rows), watched, drawn())
+    assert passes == [[task] for task in rows]
     words = training.model.encoder.words.weight
     assert words.grad is not None
     assert words.grad.is_sparse
@@ -239,23 +236,23 @@ def test_the_word_embeddings_gradient_stays_sparse_and_no_graph_is_kept(
 def test_a_scoped_task_leaves_the_frozen_part_to_the_others_and_none_where_it_is_alone(
     tiny: dict[str, Any], tmp_path: Path, name: str
 ) -> None:
-    training = begun(tiny, tmp_path, surgery=name, freeze={"unfrozen": 1, "scope": ["sts"]})
+    training, rows = begun(tiny, tmp_path, surgery=name, freeze={"unfrozen": 1, "scope": ["sts"]})
     below = [
         key for key in training.trainable if key.startswith(("encoder.words", "encoder.layers.0."))
     ]
-    plain = task_gradients(training)
+    plain = task_gradients(training, rows)
     assert below
     assert not plain["sts"].keys() & set(below)
-    mixed = step_gradient(training)
+    mixed = step_gradient(training, rows)
     for key in below:
         both = torch.stack([plain["sst"][key].flatten(), plain["quora"][key].flatten()]).double()
         weights = torch.linalg.lstsq(both.T, mixed[key].flatten().double()[:, None]).solution
         assert torch.allclose(both.T @ weights, mixed[key].double().reshape(-1, 1), atol=1e-5), key
-    training.rows = {"sts": training.rows["sts"]}
-    alone = step_gradient(training)
+    rows = {"sts": rows["sts"]}
+    alone = step_gradient(training, rows)
     assert not alone.keys() & set(below)
     before = {key: training.trainable[key].detach().clone() for key in below}
-    training.step(training.rows)
+    training.step(rows)
     assert all(torch.equal(training.trainable[key], before[key]) for key in below)
 
 

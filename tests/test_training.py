@@ -175,19 +175,16 @@ def test_consolidated_steps_sum_the_tasks_mean_losses(tiny: dict[str, Any], tmp_
         train__max_grad_norm=None,
     )
     training = started(chosen, tmp_path)
-    rows = next(step for step in training.epoch(0) if len(step) == 3)
-    training.rows = rows
+    rows = next(step for step in training.plan.epoch(0) if len(step) == 3)
     summed = {name: torch.zeros_like(value) for name, value in training.trainable.items()}
     for task in rows:
         training.optimizer.zero_grad()
-        training.losses_of((task,))[task].backward()
+        training.stepper.losses({task: rows[task]})[task].backward()
         for name, value in training.trainable.items():
             summed[name] += 0 if value.grad is None else value.grad.to_dense()
     training.optimizer.zero_grad()
     generator = numpy_stream(0, "surgery/0")
-    training.surgery.backward(
-        training.model.frozen_groups(tuple(rows)), training.losses_of, generator
-    )
+    training.surgery.backward(training.model.passes(rows), training.stepper.losses, generator)
     for name, value in training.trainable.items():
         assert value.grad is not None
         assert torch.allclose(value.grad.to_dense(), summed[name], atol=1e-6), name

@@ -16,8 +16,9 @@ from mtl.errors import RunError
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import prepare
 from mtl.runs.verify import verify
-from mtl.training.loop import Training, train
+from mtl.training.loop import train
 from mtl.training.progress import Progress
+from mtl.training.run import Training
 from tests.training_tools import comparable, config, content
 
 

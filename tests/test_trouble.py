@@ -21,8 +21,9 @@ from mtl.runs.folder import RunFolder
 from mtl.runs.frame import load_runs
 from mtl.runs.verify import verify
 from mtl.tasks.metrics import Predictions
-from mtl.training.loop import Training, train
+from mtl.training.loop import train
 from mtl.training.progress import Progress
+from mtl.training.run import Training
 from tests.training_tools import config
 
 

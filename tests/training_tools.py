@@ -13,8 +13,8 @@ from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import prepare
 from mtl.runs.record import Record
 from mtl.training.interrupt import Interruption
-from mtl.training.loop import Training
 from mtl.training.progress import Progress
+from mtl.training.run import Training
 
 TIMES = ("seconds", "throughput", "peak_memory", "ended", "environment")
 

@@ -15,7 +15,7 @@ from mtl.config.schema import RunConfig
 NUMERICS = 3
 """Raised whenever the same config would give other numbers, so that old and new runs are never taken for one another.
 
-The store of hidden states (`mtl.model.frozen.blocks`) is named by it too.
+The store of hidden states (`mtl.model.frozen.layers`) is named by it too.
 """
 
 

@@ -1,6 +1,8 @@
-"""A model's outputs for whole splits: no dropout, no gradient, every distinct sequence encoded once.
+"""A model's outputs for whole splits, without dropout or gradient.
 
-Sequences are sorted by length and packed up to a number of tokens, so there is hardly any padding inside attention.
+Each distinct sequence is encoded once. Sequences are sorted by length and packed up to a number of
+tokens, so that attention sees hardly any padding.
+Shapes: S sequences, H width.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from mtl.config.sections import Precision
 from mtl.data.tokens import TokenizedRows
-from mtl.model.frozen.prefix import NO_PREFIX, Prefix
+from mtl.model.frozen.cache import DISABLED, FrozenCache
 from mtl.model.multitask import MultiTaskModel
 from mtl.model.packing import pack
 from mtl.model.pairing import Pairer
@@ -21,16 +23,22 @@ from mtl.tasks.metrics import Predictions
 from mtl.tasks.registry import TASKS, TaskName
 
 TOKENS_A_PASS = {"cpu": 2048, "cuda": 65536}
+"""The most tokens in a pass through the encoder."""
+
 ROWS_A_HEAD = 4096
+"""The most rows in a call of a head."""
+
+RowRange = Callable[[int, int], Tensor]
+"""The vectors of the rows from start to stop (excluded), (stop - start, H)."""
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """Where matrix products run in bfloat16; a context that does nothing for fp32."""
+    """A context for matrix products in bfloat16; a no-op for fp32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 class Evaluator:
-    """Runs a model over rows. `tick` is called between passes; it may raise to stop."""
+    """Runs a model over rows. `check_stop` is called between passes; it may raise to stop."""
 
     def __init__(
         self,
@@ -38,18 +46,18 @@ class Evaluator:
         pairer: Pairer,
         device: torch.device,
         precision: Precision = "fp32",
-        tick: Callable[[], None] = lambda: None,
-        prefix: Prefix = NO_PREFIX,
+        check_stop: Callable[[], None] = lambda: None,
+        frozen_cache: FrozenCache = DISABLED,
     ) -> None:
         self.model = model
         self.pairer = pairer
         self.device = device
         self.precision: Precision = precision
-        self.tick = tick
-        self.prefix = prefix
+        self.check_stop = check_stop
+        self.frozen_cache = frozen_cache
 
     def predict(self, rows: TokenizedRows) -> Predictions:
-        """Outputs for every row, in order: float32 (rows, outputs)."""
+        """The outputs for all rows, in order, float32 (rows, outputs)."""
         part = rows.rows
         outputs = (
             self._outputs(rows) if len(rows) else np.zeros((0, part.task.outputs), dtype=np.float32)
@@ -67,17 +75,17 @@ class Evaluator:
         task = rows.rows.task
         first, second = self._vectors(rows)
         head = self.model.head(task.name)
-        found = []
+        outputs = []
         for start in range(0, len(rows), ROWS_A_HEAD):
-            self.tick()
+            self.check_stop()
             stop = start + ROWS_A_HEAD
             with autocast(self.device, self.precision):
-                outputs = head(first(start, stop), second(start, stop) if second else None, 0.0)
-            found.append(outputs.float().reshape(-1, TASKS[task.name].outputs))
-        return torch.cat(found).cpu().numpy()
+                chunk = head(first(start, stop), second(start, stop) if second else None, 0.0)
+            outputs.append(chunk.float().reshape(-1, TASKS[task.name].outputs))
+        return torch.cat(outputs).cpu().numpy()
 
-    def _vectors(self, rows: TokenizedRows) -> tuple[Slice, Slice | None]:
-        """The vectors of each row's sequence or sequences, as functions of a range of rows."""
+    def _vectors(self, rows: TokenizedRows) -> tuple[RowRange, RowRange | None]:
+        """The vectors of the rows' first and second sequences; None where rows have one each."""
         table = rows.table
         if rows.second is not None and self.pairer.vectors == 1:
             first = [table.sentence(i) for i in rows.first]
@@ -86,11 +94,13 @@ class Evaluator:
             )
             return (lambda start, stop: encoded[start:stop]), None
         columns = [rows.first] if rows.second is None else [rows.first, rows.second]
-        distinct, where = np.unique(np.concatenate(columns), return_inverse=True)
+        distinct, inverse = np.unique(np.concatenate(columns), return_inverse=True)
         encoded = self._encode(*self.pairer.singles([table.sentence(i) for i in distinct]))
-        places = [torch.from_numpy(part).to(self.device) for part in np.split(where, len(columns))]
+        places = [
+            torch.from_numpy(part).to(self.device) for part in np.split(inverse, len(columns))
+        ]
 
-        def column(place: Tensor) -> Slice:
+        def column(place: Tensor) -> RowRange:
             return lambda start, stop: encoded[place[start:stop]]
 
         return column(places[0]), column(places[1]) if len(places) == 2 else None
@@ -104,16 +114,11 @@ class Evaluator:
         width = self.model.encoder.config.width
         vectors = torch.empty(len(ids), width, device=self.device)
         for chunk in np.split(order, cuts):
-            self.tick()
-            chosen = [ids[i] for i in chunk], [types[i] for i in chunk]
-            batch, states = pack(*chosen).to(self.device), self.prefix.states(*chosen)
+            self.check_stop()
+            sequences = [ids[i] for i in chunk], [types[i] for i in chunk]
+            packed = pack(*sequences).to(self.device)
+            states = self.frozen_cache.lookup(*sequences)
             with autocast(self.device, self.precision):
-                if states is None:
-                    encoded = self.model.encoder(batch, how=self.model.pooling)
-                else:
-                    encoded = self.model.vectors_above(states, batch)
+                encoded = self.model.encode(packed, states)
             vectors[torch.from_numpy(chunk).to(self.device)] = encoded.float()
         return vectors
-
-
-Slice = Callable[[int, int], Tensor]

@@ -1,23 +1,29 @@
-"""A run's encoder as a folder that `transformers` and `sentence-transformers` load.
+"""Exports a run's encoder as a folder that `transformers` and `sentence-transformers` load.
 
     config.json, model.safetensors, tokenizer files    a BertModel with its pooler
-    modules.json, 1_Pooling/, 2_Dense/                  how sentence-transformers makes a vector: the run's own pooling
-    heads.safetensors, mtl.json                         the heads, which neither library knows, and the run's config
+    modules.json, 1_Pooling/, 2_Dense/                 the run's pooling for sentence-transformers
+    heads.safetensors, mtl.json                        the heads and the run's config, for mtl only
 
-The pooler's tanh(W h_CLS + b) is sentence-transformers' [CLS] pooling with a dense layer after it.
+The pooler's tanh(W h_CLS + b) becomes [CLS] pooling with a dense layer after it.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mtl.config.schema import RunConfig
 from mtl.errors import ConfigError
 from mtl.files import write_bytes, write_json
 from mtl.inference.trained import Trained
+from mtl.model.pretrained import Pretrained
 from mtl.model.weights import to_published
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -25,62 +31,63 @@ TOKENIZER_FILES = (
     "tokenizer_config.json",
     "special_tokens_map.json",
 )
-MODULES = "sentence_transformers.models"
+POOLING_MODES = {
+    "cls": "pooling_mode_cls_token",
+    "mean": "pooling_mode_mean_tokens",
+    "max": "pooling_mode_max_tokens",
+}
+"""The keys of sentence-transformers' pooling."""
 
 
 def export(trained: Trained, folder: Path) -> None:
-    """Write the folder; `modules.json` last, so that a half-written one is no model. Raises ConfigError where it is not empty."""
-    from safetensors.torch import save
+    """Write the folder, `modules.json` last, so that an incomplete one does not load.
 
+    Raises ConfigError where the folder is not empty.
+    """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder}: not an empty folder; nothing is overwritten. Name a new one.")
-    (folder / "1_Pooling").mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     config, model, pretrained = trained.folder.config(), trained.evaluator.model, trained.pretrained
-    state = {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in model.encoder.state_dict().items()
-    }
-    published = to_published(state, pretrained.encoder_config.layers)
-    about = {"format": "pt"}  # transformers refuses a file that does not say so
+    state = _tensors(model.encoder)
+    _write_encoder(folder, state, pretrained)
+    _write_tokenizer(folder, pretrained, config.max_length)
+    _write_tensors(folder / "heads.safetensors", _tensors(model.heads))
+    record = trained.record
+    about = {"run_id": record.run_id, "metrics": record.metrics, "config": record.config}
+    write_json(folder / "mtl.json", about)
+    _write_modules(folder, state, pretrained, config)
+
+
+def _write_encoder(folder: Path, state: dict[str, Tensor], pretrained: Pretrained) -> None:
     settings = pretrained.settings | {"architectures": ["BertModel"], "model_type": "bert"}
     write_json(folder / "config.json", settings)
-    write_bytes(
-        folder / "model.safetensors", save({k: t.contiguous() for k, t in published.items()}, about)
-    )
+    published = to_published(state, pretrained.encoder_config.layers)
+    _write_tensors(folder / "model.safetensors", published)
+
+
+def _write_tokenizer(folder: Path, pretrained: Pretrained, max_length: int) -> None:
+    """The encoder's tokenizer files, set to cut where the run did."""
     for name in TOKENIZER_FILES:
         if (pretrained.folder / name).is_file():
             shutil.copyfile(pretrained.folder / name, folder / name)
-    write_tokenizer_settings(folder, config.max_length)
-    heads = {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in model.heads.state_dict().items()
-    }
-    write_bytes(folder / "heads.safetensors", save(heads, about))
-    run = {"run_id": trained.record.run_id, "metrics": trained.record.metrics}
-    write_json(folder / "mtl.json", run | {"config": trained.record.config})
+    path = folder / "tokenizer_config.json"
+    settings: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    changes = {"tokenizer_class": "BertTokenizer", "model_max_length": max_length}
+    write_json(path, settings | changes)
 
+
+def _write_modules(
+    folder: Path, state: Mapping[str, Tensor], pretrained: Pretrained, config: RunConfig
+) -> None:
+    """The description of the run's pooling for sentence-transformers."""
     pooling = "cls" if config.pooling == "pooler" else config.pooling
-    modes = {
-        "cls": "pooling_mode_cls_token",
-        "mean": "pooling_mode_mean_tokens",
-        "max": "pooling_mode_max_tokens",
-    }
     width = pretrained.encoder_config.width
-    write_json(
-        folder / "1_Pooling" / "config.json",
-        {"word_embedding_dimension": width}
-        | {mode: name == pooling for name, mode in modes.items()},
-    )
+    modes = {mode: name == pooling for name, mode in POOLING_MODES.items()}
+    (folder / "1_Pooling").mkdir()
+    write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": width} | modes)
     modules = [_module(0, "", "Transformer"), _module(1, "1_Pooling", "Pooling")]
     if config.pooling == "pooler":
-        (folder / "2_Dense").mkdir()
-        dense = {"in_features": width, "out_features": width, "bias": True}
-        write_json(
-            folder / "2_Dense" / "config.json",
-            dense | {"activation_function": "torch.nn.modules.activation.Tanh"},
-        )
-        linear = {f"linear.{part}": state[f"pooler.{part}"] for part in ("weight", "bias")}
-        write_bytes(folder / "2_Dense" / "model.safetensors", save(linear, about))
+        _write_dense(folder / "2_Dense", state, width)
         modules.append(_module(2, "2_Dense", "Dense"))
     write_json(
         folder / "sentence_bert_config.json",
@@ -89,14 +96,33 @@ def export(trained: Trained, folder: Path) -> None:
     write_json(folder / "modules.json", modules)
 
 
-def write_tokenizer_settings(folder: Path, max_length: int) -> None:
-    """Have the tokenizer cut where the run did."""
-    path = folder / "tokenizer_config.json"
-    settings: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+def _write_dense(folder: Path, state: Mapping[str, Tensor], width: int) -> None:
+    """The pooler as sentence-transformers' dense layer."""
+    folder.mkdir()
     write_json(
-        path, settings | {"tokenizer_class": "BertTokenizer", "model_max_length": max_length}
+        folder / "config.json",
+        {
+            "in_features": width,
+            "out_features": width,
+            "bias": True,
+            "activation_function": "torch.nn.modules.activation.Tanh",
+        },
     )
+    linear = {f"linear.{part}": state[f"pooler.{part}"] for part in ("weight", "bias")}
+    _write_tensors(folder / "model.safetensors", linear)
 
 
 def _module(number: int, path: str, kind: str) -> dict[str, Any]:
-    return {"idx": number, "name": str(number), "path": path, "type": f"{MODULES}.{kind}"}
+    module = f"sentence_transformers.models.{kind}"
+    return {"idx": number, "name": str(number), "path": path, "type": module}
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    from safetensors.torch import save
+
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, save(contiguous, {"format": "pt"}))  # transformers needs this note

@@ -1,4 +1,4 @@
-"""A finished run's model, back from its folder: for `mtl test`, `mtl predict` and notebooks."""
+"""The model of a finished run, loaded from its folder: for `mtl test`, `mtl predict`, notebooks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from mtl.data.tokens import tokenize_rows
 from mtl.errors import ConfigError, DataError, RunError
 from mtl.inference.evaluate import Evaluator
 from mtl.model.device import choose_device
-from mtl.model.freezing import Freezing
-from mtl.model.frozen.prefix import make_prefix
+from mtl.model.frozen.cache import make_frozen_cache
 from mtl.model.multitask import MultiTaskModel
 from mtl.model.pretrained import Pretrained, find_encoder
 from mtl.runs import checkpoint
@@ -28,11 +27,12 @@ from mtl.tasks.registry import Split, TaskName
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A run's model, ready to label rows."""
+    """The model of a run, with all that predicting needs."""
 
     folder: RunFolder
     record: Record
@@ -45,50 +45,51 @@ class Trained:
         return tuple(self.record.config["tasks"])
 
     def predict(self, rows: Rows) -> Predictions:
-        """Outputs for rows of one of the run's tasks. Raises ConfigError for another task."""
+        """The outputs for rows of one of the run's tasks. Raises ConfigError for another task."""
         if rows.task.name not in self.tasks:
             raise ConfigError(
-                f"{self.folder.run_id} was trained on {', '.join(self.tasks)}, not on {rows.task.name}."
+                f"{self.folder.run_id} was trained on {', '.join(self.tasks)}, "
+                f"not on {rows.task.name}."
             )
         key: tuple[TaskName, Split] = (rows.task.name, rows.split)
         return self.evaluator.predict(tokenize_rows(self.tokenizer, {key: rows})[key])
 
 
 def load_trained(folder: RunFolder, device: str | None = None) -> Trained:
-    """The selected weights of a finished run. Raises RunError where there are none, or where they or the encoder changed."""
-    import torch
+    """Load a finished run's selected weights.
 
+    Raises RunError where the run is not done, or where its weights or its encoder have changed.
+    """
     record = folder.record()
     if record is None or record.status != "done":
-        raise RunError(
-            f"{folder.path}: {folder.state()}; only a run that is done has a model to use."
-        )
+        raise RunError(f"{folder.path}: {folder.state()}; only a run that is done has a model.")
     config = folder.config()
     tensors, notes = checkpoint.load(folder.checkpoint, "model")
     pretrained = find_encoder(config.encoder)
     if pretrained.fingerprint != notes["encoder"]["fingerprint"]:
         raise RunError(
-            f"{folder.path}: the encoder {config.encoder} at {pretrained.folder} is not the one that the run was trained "
-            "from; its frozen part would not fit."
+            f"{folder.path}: the encoder {config.encoder} at {pretrained.folder} is not the one "
+            "that the run was trained from; its frozen part would not fit."
         )
-    where = choose_device(device)
-    freezing = Freezing(config.freeze, pretrained.encoder_config.layers, config.tasks)
-    model = MultiTaskModel(config, pretrained.load(), freezing=freezing).placed(where)
-    parameters = dict(model.named_parameters())
-    if tensors.keys() != model.trainable().keys():
-        raise RunError(
-            f"{folder.path}: the checkpoint's tensors are not those of its config. Train it again with --fresh."
-        )
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            parameters[name].copy_(tensor)
+    chosen_device = choose_device(device)
+    model = MultiTaskModel(config, pretrained.load()).place(chosen_device)
+    _load_weights(model, tensors, folder)
     tokenizer = pretrained.tokenizer()
-    # As in training, so that the same sentence gets the same bits; new text would only fill the store up.
-    prefix = make_prefix(
-        config, model.encoder, freezing.fixed, pretrained.fingerprint, where, cache_bytes=0
+    # As in training, so that a sentence gets the same bits; new text would only fill the store.
+    frozen_cache = make_frozen_cache(
+        config,
+        model.encoder,
+        model.freezing.cacheable_layers,
+        pretrained.fingerprint,
+        chosen_device,
+        cache_bytes=0,
     )
     evaluator = Evaluator(
-        model, make_pairer(config, tokenizer), where, config.train.precision, prefix=prefix
+        model,
+        make_pairer(config, tokenizer),
+        chosen_device,
+        config.train.precision,
+        frozen_cache=frozen_cache,
     )
     return Trained(
         folder=folder,
@@ -99,28 +100,30 @@ def load_trained(folder: RunFolder, device: str | None = None) -> Trained:
     )
 
 
-def open_test(trained: Trained, on_bad_row: OnBadRow = "error", data: str | None = None) -> Opening:
-    """Score the test split, save its predictions, and write the opening down in the run's `test.json`.
+def _load_weights(model: MultiTaskModel, tensors: Mapping[str, Tensor], folder: RunFolder) -> None:
+    """Copy a checkpoint's tensors into a model of the run's config."""
+    import torch
 
-    `data` is where the run's data lies now, if not where its config says. Returns the opening. Raises DataError where labels are hidden, or where the data is no longer
-    what the run was trained on.
+    parameters = model.trainable()
+    if tensors.keys() != parameters.keys():
+        raise RunError(
+            f"{folder.path}: the checkpoint's tensors are not those of its config. "
+            "Train the run again with --fresh."
+        )
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            parameters[name].copy_(tensor)
+
+
+def open_test(trained: Trained, on_bad_row: OnBadRow = "error", data: str | None = None) -> Opening:
+    """Score the test split, save its predictions, and record the opening in `test.json`.
+
+    `data` is where the run's data is now, if it is not where the config says. Raises DataError
+    where labels are hidden, or where the training and dev rows are not those that the run was
+    trained on.
     """
     config, tasks = trained.folder.config(), trained.tasks
-    if (
-        data is None
-        and config.data not in ("sample", "hub")
-        and not Path(config.data).expanduser().is_dir()
-    ):
-        raise DataError(
-            f"{config.data}: the run's data is not there, seen from here. Say where it is: --data FOLDER."
-        )
-    data = data or config.data
-    seen = fingerprint(load_rows(data, tasks, ("train", "dev"), on_bad_row=on_bad_row))
-    if seen != trained.record.data.fingerprint:
-        raise DataError(
-            f"{data}: the training and dev rows are not those that {trained.folder.run_id} was trained on "
-            f"(fingerprint {seen}, recorded {trained.record.data.fingerprint}). Test scores would not belong to them."
-        )
+    data = _data_of_run(trained, data, on_bad_row)
     rows: Mapping[tuple[TaskName, Split], Rows] = load_rows(
         data, tasks, ("test",), on_bad_row=on_bad_row
     )
@@ -129,14 +132,40 @@ def open_test(trained: Trained, on_bad_row: OnBadRow = "error", data: str | None
         raise DataError(
             f"{data}: {', '.join(hidden)}: no labels to score against. Use `mtl predict` for these."
         )
-    at, rows_seen = datetime.now(UTC).isoformat(timespec="seconds"), fingerprint(rows)
-    opening = Opening(at=at, data=rows_seen, metrics={}, undefined={})
+    at, test_fingerprint = datetime.now(UTC).isoformat(timespec="seconds"), fingerprint(rows)
+    opening = Opening(at=at, data=test_fingerprint, metrics={}, undefined={})
     with trained.folder.lock():
-        trained.folder.add_opening(opening)  # counted before anything is seen
-        found = {task: trained.predict(rows[task, "test"]) for task in tasks}
-        scores = score_all(found, tasks, config.overall, "test")
-        opening = Opening(at=at, data=rows_seen, metrics=scores.metrics, undefined=scores.reasons)
-        for predictions in found.values():
-            trained.folder.save_predictions(predictions)
+        trained.folder.add_opening(opening)  # counted before any score is known
+        predictions = {task: trained.predict(rows[task, "test"]) for task in tasks}
+        scores = score_all(predictions, tasks, config.overall, "test")
+        opening = Opening(
+            at=at, data=test_fingerprint, metrics=scores.metrics, undefined=scores.reasons
+        )
+        for part in predictions.values():
+            trained.folder.save_predictions(part)
         trained.folder.complete_opening(opening)
     return opening
+
+
+def _data_of_run(trained: Trained, data: str | None, on_bad_row: OnBadRow) -> str:
+    """Where the run's data is. Raises DataError where it is missing or not the same."""
+    recorded = trained.folder.config().data
+    if (
+        data is None
+        and recorded not in ("sample", "hub")
+        and not Path(recorded).expanduser().is_dir()
+    ):
+        raise DataError(
+            f"{recorded}: the run's data is not there, seen from the current folder. "
+            "Say where it is: --data FOLDER."
+        )
+    data = data or recorded
+    current = fingerprint(load_rows(data, trained.tasks, ("train", "dev"), on_bad_row=on_bad_row))
+    expected = trained.record.data.fingerprint
+    if current != expected:
+        raise DataError(
+            f"{data}: its training and dev rows are not those that {trained.folder.run_id} was "
+            f"trained on (fingerprint {current}, recorded {expected}). "
+            "Test scores would not belong to the run."
+        )
+    return data

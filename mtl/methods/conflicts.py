@@ -1,8 +1,9 @@
-"""What surgery saw: a line a step, and its summary over a run.
+"""Diagnostics of surgery: a log line a step, and a summary of the run.
 
-All of it follows from the inner products of the tasks' gradients and the weights they got. Norms and cosines are of the
-backbone's gradients, before surgery and before clipping. "Removed" is the norm of what surgery took from the plain sum.
-A cosine with a gradient of norm zero is unknown: None.
+Everything follows from the inner products of the tasks' gradients and the weights that surgery gave
+them. Norms and cosines are of the backbone's gradients, before surgery and before clipping. The
+norm removed is that of the difference between the plain sum and the result. A cosine with a
+gradient of norm 0 is unknown: None.
 """
 
 from __future__ import annotations
@@ -16,37 +17,38 @@ import numpy as np
 from mtl.tasks.registry import TASKS, TaskName
 
 Line = dict[str, Any]
-"""{norm: {task: ...}, cosine: {"a/b": ...}, conflict, projected, dominant, removed, removed_share}, as JSON."""
+"""JSON with `norm` by task, `cosine` by pair (`sst/sts`), `conflict`, `projected`, `dominant`,
+`removed` and `removed_share`."""
 
 Totals = dict[str, Any]
-"""Sums over lines, as JSON, so that an interrupted run can go on with them."""
+"""Sums over lines. JSON, so that an interrupted run can resume with them."""
 
 
 def describe(tasks: Sequence[TaskName], gram: np.ndarray, weights: np.ndarray) -> Line:
-    """A step's line: T tasks, their inner products (T, T), the weights they got (T,)."""
-    places = sorted(range(len(tasks)), key=lambda i: list(TASKS).index(tasks[i]))
+    """A step's line, from T tasks, their inner products (T, T) and their weights (T,)."""
+    order = sorted(range(len(tasks)), key=lambda i: list(TASKS).index(tasks[i]))
     norms = np.sqrt(gram.diagonal())
     cosines: dict[str, float | None] = {}
-    for at, i in enumerate(places):
-        for j in places[at + 1 :]:
-            size = float(norms[i] * norms[j])
-            cosines[f"{tasks[i]}/{tasks[j]}"] = float(gram[i, j]) / size if size else None
+    for position, i in enumerate(order):
+        for j in order[position + 1 :]:
+            scale = float(norms[i] * norms[j])
+            cosines[f"{tasks[i]}/{tasks[j]}"] = float(gram[i, j]) / scale if scale else None
     change = 1 - weights
     removed = math.sqrt(max(0.0, float(change @ gram @ change)))
-    largest = float(norms.sum())
+    sum_of_norms = float(norms.sum())
     return {
-        "norm": {tasks[i]: float(norms[i]) for i in places},
+        "norm": {tasks[i]: float(norms[i]) for i in order},
         "cosine": cosines,
         "conflict": any(value is not None and value < 0 for value in cosines.values()),
         "projected": bool(change.any()),
         "dominant": tasks[int(np.argmax(norms))],
         "removed": removed,
-        "removed_share": removed / largest if largest else None,
+        "removed_share": removed / sum_of_norms if sum_of_norms else None,
     }
 
 
 def add(totals: Totals, line: Line) -> None:
-    """Count a step's line in. `totals` starts as {}."""
+    """Add a step's line to `totals`, which start as {}."""
     several = len(line["norm"]) > 1
     _count(totals, "steps", 1)
     _count(totals, "multi_task", several)
@@ -67,10 +69,13 @@ def add(totals: Totals, line: Line) -> None:
 def summarise(totals: Totals) -> dict[str, Any]:
     """The record's `diagnostics.surgery`; unknown is None.
 
-    `multi_task`, `conflict` and `projected` are shares of all steps; `cosine` is the mean of a pair over the steps in which
-    it meets and `conflict_of_pair` the share of those with a negative one; `dominant` counts multi-task steps by
-    their largest gradient; `removed_share` is the mean over multi-task steps of the norm removed, as a share of the sum of
-    the tasks' norms; `norm` is the mean of each task's.
+    * `multi_task`, `conflict`, `projected`: shares of all steps.
+    * `cosine`: a pair's mean over the steps that have both tasks; `conflict_of_pair`: the share of
+      these steps with a negative cosine.
+    * `dominant`: multi-task steps by the task with the largest gradient.
+    * `norm`: each task's mean.
+    * `removed_share`: the norm removed, as a share of the sum of the tasks' norms; the mean over
+      multi-task steps.
     """
     steps = totals.get("steps", 0)
     return {

@@ -1,8 +1,8 @@
 """Inner products and weighted sums of the tasks' gradients, parameter by parameter.
 
-What surgery needs to know of T gradients of P numbers are their T x T inner products, so no (T, P) matrix is ever laid
-out: a task's gradient stays the list of tensors that backward made. None means that the task does not reach the
-parameter (frozen for it, or not on its path); it enters no product, and a parameter that no task reaches keeps None.
+Surgery on T gradients of P numbers needs only their T x T inner products, so no (T, P) matrix is
+made: a task's gradient stays the list of tensors that backward produced. None means that the task
+does not reach the parameter. It enters no product, and a parameter that no task reaches keeps None.
 The word embeddings' gradient is sparse: only rows that both tasks touch enter a product.
 """
 
@@ -19,70 +19,65 @@ Gradient = list[Tensor | None]
 
 
 def take(parameters: Sequence[nn.Parameter]) -> Gradient:
-    """The parameters' `.grad`, which are None afterwards."""
-    taken: Gradient = []
+    """Take the parameters' `.grad` away: they are None afterwards."""
+    gradient: Gradient = []
     for parameter in parameters:
         grad = parameter.grad
-        taken.append(grad.coalesce() if grad is not None and grad.is_sparse else grad)
+        gradient.append(grad.coalesce() if grad is not None and grad.is_sparse else grad)
         parameter.grad = None
-    return taken
+    return gradient
 
 
 def gram(gradients: Sequence[Gradient]) -> np.ndarray:
-    """The inner products of T gradients, (T, T) float64: exact rows where they are sparse, summed in double precision.
-
-    One transfer from the device.
-    """
+    """The inner products of T gradients, (T, T) float64, with one transfer from the device."""
     size = len(gradients)
     places: list[tuple[int, int]] = []
     products: list[Tensor] = []
     for entries in zip(*gradients, strict=True):
-        for i, one in enumerate(entries):
-            for j, other in enumerate(entries[: i + 1]):
-                if one is not None and other is not None:
+        for i, left in enumerate(entries):
+            for j, right in enumerate(entries[: i + 1]):
+                if left is not None and right is not None:
                     places.append((i, j))
-                    products.append(_inner(one, other))
-    found = np.zeros((size, size))
+                    products.append(_inner(left, right))
+    lower = np.zeros((size, size))
     if products:
-        np.add.at(
-            found, tuple(zip(*places, strict=True)), torch.stack(products).double().cpu().numpy()
-        )
-    return found + np.tril(found, -1).T
+        values = torch.stack(products).double().cpu().numpy()
+        np.add.at(lower, tuple(zip(*places, strict=True)), values)
+    return lower + np.tril(lower, -1).T
 
 
 def put(
     parameters: Sequence[nn.Parameter], gradients: Sequence[Gradient], weights: np.ndarray
 ) -> None:
-    """Make `.grad` the sum of the gradients by weight, (T,). The gradients' own memory is used and no longer theirs."""
+    """Make `.grad` the gradients' weighted sum; `weights` is (T,). Overwrites the gradients."""
     for parameter, entries in zip(parameters, zip(*gradients, strict=True), strict=True):
         present = [
-            (entry, float(w))
-            for entry, w in zip(entries, weights, strict=True)
+            (entry, float(weight))
+            for entry, weight in zip(entries, weights, strict=True)
             if entry is not None
         ]
         if present:
-            parameter.grad = (
-                _sparse_sum(present) if present[0][0].is_sparse else _dense_sum(present)
-            )
+            is_sparse = present[0][0].is_sparse
+            parameter.grad = _sparse_sum(present) if is_sparse else _dense_sum(present)
 
 
-def _inner(one: Tensor, other: Tensor) -> Tensor:
-    if not one.is_sparse:
-        return torch.dot(_flat(one), _flat(other))
-    if one is other:
-        values = one.values().flatten()
+def _inner(left: Tensor, right: Tensor) -> Tensor:
+    if not left.is_sparse:
+        return torch.dot(_flat(left), _flat(right))
+    if left is right:
+        values = left.values().flatten()
         return torch.dot(values, values)
-    rows, others = one.indices()[0], other.indices()[0]
-    if not len(rows):
-        return one.values().sum()
-    # Coalesced rows are in order and each there once.
-    places = torch.searchsorted(rows, others).clamp_(max=len(rows) - 1)
-    shared = (rows[places] == others).to(one.dtype)
-    return torch.dot((one.values()[places] * other.values()).sum(1), shared)
+    left_rows, right_rows = left.indices()[0], right.indices()[0]
+    if not len(left_rows):
+        return left.values().sum()
+    # Coalesced rows are sorted and distinct.
+    places = torch.searchsorted(left_rows, right_rows).clamp_(max=len(left_rows) - 1)
+    shared = (left_rows[places] == right_rows).to(left.dtype)
+    return torch.dot((left.values()[places] * right.values()).sum(1), shared)
 
 
 def _flat(values: Tensor) -> Tensor:
-    """All numbers in one row, in the order in which they lie (weights may lie as their transpose: `mtl.model.linear`)."""
+    """All numbers in memory order; weights may lie as their transpose (`mtl.model.linear`)."""
     return values.reshape(-1) if values.is_contiguous() else values.t().reshape(-1)
 
 

@@ -1,44 +1,68 @@
-"""A penalty per task loss. `NoPenalty` is plain training, a member of the family like any other.
+"""A penalty on each task's loss. `NoPenalty`, plain training, is one of the family.
 
-The loop calls `forward` in place of the model, adds what it gets to the task losses, and calls `stepped` after each
-optimiser step. What a penalty measures stays on the device until `report` is asked for a step's numbers.
+The training loop calls `forward` in place of the model, adds the penalties to the task losses, and
+calls `after_step` after each optimiser step. Measurements stay on the device until `report` asks
+for those of a step.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 from torch import Tensor
 
-from mtl.model.multitask import Batch, MultiTaskModel
+from mtl.config.schema import RunConfig
+from mtl.model.batch import Batch
+from mtl.model.multitask import MultiTaskModel
 from mtl.tasks.registry import TaskName
 
 ByTask = dict[TaskName, Tensor]
 Summary = dict[str, dict[str, list[float]]]
-"""By task and quantity: how many steps had a number, and their sum. Plain data, so that a run's state can hold it."""
+"""By task and quantity: the number of steps with a value, and the values' sum. Saved as JSON."""
+
+PENALTIES: dict[str, type[Penalty]] = {}
+"""Every penalty by its key in a config; complete once `mtl.methods.registry` is imported."""
+
+
+def register(key: str) -> Callable[[type[Penalty]], type[Penalty]]:
+    """Enter a class in `PENALTIES`. The config's `key` is None where the penalty is off."""
+
+    def enter(penalty: type[Penalty]) -> type[Penalty]:
+        PENALTIES[key] = penalty
+        return penalty
+
+    return enter
 
 
 class Penalty(ABC):
-    """Runs the model on a batch and says what to add to each task's mean loss."""
+    """Runs the model on a batch and gives a penalty for each task's mean loss."""
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: RunConfig, model: MultiTaskModel) -> Self:
+        """The penalty that a config asks for."""
 
     @abstractmethod
     def forward(self, batch: Batch, step: int) -> tuple[ByTask, ByTask]:
-        """Outputs by task, as the model gives them, and penalties by task: scalars with a graph, or none."""
+        """The model's outputs, and penalties (scalars with a graph) for some tasks or none."""
 
-    def stepped(self, step: int, total: int) -> None:  # noqa: B027 - a penalty need not remember anything
-        """Told after optimiser step `step` (from 0) of `total`."""
+    def after_step(self, step: int, total: int) -> None:  # noqa: B027 - most need nothing here
+        """Called after optimiser step `step` (from 0) of `total`."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """What an interrupted run needs to go on, besides the model."""
+        """The penalty's own state, for an interrupted run to resume from."""
         return {}
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:  # noqa: B027
-        """Put back what `tensors` gave."""
+    def load(self, tensors: Mapping[str, Tensor]) -> None:  # noqa: B027 - most have no state
+        """Restore what `tensors` gave."""
 
-    def report(self, step: int, summary: Summary) -> dict[str, Any]:
-        """What was measured at a step, for its line in the log; added to `summary`. Call it once a step."""
+    def report(self, step: int, summaries: dict[str, Summary]) -> dict[str, Any]:
+        """What a step's log line says of the penalty, under the penalty's key.
+
+        Adds the numbers to the summary of that key. Call it once a step.
+        """
         return {}
 
 
@@ -48,12 +72,16 @@ class NoPenalty(Penalty):
     def __init__(self, model: MultiTaskModel, probability: float) -> None:
         self.model, self.probability = model, probability
 
+    @classmethod
+    def from_config(cls, config: RunConfig, model: MultiTaskModel) -> Self:
+        return cls(model, config.train.dropout)
+
     def forward(self, batch: Batch, step: int) -> tuple[ByTask, ByTask]:
         return self.model(batch, self.probability), {}
 
 
 class Measurements:
-    """Scalars on the device, by step, task and quantity, until somebody wants them as numbers."""
+    """Scalars by step, task and quantity, which stay on the device until `report`."""
 
     def __init__(self) -> None:
         self.waiting: dict[int, dict[TaskName, dict[str, Tensor]]] = {}
@@ -64,27 +92,30 @@ class Measurements:
             self.waiting.setdefault(step, {}).setdefault(task, {})[quantity] = value
 
     def report(self, step: int, summary: Summary) -> dict[str, dict[str, float | None]]:
-        """A step's numbers by task, None for what is not finite; added to `summary` and forgotten here."""
-        found: dict[str, dict[str, float | None]] = {}
+        """A step's numbers by task, None where not finite; adds them to `summary`, forgets them."""
+        numbers: dict[str, dict[str, float | None]] = {}
         for task, values in self.waiting.pop(step, {}).items():
-            found[task] = {}
+            numbers[task] = {}
             for quantity, value in values.items():
                 number = float(value)
                 finite = number - number == 0
-                found[task][quantity] = number if finite else None
+                numbers[task][quantity] = number if finite else None
                 if finite:
                     count = summary.setdefault(task, {}).setdefault(quantity, [0, 0.0])
                     count[0] += 1
                     count[1] += number
-        return found
+        return numbers
 
 
-def summarised(summary: Summary) -> dict[str, Any] | None:
-    """By task: each quantity's mean over the steps that have it, and the examples skipped in all. None without steps."""
-    found: dict[str, Any] = {}
+def summarise(summary: Summary) -> dict[str, Any] | None:
+    """By task: each quantity's mean over its steps, and how many examples were skipped in all.
+
+    None without steps.
+    """
+    means_by_task: dict[str, Any] = {}
     for task, values in summary.items():
         means = {quantity: total / count for quantity, (count, total) in sorted(values.items())}
         if "skipped" in values:
             means["skipped"] = int(values["skipped"][1])
-        found[task] = means
-    return found or None
+        means_by_task[task] = means
+    return means_by_task or None

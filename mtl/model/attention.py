@@ -1,12 +1,13 @@
-"""Softmax attention over packed sequences, forward and backward by hand on a CPU.
+"""Softmax attention over packed sequences, with a backward pass written by hand for the CPU.
 
-Sequences are put into a few groups of like length, so that little of an (L, L) matrix is padding, and one gather takes
-queries, keys and values of all heads out of the flat batch; another puts the result back. Writing the backward by hand
-keeps every product in place: autograd would copy each part once more to join the pieces.
+Sequences are sorted into a few groups of similar length, so that little of an (L, L) matrix is
+padding. One gather takes the queries, keys and values of all heads out of the flat batch; another
+puts the result back. The hand-written backward works in place; autograd would copy each group's
+part once more to join them.
 
-Shapes: T tokens, S sequences, A heads of size D, H = A D; a group has n of the sequences, of up to L tokens. R is the sum
-over groups of n A L: one row of D for each place, sequence by sequence and head by head.
-Source: Vaswani et al. 2017, with dropout on the attention weights as in BERT.
+Shapes: T tokens, S sequences, A heads of size D, H = A D. A group has n sequences of up to L
+tokens. R is the sum over groups of n A L: one row of D for each position, sequence by sequence and
+head by head. Source: Vaswani et al. 2017, with dropout on the attention weights as in BERT.
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ from torch.nn import functional as F
 
 from mtl.model.dropout import mask
 
-WORTH_A_GROUP = 2000
-"""A group costs some thirty small calls a layer; it is made where it spares at least this many (L, L) elements a head."""
+MIN_SAVING = 2000
+"""The (L, L) elements a head that another group must save; it costs some thirty calls a layer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Sequences of like length. `rows` is their range of the R rows; `bias` is (n * A, 1, L): 0 at tokens, -inf at padding."""
+    """Sequences of similar length.
+
+    `rows` is their range of the R rows, `matrices` is n * A. `bias` is (n * A, 1, L): 0 at tokens,
+    -inf at padding; None without padding.
+    """
 
     rows: slice
     matrices: int
@@ -35,12 +40,12 @@ class Group:
     bias: Tensor | None
 
     def view(self, part: Tensor) -> Tensor:
-        """(R, D) -> this group's (n * A, L, D)."""
+        """This group's rows of (R, D), as (n * A, L, D)."""
         return part[self.rows].view(self.matrices, self.longest, -1)
 
 
 class HeadLayout:
-    """Where each token's part for each head stands among the R rows. A row of padding shows some token; it is masked."""
+    """The row of each token and head among the R rows. Rows of padding are masked."""
 
     def __init__(
         self,
@@ -50,7 +55,7 @@ class HeadLayout:
         cuts: list[np.ndarray],
         device: torch.device,
     ) -> None:
-        """`starts` and `lengths` are (S,); `cuts` are the groups' sequence numbers, which together are all of them."""
+        """`starts` and `lengths` are (S,); `cuts` are the sequence numbers of each group."""
         self.heads = heads
         self.groups: list[Group] = []
         first_row = np.zeros(len(lengths), dtype=np.int64)
@@ -96,7 +101,7 @@ class HeadLayout:
         return qkv.reshape(-1, size).index_select(0, self.part_at_place).view(3, self.rows, size)
 
     def split_gradient(self, parts: Tensor) -> Tensor:
-        """The gradient of `split`: (3, R, D) -> (T, 3H). Padding has none, so it is a gather too."""
+        """The gradient of `split`, (3, R, D) -> (T, 3H): a gather, as padding has no gradient."""
         size = parts.shape[2]
         return (
             parts.view(-1, size).index_select(0, self.place_of_part).view(-1, 3 * self.heads * size)
@@ -107,28 +112,31 @@ class HeadLayout:
         return mixed.index_select(0, self.place).view(-1, self.heads * mixed.shape[1])
 
     def merge_gradient(self, merged: Tensor) -> Tensor:
-        """The gradient of `merge`: (T, H) -> (R, D), zeros in the padding."""
+        """The gradient of `merge`, (T, H) -> (R, D), with zeros in the padding."""
         flat = merged.reshape(len(self.place), -1)
         return flat.new_zeros(self.rows, flat.shape[1]).index_copy_(0, self.place, flat)
 
 
-def length_groups(lengths: np.ndarray, worth: int = WORTH_A_GROUP) -> list[np.ndarray]:
-    """Sequence numbers in groups of like length; a cut is made where it spares `worth` elements of (L, L) or more."""
+def length_groups(lengths: np.ndarray, min_saving: int = MIN_SAVING) -> list[np.ndarray]:
+    """Sequence numbers in groups of similar length.
+
+    A group is cut in two where that saves at least `min_saving` elements of (L, L).
+    """
     order = np.argsort(lengths, kind="stable")
     squares = lengths[order] ** 2
     counts = np.arange(1, len(order))
     area = counts * squares[:-1] + (len(order) - counts) * squares[-1]
-    if not len(area) or len(order) * squares[-1] - area.min() < worth:
+    if not len(area) or len(order) * squares[-1] - area.min() < min_saving:
         return [order]
     halves = np.split(order, [int(area.argmin()) + 1])
-    return [half[part] for half in halves for part in length_groups(lengths[half], worth)]
+    return [half[part] for half in halves for part in length_groups(lengths[half], min_saving)]
 
 
 def attend(qkv: Tensor, layout: HeadLayout, probability: float) -> Tensor:
-    """Attention inside each sequence, (T, 3H) -> (T, H), with dropout of `probability` on the attention weights."""
+    """Attention within each sequence, (T, 3H) -> (T, H); `probability` is that of dropout."""
     if qkv.device.type == "cpu" and qkv.dtype in (torch.float32, torch.float64):
-        by_hand: Tensor = _Attention.apply(qkv, layout, probability)  # type: ignore[no-untyped-call]
-        return by_hand
+        attended: Tensor = _Attention.apply(qkv, layout, probability)  # type: ignore[no-untyped-call]
+        return attended
     parts = _Split.apply(qkv, layout)  # type: ignore[no-untyped-call]
     mixed = []
     for group in layout.groups:
@@ -175,7 +183,7 @@ class _Merge(torch.autograd.Function):
 
 
 class _Attention(torch.autograd.Function):
-    """merge(dropout(softmax(q k' / sqrt(D) + bias)) v), group by group."""
+    """merge(dropout(softmax(q k' / sqrt(D) + bias)) v), one group after another."""
 
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, layout: HeadLayout, probability: float) -> Tensor:
@@ -198,10 +206,10 @@ class _Attention(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         layout: HeadLayout = ctx.layout
         mixed = layout.merge_gradient(gradients[0])
-        found = torch.empty_like(ctx.parts)
+        d_parts = torch.empty_like(ctx.parts)
         for group, (weights, kept, used) in zip(layout.groups, ctx.saved, strict=True):
             query, key, value = map(group.view, ctx.parts)
-            d_query, d_key, d_value = map(group.view, found)
+            d_query, d_key, d_value = map(group.view, d_parts)
             d_mixed = group.view(mixed)
             torch.bmm(used.transpose(1, 2), d_mixed, out=d_value)
             d_weights = torch.bmm(d_mixed, value.transpose(1, 2))
@@ -213,4 +221,4 @@ class _Attention(torch.autograd.Function):
             torch.baddbmm(
                 d_key, d_scores.transpose(1, 2), query, beta=0, alpha=ctx.scale, out=d_key
             )
-        return layout.split_gradient(found), None, None
+        return layout.split_gradient(d_parts), None, None

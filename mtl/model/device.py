@@ -1,4 +1,4 @@
-"""The machine that computes: which device, which processor, and how memory is kept. No torch until a device is asked for."""
+"""The machine: its devices, its processor, and how memory is kept. Imports torch only on demand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def choose_device(name: str | None) -> torch.device:
-    """The device asked for, or the best there is: cuda, else cpu. Raises ConfigError for one that is not there."""
+    """The device of this name; without a name cuda if there is one, else cpu.
+
+    Raises ConfigError for a device that this machine does not have.
+    """
     import torch
 
     if name is None:
@@ -27,23 +30,24 @@ def choose_device(name: str | None) -> torch.device:
         raise ConfigError(f"--device {name}: only cpu and cuda are supported.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
-            f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices; use --device cpu."
+            f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices; "
+            "use --device cpu."
         )
     return device
 
 
 def processor() -> str | None:
-    """The processor's name, where the system tells."""
-    return _of_processor("model name") or platform.processor() or None
+    """The processor's name, or None where the system does not give it."""
+    return _cpuinfo("model name") or platform.processor() or None
 
 
 def vendor() -> str | None:
-    """The processor's maker as it names itself, `GenuineIntel` or `AuthenticAMD`, where the system tells."""
-    return _of_processor("vendor_id")
+    """The processor's vendor id, such as `GenuineIntel` or `AuthenticAMD`, or None."""
+    return _cpuinfo("vendor_id")
 
 
-def _of_processor(key: str) -> str | None:
-    """What Linux says of the first processor."""
+def _cpuinfo(key: str) -> str | None:
+    """A value of the first processor in Linux's `/proc/cpuinfo`."""
     try:
         for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
             if line.startswith(key):
@@ -54,18 +58,15 @@ def _of_processor(key: str) -> str | None:
 
 
 def keep_memory() -> None:
-    """Let the allocator keep freed memory instead of giving it back to the system.
+    """Let the allocator keep freed memory instead of returning it to the system.
 
-    A step frees and asks for the same hundreds of megabytes; getting them back page by page costs a tenth of its time.
-    Does nothing where the C library is not glibc.
+    A step frees and allocates the same hundreds of megabytes; page faults would cost a tenth of its
+    time. A no-op where the C library is not glibc.
     """
-    mmap_threshold, trim_threshold = (
-        -3,
-        -1,
-    )  # glibc's M_MMAP_THRESHOLD (at most 32 MiB) and M_TRIM_THRESHOLD
+    mmap_threshold, trim_threshold = -3, -1  # glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
         return
-    mallopt(mmap_threshold, 32 << 20)
+    mallopt(mmap_threshold, 32 << 20)  # the most that glibc allows
     mallopt(trim_threshold, 2**31 - 1)

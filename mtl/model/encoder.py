@@ -1,8 +1,9 @@
-"""minBERT on packed tokens: BERT as published, with no sequence padded to another's length in a linear layer.
+"""BERT on packed tokens, as published; linear layers see no padding.
 
-LayerNorm(word + position + token type) -> dropout -> N post-norm layers -> a vector a sequence. The flat (T, H) layout
-is `mtl.model.packing`'s; queries, keys and values are one product. Source: Devlin et al. 2019 (arXiv:1810.04805).
-Shapes: T tokens of S sequences, H width, L the longest sequence, A attention heads.
+LayerNorm(word + position + token type) -> dropout -> N post-norm layers -> one vector a sequence.
+Queries, keys and values come from one product. The flat layout is that of `mtl.model.packing`.
+Source: Devlin et al. 2019 (arXiv:1810.04805).
+Shapes: T tokens of S sequences, H width, L tokens of the longest sequence, A heads of size D.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ from mtl.model.packing import Packed
 
 
 class Layer(nn.Module):
-    """One post-norm layer: attention, then a feed-forward block with erf GELU, each with a residual and a norm."""
+    """One post-norm layer: attention, then a feed-forward block with erf GELU.
+
+    Each has a residual connection and a LayerNorm. `probability` is that of dropout, on attention
+    weights and on both outputs.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -33,7 +38,7 @@ class Layer(nn.Module):
         self.outer_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
 
     def forward(self, hidden: Tensor, batch: Packed, probability: float) -> Tensor:
-        """(T, H) -> (T, H), with the rows that `Packed.fill` added. `probability` is dropout's, at all three places."""
+        """(T, H) -> (T, H), where T includes the rows that `Packed.fill` added."""
         mixed = attend(self.qkv(hidden), batch.heads(self.attention_heads), probability)
         attended = self.attention_out(mixed)
         hidden = self.attention_norm(hidden + dropout(attended, probability))
@@ -41,19 +46,20 @@ class Layer(nn.Module):
         hidden = self.outer_norm(hidden + dropout(expanded, probability))
         return hidden
 
-    def first(self, hidden: Tensor, batch: Packed, probability: float) -> Tensor:
-        """The rows of `forward` at each sequence's first token, (T, H) -> (S, H), with no product over all tokens.
+    def forward_first(self, hidden: Tensor, batch: Packed, probability: float) -> Tensor:
+        """`forward` at each sequence's first token only, (T, H) -> (S, H).
 
-        One query a head meets every token, so what is a key's product with it, q . (K h), is computed as (q K) . h, and the
-        mean of values, sum w (V h), as V (sum w h). The keys' bias adds the same to all of a softmax, and so nothing.
+        With one query q a head, products over all tokens are not needed: a score q . (K h) is
+        (q K) . h, and the mixed values sum w (V h) are V (sum w h). The keys' bias adds the same
+        number to every score of a softmax, so it is left out.
         """
         width = hidden.shape[1]
         size = width // self.attention_heads
         to_query, to_key, to_value = self.qkv.weight.view(3, self.attention_heads, size, width)
-        of_query, _, of_value = self.qkv.bias.view(3, self.attention_heads, 1, size)
+        query_bias, _, value_bias = self.qkv.bias.view(3, self.attention_heads, 1, size)
         tokens = batch.pad(hidden)
         first = hidden.index_select(0, batch.starts)
-        query = torch.matmul(first, to_query.transpose(1, 2)) + of_query  # (A, S, D)
+        query = torch.matmul(first, to_query.transpose(1, 2)) + query_bias  # (A, S, D)
         scores = (
             torch.matmul(torch.bmm(query, to_key).transpose(0, 1), tokens.transpose(1, 2))
             * size**-0.5
@@ -61,8 +67,8 @@ class Layer(nn.Module):
         if batch.mask is not None:
             scores = scores.masked_fill(~batch.mask.squeeze(1), float("-inf"))
         weights = dropout(scores.softmax(-1), probability)
-        seen = torch.bmm(weights, tokens).transpose(0, 1)  # (A, S, H)
-        mixed = torch.bmm(seen, to_value.transpose(1, 2)) + of_value * weights.sum(
+        averaged = torch.bmm(weights, tokens).transpose(0, 1)  # (A, S, H)
+        mixed = torch.bmm(averaged, to_value.transpose(1, 2)) + value_bias * weights.sum(
             -1
         ).t().unsqueeze(-1)
         attended = self.attention_out(mixed.transpose(0, 1).reshape(-1, width))
@@ -73,11 +79,11 @@ class Layer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Embeddings, layers and pooler, in calls of their own so that a part can be frozen, cached or perturbed.
+    """Embeddings, layers and pooler, with a call for each, so that a part can be frozen.
 
-    `embed` gives the (T, H) output of the embedding layer, `run` takes it through layers start..stop, `vectors` through
-    all that are left and makes one vector a sequence. The `probability` of dropout is an argument of each call, 0 in
-    evaluation: there is no hidden training mode.
+    `embed` gives the embedding layer's output, `run` takes it through some layers, and `vectors`
+    takes it through the rest and pools. Dropout's `probability` is an argument of each call, 0 in
+    evaluation; there is no training mode.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -118,16 +124,16 @@ class Encoder(nn.Module):
         *,
         start: int = 0,
         probability: float = 0.0,
-        how: Pooling = "pooler",
+        pooling: Pooling = "pooler",
     ) -> Tensor:
         """From the hidden states below layer `start`, (T, H), to one vector a sequence, (S, H).
 
-        tanh(W h_CLS + b), or h_CLS, or the mean or maximum over the sequence's tokens. Where h_CLS is all that counts, it is
-        all of the last layer that is computed.
+        `pooler` is tanh(W h_CLS + b), `cls` is h_CLS, `mean` and `max` are over the sequence's
+        tokens. For the first two the last layer is computed at the first token only.
         """
-        if how in ("mean", "max"):
-            return self._over_tokens(
-                self.run(hidden, batch, start=start, probability=probability), batch, how
+        if pooling in ("mean", "max"):
+            return self._pool_tokens(
+                self.run(hidden, batch, start=start, probability=probability), batch, pooling
             )
         if start < len(self.layers):
             hidden = self.run(
@@ -135,27 +141,29 @@ class Encoder(nn.Module):
             )
             last = self.layers[-1]
             assert isinstance(last, Layer)
-            first = last.first(hidden, batch, probability)
+            first = last.forward_first(hidden, batch, probability)
         else:
             first = hidden.index_select(0, batch.starts)
-        return torch.tanh(self.pooler(first)) if how == "pooler" else first
+        return torch.tanh(self.pooler(first)) if pooling == "pooler" else first
 
-    def _over_tokens(self, hidden: Tensor, batch: Packed, how: Pooling) -> Tensor:
-        """(T, H) -> (S, H): the mean or maximum over each sequence's tokens."""
+    def _pool_tokens(self, hidden: Tensor, batch: Packed, pooling: Pooling) -> Tensor:
+        """The mean or maximum over each sequence's tokens, (T, H) -> (S, H)."""
         padded = batch.pad(hidden)
-        if how == "mean":
+        if pooling == "mean":
             return padded.sum(1) / batch.lengths[:, None]
         if batch.mask is not None:
             padded = padded.masked_fill(~batch.mask.view(*padded.shape[:2], 1), float("-inf"))
         return padded.amax(1)
 
     def forward(
-        self, batch: Packed, *, probability: float = 0.0, how: Pooling = "pooler"
+        self, batch: Packed, *, probability: float = 0.0, pooling: Pooling = "pooler"
     ) -> Tensor:
         """A packed batch -> (S, H) sequence vectors."""
-        return self.vectors(self.embed(batch, probability), batch, probability=probability, how=how)
+        return self.vectors(
+            self.embed(batch, probability), batch, probability=probability, pooling=pooling
+        )
 
-    def frozen_parameters(self, layers: int) -> list[nn.Parameter]:
+    def lower_parameters(self, layers: int) -> list[nn.Parameter]:
         """The parameters of the embeddings and the first `layers` layers."""
         parts = [self.words, self.positions, self.types, self.embedding_norm, *self.layers[:layers]]
         return [parameter for part in parts for parameter in part.parameters()]

@@ -1,86 +1,56 @@
-"""Train the last k layers and the pooler; leave embeddings and the first N - k layers as they were loaded.
+"""Which layers of the encoder are frozen, and for which tasks.
 
-For the tasks in scope the frozen part is run without a graph, so its parameters get no gradient at all: None, not
-zeros, which is what keeps AdamW from moving or decaying them. Where the scope is every task, the frozen part gets no
-optimiser state either. `Freezing` with no boundary is plain fine-tuning. Source: Gorti & Thiesmeyer 2023, section 3.5;
-layers are counted from the top, as in their text.
+Freezing to k layers trains the last k layers and the pooler; the embeddings and the layers below
+stay as they were loaded. `freeze.scope` limits this to some tasks: their steps leave the lower part
+alone, the other tasks' steps train it. Layers are counted from the top, as in the source.
+Source: Gorti & Thiesmeyer 2023, section 3.5.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from dataclasses import dataclass
 
-from mtl.config.sections import Freeze, Pooling
-from mtl.model.encoder import Encoder
-from mtl.model.packing import Packed
+from mtl.config.schema import RunConfig
 from mtl.tasks.registry import TaskName
 
 
+@dataclass(frozen=True, kw_only=True)
 class Freezing:
-    """Which tasks leave which part of the encoder alone.
+    """What is frozen.
 
-    `boundary` is the number of layers below the cut, or None where everything trains for everyone.
+    `boundary` is the number of layers below the cut; None where nothing is frozen. `tasks` are the
+    tasks whose steps do not train below the cut. `dropout`: whether the frozen part has dropout.
     """
 
-    def __init__(self, settings: Freeze, layers: int, tasks: tuple[TaskName, ...]) -> None:
-        self.boundary = None if settings.unfrozen == "all" else layers - settings.unfrozen
-        named = tasks if settings.scope == "all" else settings.scope
-        self.scope: frozenset[TaskName] = frozenset() if self.boundary is None else frozenset(named)
-        self.everyone = self.scope == frozenset(tasks)
-        self.dropout = settings.dropout
+    boundary: int | None
+    tasks: frozenset[TaskName]
+    for_all_tasks: bool
+    dropout: bool
+
+    @classmethod
+    def from_config(cls, config: RunConfig, layers: int) -> Freezing:
+        """The freezing of a config for an encoder of so many layers."""
+        settings = config.freeze
+        if settings.unfrozen == "all":
+            return cls(boundary=None, tasks=frozenset(), for_all_tasks=False, dropout=False)
+        tasks = frozenset(config.tasks if settings.scope == "all" else settings.scope)
+        return cls(
+            boundary=layers - settings.unfrozen,
+            tasks=tasks,
+            for_all_tasks=tasks == frozenset(config.tasks),
+            dropout=settings.dropout,
+        )
+
+    def boundary_of(self, task: TaskName) -> int | None:
+        """How many layers a task's steps leave alone; None where they train everything."""
+        return self.boundary if task in self.tasks else None
 
     @property
-    def fixed(self) -> int | None:
-        """How many layers are a fixed function of the tokens, for every task; None where none is, or it is not worth it."""
-        return self.boundary if self.boundary and self.everyone and not self.dropout else None
+    def cacheable_layers(self) -> int | None:
+        """How many layers give each sequence the same hidden states throughout the run.
 
-    def frozen_parameters(self, encoder: Encoder) -> list[nn.Parameter]:
-        """The parameters that no task moves: none unless the scope is every task."""
-        return (
-            encoder.frozen_parameters(self.boundary)
-            if self.everyone and self.boundary is not None
-            else []
-        )
-
-    def embed(self, encoder: Encoder, batch: Packed, *, frozen: bool, probability: float) -> Tensor:
-        """The embedding layer's output, (T, H), without a graph where `frozen`."""
-        if not frozen or self.boundary is None:
-            return encoder.embed(batch, probability)
-        with torch.no_grad():
-            return encoder.embed(batch, self._below(probability))
-
-    def vectors(
-        self,
-        encoder: Encoder,
-        embedded: Tensor,
-        batch: Packed,
-        *,
-        frozen: bool,
-        probability: float,
-        how: Pooling,
-        through_frozen: bool = False,
-    ) -> Tensor:
-        """From `embedded`, (T, H), to one vector a sequence, (S, H).
-
-        With `frozen` no gradient reaches below the boundary, unless `through_frozen` asks for the one of `embedded`.
+        None where no layer does: nothing is frozen, a task trains the layers, or they have dropout.
         """
-        if not frozen or self.boundary is None:
-            return encoder.vectors(embedded, batch, probability=probability, how=how)
-        with torch.set_grad_enabled(through_frozen and torch.is_grad_enabled()):
-            prefix = encoder.run(
-                embedded, batch, stop=self.boundary, probability=self._below(probability)
-            )
-        return self.above(encoder, prefix, batch, probability=probability, how=how)
-
-    def above(
-        self, encoder: Encoder, prefix: Tensor, batch: Packed, *, probability: float, how: Pooling
-    ) -> Tensor:
-        """From the hidden states at the boundary, (T, H), to one vector a sequence, (S, H)."""
-        return encoder.vectors(
-            prefix, batch, start=self.boundary or 0, probability=probability, how=how
-        )
-
-    def _below(self, probability: float) -> float:
-        """Dropout's probability inside the frozen part."""
-        return probability if self.dropout else 0.0
+        if not self.boundary or not self.for_all_tasks or self.dropout:
+            return None
+        return self.boundary

@@ -1,8 +1,8 @@
-"""Heads: what turns sequence vectors into a task's outputs. One class a head.
+"""Heads: from sequence vectors to a task's outputs. One class a head.
 
-The formulas are the paper's (Gorti & Thiesmeyer 2023, sections 3.1 and 3.4) and the usual variants. Shapes: B rows,
-H width; `y` is (B, H), a second vector the same. A head with one output returns (B,), so that a loss can never
-broadcast (B,) against (B, 1).
+The formulas are those of Gorti & Thiesmeyer 2023, sections 3.1 and 3.4, and the usual variants.
+Shapes: B rows, H width; `y` and `second` are (B, H). A head with one output returns (B,), so that a
+loss never broadcasts (B,) against (B, 1).
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from mtl.tasks.registry import Task
 
 
 class Head(nn.Module):
-    """Takes one vector a row, or two, and gives (B, outputs), or (B,) for one output."""
+    """Maps one or two vectors a row to (B, outputs), or (B,) for one output.
+
+    `probability` is that of dropout.
+    """
 
     def forward(self, y: Tensor, second: Tensor | None, probability: float) -> Tensor:
         raise NotImplementedError
 
     def diagnose(self, outputs: Tensor) -> dict[str, int]:
-        """Counts worth knowing about a batch of outputs; none by default."""
+        """Counts for the run's diagnostics from a batch of outputs; none by default."""
         return {}
 
 
@@ -39,7 +42,7 @@ class Linear(Head):
 
 
 class MLP(Head):
-    """W2 dropout(GELU(W1 y + b1)) + b2, with a hidden layer of width H (the paper's head for sst)."""
+    """W2 dropout(GELU(W1 y + b1)) + b2 with a hidden layer of width H: the paper's head for sst."""
 
     def __init__(self, width: int, outputs: int) -> None:
         super().__init__()
@@ -51,7 +54,7 @@ class MLP(Head):
 
 
 class Dot(Head):
-    """(W1 y1 + b1) . (W2 y2 + b2): the paper's logit for quora, and its baseline's score for sts."""
+    """(W1 y1 + b1) . (W2 y2 + b2): the paper's logit for quora, and score for sts at first."""
 
     def __init__(self, width: int, outputs: int) -> None:
         super().__init__()
@@ -67,7 +70,7 @@ class Dot(Head):
 class Cosine(Dot):
     """5 max(0, cos(W1 y1 + b1, W2 y2 + b2)): the paper's final head for sts.
 
-    Where the cosine is negative there is no gradient; such dead examples are counted.
+    Where the cosine is negative the gradient is 0; such dead examples are counted.
     """
 
     def forward(self, y: Tensor, second: Tensor | None, probability: float) -> Tensor:
@@ -79,7 +82,7 @@ class Cosine(Dot):
 
 
 class Features(Head):
-    """An MLP over (y1, y2, |y1 - y2|, y1 * y2), as InferSent joined sentence pairs (Conneau et al. 2017)."""
+    """An MLP on (y1, y2, |y1 - y2|, y1 * y2), as in InferSent (Conneau et al. 2017)."""
 
     def __init__(self, width: int, outputs: int) -> None:
         super().__init__()
@@ -104,9 +107,9 @@ HEADS: dict[str, type[Head]] = {
 def make_head(
     name: str, task: Task, pairing: Pairing, width: int, generator: torch.Generator
 ) -> Head:
-    """A head with torch's usual initial weights (uniform within 1 / sqrt(fan in)), drawn from `generator`.
+    """A head with torch's usual initial weights, uniform within 1 / sqrt(fan in).
 
-    The config refuses heads that cannot take the pairing, so that is not checked again here.
+    They are drawn from `generator`. The config has checked that the head takes the pairing.
     """
     assert not task.pair or name in PAIR_HEADS[pairing]
     head = HEADS[name](width, task.outputs)

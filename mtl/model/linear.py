@@ -1,9 +1,9 @@
-"""Linear layers on the machine's fastest product: y = x W' + b and its gradients.
+"""Linear layers on the machine's fastest matrix product: y = x W' + b and its gradients.
 
-On the CPU torch multiplies with Intel's MKL. On an AMD processor with AVX-512, oneDNN, which torch ships too, reaches more than
-twice MKL's rate (benchmarks/README.md has figures). Which of them is used is a fact of the machine, never of a measurement, so
-that a run repeats itself bit for bit. oneDNN compiles a kernel for each shape of matrices that it meets: `ROWS` rounds the
-number of rows up, so that shapes come again.
+On the CPU torch multiplies with Intel's MKL. On an AMD processor with AVX-512, oneDNN, which torch
+ships too, is more than twice as fast (figures in benchmarks/README.md). The machine alone decides
+which is used, never a measurement, so that a run repeats bit for bit. oneDNN compiles a kernel for
+each shape: numbers of rows are rounded up to `ROWS`, so that shapes recur.
 Shapes: T rows, I inputs, O outputs.
 """
 
@@ -20,26 +20,25 @@ from torch.nn import functional as F
 from mtl.model.device import vendor
 
 ROWS = 16
-"""Rows of a batch of tokens are filled up to a multiple of this (`Packed.fill`), 2 % of a batch of 400."""
-
+"""A batch's number of rows is a multiple of this (`Packed.fill`); it costs 2 % at 400 tokens."""
 
 ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
-"""Whether this torch has oneDNN's product, a private name that another version may not have."""
+"""Whether torch has oneDNN's product, a private function that other versions may lack."""
 
 
 class Linear(nn.Linear):
-    """`nn.Linear`, (T, I) -> (T, O). What oneDNN cannot take (a GPU, float64, autocast) goes the ordinary way."""
+    """`nn.Linear`, (T, I) -> (T, O), by oneDNN except on a GPU, in float64 and under autocast."""
 
     def forward(self, input: Tensor) -> Tensor:
         if not _takes(input):
             return F.linear(input, self.weight, self.bias)
-        found: Tensor = _Product.apply(input, self.weight, self.bias)  # type: ignore[no-untyped-call]
-        return found
+        output: Tensor = _Product.apply(input, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        return output
 
 
 @functools.cache
 def by_onednn() -> bool:
-    """Whether float32 products on this machine's CPU are oneDNN's: an x86 with AVX-512 that is not Intel's."""
+    """Whether oneDNN computes float32 products here: an x86 with AVX-512 that is not Intel's."""
     return (
         ONEDNN
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
@@ -48,10 +47,11 @@ def by_onednn() -> bool:
 
 
 def arrange(model: nn.Module) -> None:
-    """Lay out the weights of linear layers so that the least has to be transposed for their gradients; no value changes.
+    """Lay the weights of linear layers out for the cheapest gradients; no value changes.
 
-    One factor of dW = dy' x must be transposed in memory. The smaller is x where O > I, and then dW' is what comes out: so such
-    weights lie as their transpose, for a gradient to lie as its weight does.
+    One factor of dW = dy' x is transposed in memory. Where O > I, x is the smaller one, and the
+    product gives dW'. Such weights are stored as their transpose, so that gradient and weight have
+    the same layout.
     """
     for module in model.modules():
         if (
@@ -62,14 +62,17 @@ def arrange(model: nn.Module) -> None:
             module.weight.data = module.weight.detach().t().contiguous().t()
 
 
-def product(one: Tensor, other: Tensor, bias: Tensor | None = None) -> Tensor:
-    """one (n, k) times other' (m, k) plus bias (m,) -> (n, m), float32, by oneDNN. `other` may be a transposed view."""
-    found: Tensor = torch.ops.mkldnn._linear_pointwise(one, other, bias, "none", [], "")
-    return found
+def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
+    """left (n, k) times right' (m, k) plus bias (m,) -> (n, m), float32, by oneDNN.
+
+    `right` may be a transposed view.
+    """
+    result: Tensor = torch.ops.mkldnn._linear_pointwise(left, right, bias, "none", [], "")
+    return result
 
 
 def _takes(values: Tensor) -> bool:
-    """Whether products with these are oneDNN's."""
+    """Whether oneDNN computes products with these values."""
     return (
         values.dtype == torch.float32
         and values.device.type == "cpu"

@@ -1,7 +1,8 @@
-"""How a row of one or two sentences becomes sequences for the encoder.
+"""From a row of one or two sentences to sequences for the encoder.
 
-`siamese` encodes each sentence alone: `[CLS] a [SEP]`, and a pair's head sees two vectors. `concat` encodes a pair as
-one sequence `[CLS] a [SEP] b [SEP]` with token types 0 and 1, and its head sees one. No torch here.
+`siamese` encodes each sentence alone, `[CLS] a [SEP]`, so a pair's head gets two vectors. `concat`
+encodes a pair as one sequence, `[CLS] a [SEP] b [SEP]` with token types 0 and 1, so the head gets
+one vector. No torch here.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
     from mtl.data.tokens import TokenizedRows
 
 Sequences = tuple[list[np.ndarray], list[np.ndarray]]
-"""Token ids and token types, one int32 array of shape (l,) each a sequence."""
+"""Token ids and token types: for each sequence an int32 array (l,) of both."""
 
 
 class Pairer(ABC):
-    """Lays out rows. `vectors` is how many sequences, and so how many vectors, a pair row has.
+    """Lays rows out as sequences. `vectors` is the number of sequences, and vectors, of a pair.
 
-    The sequences of n pair rows come as all n first ones, then (siamese) all n second ones.
+    The sequences of n pairs are the n first ones, then (siamese) the n second ones.
     """
 
     vectors: int
@@ -35,7 +36,7 @@ class Pairer(ABC):
         self.max_length = max_length
 
     def single(self, sentence: np.ndarray) -> np.ndarray:
-        """`[CLS] sentence [SEP]`, the sentence cut to fit `max_length`."""
+        """`[CLS] sentence [SEP]`, with the sentence cut to fit `max_length`."""
         return np.concatenate([self.cls, sentence[: self.max_length - 2], self.sep])
 
     def singles(self, sentences: list[np.ndarray]) -> Sequences:
@@ -45,11 +46,11 @@ class Pairer(ABC):
 
     @abstractmethod
     def pairs(self, first: list[np.ndarray], second: list[np.ndarray]) -> Sequences:
-        """The sequences of pair rows."""
+        """The sequences of pairs."""
 
 
 class Siamese(Pairer):
-    """Each sentence of a pair is encoded alone (the paper's default)."""
+    """Encodes each sentence of a pair alone (the paper's default)."""
 
     vectors = 2
 
@@ -58,27 +59,27 @@ class Siamese(Pairer):
 
 
 class Concat(Pairer):
-    """Both sentences in one sequence (BERT's own way, and the paper's five-minute change).
+    """Encodes both sentences in one sequence, as BERT was trained.
 
-    A pair that is too long loses tokens from the end of its longer side first, and from both in turn once they are
-    equal, so the second sentence is never dropped.
+    A pair that is too long loses tokens from the end of its longer side, and from both sides in
+    turn once they are equal; the second sentence is never dropped.
     """
 
     vectors = 1
 
     def pairs(self, first: list[np.ndarray], second: list[np.ndarray]) -> Sequences:
         ids, types = [], []
-        for one, two in zip(first, second, strict=True):
-            keep_one, keep_two = shorten(len(one), len(two), self.max_length - 3)
-            head = np.concatenate([self.cls, one[:keep_one], self.sep])
-            tail = np.concatenate([two[:keep_two], self.sep])
+        for left, right in zip(first, second, strict=True):
+            left_length, right_length = shorten(len(left), len(right), self.max_length - 3)
+            head = np.concatenate([self.cls, left[:left_length], self.sep])
+            tail = np.concatenate([right[:right_length], self.sep])
             ids.append(np.concatenate([head, tail]))
             types.append(np.repeat(np.array([0, 1], dtype=np.int32), [len(head), len(tail)]))
         return ids, types
 
 
 def lay_out(rows: TokenizedRows, index: np.ndarray, pairer: Pairer) -> Sequences:
-    """The sequences of the rows at `index` (whole numbers, (n,)) of one task."""
+    """The sequences of one task's rows at `index`, whole numbers (n,)."""
     sentence = rows.table.sentence
     first = [sentence(i) for i in rows.first[index]]
     if rows.second is None:
@@ -87,7 +88,7 @@ def lay_out(rows: TokenizedRows, index: np.ndarray, pairer: Pairer) -> Sequences
 
 
 def distinct(parts: Iterable[TokenizedRows], pairer: Pairer) -> Sequences:
-    """Every sequence that the rows of some parts over one table are laid out as, once each or little more."""
+    """The sequences of all rows of some parts, which share a table, with few repeats."""
     sentences: list[np.ndarray] = []
     ids: list[np.ndarray] = []
     types: list[np.ndarray] = []
@@ -97,21 +98,23 @@ def distinct(parts: Iterable[TokenizedRows], pairer: Pairer) -> Sequences:
         elif pairer.vectors == 2:
             sentences += [part.first, part.second]
         else:
-            laid = lay_out(part, np.arange(len(part)), pairer)
-            ids += laid[0]
-            types += laid[1]
+            pair_ids, pair_types = lay_out(part, np.arange(len(part)), pairer)
+            ids += pair_ids
+            types += pair_types
         table = part.table
     if sentences:
-        laid = pairer.singles([table.sentence(i) for i in np.unique(np.concatenate(sentences))])
-        ids += laid[0]
-        types += laid[1]
+        numbers = np.unique(np.concatenate(sentences))
+        single_ids, single_types = pairer.singles([table.sentence(i) for i in numbers])
+        ids += single_ids
+        types += single_types
     return ids, types
 
 
 def shorten(first: int, second: int, budget: int) -> tuple[int, int]:
-    """How many tokens of each side stay when both must fit `budget`, the longer giving way first.
+    """How many tokens of each side stay so that both fit `budget`; the longer side is cut first.
 
-    At equal lengths the second gives way: `shorten(9, 4, 10) == (6, 4)`, `shorten(9, 9, 11) == (6, 5)`.
+    At equal lengths the second side is cut: `shorten(9, 4, 10) == (6, 4)` and
+    `shorten(9, 9, 11) == (6, 5)`.
     """
     over = first + second - budget
     if over <= 0:

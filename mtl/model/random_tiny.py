@@ -1,7 +1,7 @@
-"""`random-tiny`: a 2-layer BERT of width 32 with fixed random weights, for tests and for trying the machinery out.
+"""`random-tiny`: a 2-layer BERT of width 32 with fixed random weights, for tests and trials.
 
-Its folder is made once in the cache and has the same files as a published encoder, so every path that loads a real one
-loads this one too.
+Its folder is written once to the cache. It has the files of a published encoder and is loaded in
+the same way.
 """
 
 from __future__ import annotations
@@ -19,20 +19,23 @@ if TYPE_CHECKING:
     from mtl.model.encoder import Encoder
 
 VERSION = 1
-WORDS = """the a an is are was not no and or but of to in on at for with from how what why when which who can do does
-i you he she it they we this that very too good bad best worst man woman dog cat book film story one two three""".split()
+WORDS = """
+the a an is are was not no and or but of to in on at for with from how what why when which who
+can do does i you he she it they we this that very too good bad best worst man woman dog cat
+book film story one two three
+""".split()
 
 
 def random_tiny() -> Path:
-    """The folder of the encoder, made on first use. Safe when several processes make it at once."""
+    """The encoder's folder, written on first use; several processes may do so at once."""
     folder = cache_folder() / "encoders" / f"random-tiny-{VERSION}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            made = Path(scratch) / "made"
-            write_random(made, seed=0)
+            complete = Path(scratch) / "complete"
+            write_random(complete, seed=0)
             try:
-                os.rename(made, folder)
+                os.rename(complete, folder)
             except OSError:
                 if not folder.is_dir():
                     raise
@@ -40,7 +43,7 @@ def random_tiny() -> Path:
 
 
 def write_random(folder: Path, *, seed: int, **sizes: Any) -> None:
-    """Write a random encoder with a small word-piece vocabulary; `sizes` override fields of `config.json`."""
+    """Write a random encoder with a small vocabulary; `sizes` override keys of `config.json`."""
     import torch
     from safetensors.torch import save_file
     from torch import nn

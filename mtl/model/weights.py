@@ -24,7 +24,7 @@ _LAYER = {
 
 
 def _pairs(layers: int) -> dict[str, str]:
-    """Our parameter name -> the published one, for all that map one to one."""
+    """Our parameter name -> the published one, for those that map one to one."""
     pairs = {}
     blocks = dict(_EMBEDDINGS)
     for layer in range(layers):
@@ -41,9 +41,10 @@ def _pairs(layers: int) -> dict[str, str]:
 
 
 def from_published(tensors: dict[str, Tensor], layers: int) -> dict[str, Tensor]:
-    """Published tensors under our names, float32. Older spellings (`bert.` in front, gamma and beta) are understood.
+    """Published tensors under our names, in float32.
 
-    Raises KeyError naming a tensor that is missing.
+    Accepts older spellings: a prefix `bert.`, and gamma and beta for norms. Raises KeyError naming
+    a tensor that is missing.
     """
     import torch
 
@@ -55,8 +56,8 @@ def from_published(tensors: dict[str, Tensor], layers: int) -> dict[str, Tensor]
     for layer in range(layers):
         for part in ("weight", "bias"):
             names = [
-                f"encoder.layer.{layer}.attention.self.{which}.{part}"
-                for which in ("query", "key", "value")
+                f"encoder.layer.{layer}.attention.self.{kind}.{part}"
+                for kind in ("query", "key", "value")
             ]
             state[f"layers.{layer}.qkv.{part}"] = torch.cat([renamed[name] for name in names])
     return state
@@ -68,8 +69,7 @@ def to_published(state: dict[str, Tensor], layers: int) -> dict[str, Tensor]:
     for layer in range(layers):
         for part in ("weight", "bias"):
             chunks = state[f"layers.{layer}.qkv.{part}"].chunk(3)
-            for which, tensor in zip(("query", "key", "value"), chunks, strict=True):
-                published[f"encoder.layer.{layer}.attention.self.{which}.{part}"] = (
-                    tensor.contiguous()
-                )
+            for kind, tensor in zip(("query", "key", "value"), chunks, strict=True):
+                name = f"encoder.layer.{layer}.attention.self.{kind}.{part}"
+                published[name] = tensor.contiguous()
     return published

@@ -1,1 +1,1 @@
-"""One run, from a config to a record."""
+"""Training one run: from a config to a record."""

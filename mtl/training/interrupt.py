@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as a question that the loop asks, so that a run ends between two steps and can go on later."""
+"""SIGTERM and SIGINT, remembered until the loop checks, so that a run stops between two steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Self
 
 
 class Interrupted(Exception):
-    """The run was asked to stop. `signal_number` is what asked."""
+    """A signal asked the run to stop."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal.Signals(signal_number).name)
@@ -17,9 +17,9 @@ class Interrupted(Exception):
 
 
 class Interruption:
-    """While entered, remembers the first SIGTERM or SIGINT; a second one has its usual effect at once.
+    """A context that remembers the first SIGTERM or SIGINT; a second one has its usual effect.
 
-    Outside the main thread signals cannot be caught, and nothing is.
+    Outside the main thread signals cannot be caught, and the context is a no-op.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -44,7 +44,7 @@ class Interruption:
         self._restore()
 
     def check(self) -> None:
-        """Raises Interrupted if a signal came."""
+        """Raise Interrupted if a signal came."""
         if self.received is not None:
             raise Interrupted(self.received)
 

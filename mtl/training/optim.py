@@ -1,8 +1,9 @@
-"""AdamW as BERT was fine-tuned, and its learning rate over the run.
+"""AdamW with gradient clipping, as BERT is fine-tuned, and the learning rate over the run.
 
-Two things keep a step cheap. The word embeddings' gradient comes as the few rows a batch touches, and AdamW runs over the rows
-that were ever touched instead of the whole vocabulary (`TouchedRows`). And clipping is not a pass of its own: the fused kernel
-divides by the scale as it reads the gradient.
+Two things keep a step cheap. The word embeddings' gradient has only the rows of a batch's words,
+and AdamW runs over the rows that ever had a gradient instead of the whole vocabulary
+(`TouchedRows`). Clipping needs no pass of its own: the fused kernel divides the gradient by the
+scale as it reads it.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ EPSILON = 1e-6
 
 
 class Optimizer:
-    """AdamW (fused; Loshchilov & Hutter 2019) over named parameters, with clipping of the whole gradient's norm.
+    """Fused AdamW over named parameters, with clipping by the norm of the whole gradient.
 
-    Biases and norms, which are the tensors with one dimension, do not decay. A parameter whose `.grad` is None is neither
-    moved nor decayed, and its moments stay.
+    Biases and norms, the tensors of one dimension, do not decay. A parameter whose `.grad` is None
+    is neither moved nor decayed, and its moments stay. Source: Loshchilov & Hutter 2019.
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], settings: Train) -> None:
@@ -40,7 +41,7 @@ class Optimizer:
         self.touched: dict[nn.Parameter, TouchedRows] = {}
 
     def zero_grad(self) -> None:
-        """Forget the gradients: None, not zeros."""
+        """Set all gradients to None, not to zeros."""
         for parameter in (
             *self.parameters.values(),
             *(rows.values for rows in self.touched.values()),
@@ -48,14 +49,14 @@ class Optimizer:
             parameter.grad = None
 
     def step(self, rate: float) -> Tensor:
-        """Clip and move by learning rate `rate`; returns the gradient's norm before clipping, a scalar."""
+        """Clip, and move by learning rate `rate`. Returns the norm before clipping, a scalar."""
         norm = torch.nn.utils.get_total_norm(
             [self._gradient(p) for p in self.parameters.values() if p.grad is not None]
         )
         for group in self.adamw.param_groups:
             group["lr"] = rate
         if self.limit is not None:
-            # What the fused kernel offers to gradient scalers: it divides each gradient by `grad_scale`.
+            # The fused kernel's hook for gradient scalers: it divides gradients by `grad_scale`.
             scale = ((norm + 1e-6) / self.limit).clamp(min=1.0).float()
             self.adamw.grad_scale, self.adamw.found_inf = scale, torch.zeros_like(scale)  # type: ignore[attr-defined]
         self.adamw.step()
@@ -64,29 +65,29 @@ class Optimizer:
         return norm
 
     def moments(self) -> dict[str, Tensor]:
-        """AdamW's state, keyed `<parameter>.exp_avg` and so on; parameters that never had a gradient have none.
+        """AdamW's state, keyed `<parameter>.exp_avg` and so on, where there was a gradient.
 
-        Of an embedding it is that of the rows in `<parameter>.rows`.
+        For an embedding it is the state of the rows that `<parameter>.rows` lists.
         """
-        found: dict[str, Tensor] = {}
+        moments: dict[str, Tensor] = {}
         for name, parameter in self.parameters.items():
             rows = self.touched.get(parameter)
             state = self.adamw.state.get(parameter if rows is None else rows.values, {})
-            found |= {
-                f"{name}.{key}": value if rows is None else rows.of(value)
+            moments |= {
+                f"{name}.{key}": value if rows is None else rows.used(value)
                 for key, value in state.items()
             }
             if rows is not None:
-                found[f"{name}.rows"] = rows.numbers
-        return found
+                moments[f"{name}.rows"] = rows.numbers
+        return moments
 
     def load_moments(self, moments: Mapping[str, Tensor]) -> None:
-        """Put back what `moments` gave; the parameters have their values of then already."""
-        of: dict[str, dict[str, Tensor]] = {}
+        """Restore what `moments` gave, once the parameters have their values of that time."""
+        by_parameter: dict[str, dict[str, Tensor]] = {}
         for key, value in moments.items():
             name, _, part = key.rpartition(".")
-            of.setdefault(name, {})[part] = value.to(self.parameters[name].device)
-        for name, parts in of.items():
+            by_parameter.setdefault(name, {})[part] = value.to(self.parameters[name].device)
+        for name, parts in by_parameter.items():
             parameter = self.parameters[name]
             numbers = parts.pop("rows", None)
             if numbers is None:
@@ -102,7 +103,10 @@ class Optimizer:
                 }
 
     def _gradient(self, parameter: nn.Parameter) -> Tensor:
-        """What counts towards the norm: the gradient, or its rows that are not zero. A sparse `.grad` goes to `touched` too."""
+        """A gradient's values for the norm: all, or the rows that a sparse gradient has.
+
+        A sparse gradient is also passed to the parameter's `TouchedRows`.
+        """
         gradient = parameter.grad
         assert gradient is not None
         if not gradient.is_sparse:
@@ -113,7 +117,7 @@ class Optimizer:
         return rows.values()
 
     def _touch(self, parameter: nn.Parameter, numbers: Tensor) -> TouchedRows:
-        """The rows of an embedding that AdamW runs over, with these among them. All of them, where they decay."""
+        """An embedding's `TouchedRows`, with these rows among them; all rows where they decay."""
         rows = self.touched.get(parameter)
         if rows is None:
             rows = self.touched[parameter] = TouchedRows(parameter)
@@ -137,14 +141,15 @@ class Optimizer:
 
 
 class TouchedRows:
-    """The rows of an embedding, (V, H), that ever had a gradient, laid together so that AdamW can run over them alone.
+    """The rows of an embedding, (V, H), that ever had a gradient, collected for AdamW.
 
-    Exact: a row that never had one has moments of 0 and, where nothing decays, stays as it is. `values` is the parameter that
-    AdamW sees, (room, H); its first rows are those of `numbers`, the rest zeros that stay zeros.
+    This is exact: a row without a gradient has moments of 0 and, without decay, does not move.
+    `values`, (capacity, H), is the parameter that AdamW sees. Its first rows are those of
+    `numbers`; the rest are zeros and stay so.
     """
 
-    ROOM = 1024
-    """The least room; more is made by half."""
+    MIN_CAPACITY = 1024
+    """The smallest capacity; it grows by half."""
 
     def __init__(self, table: nn.Parameter) -> None:
         self.table = table
@@ -152,10 +157,10 @@ class TouchedRows:
         self.numbers = torch.zeros(0, dtype=torch.int64, device=table.device)
         self.values = nn.Parameter(table.new_zeros(0, table.shape[1]))
         self.gradient = torch.zeros_like(self.values)
-        self.last = self.numbers  # places of the rows that have a gradient now
+        self.last = self.numbers  # places of the rows that have a gradient in this step
 
     def add(self, numbers: Tensor) -> bool:
-        """Have these rows (distinct) among them; True where `values` is another parameter now, since it had no room."""
+        """Add rows (distinct numbers). True where `values` became a new, larger parameter."""
         new = numbers[self.place[numbers] < 0]
         if not len(new):
             return False
@@ -166,47 +171,47 @@ class TouchedRows:
         if len(self.numbers) <= len(self.values):
             self.values.detach()[known : len(self.numbers)] = added
             return False
-        room = min(len(self.table), max(self.ROOM, len(self.numbers) * 3 // 2))
-        values = self.table.new_zeros(room, self.table.shape[1])
+        capacity = min(len(self.table), max(self.MIN_CAPACITY, len(self.numbers) * 3 // 2))
+        values = self.table.new_zeros(capacity, self.table.shape[1])
         values[: len(self.numbers)] = torch.cat([self.values.detach()[:known], added])
         self.values = nn.Parameter(values)
         self.gradient, self.last = torch.zeros_like(values), self.numbers[:0]
         return True
 
     def take(self, numbers: Tensor, gradient: Tensor) -> None:
-        """Make the gradient of these rows, (n, H), the one that AdamW sees; that of all others is 0."""
+        """Set the gradient that AdamW sees: (n, H) for these rows, 0 for all others."""
         self.gradient.index_fill_(0, self.last, 0.0)
         self.last = self.place[numbers]
         self.gradient.index_copy_(0, self.last, gradient)
         self.values.grad = self.gradient
 
     def put_back(self) -> None:
-        """Write the rows into the embedding, where AdamW has moved them."""
+        """Copy the rows back into the embedding after AdamW has moved them."""
         if self.values.grad is not None:
-            self.table.detach().index_copy_(0, self.numbers, self.of(self.values.detach()))
+            self.table.detach().index_copy_(0, self.numbers, self.used(self.values.detach()))
 
-    def of(self, value: Tensor) -> Tensor:
-        """Of a moment, (room, H), the part that means something; a step count is one as it is."""
+    def used(self, value: Tensor) -> Tensor:
+        """The used rows of a moment, (capacity, H); a step count is a scalar and stays as it is."""
         return value[: len(self.numbers)] if value.ndim else value
 
     def widened(self, value: Tensor) -> Tensor:
-        """A moment with rows of zeros up to the room there is."""
+        """A moment, filled up with rows of zeros to the capacity."""
         return F.pad(value, (0, 0, 0, len(self.values) - len(value))) if value.ndim else value
 
 
 def _like(parameter: Tensor, value: Tensor) -> Tensor:
-    """A value that lies in memory as the parameter does, which the fused kernel takes for granted."""
-    return (
-        value if value.stride() == parameter.stride() else torch.empty_like(parameter).copy_(value)
-    )
+    """A value with the parameter's memory layout, which the fused kernel relies on."""
+    if value.stride() == parameter.stride():
+        return value
+    return torch.empty_like(parameter).copy_(value)
 
 
 def learning_rate(step: int, total: int, settings: Train) -> float:
-    """The rate of step `step` (from 0) of `total`: a linear rise over the warm-up's share, then the decay to 0."""
-    rising = math.ceil(round(settings.warmup * total, 9))  # 0.07 * 100 is 7.000000000000001
-    if step < rising:
-        return settings.lr * (step + 1) / rising
-    left = (total - step) / max(1, total - rising)
+    """The rate of step `step` (from 0) of `total`: a linear warm-up, then a decay to 0."""
+    warmup = math.ceil(round(settings.warmup * total, 9))  # 0.07 * 100 is 7.000000000000001
+    if step < warmup:
+        return settings.lr * (step + 1) / warmup
+    left = (total - step) / max(1, total - warmup)
     if settings.decay == "linear":
         return settings.lr * left
     if settings.decay == "cosine":

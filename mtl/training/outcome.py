@@ -1,4 +1,4 @@
-"""What a run leaves behind for readers: its record, its diagnostics, and what Weights & Biases is told of it."""
+"""A run's record, with its diagnostics, and the description that Weights & Biases gets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from mtl.config.keys import flatten
 from mtl.config.schema import RunConfig
 from mtl.methods import conflicts
-from mtl.methods.penalty import summarised
+from mtl.methods.penalty import PENALTIES, summarise
 from mtl.model.multitask import MultiTaskModel
 from mtl.model.pretrained import Pretrained
 from mtl.runs.environment import environment, peak_memory
@@ -19,9 +19,7 @@ from mtl.runs.record import (
     SCHEMA,
     Diagnostics,
     Record,
-    SmartDiagnostics,
     Status,
-    SurgeryDiagnostics,
     Throughput,
 )
 from mtl.tracking.tracker import RunInfo
@@ -36,7 +34,10 @@ def make_record(
     status: Status,
     error: str | None,
 ) -> Record:
-    """The record as far as the run got; unknown is None. The caller adds `wandb` when it has closed."""
+    """The record of a run that has ended, in whatever way; unknown is None.
+
+    The caller adds `wandb`, which is known once the tracker is closed.
+    """
     unchanged = frozen_unchanged(model, prepared.pretrained)
     if unchanged is False and status == "done":
         status, error = (
@@ -71,32 +72,30 @@ def make_record(
 
 
 def diagnostics(state: State, model: MultiTaskModel) -> Diagnostics:
-    """Why a method did what it did, as far as the loop can see. Sizes are in bytes.
-
-    `gradient_norms` are means, before clipping, over the steps that had one task alone. `surgery` is None where it was off;
-    `mtl.methods.conflicts` says what it holds.
-    """
+    """What the methods of a run acted on (`mtl.runs.record.Diagnostics`)."""
     frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
-    smart = summarised(state.smart)
-    surgery = conflicts.summarise(state.surgery) if state.surgery else None
-    return Diagnostics(
-        tasks_per_step=state.tasks_per_step,
-        dead_examples_per_epoch=state.dead_examples,
-        smart=smart
-        and {task: SmartDiagnostics.model_validate(means) for task, means in smart.items()},
-        gradient_norms={
-            task: total / count for task, (count, total) in state.gradient_norms.items()
-        },
-        surgery=None if surgery is None else SurgeryDiagnostics.model_validate(surgery),
-        trained_bytes=sum(parameter.nbytes for parameter in model.trainable().values()),
-        frozen_bytes=sum(parameter.nbytes for parameter in frozen),
-        tokens=state.tokens,
-        examples=state.examples,
+    return Diagnostics.model_validate(
+        {
+            "tasks_per_step": state.tasks_per_step,
+            "dead_examples_per_epoch": state.dead_examples,
+            **{key: summarise(state.penalties.get(key, {})) for key in PENALTIES},
+            "gradient_norms": {
+                task: total / count for task, (count, total) in state.gradient_norms.items()
+            },
+            "surgery": conflicts.summarise(state.surgery) if state.surgery else None,
+            "trained_bytes": sum(parameter.nbytes for parameter in model.trainable().values()),
+            "frozen_bytes": sum(parameter.nbytes for parameter in frozen),
+            "tokens": state.tokens,
+            "examples": state.examples,
+        }
     )
 
 
 def frozen_unchanged(model: MultiTaskModel, pretrained: Pretrained) -> bool | None:
-    """Whether every frozen tensor still has the bytes it was loaded with; None where nothing is frozen."""
+    """Whether every frozen tensor has the bytes that it was loaded with.
+
+    None where nothing is frozen.
+    """
     frozen = {
         name: value for name, value in model.encoder.named_parameters() if not value.requires_grad
     }
@@ -109,12 +108,12 @@ def frozen_unchanged(model: MultiTaskModel, pretrained: Pretrained) -> bool | No
 
 
 def run_info(prepared: Prepared, folder: RunFolder, group: str | None) -> RunInfo:
-    """What W&B is told about the run: the toggles that differ from the defaults are its tags."""
-    default, chosen = flatten(RunConfig().canonical()), flatten(prepared.config.canonical())
-    on = {
+    """The run's description for W&B; its tags are the settings that differ from the defaults."""
+    defaults, settings = flatten(RunConfig().canonical()), flatten(prepared.config.canonical())
+    changed = {
         key: value
-        for key, value in chosen.items()
-        if default.get(key) != value and key not in ("data", "encoder")
+        for key, value in settings.items()
+        if defaults.get(key) != value and key not in ("data", "encoder")
     }
     return RunInfo(
         run_id=prepared.run_id,
@@ -122,7 +121,7 @@ def run_info(prepared: Prepared, folder: RunFolder, group: str | None) -> RunInf
         folder=folder.path,
         group=group,
         job_type="train",
-        tags=tuple(f"{key}={value}" for key, value in on.items()),
+        tags=tuple(f"{key}={value}" for key, value in changed.items()),
         name=None,
     )
 

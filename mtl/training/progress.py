@@ -1,6 +1,6 @@
-"""What a run tells whoever watches. `Progress` itself says nothing: it is the neutral member.
+"""Reports of a run's progress on stderr. `Progress` is silent: a no-op.
 
-Progress is decoration: a stderr that is closed, full or read by nobody never ends a run.
+A stderr that is closed, full or not read never ends a run.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Calls a training run makes. Every method does nothing here."""
+    """The calls that a training run makes. Every method is a no-op here."""
 
     def begin(self, run_id: str, step: int, total: int) -> None:
-        """The run starts, or goes on, at `step` of `total`."""
+        """The run starts, or resumes, at `step` of `total`."""
 
     def preparing(self, done: int, total: int) -> None:
-        """The frozen layers have been computed for so many tokens of those that the run needs."""
+        """The frozen layers have been computed for `done` of `total` tokens."""
 
     def stepped(self, step: int, losses: Mapping[str, float], tokens_per_second: float) -> None:
-        """Steps up to `step` are done; `losses` are the means of the last few."""
+        """Steps up to `step` are done; `losses` are means over the steps since the last report."""
 
     def evaluating(self, step: int) -> None:
         """Dev is being scored."""
@@ -35,14 +35,14 @@ class Progress:
         """Dev and the train slice are scored."""
 
     def note(self, text: str) -> None:
-        """A sentence for the reader."""
+        """A message for the reader."""
 
     def end(self) -> None:
-        """The run has ended, well or not."""
+        """The run has ended, in whatever way."""
 
 
 def shown(value: float | None) -> str:
-    """A score for people: three digits, or `-` where it is undefined."""
+    """A score to three digits, or `-` where it is undefined."""
     return "-" if value is None else f"{value:.3f}"
 
 
@@ -59,35 +59,32 @@ def dev_line(metrics: Mapping[str, float | None]) -> str:
 
 
 class PlainProgress(Progress):
-    """One line now and then on stderr, for logs and pipes."""
+    """A line on stderr every 15 seconds, for logs and pipes."""
 
     EVERY = 15.0
     """Seconds between lines."""
 
     def begin(self, run_id: str, step: int, total: int) -> None:
-        self.total, self.started, self.first, self.said = (
-            total,
-            time.monotonic(),
-            step,
-            time.monotonic(),
-        )
+        self.total, self.first = total, step
+        self.started = self.last_line = time.monotonic()
         self.note(f"run {run_id}: step {step} of {total}")
 
     def preparing(self, done: int, total: int) -> None:
-        self.started = time.monotonic()  # the time that steps take is counted from here
-        if done == total or self.started - self.said >= self.EVERY:
-            self.said = self.started
+        self.started = time.monotonic()  # the time of steps is counted from here
+        if done == total or self.started - self.last_line >= self.EVERY:
+            self.last_line = self.started
             self.note(f"frozen layers: {done / total:.0%}")
 
     def stepped(self, step: int, losses: Mapping[str, float], tokens_per_second: float) -> None:
         now = time.monotonic()
-        if now - self.said < self.EVERY:
+        if now - self.last_line < self.EVERY:
             return
-        self.said = now
+        self.last_line = now
         left = (now - self.started) / max(1, step - self.first) * (self.total - step)
         means = "  ".join(f"{task} {loss:.3f}" for task, loss in losses.items())
         self.note(
-            f"step {step}/{self.total}  loss {means}  {tokens_per_second:.0f} tokens/s  about {left:.0f} s left"
+            f"step {step}/{self.total}  loss {means}  {tokens_per_second:.0f} tokens/s  "
+            f"about {left:.0f} s left"
         )
 
     def evaluated(self, step: int, metrics: Mapping[str, float | None]) -> None:
@@ -98,7 +95,7 @@ class PlainProgress(Progress):
 
 
 class LiveProgress(Progress):
-    """A bar with an ETA on a terminal; evaluations stay above it as lines."""
+    """A bar with the time left, for terminals; evaluations are lines above it."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -149,20 +146,20 @@ class LiveProgress(Progress):
 
 
 def make_progress(quiet: bool) -> Progress:
-    """Nothing when quiet, a live bar on a terminal, plain lines otherwise."""
+    """Silent when quiet, a live bar on a terminal, lines otherwise."""
     if quiet:
         return Progress()
     return LiveProgress() if is_terminal(sys.stderr) else PlainProgress()
 
 
 def tell(text: str) -> None:
-    """Print a line on stderr, if anybody can read it."""
+    """Print a line on stderr, if it can be written."""
     if sys.stderr is not None:  # print would take None for stdout
         _harmless(lambda: print(text, file=sys.stderr, flush=True))
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a stream is a terminal; one that is closed or absent is none."""
+    """Whether a stream is a terminal; False where it is closed or absent."""
     try:
         return stream is not None and stream.isatty()
     except (OSError, ValueError):
@@ -170,14 +167,14 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 def _harmless(write: Callable[[], object]) -> None:
-    """Write to stderr. Where that fails, stderr leads nowhere from then on."""
+    """Write to stderr. After a failure stderr goes to the null device."""
     try:
         write()
     except ValueError:
         return
     except OSError:
-        # What is left in the buffer would fail again when the process ends, and change its exit code.
+        # The buffer's rest would fail again when the process ends, and change its exit code.
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stderr.fileno())
-            os.close(nowhere)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, sys.stderr.fileno())
+            os.close(null)

@@ -1,7 +1,8 @@
-"""What a run remembers between steps, and a step that is done but not yet written down."""
+"""What a run remembers between steps, and the result of one step."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,7 +16,13 @@ from mtl.tasks.registry import TaskName
 
 @dataclass(kw_only=True)
 class State:
-    """What a run has to remember between steps besides tensors."""
+    """A run's counters and what it has selected: all of its saved state that is no tensor.
+
+    `selected` are the metrics of `best_step`, `reasons` says why some of them are undefined.
+    `seconds` is wall time, `step_seconds` that of optimiser steps. `dead_examples` counts by task
+    and epoch. `gradient_norms` and the summaries hold sums and counts. `log_bytes` is the length of
+    the log when the state was saved.
+    """
 
     step: int = 0
     evaluated_at: int = -1
@@ -29,38 +36,67 @@ class State:
     tokens: int = 0
     tasks_per_step: dict[str, int] = field(default_factory=dict)
     dead_examples: dict[str, list[int]] = field(default_factory=dict)
-    smart: Summary = field(default_factory=dict)
+    penalties: dict[str, Summary] = field(default_factory=dict)
     gradient_norms: dict[str, list[float]] = field(default_factory=dict)
     surgery: conflicts.Totals = field(default_factory=dict)
     log_bytes: int = 0
 
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Take over saved values. Version 0.1.0 saved the summary of SMART as `smart`."""
+        values = dict(saved)
+        if "smart" in values:
+            values["penalties"] = {"smart": values.pop("smart")}
+        vars(self).update(values)
 
-class Pending(NamedTuple):
-    """A step that is done and not yet written down: its losses and its gradient's norm are still on the device."""
+
+class Clock:
+    """Adds wall time to a run's seconds."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.start()
+
+    def start(self) -> None:
+        """Count from now on."""
+        self.last = time.monotonic()
+
+    def charge(self) -> None:
+        """Add the time since the last call, or since the start."""
+        now = time.monotonic()
+        self.state.seconds += now - self.last
+        self.last = now
+
+
+class StepResult(NamedTuple):
+    """A finished step that is not logged yet: losses and gradient norm are still on the device."""
 
     step: int
     losses: dict[TaskName, Tensor]
-    norm: Tensor
-    rate: float
+    gradient_norm: Tensor
+    learning_rate: float
     surgery: conflicts.Line | None
 
     def line(self) -> dict[str, Any]:
         """The step's line in the log."""
-        losses = {task: float(loss) for task, loss in self.losses.items()}
-        line = {"step": self.step, "loss": losses, "grad_norm": float(self.norm), "lr": self.rate}
+        line = {
+            "step": self.step,
+            "loss": {task: float(loss) for task, loss in self.losses.items()},
+            "grad_norm": float(self.gradient_norm),
+            "lr": self.learning_rate,
+        }
         return line if self.surgery is None else line | {"surgery": self.surgery}
 
 
 class Diverged(Exception):
-    """A loss or a gradient is not finite."""
+    """A loss, a gradient or an output is not finite."""
 
 
-def broken(line: Mapping[str, Any]) -> list[str]:
-    """What is not finite in a step's line."""
-    found = [f"the loss of {task}" for task, value in line["loss"].items() if not finite(value)]
-    norms = line.get("surgery", {}).get("norm", {})
-    found += [f"the gradient of {task}" for task, value in norms.items() if not finite(value)]
-    return found if finite(line["grad_norm"]) else [*found, "the gradient's norm"]
+def not_finite(line: Mapping[str, Any]) -> list[str]:
+    """Which numbers of a step's line are not finite, in words."""
+    losses, norms = line["loss"], line.get("surgery", {}).get("norm", {})
+    names = [f"the loss of {task}" for task, loss in losses.items() if not finite(loss)]
+    names += [f"the gradient of {task}" for task, norm in norms.items() if not finite(norm)]
+    return names if finite(line["grad_norm"]) else [*names, "the gradient's norm"]
 
 
 def finite(value: float) -> bool:

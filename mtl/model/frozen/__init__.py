@@ -1,1 +1,1 @@
-"""Hidden states of frozen layers: computed once per sequence, stored and shared."""
+"""A cache of the frozen layers' outputs: each distinct sequence is computed once for all runs."""

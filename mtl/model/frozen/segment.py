@@ -1,7 +1,8 @@
-"""A file of hidden states: a header, an index of sequences with a checksum each, and the states, mapped into memory.
+"""A segment: a file of hidden states with a header and an index, mapped into memory.
 
-A sequence's key is 16 bytes. The index is checked when a file is opened, a sequence when it is first read, so that opening
-costs nothing that grows with the states. No torch here.
+The index has a key of 16 bytes and a checksum for each sequence. It is checked when the file is
+opened, and a sequence's checksum when the sequence is first read, so that opening is fast whatever
+the size. No torch here.
 """
 
 from __future__ import annotations
@@ -20,25 +21,25 @@ import numpy as np
 
 FLOAT32 = np.dtype("<f4")
 MAGIC = {"<f4": b"mtl-prefix-1\0\0\0\0", "<f2": b"mtl-prefix-1/2\0\0"}
-"""How a file begins, by the type of its states."""
+"""A file's first bytes, by the type of its states."""
 
 HEADER = struct.Struct("<16sQQQ16s")
-"""Magic, sequences, tokens, width, and a hash of these and the index. It is followed by the index, then the states."""
+"""Magic, sequences, tokens, width, and a hash of these and the index. Index and states follow."""
 
 ENTRY = np.dtype([("key", "V16"), ("start", "<i8"), ("length", "<i4"), ("checksum", "<u4")])
-"""A sequence: its states are the rows start..start + length, and `checksum` is their CRC-32."""
+"""A sequence: its states are the rows start..start + length; `checksum` is their CRC-32."""
 
 
 class Damaged(ValueError):
-    """A segment that is not what was written."""
+    """The file is not what was written."""
 
 
 class Segment:
-    """Some sequences' states (tokens, width), mapped from a file. The lock on it lasts as long as the object."""
+    """States (tokens, width) mapped from a file; the object holds a shared lock on it."""
 
-    def __init__(self, path: Path, width: int, kind: np.dtype = FLOAT32) -> None:
-        """States of type `kind`. Raises OSError where the file cannot be read, and Damaged."""
-        self.path, self.kind = path, kind
+    def __init__(self, path: Path, width: int, dtype: np.dtype = FLOAT32) -> None:
+        """Raises OSError where the file cannot be read, and Damaged."""
+        self.path, self.dtype = path, dtype
         self.file = path.open("rb")
         try:
             self._map(width)
@@ -53,9 +54,9 @@ class Segment:
         head = self.file.read(HEADER.size)
         if len(head) < HEADER.size:
             raise Damaged(f"{path}: no header")
-        magic, sequences, tokens, found, digest = HEADER.unpack(head)
-        expected = size(sequences, tokens, width, self.kind)
-        if (magic, found) != (MAGIC[self.kind.str], width) or os.fstat(
+        magic, sequences, tokens, file_width, digest = HEADER.unpack(head)
+        expected = size(sequences, tokens, width, self.dtype)
+        if (magic, file_width) != (MAGIC[self.dtype.str], width) or os.fstat(
             self.file.fileno()
         ).st_size != expected:
             raise Damaged(f"{path}: the header does not fit the file")
@@ -65,13 +66,16 @@ class Segment:
         self.entries = np.frombuffer(index, dtype=ENTRY)
         self.mapped = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
         first = HEADER.size + len(index)
-        self.states = np.frombuffer(self.mapped, dtype=self.kind, offset=first).reshape(
+        self.states = np.frombuffer(self.mapped, dtype=self.dtype, offset=first).reshape(
             tokens, width
         )
         self.checked = np.zeros(sequences, dtype=bool)
 
     def read(self, number: int, into: np.ndarray) -> None:
-        """Copy a sequence's states into an array (l, width), float32 or theirs. Raises Damaged."""
+        """Copy a sequence's states into an array (l, width), of their type or float32.
+
+        Raises Damaged.
+        """
         _, start, length, checksum = self.entries[number]
         states = self.states[start : start + length]
         if not self.checked[number]:
@@ -81,12 +85,15 @@ class Segment:
         into[:] = states
 
     def release(self) -> None:
-        """Let go of the pages that were read; they stay in the system's cache, but are not this process's memory."""
+        """Drop the pages that were read from this process's memory; the system may keep them."""
         self.mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def write(file: IO[bytes], keys: Sequence[bytes], states: Sequence[np.ndarray]) -> None:
-    """Write a segment. `states` are (l, width) of one type, float32 or float16, in the order of `keys`. Raises OSError."""
+    """Write a segment: states (l, width), all float32 or all float16, in the order of `keys`.
+
+    Raises OSError.
+    """
     entries = np.zeros(len(keys), dtype=ENTRY)
     lengths = [len(rows) for rows in states]
     entries["key"] = np.frombuffer(b"".join(keys), dtype="V16")
@@ -101,9 +108,9 @@ def write(file: IO[bytes], keys: Sequence[bytes], states: Sequence[np.ndarray]) 
         file.write(rows.data)
 
 
-def size(sequences: int, tokens: int, width: int, kind: np.dtype = FLOAT32) -> int:
-    """Bytes of a segment."""
-    return HEADER.size + sequences * ENTRY.itemsize + tokens * width * kind.itemsize
+def size(sequences: int, tokens: int, width: int, dtype: np.dtype = FLOAT32) -> int:
+    """The bytes of a segment."""
+    return HEADER.size + sequences * ENTRY.itemsize + tokens * width * dtype.itemsize
 
 
 def _digest(head: bytes, index: bytes) -> bytes:

@@ -1,11 +1,12 @@
-"""Hidden states of sequences on disk: written once, by whoever needs them first, and read by everybody.
+"""A store of hidden states on disk: the first process that needs them writes them, all read them.
 
-    <cache>/prefix/<name>/<segment>.states     whole, never changed, mapped by any number of processes
-                          <segment>.<n>.tmp    being written; its writer holds a lock on it
+    <cache>/prefix/<version>/<segment>.states     complete, never changed, mapped by its readers
+                             <segment>.<n>.tmp    being written; its writer holds a lock on it
 
-`<name>` says which numbers these are (weights, depth, precision, machine), and a sequence's key is a hash of its tokens, so
-that nothing is ever out of date. Readers hold a shared lock on a segment (`mtl.model.frozen.segment`); eviction takes the segments
-that were opened longest ago and that nobody holds. No torch here.
+A version is a hash of weights, depth, precision and machine, and a key is a hash of a sequence's
+tokens, so nothing is ever stale. Readers hold a shared lock on a segment
+(`mtl.model.frozen.segment`). Eviction takes unlocked segments, least recently opened first.
+No torch here.
 """
 
 from __future__ import annotations
@@ -25,91 +26,92 @@ from mtl.locks import exclusive
 from mtl.model.frozen.segment import FLOAT32, Damaged, Segment, size, write
 
 SPARE_BYTES = 2 * 10**9
-"""What the store leaves free on the disk, whatever its limit."""
+"""Bytes that the store leaves free on the disk, whatever its limit."""
 
 
 class Slot:
-    """Room taken for a segment, under a lock that ends with the process. Use it as a context; unwritten, it vanishes."""
+    """Space reserved for a segment, under a lock that ends with the process.
 
-    def __init__(self, aside: Path, path: Path, file: IO[bytes]) -> None:
-        self.aside, self.path, self.file = aside, path, file
+    Use it as a context; it is given back where nothing was written.
+    """
+
+    def __init__(self, temporary: Path, path: Path, file: IO[bytes]) -> None:
+        self.temporary, self.path, self.file = temporary, path, file
 
     def __enter__(self) -> Slot:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.aside.unlink(missing_ok=True)
+        self.temporary.unlink(missing_ok=True)
         self.file.close()
 
     def write(self, keys: Sequence[bytes], states: Sequence[np.ndarray]) -> None:
-        """Put the segment in place. `states` are (l, width), in the order of `keys`, of the store's type. Raises OSError."""
+        """Write the segment and put it in place: states (l, width), in the order of `keys`.
+
+        Raises OSError.
+        """
         write(self.file, keys, states)
-        # Not flushed to the disk: after a power cut the checksums tell, and the numbers can be had again.
+        # No fsync: after a power cut the checksums fail, and the states are computed again.
         self.file.flush()
-        os.replace(self.aside, self.path)
+        os.replace(self.temporary, self.path)
 
 
-class PrefixStore:
-    """What a process uses of the store: the segments that hold sequences it wants.
+class StateStore:
+    """One version of the states, as one process reads and writes it.
 
-    `limit` (bytes) is for all that lies below `root`, whatever its name; 0 turns the store off: nothing is read or written.
-    `kind` is the type that states are kept in, float32 or float16.
+    `limit` (bytes) holds for all versions below `root` together; 0 turns the store off, for reading
+    too. `dtype` is the type of the stored states, float32 or float16.
     """
 
     def __init__(
-        self, root: Path, name: str, width: int, limit: int, kind: np.dtype = FLOAT32
+        self, root: Path, version: str, width: int, limit: int, dtype: np.dtype = FLOAT32
     ) -> None:
-        self.root, self.folder, self.width, self.limit, self.kind = (
-            root,
-            root / name,
-            width,
-            limit,
-            kind,
-        )
+        self.root, self.folder = root, root / version
+        self.width, self.limit, self.dtype = width, limit, dtype
         self.wanted: Collection[bytes] = ()
         self.places: dict[bytes, tuple[Segment, int]] = {}
-        self.seen: set[str] = set()
-        self.read_from: set[Segment] = set()
+        self.known_files: set[str] = set()
+        self.read_segments: set[Segment] = set()
 
     def __contains__(self, key: bytes) -> bool:
         return key in self.places
 
-    def open(self, wanted: Collection[bytes]) -> None:
-        """Find the sequences with these keys, now and at each `refresh`."""
+    def open(self, keys: Collection[bytes]) -> None:
+        """Look for the sequences with these keys, now and at each `refresh`."""
         self.release()
-        self.wanted, self.places, self.seen = wanted, {}, set()
+        self.wanted, self.places, self.known_files = keys, {}, set()
         self.refresh()
 
     def refresh(self) -> None:
-        """Take in the segments that came since. What cannot be read is passed over, what is damaged is removed."""
+        """Open new segments. An unreadable file is skipped, a damaged one removed."""
         if not self.limit:
             return
         try:
-            found = sorted(
-                path for path in self.folder.glob("*.states") if path.name not in self.seen
+            new_files = sorted(
+                path for path in self.folder.glob("*.states") if path.name not in self.known_files
             )
         except OSError:
             return
-        for path in found:
-            self.seen.add(path.name)
+        for path in new_files:
+            self.known_files.add(path.name)
             try:
-                segment = Segment(path, self.width, self.kind)
+                segment = Segment(path, self.width, self.dtype)
             except Damaged:
                 _remove(path)
                 continue
             except OSError:
                 continue
-            numbers = {
+            places = {
                 key: (segment, number)
                 for number, key in enumerate(segment.entries["key"].tolist())
                 if key in self.wanted and key not in self.places
             }
-            if numbers:
-                self.places |= numbers
+            if places:
+                self.places |= places
                 _touch(path)
 
     def read(self, key: bytes, into: np.ndarray) -> bool:
-        """Copy a sequence's states into an array (l, width); False where they are not there or damaged."""
+        """Copy a sequence's states into an array (l, width); False where absent or damaged."""
         place = self.places.get(key)
         if place is None:
             return False
@@ -120,73 +122,72 @@ class PrefixStore:
             del self.places[key]
             _remove(segment.path)  # the next process computes it again
             return False
-        self.read_from.add(segment)
+        self.read_segments.add(segment)
         return True
 
     def release(self) -> None:
-        """Let go of the pages that were read."""
-        for segment in self.read_from:
+        """Drop the pages that were read from this process's memory."""
+        for segment in self.read_segments:
             segment.release()
-        self.read_from.clear()
+        self.read_segments.clear()
 
-    def claim(
-        self, keys: Sequence[bytes], tokens: int, *, insist: bool = False
+    def reserve(
+        self, keys: Sequence[bytes], tokens: int, *, even_if_busy: bool = False
     ) -> Slot | Literal["busy"] | None:
-        """Room for a segment of these sequences.
+        """Reserve space for a segment of these sequences.
 
-        "busy" where another process is writing the same one, unless `insist`; None where the limit or the disk has no
-        room. Raises OSError where the folder cannot be written.
+        "busy" where another process is writing the same segment, unless `even_if_busy`. None where
+        the limit or the disk has no room. Raises OSError where the folder cannot be written.
         """
-        needed = size(len(keys), tokens, self.width, self.kind)
+        needed = size(len(keys), tokens, self.width, self.dtype)
         name = hashlib.blake2b(b"".join(sorted(keys)), digest_size=16).hexdigest()
         if needed > self.limit:
             return None
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._alone():
+        with self._exclusive():
             _remove_abandoned(self.root)
-            if not insist and any(self.folder.glob(f"{name}.*.tmp")):
+            if not even_if_busy and any(self.folder.glob(f"{name}.*.tmp")):
                 return "busy"
             if not self._make_room(needed):
                 return None
             number = 0
-            while (aside := self.folder / f"{name}.{number}.tmp").exists():
+            while (temporary := self.folder / f"{name}.{number}.tmp").exists():
                 number += 1
-            file = aside.open("xb")
-            # By hand: the lock is on the file that is being written, as long as it is open.
-            fcntl.flock(file, fcntl.LOCK_EX)
-            file.truncate(needed)  # its size counts from now on
-        return Slot(aside, self.folder / f"{name}.states", file)
+            file = temporary.open("xb")
+            fcntl.flock(file, fcntl.LOCK_EX)  # by hand: held as long as the file is open
+            file.truncate(needed)  # its size counts against the limit from now on
+        return Slot(temporary, self.folder / f"{name}.states", file)
 
     def _make_room(self, needed: int) -> bool:
-        """Evict until `needed` bytes fit; nothing is evicted where that would not be enough."""
+        """Evict until `needed` bytes fit. Evicts nothing where that would not be enough."""
         files = list(_stats(self.root))
         free = shutil.disk_usage(self.root).free - SPARE_BYTES
         excess = max(sum(stat.st_size for _, stat in files) + needed - self.limit, needed - free)
-        chosen = []
+        evicted = []
         for path, stat in sorted(files, key=lambda file: (file[1].st_mtime_ns, file[0])):
             if excess <= 0:
                 break
             if not _in_use(path):
-                chosen.append(path)
+                evicted.append(path)
                 excess -= stat.st_size
         if excess > 0:
             return False
-        for path in chosen:
+        for path in evicted:
             path.unlink(missing_ok=True)
         return True
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Only one process at a time counts, evicts and takes room; it takes milliseconds."""
+    def _exclusive(self) -> Iterator[None]:
+        """Lets one process at a time count, evict and reserve, for milliseconds."""
         with exclusive(self.root / ".lock", timeout=-1):
             yield
 
 
 def _in_use(path: Path) -> bool:
-    """Whether somebody reads or writes a file of the store. One that has gone is not in use."""
+    """Whether a process reads or writes a file of the store; a removed file is not in use."""
     try:
-        # By hand: readers hold a shared lock on the segment itself, which filelock does not have.
-        # Over NFS only a file that is open for writing takes an exclusive lock.
+        # filelock has no shared locks, which readers hold on the segment itself. NFS locks
+        # exclusively only a file that is open for writing.
         with path.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
@@ -197,14 +198,14 @@ def _in_use(path: Path) -> bool:
 
 
 def _remove_abandoned(root: Path) -> None:
-    """Remove what writers who were killed left. New ones lock their file before anybody can look here."""
+    """Remove the files of killed writers. A live writer locks its file under the store's lock."""
     for path in root.glob("*/*.tmp"):
         if not _in_use(path):
             path.unlink(missing_ok=True)
 
 
 def _stats(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Every file of the store, whole or under way; one that goes while we look is left out."""
+    """Every file of the store, complete or being written. A file removed meanwhile is left out."""
     for kind in ("states", "tmp"):
         for path in root.glob(f"*/*.{kind}"):
             with suppress(FileNotFoundError):
@@ -212,11 +213,11 @@ def _stats(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def _remove(path: Path) -> None:
-    with suppress(OSError):  # in a cache that is somebody else's it stays damaged, and stays unused
+    with suppress(OSError):  # a damaged file in another user's cache stays, unused
         path.unlink(missing_ok=True)
 
 
 def _touch(path: Path) -> None:
-    """Say that a segment was used just now."""
+    """Mark a segment as just used."""
     with suppress(OSError):
         os.utime(path)

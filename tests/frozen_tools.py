@@ -1,4 +1,4 @@
-"""Shared by the tests of the frozen prefix: a cache, runs with a frozen encoder, segments and blocks."""
+"""Shared by the tests of the frozen cache: a cache, runs with a frozen encoder, segments and blocks."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ import torch
 
 from mtl.config.keys import merge
 from mtl.config.schema import RunConfig
-from mtl.model.frozen import prefix as prefix_module
-from mtl.model.frozen import store as prefix_store
-from mtl.model.frozen.blocks import Blocks
-from mtl.model.frozen.prefix import FixedPrefix
-from mtl.model.frozen.store import PrefixStore
-from mtl.model.pairing import distinct
+from mtl.model.frozen import cache as cache_module
+from mtl.model.frozen import store as store_module
+from mtl.model.frozen.cache import StoredFrozenCache
+from mtl.model.frozen.layers import FrozenLayers
+from mtl.model.frozen.store import StateStore
 from mtl.model.pretrained import find_encoder
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import prepare
 from mtl.training.interrupt import Interruption
-from mtl.training.loop import Training
 from mtl.training.progress import Progress
+from mtl.training.run import Training
 
 CPU = torch.device("cpu")
 GB = 10**9
@@ -31,9 +30,9 @@ GB = 10**9
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of the test's own, with the encoder in it; returns where its prefix store will be."""
+    """A cache of the test's own, with the encoder in it; returns where its store will be."""
     monkeypatch.setenv("MTL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(prefix_store, "SPARE_BYTES", 0)
+    monkeypatch.setattr(store_module, "SPARE_BYTES", 0)
     return tmp_path / "cache" / "prefix"
 
 
@@ -55,7 +54,7 @@ def started(chosen: RunConfig, runs: Path, **options: Any) -> Training:
 
 def filled(chosen: RunConfig, runs: Path, **options: Any) -> Training:
     training = started(chosen, runs, **options)
-    training.prefix.fill(*distinct(training.wanted(), training.prepared.pairer))
+    training.fill_frozen_cache()
     return training
 
 
@@ -83,23 +82,23 @@ def sequences(
 
 
 @pytest.fixture
-def blocks() -> Blocks:
-    return Blocks(find_encoder("random-tiny").load(), 1, CPU)
+def blocks() -> FrozenLayers:
+    return FrozenLayers(find_encoder("random-tiny").load(), 1, CPU)
 
 
 @pytest.fixture
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Many segments, where a tiny store would have one."""
-    monkeypatch.setattr(prefix_module, "SEGMENT_BYTES", (1 << 10, 1 << 12))
+    monkeypatch.setattr(cache_module, "SEGMENT_BYTES", (1 << 10, 1 << 12))
     yield
 
 
-def a_prefix(
+def a_cache(
     cache: Path,
-    blocks: Blocks,
+    blocks: FrozenLayers,
     name: str = "numbers",
     limit: int = GB,
     notes: list[str] | None = None,
-) -> FixedPrefix:
+) -> StoredFrozenCache:
     told = [] if notes is None else notes
-    return FixedPrefix(blocks, PrefixStore(cache, name, blocks.width, limit), note=told.append)
+    return StoredFrozenCache(blocks, StateStore(cache, name, blocks.width, limit), note=told.append)

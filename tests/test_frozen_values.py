@@ -1,4 +1,4 @@
-"""The frozen prefix computes the same numbers as the slow path, in float32 and in half precision."""
+"""The frozen cache computes the same numbers as the slow path, in float32 and in half precision."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import torch
 from mtl.config.keys import merge
 from mtl.config.schema import RunConfig
 from mtl.errors import ConfigError
-from mtl.model.frozen.blocks import Blocks
-from mtl.model.frozen.prefix import NO_PREFIX, FixedPrefix, sequence_key
+from mtl.model.batch import make_batch
+from mtl.model.frozen.cache import DISABLED, StoredFrozenCache, sequence_key
+from mtl.model.frozen.layers import FrozenLayers
 from mtl.model.frozen.segment import ENTRY, HEADER
-from mtl.model.frozen.store import PrefixStore
-from mtl.model.multitask import make_batch
+from mtl.model.frozen.store import StateStore
 from mtl.model.packing import pack
 from mtl.model.pretrained import Pretrained, find_encoder
 from mtl.model.random_tiny import write_random
 from mtl.runs.folder import RunFolder
 from mtl.training.loop import train
-from tests.prefix_tools import CPU, GB, blocks, cache, filled, frozen, results, segments, sequences
+from tests.frozen_tools import CPU, GB, blocks, cache, filled, frozen, results, segments, sequences
 
 __all__ = ["blocks", "cache"]
 
@@ -51,7 +51,7 @@ def test_a_sequences_states_are_its_own_to_the_last_bit(
     types = [np.zeros_like(one) for one in ids]
 
     def computed(order: Any) -> dict[int, np.ndarray]:
-        found = Blocks(encoder, encoder.config.layers - 1, CPU, precision)
+        found = FrozenLayers(encoder, encoder.config.layers - 1, CPU, precision)
         states = found.compute([ids[i] for i in order], [types[i] for i in order])
         return dict(zip(order, states, strict=True))
 
@@ -83,7 +83,7 @@ def test_states_equal_those_of_a_packed_batch_to_rounding(
     batch = pack(ids, types)
     with torch.no_grad():
         packed = encoder.run(encoder.embed(batch), batch, stop=depth).numpy()
-    states = np.concatenate(Blocks(encoder, depth, CPU).compute(ids, types))
+    states = np.concatenate(FrozenLayers(encoder, depth, CPU).compute(ids, types))
     assert packed.std() > 0.1
     assert np.abs(states - packed).max() <= 1e-5
 
@@ -102,9 +102,9 @@ def test_outputs_and_gradients_equal_the_slow_paths(
     prepared, model = training.prepared, training.model
     step = {task: np.arange(5) for task in prepared.config.tasks}
     found = []
-    for prefix in (training.prefix, NO_PREFIX):
-        batch = make_batch(prepared.train, step, prepared.pairer, CPU, prefix)
-        assert (batch.prefix is None) == (prefix is NO_PREFIX)
+    for frozen_cache in (training.frozen_cache, DISABLED):
+        batch = make_batch(prepared.train, step, prepared.pairer, CPU, frozen_cache)
+        assert (batch.frozen_states is None) == (frozen_cache is DISABLED)
         torch.manual_seed(0)
         outputs = model(batch, 0.1)
         model.zero_grad()
@@ -142,7 +142,7 @@ def test_a_runs_losses_and_scores_equal_the_slow_paths_to_rounding(
     chosen = frozen(tiny, **changes)
     record = train(chosen, runs=tmp_path / "fast")
     assert segments(cache)
-    monkeypatch.setattr("mtl.training.loop.make_prefix", lambda *_, **__: NO_PREFIX)
+    monkeypatch.setattr("mtl.training.run.make_frozen_cache", lambda *_, **__: DISABLED)
     slow = train(chosen, runs=tmp_path / "slow")
     one, two = (RunFolder(tmp_path / name / record.run_id).history() for name in ("fast", "slow"))
     bound = 2e-2 if chosen.train.precision == "bf16" else 1e-4
@@ -158,20 +158,22 @@ def test_a_runs_losses_and_scores_equal_the_slow_paths_to_rounding(
 
 def test_half_precision_rounds_what_is_handed_out_stored_or_not(cache: Path) -> None:
     encoder = find_encoder("random-tiny").load()
-    whole, half = Blocks(encoder, 1, CPU), Blocks(encoder, 1, CPU, states="fp16")
+    whole, half = FrozenLayers(encoder, 1, CPU), FrozenLayers(encoder, 1, CPU, states="fp16")
     ids, types = sequences(40)
     exact = np.concatenate(whole.compute(ids, types))
     rounded = exact.astype(np.float16).astype(np.float32)
     assert not np.array_equal(rounded, exact)
     for limit in (0, GB):
-        prefix = FixedPrefix(half, PrefixStore(cache, "half", half.width, limit, half.kind))
-        prefix.fill(ids, types)
-        assert prefix.complete == bool(limit)
-        found = prefix.states(ids, types)
+        states_cache = StoredFrozenCache(
+            half, StateStore(cache, "half", half.width, limit, half.dtype)
+        )
+        states_cache.fill(ids, types)
+        assert states_cache.complete == bool(limit)
+        found = states_cache.lookup(ids, types)
         assert found.dtype == torch.float32
         assert np.array_equal(found.numpy(), rounded)
-        prefix.ahead(ids, types)
-        assert np.array_equal(prefix.states(ids, types).numpy(), rounded)
+        states_cache.prefetch(ids, types)
+        assert np.array_equal(states_cache.lookup(ids, types).numpy(), rounded)
 
 
 def test_half_precision_takes_half_the_disk_and_neither_reads_the_others_files(cache: Path) -> None:
@@ -179,15 +181,17 @@ def test_half_precision_takes_half_the_disk_and_neither_reads_the_others_files(c
     ids, types = sequences(200)
     sizes = {}
     for states in ("fp32", "fp16"):
-        blocks = Blocks(encoder, 1, CPU, states=states)
-        prefix = FixedPrefix(blocks, PrefixStore(cache, states, blocks.width, GB, blocks.kind))
-        prefix.fill(ids, types)
+        blocks = FrozenLayers(encoder, 1, CPU, states=states)
+        states_cache = StoredFrozenCache(
+            blocks, StateStore(cache, states, blocks.width, GB, blocks.dtype)
+        )
+        states_cache.fill(ids, types)
         (path,) = (cache / states).glob("*.states")
         sizes[states] = path.stat().st_size
     index = 200 * ENTRY.itemsize + HEADER.size
     assert (sizes["fp16"] - index) * 2 == sizes["fp32"] - index
     keys = {sequence_key(*one) for one in zip(ids, types, strict=True)}
-    other = PrefixStore(cache, "fp16", encoder.config.width, GB)  # which expects float32
+    other = StateStore(cache, "fp16", encoder.config.width, GB)  # which expects float32
     other.open(keys)
     assert not any(key in other for key in keys)
 

@@ -1,9 +1,10 @@
-"""Hidden states of sequences, each computed so that they depend on its own tokens alone, to the last bit.
+"""The frozen layers, computed so that a sequence's states depend on its own tokens to the last bit.
 
-A product's last bits depend on its shape, and so on what shares a batch, and on the threads that share it out. So sequences are computed together with others of
-just their length, always the same number of them, on one thread each; what fills up a last block is thrown away. A row of a
-product of one shape is then the same wherever in it the row stands (`tests/test_prefix_values.py` says if that is not so on some
-machine). Shapes: S sequences of l tokens, H width.
+The last bits of a matrix product depend on its shape, and so on what shares a batch, and on how it
+is split over threads. Here a block holds sequences of one length, always the same number of them,
+and runs on one thread; the last block is filled up and the surplus thrown away. In products of one
+shape a row is the same wherever it stands; `tests/test_frozen_values.py` fails on a machine where it
+is not. Shapes: S sequences of l tokens, H width.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from mtl.model.encoder import Encoder
 from mtl.model.packing import Packed, pack
 
 TOKENS_A_BLOCK = {"cpu": 128, "cuda": 2048}
-"""About how many tokens are computed together. More gain little, and the last block of each length is filled up in vain."""
+"""About how many tokens make a block. More gain little, and waste more on the last blocks."""
 
-KINDS: dict[States, str] = {"fp32": "<f4", "fp16": "<f2"}
-"""The type that hidden states are handed out and kept in."""
+DTYPES: dict[States, str] = {"fp32": "<f4", "fp16": "<f2"}
+"""The type in which hidden states are returned and stored."""
 
 
-class Blocks:
-    """Computes hidden states so that those of a sequence depend on its tokens alone, to the last bit."""
+class FrozenLayers:
+    """Computes hidden states of sequences, each independent of what it is computed with."""
 
     def __init__(
         self,
@@ -42,38 +43,33 @@ class Blocks:
         device: torch.device,
         precision: Precision = "fp32",
         states: States = "fp32",
-        tick: Callable[[], None] = lambda: None,
+        check_stop: Callable[[], None] = lambda: None,
     ) -> None:
-        """Through the embeddings and the first `depth` layers, computed in one precision and handed out in another.
+        """The embeddings and the first `depth` layers, in `precision`; returns type `states`.
 
-        `tick` is called between blocks; it may raise to stop.
+        `check_stop` is called between blocks; it may raise to stop.
         """
-        self.encoder, self.depth, self.device, self.precision, self.tick = (
-            encoder,
-            depth,
-            device,
-            precision,
-            tick,
-        )
-        self.kind = np.dtype(KINDS[states])
+        self.encoder, self.depth, self.device = encoder, depth, device
+        self.precision, self.check_stop = precision, check_stop
+        self.dtype = np.dtype(DTYPES[states])
         self.width = encoder.config.width
         self.layouts: dict[int, Packed] = {}
         self.pool: ThreadPoolExecutor | None = None
 
-    def numbers(self, encoder: str) -> str:
-        """A name for the numbers that come out: everything they depend on but the tokens. `encoder` is its fingerprint."""
+    def version(self, encoder: str) -> str:
+        """A hash of all that the states depend on besides tokens; `encoder` is its fingerprint."""
         if self.device.type == "cuda":
             machine = torch.cuda.get_device_name(self.device)
         else:
             machine = f"{processor()} {torch.backends.cpu.get_cpu_capability()}"
         parts = [NUMERICS, encoder, self.depth, self.precision, torch.__version__, machine]
         parts += [torch.get_float32_matmul_precision(), TOKENS_A_BLOCK[self.device.type]]
-        if self.kind.itemsize < 4:
-            parts.append(self.kind.str)
+        if self.dtype.itemsize < 4:
+            parts.append(self.dtype.str)
         return hashlib.sha256(repr(tuple(parts)).encode()).hexdigest()[:24]
 
     def compute(self, ids: Sequence[np.ndarray], types: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The states (l, H) of each sequence, of type `kind`."""
+        """The states (l, H) of each sequence, of type `dtype`."""
         if not ids:
             return []
         by_length: dict[int, list[int]] = {}
@@ -81,7 +77,7 @@ class Blocks:
             by_length.setdefault(len(sequence), []).append(i)
         blocks = []
         for length, members in by_length.items():
-            count = self.together(length)
+            count = self.block_size(length)
             blocks += [
                 (length, members[start : start + count]) for start in range(0, len(members), count)
             ]
@@ -89,21 +85,22 @@ class Blocks:
         def run(block: tuple[int, list[int]]) -> np.ndarray:
             length, members = block
             filled = [
-                members[j] if j < len(members) else members[0] for j in range(self.together(length))
+                members[j] if j < len(members) else members[0]
+                for j in range(self.block_size(length))
             ]
             return self._run(length, [ids[i] for i in filled], [types[i] for i in filled])
 
-        found: dict[int, np.ndarray] = {}
+        states_of: dict[int, np.ndarray] = {}
         with (
             self._on_one_thread_each(len(blocks)) as mapped,
             closing(mapped(run, blocks)) as results,
         ):
             for (_, members), states in zip(blocks, results, strict=True):
-                self.tick()
-                found |= dict(zip(members, states, strict=False))
-        return [found[i] for i in range(len(ids))]
+                self.check_stop()
+                states_of |= dict(zip(members, states, strict=False))
+        return [states_of[i] for i in range(len(ids))]
 
-    def together(self, length: int) -> int:
+    def block_size(self, length: int) -> int:
         """How many sequences of a length make a block."""
         return max(1, round(TOKENS_A_BLOCK[self.device.type] / length))
 
@@ -121,12 +118,12 @@ class Blocks:
             self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"
         ):
             states = self.encoder.run(self.encoder.embed(batch), batch, stop=self.depth)
-        rounded = states.half() if self.kind.itemsize == 2 else states.float()
+        rounded = states.half() if self.dtype.itemsize == 2 else states.float()
         return rounded.cpu().numpy().reshape(len(ids), length, self.width)
 
     @contextmanager
     def _on_one_thread_each(self, blocks: int) -> Iterator[Map]:
-        """A `map` that gives each block one thread: a product that is shared out among several may come out differently."""
+        """A `map` that runs each block on one thread: several may round a product differently."""
         threads = torch.get_num_threads()
         if self.device.type != "cpu" or threads == 1:
             yield _plain_map
@@ -141,7 +138,7 @@ class Blocks:
 
 
 Map = Callable[..., Any]
-"""`map(function, values)`, whose result can be closed."""
+"""`map(function, values)` with a result that can be closed."""
 
 
 def _plain_map(function: Callable[[Any], Any], values: Sequence[Any]) -> Iterator[Any]:
@@ -150,8 +147,11 @@ def _plain_map(function: Callable[[Any], Any], values: Sequence[Any]) -> Iterato
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads on which torch works alone. All have started when this returns, since each changes torch's default."""
+    """Threads on which torch uses one thread each.
+
+    All have started when this returns, since each changes torch's default as it starts.
+    """
     pool = ThreadPoolExecutor(threads, "mtl-prefix", torch.set_num_threads, (1,))
-    together = threading.Barrier(threads)
-    list(pool.map(lambda _: together.wait(), range(threads)))
+    all_started = threading.Barrier(threads)
+    list(pool.map(lambda _: all_started.wait(), range(threads)))
     return pool

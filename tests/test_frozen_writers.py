@@ -1,4 +1,4 @@
-"""The prefix store survives several writers, kills, damaged segments and a full disk."""
+"""The store of frozen states survives several writers, kills, damaged segments and a full disk."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ import numpy as np
 import pytest
 import torch
 
-from mtl.model.frozen import store as prefix_store
-from mtl.model.frozen.blocks import Blocks
-from mtl.model.frozen.prefix import sequence_key
-from mtl.model.frozen.store import PrefixStore
+from mtl.model.frozen import store as store_module
+from mtl.model.frozen.cache import sequence_key
+from mtl.model.frozen.layers import FrozenLayers
+from mtl.model.frozen.store import StateStore
 from mtl.model.packing import pack
 from mtl.training.loop import train
 from mtl.training.progress import Progress
-from tests.prefix_tools import (
+from tests.frozen_tools import (
     GB,
-    a_prefix,
+    a_cache,
     blocks,
     cache,
     frozen,
@@ -46,22 +46,22 @@ import sys
 from pathlib import Path
 import numpy as np
 import torch
-from mtl.model.frozen import prefix
-from mtl.model.frozen.prefix import FixedPrefix
-from mtl.model.frozen.blocks import Blocks
-from mtl.model.frozen.store import PrefixStore
+from mtl.model.frozen import cache
+from mtl.model.frozen.cache import StoredFrozenCache
+from mtl.model.frozen.layers import FrozenLayers
+from mtl.model.frozen.store import StateStore
 from mtl.model.pretrained import find_encoder
 
 {sequences}
 
-prefix.SEGMENT_BYTES = (1 << 10, 1 << 17)
-blocks = Blocks(find_encoder("random-tiny").load(), 1, torch.device("cpu"))
+cache.SEGMENT_BYTES = (1 << 10, 1 << 17)
+blocks = FrozenLayers(find_encoder("random-tiny").load(), 1, torch.device("cpu"))
 compute, done = blocks.compute, []
 def counted(ids, types):
     done.append(len(ids))
     return compute(ids, types)
 blocks.compute = counted
-built = FixedPrefix(blocks, PrefixStore(Path(sys.argv[1]), "numbers", blocks.width, 10**9))
+built = StoredFrozenCache(blocks, StateStore(Path(sys.argv[1]), "numbers", blocks.width, 10**9))
 print("ready", flush=True)
 sys.stdin.readline()
 built.fill(*sequences({count}, lengths=(3, 60)))
@@ -92,10 +92,10 @@ def said(process: subprocess.Popen[str]) -> list[str]:
     return words
 
 
-def assert_right(cache: Path, blocks: Blocks) -> None:
+def assert_right(cache: Path, blocks: FrozenLayers) -> None:
     """All sequences are stored, with the numbers that they have when computed here."""
     ids, types = sequences(COUNT, lengths=(3, 60))
-    store = PrefixStore(cache, "numbers", blocks.width, GB)
+    store = StateStore(cache, "numbers", blocks.width, GB)
     keys = [sequence_key(*one) for one in zip(ids, types, strict=True)]
     store.open(set(keys))
     for i in range(0, COUNT, 97):
@@ -109,7 +109,7 @@ def assert_right(cache: Path, blocks: Blocks) -> None:
     )
 
 
-def test_two_processes_that_build_at_once_share_the_work(cache: Path, blocks: Blocks) -> None:
+def test_two_processes_that_build_at_once_share_the_work(cache: Path, blocks: FrozenLayers) -> None:
     both = [builder(cache), builder(cache)]
     for process in both:
         go(process)
@@ -122,7 +122,7 @@ def test_two_processes_that_build_at_once_share_the_work(cache: Path, blocks: Bl
 
 
 def test_a_builder_killed_at_any_moment_leaves_only_whole_segments(
-    cache: Path, blocks: Blocks
+    cache: Path, blocks: FrozenLayers
 ) -> None:
     killed = 0
     builders = [builder(cache) for _ in range(3)]
@@ -138,7 +138,7 @@ def test_a_builder_killed_at_any_moment_leaves_only_whole_segments(
         time.sleep(delay)
         process.kill()
         killed += process.wait() == -signal.SIGKILL
-        store = PrefixStore(cache, "numbers", blocks.width, GB)
+        store = StateStore(cache, "numbers", blocks.width, GB)
         whole = len(segments(cache))
         store.open(
             {sequence_key(*one) for one in zip(*sequences(COUNT, lengths=(3, 60)), strict=True)}
@@ -167,33 +167,35 @@ DAMAGE: dict[str, Any] = {
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
 def test_a_damaged_segment_is_noticed_and_built_again(
-    cache: Path, blocks: Blocks, damage: Any
+    cache: Path, blocks: FrozenLayers, damage: Any
 ) -> None:
     ids, types = sequences(40)
-    a_prefix(cache, blocks).fill(ids, types)
-    expected = a_prefix(cache, blocks, limit=0).states(ids, types)
+    a_cache(cache, blocks).fill(ids, types)
+    expected = a_cache(cache, blocks, limit=0).lookup(ids, types)
     (path,) = segments(cache)
     content = path.read_bytes()
     path.write_bytes(damage(content))
-    reader = a_prefix(cache, blocks)
+    reader = a_cache(cache, blocks)
     reader.fill(ids, types)
-    assert torch.equal(reader.states(ids, types), expected)
-    again = a_prefix(cache, blocks)
+    assert torch.equal(reader.lookup(ids, types), expected)
+    again = a_cache(cache, blocks)
     again.fill(ids, types)
-    assert torch.equal(again.states(ids, types), expected)
+    assert torch.equal(again.lookup(ids, types), expected)
     assert path.read_bytes() == content
 
 
-def test_what_was_built_is_what_is_read(cache: Path, blocks: Blocks, small_segments: None) -> None:
+def test_what_was_built_is_what_is_read(
+    cache: Path, blocks: FrozenLayers, small_segments: None
+) -> None:
     ids, types = sequences(200)
-    a_prefix(cache, blocks).fill(ids, types)
+    a_cache(cache, blocks).fill(ids, types)
     assert len(segments(cache)) > 4
-    reader = a_prefix(cache, blocks)
+    reader = a_cache(cache, blocks)
     reader.fill(ids, types)
     assert reader.complete
     chosen = [7, 7, 150, 3]
     batch = pack([ids[i] for i in chosen], [types[i] for i in chosen])
-    states = reader.states([ids[i] for i in chosen], [types[i] for i in chosen])
+    states = reader.lookup([ids[i] for i in chosen], [types[i] for i in chosen])
     assert states.shape == (batch.tokens, 32)
     with torch.no_grad():
         slow = blocks.encoder.run(blocks.encoder.embed(batch), batch, stop=1)
@@ -218,15 +220,15 @@ def test_a_cache_that_cannot_be_written_costs_time_but_not_the_run(
         raise NO_ROOM
 
     if when == "writing":
-        monkeypatch.setattr(prefix_store.Slot, "write", refuse)
+        monkeypatch.setattr(store_module.Slot, "write", refuse)
     elif when == "the folder is a file":
         cache.write_text("in the way")
     elif when == "read-only":
         monkeypatch.setattr(Path, "mkdir", _mkdir_but_not_in(cache))
     elif when == "the disk is nearly full":
-        monkeypatch.setattr(prefix_store, "SPARE_BYTES", 10**18)
+        monkeypatch.setattr(store_module, "SPARE_BYTES", 10**18)
     else:
-        monkeypatch.setattr(PrefixStore, "_alone", refuse)
+        monkeypatch.setattr(StateStore, "_exclusive", refuse)
     notes: list[str] = []
 
     class Told(Progress):

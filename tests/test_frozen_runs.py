@@ -1,4 +1,4 @@
-"""Runs with the prefix store give the same bits as runs without it, and compute nothing twice."""
+"""Runs with the store of frozen states give the same bits as runs without it, and compute nothing twice."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mtl.inference.trained import load_trained
-from mtl.model.frozen.blocks import Blocks
-from mtl.model.frozen.prefix import NO_PREFIX, FixedPrefix, sequence_key
+from mtl.model.frozen.cache import DISABLED, StoredFrozenCache, sequence_key
+from mtl.model.frozen.layers import FrozenLayers
 from mtl.model.frozen.segment import size
 from mtl.model.pairing import distinct
 from mtl.model.pretrained import find_encoder
@@ -20,7 +20,7 @@ from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import prepare
 from mtl.training.loop import train
 from mtl.training.progress import Progress
-from tests.prefix_tools import (
+from tests.frozen_tools import (
     CPU,
     GB,
     cache,
@@ -70,7 +70,7 @@ def test_the_store_changes_no_bit_of_a_run(
         for name in ("cold", "warm"):
             train(chosen, runs=tmp_path / f"{name}-{number}")
             assert results(tmp_path / f"{name}-{number}") == expected
-    monkeypatch.setattr("mtl.training.loop.AHEAD", 2)
+    monkeypatch.setattr("mtl.training.loop.PREFETCH_STEPS", 2)
     train(chosen, runs=tmp_path / "steps", cache_bytes=0)
     assert results(tmp_path / "steps") == expected
 
@@ -97,7 +97,9 @@ def test_with_the_store_built_nothing_below_the_boundary_is_computed(
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("the frozen part was computed")
 
-    monkeypatch.setattr(Blocks, "compute", lambda self, ids, types: [] if not ids else never())
+    monkeypatch.setattr(
+        FrozenLayers, "compute", lambda self, ids, types: [] if not ids else never()
+    )
     monkeypatch.setattr("mtl.model.encoder.Encoder.embed", never)
     for changes in (
         {"seed": 1},
@@ -112,7 +114,7 @@ def test_each_distinct_sequence_is_stored_once(
     tiny: dict[str, Any], tmp_path: Path, cache: Path
 ) -> None:
     training = filled(frozen(tiny), tmp_path)
-    ids, types = distinct(training.wanted(), training.prepared.pairer)
+    ids, types = distinct(training.encoded_rows(), training.prepared.pairer)
     (path,) = segments(cache)
     tokens = sum(len(sequence) for sequence in ids)
     assert len({sequence_key(*one) for one in zip(ids, types, strict=True)}) == len(ids)
@@ -125,22 +127,22 @@ def test_a_run_of_few_steps_computes_only_their_rows(
     tiny: dict[str, Any], tmp_path: Path, cache: Path
 ) -> None:
     few, all_rows = (started(frozen(tiny, train__max_steps=limit), tmp_path) for limit in (2, None))
-    used, every = (sum(len(part) for part in one.wanted()) for one in (few, all_rows))
+    used, every = (sum(len(part) for part in one.encoded_rows()) for one in (few, all_rows))
     assert every - used == 3 * 24 - 2 * 4
 
 
 BYPASSED: dict[str, dict[str, Any]] = {
     "everything trains": {"freeze__unfrozen": "all"},
     "only embeddings are frozen": {"freeze__unfrozen": 2},
-    "some tasks train the prefix": {"freeze__scope": ["sts"]},
-    "dropout in the prefix": {"freeze__dropout": True},
+    "some tasks train the lower layers": {"freeze__scope": ["sts"]},
+    "dropout in the frozen layers": {"freeze__dropout": True},
     "SMART": {"smart": {}},
     "SMART's teacher alone": {"smart": {"lambda_s": 0.0}},
 }
 
 
 @pytest.mark.parametrize("changes", BYPASSED.values(), ids=BYPASSED.keys())
-def test_where_the_prefix_is_not_fixed_it_is_computed_as_ever(
+def test_where_states_are_not_fixed_nothing_is_cached(
     tiny: dict[str, Any],
     tmp_path: Path,
     cache: Path,
@@ -148,31 +150,31 @@ def test_where_the_prefix_is_not_fixed_it_is_computed_as_ever(
     changes: dict[str, Any],
 ) -> None:
     chosen = frozen(tiny, **changes)
-    assert started(chosen, tmp_path / "unused").prefix is NO_PREFIX
+    assert started(chosen, tmp_path / "unused").frozen_cache is DISABLED
     train(chosen, runs=tmp_path / "one")
     assert not cache.exists()
-    monkeypatch.setattr("mtl.training.loop.make_prefix", lambda *_, **__: NO_PREFIX)
+    monkeypatch.setattr("mtl.training.run.make_frozen_cache", lambda *_, **__: DISABLED)
     train(chosen, runs=tmp_path / "two")
     assert results(tmp_path / "one") == results(tmp_path / "two")
 
 
-def test_dropout_of_zero_leaves_the_prefix_fixed(
+def test_dropout_of_zero_leaves_the_states_fixed(
     tiny: dict[str, Any], tmp_path: Path, cache: Path
 ) -> None:
     chosen = frozen(tiny, freeze__dropout=True, train__dropout=0.0)
-    assert isinstance(started(chosen, tmp_path).prefix, FixedPrefix)
+    assert isinstance(started(chosen, tmp_path).frozen_cache, StoredFrozenCache)
 
 
 def test_other_weights_depths_precisions_and_token_types_are_other_numbers(tmp_path: Path) -> None:
     encoder = find_encoder("random-tiny").load()
-    one = Blocks(encoder, 1, CPU)
-    names = [one.numbers("a"), one.numbers("b"), Blocks(encoder, 2, CPU).numbers("a")]
+    one = FrozenLayers(encoder, 1, CPU)
+    names = [one.version("a"), one.version("b"), FrozenLayers(encoder, 2, CPU).version("a")]
     names += [
-        Blocks(encoder, 1, CPU, "bf16").numbers("a"),
-        Blocks(encoder, 1, CPU, states="fp16").numbers("a"),
+        FrozenLayers(encoder, 1, CPU, "bf16").version("a"),
+        FrozenLayers(encoder, 1, CPU, states="fp16").version("a"),
     ]
     assert len(set(names)) == 5
-    assert Blocks(encoder, 1, CPU).numbers("a") == names[0]
+    assert FrozenLayers(encoder, 1, CPU).version("a") == names[0]
     ids, types = np.array([2, 7, 3, 9, 3]), np.array([0, 0, 0, 1, 1])
     assert sequence_key(ids, types) != sequence_key(ids, np.zeros_like(types))
     assert sequence_key(ids, types) == sequence_key(ids.astype(np.int32), types.astype(np.int16))

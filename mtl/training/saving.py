@@ -1,0 +1,111 @@
+"""Saves a run's state, resumes from it, and keeps the selected weights.
+
+A run that is interrupted resumes from its last saved state and gives the same numbers as one that
+was not: the order of the data is a function of seed and epoch, and the state holds weights,
+optimiser moments, the penalty's tensors, dropout's random state and all counters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtl.errors import RunError
+from mtl.methods.penalty import Penalty
+from mtl.model.multitask import MultiTaskModel
+from mtl.runs import checkpoint
+from mtl.runs.folder import RunFolder
+from mtl.runs.prepare import Prepared
+from mtl.training.optim import Optimizer
+from mtl.training.state import State
+
+
+class Saver:
+    """Writes and reads `resume/` and `checkpoint/` in a run's folder."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        folder: RunFolder,
+        state: State,
+        model: MultiTaskModel,
+        optimizer: Optimizer,
+        penalty: Penalty,
+        device: torch.device,
+    ) -> None:
+        self.prepared, self.config, self.folder = prepared, prepared.config, folder
+        self.state, self.optimizer, self.penalty = state, optimizer, penalty
+        self.trainable, self.device = model.trainable(), device
+
+    def save(self) -> None:
+        """Write all that resuming from here needs."""
+        tensors: dict[str, Tensor] = {
+            **_prefixed("model.", self.trainable),
+            **_prefixed("optimizer.", self.optimizer.moments()),
+            **_prefixed("penalty.", self.penalty.tensors()),
+            "random.cpu": torch.get_rng_state(),
+        }
+        if self.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        checkpoint.save(self.folder.resume, "state", tensors, state=asdict(self.state))
+
+    def resume(self) -> bool:
+        """Restore the last saved state, if there is one; log lines written after it are dropped."""
+        if checkpoint.notes(self.folder.resume, "state") is None:
+            self.folder.metrics.unlink(missing_ok=True)
+            return False
+        tensors, notes = checkpoint.load(self.folder.resume, "state")
+        self._check_files(notes["state"])
+        self.state.restore(notes["state"])
+        with torch.no_grad():
+            for name, parameter in self.trainable.items():
+                parameter.copy_(tensors[f"model.{name}"])
+        self.optimizer.load_moments(_without_prefix("optimizer.", tensors))
+        self.penalty.load(_without_prefix("penalty.", tensors))
+        torch.set_rng_state(tensors["random.cpu"])
+        if "random.cuda" in tensors and self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+        with self.folder.metrics.open("r+b") as file:
+            file.truncate(self.state.log_bytes)
+        return True
+
+    def keep_weights(self) -> None:
+        """Make the trained weights the run's checkpoint; frozen ones are in the encoder's files."""
+        encoder = {"name": self.config.encoder, "fingerprint": self.prepared.pretrained.fingerprint}
+        checkpoint.save(
+            self.folder.checkpoint, "model", self.trainable, step=self.state.step, encoder=encoder
+        )
+
+    def _check_files(self, saved: Mapping[str, Any]) -> None:
+        """Check the files that a saved state relies on. Raises RunError for a missing one."""
+        log = self.folder.metrics
+        size = log.stat().st_size if log.is_file() else 0
+        if size < saved["log_bytes"]:
+            raise RunError(
+                f"{log}: has {size} bytes; the saved state expects {saved['log_bytes']}. "
+                "Train the run again with --fresh."
+            )
+        if saved["best_step"] is None:
+            return
+        for split in ("dev", "train"):
+            for task in self.config.tasks:
+                self.folder.predictions(split, task)
+        if self.config.train.select == "best":
+            checkpoint.check(self.folder.checkpoint, "model")
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
+
+
+def _without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, without it."""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
