@@ -43,7 +43,9 @@ from mtl.training.interrupt import Interruption
 
 @dataclass(frozen=True, kw_only=True)
 class Ablation:
-    """What a grid came to: its results, how many runs were trained for it now, and why some failed (run -> reason)."""
+    """What a grid came to: its results, how many runs were trained for it now, and why some failed
+    (run -> reason).
+    """
 
     results: Results
     plan: Plan
@@ -53,7 +55,9 @@ class Ablation:
 
 
 class Grid:
-    """A definition on a folder of runs. Raises ConfigError, DataError or EncoderError before anything is computed."""
+    """A definition on a folder of runs. Raises ConfigError, DataError or EncoderError before
+    anything is computed.
+    """
 
     def __init__(
         self, definition: Definition, *, runs: Path, on_bad_row: OnBadRow = "error"
@@ -80,8 +84,9 @@ class Grid:
         return grid_design(self.definition, self.design, self.seeds, looks=looks)
 
     def add_seeds(self, results: Results, most: int) -> bool:
-        """Plan one more seed for every arm that is undecided and can be decided, the largest difference first, and for the
-        baseline where it lacks that seed. Whether there was anything to add; no arm gets more than `most` seeds.
+        """Plan one more seed for every arm that is undecided and can be decided, the largest
+        difference first, and for the baseline where it lacks that seed. Whether there was anything
+        to add; no arm gets more than `most` seeds.
         """
         undecided = []
         for arm in results.arms:
@@ -116,7 +121,9 @@ class Grid:
 
 
 def _with_next(seeds: tuple[int, ...], baseline: tuple[int, ...]) -> tuple[int, ...]:
-    """One seed more: the baseline's next where it is ahead, so that the two are paired, else the next number."""
+    """One seed more: the baseline's next where it is ahead, so that the two are paired, else the
+    next number.
+    """
     ahead = [seed for seed in baseline if seed not in seeds]
     return (*seeds, ahead[0] if ahead else max(seeds) + 1)
 
@@ -133,9 +140,10 @@ def run_grid(
 ) -> Ablation:
     """Train what is missing of a grid, in worker processes, and judge its arms.
 
-    Calling it again trains only what is missing. A run whose worker dies or raises is tried `options.retry` more times. With
-    `until_decided`, arms that are undecided get further seeds, up to `max_seeds` each; decisions then use a level that
-    allows for looking that often. Raises Interrupted after SIGINT or SIGTERM, once runs under way have saved themselves.
+    Calling it again trains only what is missing. A run whose worker dies or raises is tried
+    `options.retry` more times. With `until_decided`, arms that are undecided get further seeds, up
+    to `max_seeds` each; decisions then use a level that allows for looking that often. Raises
+    Interrupted after SIGINT or SIGTERM, once runs under way have saved themselves.
     """
     options = options.replace(wandb=options.wandb_mode, group=options.group or definition.name)
     view = view or View()
@@ -167,7 +175,8 @@ def run_grid(
     if write_results(results, grid.folder):
         _send(results, grid.folder, options.wandb_mode)
     return Ablation(
-        results=results, plan=plan, trained=trained, failures=dict(execution.failures), folder=grid.folder
+        results=results, plan=plan, trained=trained, failures=dict(execution.failures),
+        folder=grid.folder
     )  # fmt: skip
 
 
@@ -190,16 +199,20 @@ def _send(results: Results, folder: Path, mode: WandbMode) -> None:
 
 
 def planned_looks(definition: Definition, until_decided: bool, max_seeds: int | None) -> int:
-    """How often the data will be judged at most. Raises ConfigError for a limit that makes no sense."""
+    """How often the data will be judged at most. Raises ConfigError for a limit that makes no
+    sense.
+    """
     if until_decided != (max_seeds is not None):
         raise ConfigError(
-            "--until-decided and --max-seeds K need each other: the first says how, the second how far."
+            "--until-decided and --max-seeds K need each other: the first says how, the second "
+            "how far."
         )
     if max_seeds is None:
         return 1
     if max_seeds <= len(definition.seeds):
         raise ConfigError(
-            f"--max-seeds {max_seeds}: the grid has {len(definition.seeds)} seeds already; ask for more."
+            f"--max-seeds {max_seeds}: the grid has {len(definition.seeds)} seeds already; ask "
+            "for more."
         )
     return max_seeds - len(definition.seeds) + 1
 

@@ -26,7 +26,9 @@ class Runs(ABC):
 
     @abstractmethod
     def record(self, run_id: str) -> Record | None:
-        """The record, whatever its status; None where there is none. Raises RunError where it is damaged."""
+        """The record, whatever its status; None where there is none. Raises RunError where it is
+        damaged.
+        """
 
     @abstractmethod
     def predictions(self, run_id: str, task: TaskName) -> Predictions:
@@ -44,12 +46,16 @@ class Runs(ABC):
             return None
 
     def dev_fingerprints(self, run_id: str) -> dict[str, str]:
-        """The fingerprints of the dev rows of a run: `dev/sst` -> digits; empty where no record says."""
+        """The fingerprints of the dev rows of a run: `dev/sst` -> digits; empty where no record
+        says.
+        """
         record = self.readable_record(run_id)
         return {} if record is None else record.data.parts
 
     def examples(self, run_id: str, task: TaskName, rule: str) -> Examples | None:
-        """The dev score of a run on a task, example by example; None where it is undefined. Raises RunError."""
+        """The dev score of a run on a task, example by example; None where it is undefined. Raises
+        RunError.
+        """
         key = run_id, task, rule
         if key not in self._examples:
             self._examples[key] = examples(self.predictions(run_id, task), rule=rule)
@@ -124,7 +130,8 @@ class ArmScores:
             reason = record.undefined.get(key, "no reason recorded")
             self.missing[seed] = f"{key} is undefined: {reason}"
             return
-        # Equal ids and labels may be those of other sentences. The fingerprint of the data is of all that a row has.
+        # Equal ids and labels may be those of other sentences. The fingerprint of the data is of
+        # all that a row has.
         order = record.data.parts.get(f"dev/{task}", score.order)
         self.scores[task][seed] = replace(score, order=order)
 
@@ -136,7 +143,9 @@ class ArmScores:
         return (score,) if score in tasks else ()
 
     def has_examples_of(self, reference: ArmScores) -> bool:
-        """Whether both arms were scored on the same tasks and rows, so that their scores can be subtracted."""
+        """Whether both arms were scored on the same tasks and rows, so that their scores can be
+        subtracted.
+        """
         mine, theirs = self._orders(), reference._orders()
         return mine.keys() == theirs.keys() and all(
             len(mine[task] | theirs[task]) <= 1 for task in mine

@@ -1,7 +1,8 @@
-"""The design of a grid, as `grid.json` keeps it: all that judging and reporting need besides the runs.
+"""The design of a grid, as `grid.json` keeps it: all that judging and reporting need besides the
+runs.
 
-It holds resolved configs and the names of runs, so that a later version of mtl reads an old grid as it was, whatever
-its defaults are by then.
+It holds resolved configs and the names of runs, so that a later version of mtl reads an old grid as
+it was, whatever its defaults are by then.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ SCHEMA = 2
 class GridDesign(BaseModel):
     """The question and the plan of a grid.
 
-    `arms` begins with the baseline. `factors` gives the levels of each factor, the reference level first;
-    `combinations` names the arm of each combination of levels. `runs` gives for each arm the run id of every seed.
-    `looks` is how often the data are judged at most.
+    `arms` begins with the baseline. `factors` gives the levels of each factor, the reference level
+    first; `combinations` names the arm of each combination of levels. `runs` gives for each arm the
+    run id of every seed. `looks` is how often the data are judged at most.
     """
 
     schema_number: Literal[2] = Field(default=2, alias="schema")

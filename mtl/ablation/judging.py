@@ -1,8 +1,8 @@
 """From the design of a grid and its runs to results: the one place where arms are judged.
 
-Nothing here trains, and the same runs give the same results. Arms are judged in groups that were scored on the same
-dev rows by the same rule. In a group each score (the metric of a task, and overall where arms share their tasks) is
-judged over all arms together.
+Nothing here trains, and the same runs give the same results. Arms are judged in groups that were
+scored on the same dev rows by the same rule. In a group each score (the metric of a task, and
+overall where arms share their tasks) is judged over all arms together.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def _dev_rows(design: GridDesign, arm: Arm, runs: Runs) -> dict[TaskName, str] |
 
 
 def _comparable(first: Arm, second: Arm, rows: Mapping[str, dict[TaskName, str] | None]) -> bool:
-    """Whether two arms were scored on the same dev rows by the same rule, as far as they share tasks."""
+    """Whether two arms were scored on the same dev rows by the same rule, as far as they share
+    tasks.
+    """
     both_have_sts = "sts" in first.config.tasks and "sts" in second.config.tasks
     if both_have_sts and first.config.overall != second.config.overall:
         return False
@@ -132,7 +134,9 @@ def _arm_result(scores: ArmScores, verdicts: Mapping[Score, Mapping[str, Verdict
 def _verdicts(
     scores: Mapping[str, ArmScores], baseline: str, design: GridDesign
 ) -> dict[Score, dict[str, Verdict]]:
-    """For every score of the baseline, a verdict for each other arm that has it, judged together."""
+    """For every score of the baseline, a verdict for each other arm that has it, judged
+    together.
+    """
     verdicts: dict[Score, dict[str, Verdict]] = {}
     for score in scores_of(scores[baseline].arm.config.tasks):
         tasks = scores[baseline].tasks_of(score)
@@ -202,7 +206,9 @@ def _best_arm(arms: Sequence[ArmResult], primary: Score, best_of: BestOf | None)
 
 
 def _joined(design: GridDesign, groups: tuple[Results, ...]) -> Results:
-    """The results of the whole grid: arms apart from the baseline's group have no verdict against it."""
+    """The results of the whole grid: arms apart from the baseline's group have no verdict against
+    it.
+    """
     first = groups[0]
     arms = {arm.name: arm for arm in first.arms}
     for group in groups[1:]:
@@ -221,7 +227,9 @@ def _joined(design: GridDesign, groups: tuple[Results, ...]) -> Results:
 
 
 def _verdicts_apart(arm: ArmResult, group: Results) -> dict[Score, Verdict]:
-    """No verdict, for every score that an arm shares with the baseline of a group that it is apart from."""
+    """No verdict, for every score that an arm shares with the baseline of a group that it is apart
+    from.
+    """
     same_tasks = arm.tasks == group.arms[0].tasks
     return {
         score: no_verdict(APART, group.level)

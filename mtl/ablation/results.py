@@ -1,7 +1,8 @@
-"""The results of a grid, as `results.json` keeps them: scores, verdicts, effects and claims, all as numbers.
+"""The results of a grid, as `results.json` keeps them: scores, verdicts, effects and claims, all as
+numbers.
 
-`mtl.ablation.judging` computes them once, from a design and its runs. The terminal, W&B and reports print what stands
-here and compute nothing. All scores are of dev.
+`mtl.ablation.judging` computes them once, from a design and its runs. The terminal, W&B and reports
+print what stands here and compute nothing. All scores are of dev.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class Part(BaseModel):
 
 
 class Difference(Part):
-    """A difference of scores, or a weighted sum of them: its value, 95 % interval and p value, and the shared seeds."""
+    """A difference of scores, or a weighted sum of them: its value, 95 % interval and p value, and
+    the shared seeds.
+    """
 
     value: float
     low: float
@@ -47,9 +50,9 @@ class Difference(Part):
 class Verdict(Part):
     """What a comparison says. `text` is the verdict in words, `reason` says why.
 
-    `level` is the level of the interval that decides, `interval` that interval, `detectable` the smallest true
-    difference that this many seeds find four times in five. `adjusted_p` is Holm's. `more_seeds` is set for
-    `undecided` only; None there means that no number of seeds is enough.
+    `level` is the level of the interval that decides, `interval` that interval, `detectable` the
+    smallest true difference that this many seeds find four times in five. `adjusted_p` is Holm's.
+    `more_seeds` is set for `undecided` only; None there means that no number of seeds is enough.
     """
 
     word: Word
@@ -64,10 +67,11 @@ class Verdict(Part):
 
 
 class ArmResult(Part):
-    """One arm: its seeds with scores, its scores over seeds, and its verdicts against the baseline, by score.
+    """One arm: its seeds with scores, its scores over seeds, and its verdicts against the baseline,
+    by score.
 
-    `missing` gives a reason for every planned seed without all scores. `seconds` is the time of a run. `verdicts` is
-    empty for the baseline.
+    `missing` gives a reason for every planned seed without all scores. `seconds` is the time of a
+    run. `verdicts` is empty for the baseline.
     """
 
     name: str
@@ -82,7 +86,9 @@ class ArmResult(Part):
 
 
 class FactorEffect(Part):
-    """The effect of some levels of some factors, over `matched` sets of arms; `reason` says why it has no estimate."""
+    """The effect of some levels of some factors, over `matched` sets of arms; `reason` says why it
+    has no estimate.
+    """
 
     factors: tuple[str, ...]
     levels: tuple[str, ...]
@@ -93,7 +99,9 @@ class FactorEffect(Part):
 
 
 class ClaimResult(Part):
-    """A claim and how it was judged: by a verdict, or for a claim about one arm by `numbers` (metric -> value by seed)."""
+    """A claim and how it was judged: by a verdict, or for a claim about one arm by `numbers`
+    (metric -> value by seed).
+    """
 
     claim: Claim
     verdict: Verdict | None
@@ -104,16 +112,19 @@ class ClaimResult(Part):
 class Results(Part):
     """The results of a grid. `arms` begins with the baseline.
 
-    `looks` is how often the data are judged in all; `level` is the level of the intervals that decide, which allows
-    for it. `best` is the arm with the best score among those that share the baseline's tasks.
+    `looks` is how often the data are judged in all; `level` is the level of the intervals that
+    decide, which allows for it. `best` is the arm with the best score among those that share the
+    baseline's tasks.
 
-    Arms that were scored on other dev rows, or by another rule, than the baseline have no verdict against it. Then
-    `groups` holds the results of each group of comparable arms, the baseline's first; `basis` says what a group was
-    scored on.
+    Arms that were scored on other dev rows, or by another rule, than the baseline have no verdict
+    against it. Then `groups` holds the results of each group of comparable arms, the baseline's
+    first; `basis` says what a group was scored on.
     """
 
     SCHEMA: ClassVar[int] = 2
-    """1 was without a schema number; it had neither intervals at the level of the verdict nor groups."""
+    """1 was without a schema number; it had neither intervals at the level of the verdict nor
+    groups.
+    """
 
     schema_number: Literal[2] = Field(default=2, alias="schema")
     name: str

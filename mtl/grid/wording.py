@@ -12,7 +12,8 @@ NOTHING = "-"
 
 
 def mean_sd(summary: Summary | None, *, count: bool = False) -> str:
-    """Mean and sample standard deviation: `0.812 ± 0.006`, with `count` also `0.812 ± 0.006 (sd, n=3)`.
+    """Mean and sample standard deviation: `0.812 ± 0.006`, with `count` also `0.812 ± 0.006 (sd,
+    n=3)`.
 
     One seed has no spread: `0.812`, with `count` `0.812 (n=1)`. None is `-`.
     """
@@ -26,8 +27,8 @@ def mean_sd(summary: Summary | None, *, count: bool = False) -> str:
 def signed(*values: float) -> list[str]:
     """`+0.031`: numbers that belong together, with three decimals.
 
-    Where the largest would print as 0.001 or 0.000 they get as many decimals as it needs. A number that prints as
-    zero has no sign.
+    Where the largest would print as 0.001 or 0.000 they get as many decimals as it needs. A number
+    that prints as zero has no sign.
     """
     largest = max(map(abs, values))
     decimals = (

@@ -2,9 +2,10 @@
 
     reports/<name>/records.json.gz    plain JSON
 
-A grid or a run keeps its design and results; the record, evaluations and test openings of every run; and its dev
-outputs: for sts the scores (float32), for other tasks the chosen classes, and for a few runs everything. It keeps no
-sentence of the data and no path. Sections read the results from here and judge nothing.
+A grid or a run keeps its design and results; the record, evaluations and test openings of every
+run; and its dev outputs: for sts the scores (float32), for other tasks the chosen classes, and for
+a few runs everything. It keeps no sentence of the data and no path. Sections read the results from
+here and judge nothing.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class Evaluation(Part):
 
 
 class Outputs(Part):
-    """The dev outputs of a run on one task: base64 of all outputs, or of the chosen classes; `rows` names the rows.
+    """The dev outputs of a run on one task: base64 of all outputs, or of the chosen classes; `rows`
+    names the rows.
 
     `error` says why there are none.
     """
@@ -80,7 +82,9 @@ class ArchivedRun(Part):
 
 
 class Leak(Part):
-    """Dev rows that also stand in train, and dev rows with a sentence that stands in train: counts and shares."""
+    """Dev rows that also stand in train, and dev rows with a sentence that stands in train: counts
+    and shares.
+    """
 
     rows: int
     rows_share: float | None
@@ -134,13 +138,17 @@ def from_json(plain: Mapping[str, Any]) -> AnyArchive:
 
 
 def write(path: Path, archive: AnyArchive) -> None:
-    """Write the records. Equal records give equal bytes. Raises ValueError for NaN: unknown is null."""
+    """Write the records. Equal records give equal bytes. Raises ValueError for NaN: unknown is
+    null.
+    """
     text = json.dumps(as_json(archive), indent=0, allow_nan=False, ensure_ascii=False)
     write_bytes(path, gzip.compress(text.encode("utf-8", "surrogatepass"), 9, mtime=0))
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The records of a file as plain data, of any schema. Raises RunError where they are missing or damaged."""
+    """The records of a file as plain data, of any schema. Raises RunError where they are missing or
+    damaged.
+    """
     try:
         plain = json.loads(gzip.decompress(path.read_bytes()).decode("utf-8", "surrogatepass"))
     except FileNotFoundError:
@@ -162,7 +170,9 @@ def pack(predictions: Predictions, *, whole: bool) -> dict[str, str]:
 
 
 def chosen_classes(predictions: Predictions) -> np.ndarray:
-    """The class of each row, (n,) int: that of the largest logit, or of a single logit its sign's."""
+    """The class of each row, (n,) int: that of the largest logit, or of a single logit its
+    sign's.
+    """
     task = TASKS[predictions.task]
     if task.kind == "binary":
         return (predictions.outputs[:, 0] > 0).astype(np.int64)
@@ -170,7 +180,9 @@ def chosen_classes(predictions: Predictions) -> np.ndarray:
 
 
 def unpack(task: TaskName, packed: Outputs, rows: DevRows) -> Predictions:
-    """The predictions again. Where only classes were kept, the outputs are logits that choose them."""
+    """The predictions again. Where only classes were kept, the outputs are logits that choose
+    them.
+    """
     width = TASKS[task].outputs
     if packed.outputs is not None:
         outputs: np.ndarray = _decode(packed.outputs, "<f4").reshape(-1, width)

@@ -1,4 +1,5 @@
-"""The sections of a report, in order. Each is a file with a function from the data to a section, or to None.
+"""The sections of a report, in order. Each is a file with a function from the data to a section, or
+to None.
 
 To add a section, write its file and add its line to `SECTIONS`.
 """

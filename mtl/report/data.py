@@ -20,8 +20,8 @@ Sentences = Mapping[tuple[TaskName, str], tuple[str, ...]]
 class ReportData:
     """An archive, ready for sections. `sentences` is empty where no sentence may show.
 
-    `groups` holds the results of arms that were scored on the same rows by the same rule: numbers of two groups never
-    stand in one table. `results` are those of the baseline's group.
+    `groups` holds the results of arms that were scored on the same rows by the same rule: numbers
+    of two groups never stand in one table. `results` are those of the baseline's group.
     """
 
     def __init__(self, archive: Archive, sentences: Sentences | None = None) -> None:
@@ -92,7 +92,9 @@ class ReportData:
 
 
 def focus_arms(results: Results, configs: Mapping[str, RunConfig]) -> tuple[ArmResult, ...]:
-    """The baseline, the first arm that is the paper's final model, and the best arm; each once, if it has a run."""
+    """The baseline, the first arm that is the paper's final model, and the best arm; each once, if
+    it has a run.
+    """
     final = [arm.name for arm in results.arms if published_row(configs[arm.name]) == "final"]
     best = [results.best] if results.best is not None else []
     names = dict.fromkeys([results.arms[0].name, *final[:1], *best])

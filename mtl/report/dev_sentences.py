@@ -1,4 +1,6 @@
-"""The sentences of dev rows, for lists of examples. They are read from the data each time and never kept."""
+"""The sentences of dev rows, for lists of examples. They are read from the data each time and never
+kept.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ from mtl.tasks.registry import TaskName
 def dev_sentences(configs: Iterable[RunConfig], fingerprints: Container[str]) -> Sentences:
     """The sentences of the dev rows of every config, by task and id.
 
-    Rows whose fingerprint is not among `fingerprints` have changed since, and are left out. Raises DataError where
-    data is not at hand.
+    Rows whose fingerprint is not among `fingerprints` have changed since, and are left out. Raises
+    DataError where data is not at hand.
     """
     sentences: dict[tuple[TaskName, str], tuple[str, ...]] = {}
     for data, task in sorted({(config.data, task) for config in configs for task in config.tasks}):

@@ -1,8 +1,9 @@
-"""What a report is before it looks like anything: sections of paragraphs, tables, figures and lists.
+"""What a report is before it looks like anything: sections of paragraphs, tables, figures and
+lists.
 
-Every rendering (Markdown, HTML, LaTeX, CSV) is of the same document. All text here is plain: a rendering escapes it, so
-that arm names, claims and sentences of the data are shown and never obeyed. Figures are named here and drawn elsewhere;
-`data` is all that their drawing shows.
+Every rendering (Markdown, HTML, LaTeX, CSV) is of the same document. All text here is plain: a
+rendering escapes it, so that arm names, claims and sentences of the data are shown and never
+obeyed. Figures are named here and drawn elsewhere; `data` is all that their drawing shows.
 """
 
 from __future__ import annotations
@@ -17,14 +18,18 @@ Kind = Literal["text", "number", "ticks"]
 """How a column reads: to the left; to the right with tabular figures; ticks in the middle."""
 
 Tone = Literal["plain", "verdict", "note", "warning"]
-"""What a paragraph is: running text; the answer, to be set off; small print; something to beware of."""
+"""What a paragraph is: running text; the answer, to be set off; small print; something to beware
+of.
+"""
 
 TICK = "✓"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One cell: what is shown, and what the column is sorted by (None: as unknown, always last; text sorts as text)."""
+    """One cell: what is shown, and what the column is sorted by (None: as unknown, always last;
+    text sorts as text).
+    """
 
     text: str
     sort: float | str | None = None
@@ -48,7 +53,9 @@ class Paragraph:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows under columns. `name` is its file's name in other forms; `caption` says what the numbers mean."""
+    """Rows under columns. `name` is its file's name in other forms; `caption` says what the numbers
+    mean.
+    """
 
     name: str
     columns: tuple[Column, ...]
@@ -59,13 +66,15 @@ class Table:
         for row in self.rows:
             if len(row) != len(self.columns):
                 raise ValueError(
-                    f"table {self.name}: a row of {len(row)} cells under {len(self.columns)} columns"
+                    f"table {self.name}: a row of {len(row)} cells under {len(self.columns)} "
+                    "columns"
                 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A picture by name, and the numbers it is drawn from (plain data: equal data give equal pictures).
+    """A picture by name, and the numbers it is drawn from (plain data: equal data give equal
+    pictures).
 
     `drawing` names how it is drawn, `alt` says in words what is to be seen.
     """
@@ -86,7 +95,9 @@ class Listing:
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One row of the data: what it is an example of, its id, what the run said of it, and its text where it may show."""
+    """One row of the data: what it is an example of, its id, what the run said of it, and its text
+    where it may show.
+    """
 
     what: str
     id: str

@@ -1,6 +1,7 @@
 """From a folder of runs to the kept records of a report. Nothing is trained, and no data is needed.
 
-A grid is what `mtl ablate` left: `grid.json` with its design, beside its runs. A single run is a design of one arm.
+A grid is what `mtl ablate` left: `grid.json` with its design, beside its runs. A single run is a
+design of one arm.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def gather_grid(
 ) -> tuple[Archive, Results]:
     """The records of a grid, and its results with every path in them.
 
-    `before` are records made earlier: leaks that they know of in the same data are taken over. Raises RunError where
-    the files of the grid are missing or damaged.
+    `before` are records made earlier: leaks that they know of in the same data are taken over.
+    Raises RunError where the files of the grid are missing or damaged.
     """
     return _gather("grid", read_grid_design(folder), runs, text=text, before=before)
 
@@ -112,7 +113,9 @@ def _without_paths(results: Results, root: Path) -> Results:
 
 
 class GatheredRuns(FolderRuns):
-    """Runs that are read once, for judging and for keeping. Runs with the same rows share one list of them."""
+    """Runs that are read once, for judging and for keeping. Runs with the same rows share one list
+    of them.
+    """
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)

@@ -95,9 +95,11 @@ def publish(
     forms: tuple[str, ...] = (),
     html: bool = False,
 ) -> list[Path]:
-    """Write a report and what it is made from; returns the files. Figures that are no longer part of it go.
+    """Write a report and what it is made from; returns the files. Figures that are no longer part
+    of it go.
 
-    Forms that are there from before are written again too, so that nothing beside a report is older than it.
+    Forms that are there from before are written again too, so that nothing beside a report is older
+    than it.
     """
     kept = {path.suffix for path in places.tables.glob("*")} if places.tables.is_dir() else set()
     forms = tuple(form for form, suffix in SUFFIXES.items() if form in forms or suffix in kept)

@@ -1,6 +1,7 @@
 """The numbers that a report puts beside ours, and which of our arms they belong beside.
 
-Source: Gorti & Thiesmeyer, *Freeze Your Layers* (Stanford CS224N 2023): BERT-base, the course's data, one seed each.
+Source: Gorti & Thiesmeyer, *Freeze Your Layers* (Stanford CS224N 2023): BERT-base, the course's
+data, one seed each.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The subject of `mtl report NAME`: a grid, a study or a run, or the records that an earlier report keeps."""
+"""The subject of `mtl report NAME`: a grid, a study or a run, or the records that an earlier report
+keeps.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ from mtl.runs.folder import GRIDS, STUDIES, RunFolder
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """The subject of a report: its name, and the folder of the grid, study or run; no folder where only records are."""
+    """The subject of a report: its name, and the folder of the grid, study or run; no folder where
+    only records are.
+    """
 
     name: str
     grid: Path | None = None
@@ -35,8 +39,8 @@ class Subject:
     ) -> AnyArchive:
         """The records that the runs give now. Raises RunError, also where there are no runs.
 
-        `text` is whether the report quotes sentences, None for the built-in data only. `before` are earlier records.
-        With `write`, the results of a grid are written beside its runs.
+        `text` is whether the report quotes sentences, None for the built-in data only. `before` are
+        earlier records. With `write`, the results of a grid are written beside its runs.
         """
         earlier = before if isinstance(before, Archive) else None
         if self.grid is not None:

@@ -1,4 +1,6 @@
-"""Reads the kept records of a report; those of schema 1 are brought up to date, and their runs judged once."""
+"""Reads the kept records of a report; those of schema 1 are brought up to date, and their runs
+judged once.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ _ROWS = TypeAdapter(dict[str, DevRows])
 
 
 def read(path: Path) -> AnyArchive:
-    """The records of a file. Raises RunError where they are missing, damaged or of an unknown schema."""
+    """The records of a file. Raises RunError where they are missing, damaged or of an unknown
+    schema.
+    """
     plain = read_json(path)
     schema = plain.get("schema")
     if schema not in (1, SCHEMA):

@@ -1,4 +1,6 @@
-"""`mtl report` as functions: find the subject, make its report, then write it or compare it with what is there."""
+"""`mtl report` as functions: find the subject, make its report, then write it or compare it with
+what is there.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +42,9 @@ def write_report(
 ) -> Written:
     """Make the report of a grid, a study, a run or kept records, and write it below `output`.
 
-    `name` None means the grid or study that ran last. `forms` adds an HTML page, or the tables as LaTeX or CSV.
-    `text` None quotes sentences of the built-in data only. Raises ConfigError for an unknown name, RunError where the
-    files of the subject are damaged.
+    `name` None means the grid or study that ran last. `forms` adds an HTML page, or the tables as
+    LaTeX or CSV. `text` None quotes sentences of the built-in data only. Raises ConfigError for an
+    unknown name, RunError where the files of the subject are damaged.
 
     Example:
         >>> import mtl
@@ -87,7 +89,9 @@ def _quotes_other_data(records: AnyArchive) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """A report compared with its records, and these with the runs: `stale` is the first difference, None for none."""
+    """A report compared with its records, and these with the runs: `stale` is the first difference,
+    None for none.
+    """
 
     subject: Subject
     places: Places
@@ -97,7 +101,9 @@ class Checked:
 def check_report(
     name: str | None = None, *, runs: str | Path = "runs", output: str | Path = "reports"
 ) -> Checked:
-    """Compare the report below `output` with its records, and these with the runs where they are at hand."""
+    """Compare the report below `output` with its records, and these with the runs where they are at
+    hand.
+    """
     subject = find_subject(name, Path(runs), Path(output))
     places = Places(output=Path(output), name=subject.name)
     records = read(places.records)
@@ -108,7 +114,9 @@ def check_report(
 
 
 def _kept(places: Places) -> AnyArchive | None:
-    """The records of an earlier report, for leaks that the runs do not tell; None where they are damaged."""
+    """The records of an earlier report, for leaks that the runs do not tell; None where they are
+    damaged.
+    """
     try:
         return read(places.records)
     except RunError:

@@ -1,4 +1,6 @@
-"""The W&B run of a whole grid or study: of type `report`, in its group, with one table and the numbers that count."""
+"""The W&B run of a whole grid or study: of type `report`, in its group, with one table and the
+numbers that count.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""How each kind of figure is drawn. Data in, a matplotlib figure out; `mtl.report.render.figures` sets the look and writes the file."""
+"""How each kind of figure is drawn. Data in, a matplotlib figure out; `mtl.report.render.figures`
+sets the look and writes the file.
+"""
 
 from __future__ import annotations
 
@@ -99,7 +101,9 @@ def shortened(name: str, most: int = MOST_NAME) -> str:
 def subplots(
     rows: int, columns: int, *, width: float, height: float, **options: Any
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of this many inches and its panels in a row. No pyplot: a notebook's own figures are left alone."""
+    """A figure of this many inches and its panels in a row. No pyplot: a notebook's own figures are
+    left alone.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

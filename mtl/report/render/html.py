@@ -1,9 +1,10 @@
 """A report as one HTML page that stands alone: no network, no other file, no script but its own.
 
-What keeps hostile text harmless: Jinja2 escapes every value; characters that would not show as themselves (controls,
-marks that turn the direction of reading) are shown by their code point; pictures are images of `data:` addresses, in
-which no script runs; and a Content-Security-Policy forbids whatever is not named by its hash. Without JavaScript the
-tables are plain ones. The template, its style and its script lie in `page/`.
+What keeps hostile text harmless: Jinja2 escapes every value; characters that would not show as
+themselves (controls, marks that turn the direction of reading) are shown by their code point;
+pictures are images of `data:` addresses, in which no script runs; and a Content-Security-Policy
+forbids whatever is not named by its hash. Without JavaScript the tables are plain ones. The
+template, its style and its script lie in `page/`.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ TONES = {
     "no difference": "quiet",
     "no verdict": "quiet",
 }
-"""How a verdict's cell is coloured, by its first words; the words say the same without the colour."""
+"""How a verdict's cell is coloured, by its first words; the words say the same without the
+colour.
+"""
 
 _UNSHOWN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, but for tab and line end
@@ -75,20 +78,26 @@ _SVG_ACTIVE = {
     "handler",
 }
 _SVG_LINKS = ("#", "data:image/png;base64,")
-"""Where a drawing's links may lead: into itself, and to the grid of colours that a heat map carries."""
+"""Where a drawing's links may lead: into itself, and to the grid of colours that a heat map
+carries.
+"""
 
 
 def page(document: Document, figures: Mapping[str, bytes]) -> str:
-    """The whole page. `figures` holds an SVG or PNG file for the name of every figure; raises ValueError for a lack."""
+    """The whole page. `figures` holds an SVG or PNG file for the name of every figure; raises
+    ValueError for a lack.
+    """
     missing = [figure.name for figure in document.figures() if figure.name not in figures]
     if missing:
         raise ValueError(
-            f"no picture for figure {missing[0]!r}; there are {', '.join(sorted(figures)) or 'none'}"
+            f"no picture for figure {missing[0]!r}; there are "
+            f"{', '.join(sorted(figures)) or 'none'}"
         )
     style, script = (_part(name) for name in ("page.css", "page.js"))
     policy = (
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
-        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types "
+        "'none'"
     )
     return (
         _environment()
@@ -105,7 +114,9 @@ def page(document: Document, figures: Mapping[str, bytes]) -> str:
 
 
 def picture(content: bytes) -> str:
-    """A picture's `data:` address. An SVG is first stripped of whatever acts or fetches; raises ValueError for others."""
+    """A picture's `data:` address. An SVG is first stripped of whatever acts or fetches; raises
+    ValueError for others.
+    """
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
         return f"data:image/png;base64,{base64.b64encode(content).decode()}"
     try:
@@ -118,14 +129,18 @@ def picture(content: bytes) -> str:
 
 
 def shown(value: Any) -> Any:
-    """Text in which every character shows: controls, direction marks and the like as their code point, `[U+202E]`."""
+    """Text in which every character shows: controls, direction marks and the like as their code
+    point, `[U+202E]`.
+    """
     if value is None or isinstance(value, Markup):
         return value
     return _UNSHOWN.sub(lambda found: f"[U+{ord(found[0]):04X}]", str(value).replace("\r\n", "\n"))
 
 
 def linked(value: str) -> Markup:
-    """Text with a link at each `arXiv:` number; no other address becomes a link, since text may be anybody's."""
+    """Text with a link at each `arXiv:` number; no other address becomes a link, since text may be
+    anybody's.
+    """
     first, *others = _ARXIV.split(value)
     pieces = [Markup.escape(shown(first))]
     for number, rest in zip(others[::2], others[1::2], strict=True):
@@ -139,7 +154,9 @@ def linked(value: str) -> Markup:
 
 
 def parts(value: str) -> list[str]:
-    """What of a number's cell stays on one line: `0.812 ± 0.006` and `(sd, n=3)`, `+0.03` and `[+0.01, +0.05]`."""
+    """What of a number's cell stays on one line: `0.812 ± 0.006` and `(sd, n=3)`, `+0.03` and
+    `[+0.01, +0.05]`.
+    """
     return re.split(r" (?=[(\[])", value)
 
 

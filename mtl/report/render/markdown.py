@@ -1,6 +1,7 @@
 """A document as Markdown that reads the same on GitHub and in any CommonMark renderer with tables.
 
-Text is shown and never obeyed: what Markdown, HTML or GitHub's mathematics would act on is escaped in one place.
+Text is shown and never obeyed: what Markdown, HTML or GitHub's mathematics would act on is escaped
+in one place.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ _ALIGNED = {"text": ":---", "number": "---:", "ticks": ":---:"}
 def escape(value: str) -> str:
     """Text that renders as itself, inside a line, a table's cell or at the beginning of a block.
 
-    Backslashes go before what Markdown would act on where it stands; what ends a cell or begins a tag or a formula is
-    written as an entity, since tables and formulas are cut out before backslashes are read.
+    Backslashes go before what Markdown would act on where it stands; what ends a cell or begins a
+    tag or a formula is written as an entity, since tables and formulas are cut out before
+    backslashes are read.
     """
     value = re.sub(r"[\\`*~]", r"\\\g<0>", value)
     value = re.sub(r"[&<>|$@]", lambda match: _ENTITIES[match[0]], value)

@@ -1,7 +1,9 @@
-"""Text that was given to us, made harmless before anything renders it: one line, visible, of bounded length.
+"""Text that was given to us, made harmless before anything renders it: one line, visible, of
+bounded length.
 
-Controls and line ends become spaces or marks, and the controls that turn the direction of text around (a name could hide
-or forge its neighbours with them) are written out: `[U+202E]`. What a rendering's own syntax would obey is its own business.
+Controls and line ends become spaces or marks, and the controls that turn the direction of text
+around (a name could hide or forge its neighbours with them) are written out: `[U+202E]`. What a
+rendering's own syntax would obey is its own business.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from typing import Any
 from mtl.report.document import Cell, Column, Example, Figure
 
 MOST = 600
-"""Characters of a cell, a sentence, a name; the rest is cut with a mark that says how much there was."""
+"""Characters of a cell, a sentence, a name; the rest is cut with a mark that says how much there
+was.
+"""
 
 MOST_PROSE = 10_000
 """Characters of a paragraph, which may list the names of many arms."""

@@ -1,4 +1,6 @@
-"""The ablation table: ticks for methods, scores, the difference from the baseline, the verdict and the cost."""
+"""The ablation table: ticks for methods, scores, the difference from the baseline, the verdict and
+the cost.
+"""
 
 from __future__ import annotations
 
@@ -92,9 +94,12 @@ def _table(name: str, data: ReportData, results: Results) -> Table:
         )
         rows.append(tuple(cells))
     caption = (
-        "Dev scores, mean ± sample standard deviation over n seeds. Ticks: the method is on; only methods that differ between "
-        f"arms have a column. Differences from {results.baseline} with their 95 % intervals over seeds and examples; a verdict also "
-        "needs Holm's correction over the arms. Cost: mean seconds of a run, and times the baseline's."
+        "Dev scores, mean ± sample standard deviation over n seeds. Ticks: the method is on; only "
+        "methods that differ between "
+        f"arms have a column. Differences from {results.baseline} with their 95 % intervals over "
+        "seeds and examples; a verdict also "
+        "needs Holm's correction over the arms. Cost: mean seconds of a run, and times the "
+        "baseline's."
     )
     return Table(name=name, columns=tuple(heads), rows=tuple(rows), caption=caption)
 
@@ -148,9 +153,11 @@ def _effects(data: ReportData) -> Figure | None:
     return Figure(
         name="effects",
         drawing="effects",
-        caption=f"Difference from {results.baseline} on dev, with 95 % intervals over seeds and examples. The grey band is the margin, "
+        caption=f"Difference from {results.baseline} on dev, with 95 % intervals over seeds and "
+        "examples. The grey band is the margin, "
         f"±{results.margin:g}, inside which a difference is called none.",
-        alt=f"Differences of {count} arms from the baseline with intervals; the numbers are in the table of differences.",
+        alt=f"Differences of {count} arms from the baseline with intervals; the numbers are in "
+        "the table of differences.",
         data={"baseline": results.baseline, "margin": results.margin, "panels": panels},
     )
 

@@ -1,8 +1,9 @@
-"""The paper's qualitative analysis (its section 5), made for one run: the extreme examples of each task, and the sts regression.
+"""The paper's qualitative analysis (its section 5), made for one run: the extreme examples of each
+task, and the sts regression.
 
-sst: the correct sentence with the highest probability, and the one whose true class got the lowest. quora: the most confident
-correct calls and the most confident mistakes, each way. sts: the least-squares line from prediction to gold, and the pairs
-nearest to it and farthest from it.
+sst: the correct sentence with the highest probability, and the one whose true class got the lowest.
+quora: the most confident correct calls and the most confident mistakes, each way. sts: the
+least-squares line from prediction to gold, and the pairs nearest to it and farthest from it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def section(data: ReportData) -> Section | None:
             f" mtl report {data.run_id(data.baseline.name, seed)} makes the same of the baseline."
         )
         blocks.append(Paragraph(
-            text=f"Of {arm.name}, seed {seed} (run {data.run_id(arm.name, seed)}), on dev.{other if arm is not data.baseline else ''}"
+            text=f"Of {arm.name}, seed {seed} (run {data.run_id(arm.name, seed)}), on "
+            f"dev.{other if arm is not data.baseline else ''}"
         ))  # fmt: skip
     for task, find in (("sst", _sst), ("quora", _quora), ("sts", _sts)):
         name: TaskName = task  # type: ignore[assignment]
@@ -45,7 +47,9 @@ def section(data: ReportData) -> Section | None:
 
 
 def line(predicted: np.ndarray, gold: np.ndarray) -> tuple[float, float] | None:
-    """Slope and intercept of the least-squares line from prediction to gold; None where all predictions are equal."""
+    """Slope and intercept of the least-squares line from prediction to gold; None where all
+    predictions are equal.
+    """
     x = predicted - predicted.mean()
     spread = float(x @ x)
     if not np.isfinite(spread) or spread == 0:
@@ -68,7 +72,8 @@ def _sst(data: ReportData, found: Predictions) -> list[Example]:
     place = int(np.argmin(of_truth))
     taken = int(probability[place].argmax())
     numbers = (
-        f"gold {_class(gold[place])} got probability {of_truth[place]:.2g}; taken for {_class(taken)} "
+        f"gold {_class(gold[place])} got probability {of_truth[place]:.2g}; taken for "
+        f"{_class(taken)} "
         f"with {probability[place, taken]:.3f}"
     )
     examples.append(_example(data, found, place, "true class least expected", numbers))
@@ -137,7 +142,8 @@ def _regression(data: ReportData) -> Figure | None:
     return Figure(
         name="sts-regression",
         drawing="regression",
-        caption="sts on dev, one seed of each model: gold similarity (0 to 5) against the prediction, with the least-squares line. Circled: the "
+        caption="sts on dev, one seed of each model: gold similarity (0 to 5) against the "
+        "prediction, with the least-squares line. Circled: the "
         "smallest residual, and the largest above and below the line.",
         alt=f"Scatter plots of gold against predicted similarity for {len(panels)} models.",
         data={"panels": panels},

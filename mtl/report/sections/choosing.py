@@ -1,4 +1,6 @@
-"""The price of choosing: the best arm beside the best of as many by luck alone, and how often test was opened."""
+"""The price of choosing: the best arm beside the best of as many by luck alone, and how often test
+was opened.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ def section(data: ReportData) -> Section:
     if results.looks > 1:
         blocks.append(
             Paragraph(
-                text=f"Seeds were added until arms were decided: up to {results.looks} looks at the data, which the level allows for."
+                text=f"Seeds were added until arms were decided: up to {results.looks} looks at "
+                "the data, which the level allows for."
             )
         )
     rows, total = [], 0
@@ -35,7 +38,8 @@ def section(data: ReportData) -> Section:
         )
     else:
         blocks.append(Paragraph(text=(
-            f"Test was opened {plural(total, 'time')}. Arms are compared on dev; every look at test is counted here, since a score chosen "
+            f"Test was opened {plural(total, 'time')}. Arms are compared on dev; every look at "
+            "test is counted here, since a score chosen "
             "by test is no test score."
         )))  # fmt: skip
         blocks.append(

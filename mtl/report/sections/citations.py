@@ -1,4 +1,6 @@
-"""Whom to cite: the sources of the methods that were on, of the data, and of what the report computes."""
+"""Whom to cite: the sources of the methods that were on, of the data, and of what the report
+computes.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,10 @@ from mtl.report.document import Listing, Section
 EXAMPLE = "the worked example: Gorti, Thiesmeyer. Freeze Your Layers. Stanford CS224N, 2023."
 
 STATISTICS = (
-    "correction over arms: Holm. A Simple Sequentially Rejective Multiple Test Procedure. Scandinavian Journal of Statistics 6, 1979.",
-    "intervals: Scheffé. The Analysis of Variance, chapter 7. 1959; critical values: Cochran, Cox. Experimental Designs, 4.14. 1957.",
+    "correction over arms: Holm. A Simple Sequentially Rejective Multiple Test Procedure. "
+    "Scandinavian Journal of Statistics 6, 1979.",
+    "intervals: Scheffé. The Analysis of Variance, chapter 7. 1959; critical values: Cochran, "
+    "Cox. Experimental Designs, 4.14. 1957.",
 )
 
 

@@ -1,4 +1,6 @@
-"""sst class by class: accuracy on each gold class beside the published row, and what is taken for what."""
+"""sst class by class: accuracy on each gold class beside the published row, and what is taken for
+what.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,9 @@ def _confusion(data: ReportData, arms: list[ArmResult]) -> Figure | None:
     return Figure(
         name="confusion",
         drawing="confusion",
-        caption="What each gold class of sst is taken for on dev: per cent of the rows of the gold class, over all seeds.",
-        alt=f"Confusion matrices of {len(panels)} models; the diagonal is the accuracy on each class, in the table above.",
+        caption="What each gold class of sst is taken for on dev: per cent of the rows of the "
+        "gold class, over all seeds.",
+        alt=f"Confusion matrices of {len(panels)} models; the diagonal is the accuracy on each "
+        "class, in the table above.",
         data={"names": list(SST_NAMES), "panels": panels},
     )

@@ -1,4 +1,6 @@
-"""The comparability card: what another number must share with these before the two may be compared."""
+"""The comparability card: what another number must share with these before the two may be
+compared.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +35,17 @@ def section(data: ReportData) -> Section | None:
     if not blocks:
         return None
     blocks.append(Paragraph(text=(
-        "Scores compare with others only on the same dev rows by the same rule. The splits are this data's own: they are not GLUE's, and "
+        "Scores compare with others only on the same dev rows by the same rule. The splits are "
+        "this data's own: they are not GLUE's, and "
         "numbers from GLUE tables do not belong beside these."
     )))  # fmt: skip
     return Section(title="Comparability", key="comparability", blocks=tuple(blocks))
 
 
 def _card(group: Results, records: list[Record], suffix: str) -> list[Block]:
-    """The settings that scores depend on, as a table; each row names every value among the records."""
+    """The settings that scores depend on, as a table; each row names every value among the
+    records.
+    """
     tasks = [task for task in TASKS if any(task in record.config["tasks"] for record in records)]
     configs = [record.config for record in records]
     rows = {

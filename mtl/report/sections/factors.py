@@ -1,4 +1,6 @@
-"""What each factor of a design does: main effects, interactions, and its Shapley share of the gain to the best arm."""
+"""What each factor of a design does: main effects, interactions, and its Shapley share of the gain
+to the best arm.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +42,16 @@ def section(data: ReportData) -> Section | None:
     ]
     heads = columns("effect", "of", f"on {results.primary} [95 %]", "matched sets", kinds="ttnn")
     caption = (
-        "A main effect is a level against its factor's reference, averaged over the combinations of the others that have both; an "
-        "interaction is how much more two levels do together than each alone. Not corrected for their number: read them as a map."
+        "A main effect is a level against its factor's reference, averaged over the combinations "
+        "of the others that have both; an "
+        "interaction is how much more two levels do together than each alone. Not corrected for "
+        "their number: read them as a map."
     )
     blocks: list[Block] = [table("factors", heads, rows, caption)]
     if results.shapley:
         blocks.append(Paragraph(text=(
-            f"Shares of the gain from the references to {data.best.name if data.best else NOTHING}: what setting a factor adds, "
+            "Shares of the gain from the references to "
+            f"{data.best.name if data.best else NOTHING}: what setting a factor adds, "
             "averaged over all orders of setting them (Shapley 1953); they sum to the gain."
         )))  # fmt: skip
     if figure := _figure(results.primary, results.margin, effects):

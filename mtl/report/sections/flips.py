@@ -1,7 +1,9 @@
-"""Dev examples that flip between the baseline and the best arm with every seed: what the best arm learned, and what it lost.
+"""Dev examples that flip between the baseline and the best arm with every seed: what the best arm
+learned, and what it lost.
 
-A row counts as fixed where the baseline is wrong and the best arm right with every seed that both have, as broken the other way
-round. For sts a row is better where the error is smaller with every seed.
+A row counts as fixed where the baseline is wrong and the best arm right with every seed that both
+have, as broken the other way round. For sts a row is better where the error is smaller with every
+seed.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ MOST = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Flips:
-    """One task's rows: gold, (S, n) outputs or classes of both arms, and what each row gained, (n,): largest first counts."""
+    """One task's rows: gold, (S, n) outputs or classes of both arms, and what each row gained,
+    (n,): largest first counts.
+    """
 
     ids: list[str]
     gold: np.ndarray
@@ -64,8 +68,10 @@ def section(data: ReportData) -> Section | None:
         rows.append((*cells, Cell(text=f"{fixed - broken:+d}", sort=fixed - broken)))
     heads = columns("task", "dev rows", "fixed", "broken", "net", kinds="tnnnn")
     said = (
-        f"From {baseline.name} to {best.name}, over {len(seeds)} shared seed{'s' if len(seeds) != 1 else ''}: rows that are wrong with every seed of the one "
-        "and right with every seed of the other (sts: rows whose error is smaller, or larger, with every seed)."
+        f"From {baseline.name} to {best.name}, over {len(seeds)} shared "
+        f"seed{'s' if len(seeds) != 1 else ''}: rows that are wrong with every seed of the one "
+        "and right with every seed of the other (sts: rows whose error is smaller, or larger, "
+        "with every seed)."
     )
     if len(seeds) == 1:
         said += " One seed: many of these would flip back with another."

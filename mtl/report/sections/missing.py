@@ -1,4 +1,6 @@
-"""Runs that have no score: not run, failed, diverged, damaged or undefined, each with its reason."""
+"""Runs that have no score: not run, failed, diverged, damaged or undefined, each with its
+reason.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The results in the paper's form: baseline and final model on dev, and on test where it was opened, ours beside published."""
+"""The results in the paper's form: baseline and final model on dev, and on test where it was
+opened, ours beside published.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def section(data: ReportData) -> Section | None:
 
 
 def test_scores(data: ReportData, arm: ArmResult) -> dict[Score, Summary]:
-    """The scores of an arm on test over the seeds whose test was opened, by the last opening of each."""
+    """The scores of an arm on test over the seeds whose test was opened, by the last opening of
+    each.
+    """
     found: dict[Score, list[float]] = {}
     for seed in arm.seeds:
         openings = [
@@ -102,7 +106,8 @@ def _caption(data: ReportData) -> str:
     kept = {"best": "of the evaluation with the best dev overall", "last": "of the last step"}
     luck = "; dev chose them, so dev scores are a little high" if "best" in chosen else ""
     return (
-        f"Mean ± sample standard deviation over n seeds; sst and quora accuracy, sts Pearson's r, overall {rule}. Weights "
+        "Mean ± sample standard deviation over n seeds; sst and quora accuracy, sts Pearson's r, "
+        f"overall {rule}. Weights "
         f"{joined([kept[rule] for rule in sorted(chosen)])}{luck}."
     )
 
@@ -119,6 +124,8 @@ def _beside(data: ReportData, arms: list[ArmResult]) -> str:
         else ""
     )
     return (
-        f"Published: {PAPER}, BERT-base on the course's data, one seed each; beside {names(matched)}, where the same methods are "
-        f"on. Ours are encoder {config.encoder} on data {config.data}{rows}: compare directions, not values."
+        f"Published: {PAPER}, BERT-base on the course's data, one seed each; beside "
+        f"{names(matched)}, where the same methods are "
+        f"on. Ours are encoder {config.encoder} on data {config.data}{rows}: compare directions, "
+        "not values."
     )

@@ -10,7 +10,9 @@ from mtl.report.document import Block, Listing, Paragraph, Section
 from mtl.report.wording import names
 
 MOST_NAMED = 3
-"""Arms that cannot be compared are named up to this number. Beyond it they are counted, and the tables name them."""
+"""Arms that cannot be compared are named up to this number. Beyond it they are counted, and the
+tables name them.
+"""
 
 TITLES = {
     "helps": "Helps",
@@ -46,20 +48,24 @@ def _warnings(data: ReportData) -> list[Block]:
     warnings: list[Block] = []
     if max(len(seeds) for seeds in data.design.runs.values()) == 1:
         warnings.append(Paragraph(
-            text="One seed an arm: nothing here is a verdict, since the luck of one seed cannot be told from an effect. "
+            text="One seed an arm: nothing here is a verdict, since the luck of one seed cannot "
+            "be told from an effect. "
             "Add seeds, as in seeds: [0, 1, 2].", tone="warning",
         ))  # fmt: skip
     for group in data.groups[1:]:
         arms = names([arm.name for arm in group.arms])
         warnings.append(Paragraph(
-            text=f"Not compared: {arms} ({group.basis}). Scored on other rows or by another rule than the baseline; "
+            text=f"Not compared: {arms} ({group.basis}). Scored on other rows or by another rule "
+            "than the baseline; "
             "their scores stand in tables of their own.", tone="warning",
         ))  # fmt: skip
     return warnings
 
 
 def headline(results: Results) -> str:
-    """The arms by verdict, in one line: what helps, what hurts, what makes no difference, what is undecided."""
+    """The arms by verdict, in one line: what helps, what hurts, what makes no difference, what is
+    undecided.
+    """
     arms: dict[str, list[str]] = {}
     for arm in results.arms:
         verdict = arm.verdicts.get(results.primary)
@@ -92,9 +98,12 @@ def explanation(results: Results) -> str:
     """What the words of the verdicts mean."""
     looks = f" The level allows for {results.looks} looks at the data." if results.looks > 1 else ""
     return (
-        f"Differences are of {results.primary} on dev, arm minus {results.baseline}, paired by seed and by example; both count as "
-        f"luck in the {100 * results.level:.3g} % intervals. Helps or hurts: the interval is clear of 0, also after Holm's correction over "
-        f"the arms. No difference: it lies inside ±{results.margin:g}. Anything else is undecided.{looks}"
+        f"Differences are of {results.primary} on dev, arm minus {results.baseline}, paired by "
+        "seed and by example; both count as "
+        f"luck in the {100 * results.level:.3g} % intervals. Helps or hurts: the interval is "
+        "clear of 0, also after Holm's correction over "
+        f"the arms. No difference: it lies inside ±{results.margin:g}. Anything else is "
+        f"undecided.{looks}"
     )
 
 
@@ -111,6 +120,7 @@ def _blocks_of_run(data: ReportData) -> list[Block]:
     return [
         Paragraph(text=text, tone="verdict"),
         Paragraph(
-            text="1 run on one seed: how much of this is luck, no single run can tell. mtl ablate compares arms over seeds."
+            text="1 run on one seed: how much of this is luck, no single run can tell. mtl ablate "
+            "compares arms over seeds."
         ),
     ]

@@ -1,4 +1,5 @@
-"""A study's report: what won and what that is worth, what mattered, every trial, and what the search cost.
+"""A study's report: what won and what that is worth, what mattered, every trial, and what the
+search cost.
 
 Made of the same parts as any report (`mtl.report.document`), from results alone.
 """
@@ -58,9 +59,12 @@ def _winner(results: StudyResults) -> Section:
         else:
             said = "It has not been run on fresh seeds"
         blocks.append(Paragraph(
-            text=f"It won with {won} on the seeds that it was chosen on, {list(results.seeds)}. {said}. The score that won is that of "
-            "the luckiest of many trials, so what is to be expected of these settings is the score on fresh seeds. Whether they beat the "
-            "base, and which of them matters, is not judged here: mtl study ablate does it, on fresh seeds with verdicts."
+            text=f"It won with {won} on the seeds that it was chosen on, {list(results.seeds)}. "
+            f"{said}. The score that won is that of "
+            "the luckiest of many trials, so what is to be expected of these settings is the "
+            "score on fresh seeds. Whether they beat the "
+            "base, and which of them matters, is not judged here: mtl study ablate does it, on "
+            "fresh seeds with verdicts."
         ))  # fmt: skip
     elif results.front:
         first = "; ".join(_extreme(results, at) for at in range(len(results.objectives)))
@@ -114,7 +118,8 @@ def _front(results: StudyResults) -> Figure:
     return Figure(
         name="front",
         drawing=FRONT,
-        caption=f"Every trial that is done, by {one.key} and {other.key}; those on the front are filled.",
+        caption=f"Every trial that is done, by {one.key} and {other.key}; those on the front are "
+        "filled.",
         alt=f"{len(points)} trials, {len(results.front)} of them on the front.",
         data={"x": one.key, "y": other.key, "points": points},
     )
@@ -135,7 +140,8 @@ def _importances(results: StudyResults) -> Section:
                 for row in rows
             ]
             caption = (
-                f"Shares of what mattered for {objective.key}. PED-ANOVA: what tells the good trials from all; fANOVA: what explains the "
+                f"Shares of what mattered for {objective.key}. PED-ANOVA: what tells the good "
+                "trials from all; fANOVA: what explains the "
                 "score over the whole space. They answer different questions and may disagree."
             )
             blocks.append(
@@ -166,8 +172,10 @@ def _history(results: StudyResults) -> Section:
         blocks.append(Figure(
             name="history",
             drawing=HISTORY,
-            caption=f"{key} of every trial that is done, and the best so far; ticks are trials that were pruned.",
-            alt=f"The best {key} rises from {history[0][2]:.3f} to {history[-1][2]:.3f} over {len(results.counted)} trials."
+            caption=f"{key} of every trial that is done, and the best so far; ticks are trials "
+            "that were pruned.",
+            alt=f"The best {key} rises from {history[0][2]:.3f} to {history[-1][2]:.3f} over "
+            f"{len(results.counted)} trials."
             if results.objectives[0].sign > 0 else f"The best {key} falls from {history[0][2]:.3f} to {history[-1][2]:.3f}.",
             data={"key": key, "trials": [list(one) for one in history], "pruned": pruned},
         ))  # fmt: skip
@@ -200,7 +208,8 @@ def _space(results: StudyResults) -> Section:
     rows = [[text(name), text(values)] for name, values in results.space.items()]
     budget = " or ".join(f"{value:g} {unit}" for unit, value in results.budget.items())
     searched = (
-        f"Sampler {results.sampler}, pruner {results.pruner}, seeds {list(results.seeds)} a trial, a budget of {budget or 'no limit'}. "
+        f"Sampler {results.sampler}, pruner {results.pruner}, seeds {list(results.seeds)} a "
+        f"trial, a budget of {budget or 'no limit'}. "
         f"Objective: {', '.join(f'{one.direction} {one.key}' for one in results.objectives)}."
     )
     heads = columns("parameter", "values", kinds="tt")
