@@ -1,5 +1,6 @@
-"""Claims judged on the scores of arms that compare, Holm-corrected over the claims that are
-comparisons.
+"""Judges claims on the scores of arms that compare.
+
+Claims that are comparisons are corrected together (Holm).
 """
 
 from __future__ import annotations
@@ -59,9 +60,7 @@ def _difference(claim: Claim, arm: ArmScores, reference: ArmScores) -> tuple[Est
 
 
 def _compared(claim: Claim, verdict: Verdict, margin: float, count: int) -> ClaimResult:
-    """The result of a claim that compares two arms; `count` is how many claims were judged
-    together.
-    """
+    """The result of a claim about two arms; `count` claims were judged together."""
     if claim.expect == "no difference" and verdict.within(margin):
         # An effect can be certain and still too small to matter.
         reason = f"the interval is inside the margin of {margin:g}"

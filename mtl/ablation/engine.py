@@ -43,9 +43,7 @@ from mtl.training.interrupt import Interruption
 
 @dataclass(frozen=True, kw_only=True)
 class Ablation:
-    """What a grid came to: its results, how many runs were trained for it now, and why some failed
-    (run -> reason).
-    """
+    """The outcome of a grid: its results, the runs trained now, and failures (run -> reason)."""
 
     results: Results
     plan: Plan
@@ -55,8 +53,9 @@ class Ablation:
 
 
 class Grid:
-    """A definition on a folder of runs. Raises ConfigError, DataError or EncoderError before
-    anything is computed.
+    """A definition on a folder of runs.
+
+    Raises ConfigError, DataError or EncoderError before anything is computed.
     """
 
     def __init__(
@@ -84,9 +83,10 @@ class Grid:
         return grid_design(self.definition, self.design, self.seeds, looks=looks)
 
     def add_seeds(self, results: Results, most: int) -> bool:
-        """Plan one more seed for every arm that is undecided and can be decided, the largest
-        difference first, and for the baseline where it lacks that seed. Whether there was anything
-        to add; no arm gets more than `most` seeds.
+        """Plan one more seed for every undecided arm that seeds can decide.
+
+        The largest difference comes first. The baseline gets the seed too, where it lacks it. No
+        arm gets more than `most` seeds. Returns whether anything was added.
         """
         undecided = []
         for arm in results.arms:
@@ -121,9 +121,7 @@ class Grid:
 
 
 def _with_next(seeds: tuple[int, ...], baseline: tuple[int, ...]) -> tuple[int, ...]:
-    """One seed more: the baseline's next where it is ahead, so that the two are paired, else the
-    next number.
-    """
+    """One more seed: the baseline's next where it is ahead, so that the two are paired."""
     ahead = [seed for seed in baseline if seed not in seeds]
     return (*seeds, ahead[0] if ahead else max(seeds) + 1)
 
@@ -199,8 +197,9 @@ def _send(results: Results, folder: Path, mode: WandbMode) -> None:
 
 
 def planned_looks(definition: Definition, until_decided: bool, max_seeds: int | None) -> int:
-    """How often the data will be judged at most. Raises ConfigError for a limit that makes no
-    sense.
+    """How often the data will be judged at most.
+
+    Raises ConfigError for a limit that makes no sense.
     """
     if until_decided != (max_seeds is not None):
         raise ConfigError(

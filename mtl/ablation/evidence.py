@@ -26,8 +26,9 @@ class Runs(ABC):
 
     @abstractmethod
     def record(self, run_id: str) -> Record | None:
-        """The record, whatever its status; None where there is none. Raises RunError where it is
-        damaged.
+        """The record, whatever its status; None where there is none.
+
+        Raises RunError where it is damaged.
         """
 
     @abstractmethod
@@ -46,15 +47,14 @@ class Runs(ABC):
             return None
 
     def dev_fingerprints(self, run_id: str) -> dict[str, str]:
-        """The fingerprints of the dev rows of a run: `dev/sst` -> digits; empty where no record
-        says.
-        """
+        """The fingerprints of the parts of the data, by `dev/sst`; empty where no record says."""
         record = self.readable_record(run_id)
         return {} if record is None else record.data.parts
 
     def examples(self, run_id: str, task: TaskName, rule: str) -> Examples | None:
-        """The dev score of a run on a task, example by example; None where it is undefined. Raises
-        RunError.
+        """The dev score of a run on a task, example by example; None where it is undefined.
+
+        Raises RunError where the predictions are missing or damaged.
         """
         key = run_id, task, rule
         if key not in self._examples:
@@ -143,9 +143,7 @@ class ArmScores:
         return (score,) if score in tasks else ()
 
     def has_examples_of(self, reference: ArmScores) -> bool:
-        """Whether both arms were scored on the same tasks and rows, so that their scores can be
-        subtracted.
-        """
+        """Whether both arms have scores of the same tasks on the same rows."""
         mine, theirs = self._orders(), reference._orders()
         return mine.keys() == theirs.keys() and all(
             len(mine[task] | theirs[task]) <= 1 for task in mine

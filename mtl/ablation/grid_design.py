@@ -1,5 +1,4 @@
-"""The design of a grid, as `grid.json` keeps it: all that judging and reporting need besides the
-runs.
+"""The design of a grid, as `grid.json` keeps it: what judging needs besides the runs.
 
 It holds resolved configs and the names of runs, so that a later version of mtl reads an old grid as
 it was, whatever its defaults are by then.

@@ -1,6 +1,4 @@
-"""Reads and writes `grid.json` and `results.json`. What earlier versions of mtl wrote is brought up
-to date on reading.
-"""
+"""Reads and writes `grid.json` and `results.json`, and reads what earlier versions wrote."""
 
 from __future__ import annotations
 
@@ -65,8 +63,7 @@ def read_grid_design(folder: Path) -> GridDesign:
 
 
 def _design_of_schema_1(folder: Path, plain: Mapping[str, Any]) -> GridDesign:
-    """The design of a grid whose `grid.json` names the runs only: `{schema, looks, runs: arm ->
-    seed -> run}`.
+    """The design of a grid whose `grid.json` is `{schema, looks, runs: arm -> seed -> run}`.
 
     The arms are expanded from `definition.yaml`, and their cells are those of the runs. Raises
     RunError where the two files do not belong together.

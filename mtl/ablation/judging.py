@@ -61,9 +61,7 @@ def _dev_rows(design: GridDesign, arm: Arm, runs: Runs) -> dict[TaskName, str] |
 
 
 def _comparable(first: Arm, second: Arm, rows: Mapping[str, dict[TaskName, str] | None]) -> bool:
-    """Whether two arms were scored on the same dev rows by the same rule, as far as they share
-    tasks.
-    """
+    """Whether the tasks that two arms share were scored on the same rows by the same rule."""
     both_have_sts = "sts" in first.config.tasks and "sts" in second.config.tasks
     if both_have_sts and first.config.overall != second.config.overall:
         return False
@@ -134,9 +132,7 @@ def _arm_result(scores: ArmScores, verdicts: Mapping[Score, Mapping[str, Verdict
 def _verdicts(
     scores: Mapping[str, ArmScores], baseline: str, design: GridDesign
 ) -> dict[Score, dict[str, Verdict]]:
-    """For every score of the baseline, a verdict for each other arm that has it, judged
-    together.
-    """
+    """A verdict for each other arm on every score of the baseline; a score is judged together."""
     verdicts: dict[Score, dict[str, Verdict]] = {}
     for score in scores_of(scores[baseline].arm.config.tasks):
         tasks = scores[baseline].tasks_of(score)
@@ -206,8 +202,9 @@ def _best_arm(arms: Sequence[ArmResult], primary: Score, best_of: BestOf | None)
 
 
 def _joined(design: GridDesign, groups: tuple[Results, ...]) -> Results:
-    """The results of the whole grid: arms apart from the baseline's group have no verdict against
-    it.
+    """The results of the whole grid, from those of its groups.
+
+    Arms of other groups than the baseline's have no verdict against it.
     """
     first = groups[0]
     arms = {arm.name: arm for arm in first.arms}
@@ -227,9 +224,7 @@ def _joined(design: GridDesign, groups: tuple[Results, ...]) -> Results:
 
 
 def _verdicts_apart(arm: ArmResult, group: Results) -> dict[Score, Verdict]:
-    """No verdict, for every score that an arm shares with the baseline of a group that it is apart
-    from.
-    """
+    """No verdict on every score that an arm shares with the baseline of another group."""
     same_tasks = arm.tasks == group.arms[0].tasks
     return {
         score: no_verdict(APART, group.level)

@@ -1,5 +1,4 @@
-"""The results of a grid, as `results.json` keeps them: scores, verdicts, effects and claims, all as
-numbers.
+"""The results of a grid, as `results.json` keeps them: every number that is printed.
 
 `mtl.ablation.judging` computes them once, from a design and its runs. The terminal, W&B and reports
 print what stands here and compute nothing. All scores are of dev.
@@ -36,9 +35,7 @@ class Part(BaseModel):
 
 
 class Difference(Part):
-    """A difference of scores, or a weighted sum of them: its value, 95 % interval and p value, and
-    the shared seeds.
-    """
+    """A difference or weighted sum of scores, with its 95 % interval, p value and seeds."""
 
     value: float
     low: float
@@ -67,8 +64,7 @@ class Verdict(Part):
 
 
 class ArmResult(Part):
-    """One arm: its seeds with scores, its scores over seeds, and its verdicts against the baseline,
-    by score.
+    """One arm: its scores over seeds, and its verdicts against the baseline by score.
 
     `missing` gives a reason for every planned seed without all scores. `seconds` is the time of a
     run. `verdicts` is empty for the baseline.
@@ -86,8 +82,9 @@ class ArmResult(Part):
 
 
 class FactorEffect(Part):
-    """The effect of some levels of some factors, over `matched` sets of arms; `reason` says why it
-    has no estimate.
+    """The effect of levels of factors, over `matched` sets of arms.
+
+    `reason` says why there is no estimate.
     """
 
     factors: tuple[str, ...]
@@ -99,8 +96,9 @@ class FactorEffect(Part):
 
 
 class ClaimResult(Part):
-    """A claim and how it was judged: by a verdict, or for a claim about one arm by `numbers`
-    (metric -> value by seed).
+    """A claim and how it was judged.
+
+    It rests on `verdict`, or for a claim about one arm on `numbers`: metric -> value by seed.
     """
 
     claim: Claim
@@ -122,9 +120,7 @@ class Results(Part):
     """
 
     SCHEMA: ClassVar[int] = 2
-    """1 was without a schema number; it had neither intervals at the level of the verdict nor
-    groups.
-    """
+    """Version 0.1.0 wrote neither a schema number nor groups."""
 
     schema_number: Literal[2] = Field(default=2, alias="schema")
     name: str

@@ -69,8 +69,7 @@ def sentence(arm: ArmResult, results: Results) -> str:
 
 
 def best_of(results: Results) -> str:
-    """The best arm's score beside the score that the best of as many arms without any effect would
-    reach.
+    """The best arm's score, beside the best of as many arms without any effect.
 
     Empty where fewer than two arms compare with the baseline.
     """
@@ -135,9 +134,7 @@ def verdict_of_claim(result: ClaimResult) -> str:
 
 
 def tracked_numbers(results: Results) -> dict[str, float | None]:
-    """The scores and differences of every arm by path: `better/overall`,
-    `better/overall/difference`.
-    """
+    """The scores and differences of every arm, by paths such as `better/overall/difference`."""
     numbers: dict[str, float | None] = {}
     for arm in results.arms:
         for score, summary in arm.scores.items():

@@ -12,8 +12,9 @@ NOTHING = "-"
 
 
 def mean_sd(summary: Summary | None, *, count: bool = False) -> str:
-    """Mean and sample standard deviation: `0.812 ± 0.006`, with `count` also `0.812 ± 0.006 (sd,
-    n=3)`.
+    """Mean and sample standard deviation: `0.812 ± 0.006`.
+
+    With `count` also the number of seeds: `0.812 ± 0.006 (sd, n=3)`.
 
     One seed has no spread: `0.812`, with `count` `0.812 (n=1)`. None is `-`.
     """

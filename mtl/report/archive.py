@@ -51,8 +51,9 @@ class Evaluation(Part):
 
 
 class Outputs(Part):
-    """The dev outputs of a run on one task: base64 of all outputs, or of the chosen classes; `rows`
-    names the rows.
+    """The dev outputs of a run on one task, in base64.
+
+    `outputs` holds all of them, `chosen` only the classes. `rows` names the rows in the archive.
 
     `error` says why there are none.
     """
@@ -82,9 +83,7 @@ class ArchivedRun(Part):
 
 
 class Leak(Part):
-    """Dev rows that also stand in train, and dev rows with a sentence that stands in train: counts
-    and shares.
-    """
+    """Dev rows that also stand in train, and dev rows that share a sentence with it."""
 
     rows: int
     rows_share: float | None
@@ -138,16 +137,18 @@ def from_json(plain: Mapping[str, Any]) -> AnyArchive:
 
 
 def write(path: Path, archive: AnyArchive) -> None:
-    """Write the records. Equal records give equal bytes. Raises ValueError for NaN: unknown is
-    null.
+    """Write the records; equal records give equal bytes.
+
+    Raises ValueError for NaN: an unknown value is null.
     """
     text = json.dumps(as_json(archive), indent=0, allow_nan=False, ensure_ascii=False)
     write_bytes(path, gzip.compress(text.encode("utf-8", "surrogatepass"), 9, mtime=0))
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The records of a file as plain data, of any schema. Raises RunError where they are missing or
-    damaged.
+    """The records of a file as plain data, of any schema.
+
+    Raises RunError where they are missing or damaged.
     """
     try:
         plain = json.loads(gzip.decompress(path.read_bytes()).decode("utf-8", "surrogatepass"))
@@ -170,8 +171,9 @@ def pack(predictions: Predictions, *, whole: bool) -> dict[str, str]:
 
 
 def chosen_classes(predictions: Predictions) -> np.ndarray:
-    """The class of each row, (n,) int: that of the largest logit, or of a single logit its
-    sign's.
+    """The class of each row, (n,) int.
+
+    It is that of the largest logit; of a single logit the sign decides.
     """
     task = TASKS[predictions.task]
     if task.kind == "binary":
@@ -180,8 +182,9 @@ def chosen_classes(predictions: Predictions) -> np.ndarray:
 
 
 def unpack(task: TaskName, packed: Outputs, rows: DevRows) -> Predictions:
-    """The predictions again. Where only classes were kept, the outputs are logits that choose
-    them.
+    """The predictions that were packed.
+
+    Where only classes were kept, the outputs are logits that choose them.
     """
     width = TASKS[task].outputs
     if packed.outputs is not None:

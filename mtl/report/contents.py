@@ -1,5 +1,6 @@
-"""The sections of a report, in order. Each is a file with a function from the data to a section, or
-to None.
+"""The sections of a report, in order.
+
+Each is a file with a function from `ReportData` to a section, or to None where it has nothing.
 
 To add a section, write its file and add its line to `SECTIONS`.
 """

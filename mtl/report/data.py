@@ -92,8 +92,9 @@ class ReportData:
 
 
 def focus_arms(results: Results, configs: Mapping[str, RunConfig]) -> tuple[ArmResult, ...]:
-    """The baseline, the first arm that is the paper's final model, and the best arm; each once, if
-    it has a run.
+    """The baseline, the first arm that is the paper's final model, and the best arm.
+
+    Each stands once, and only if it has a run.
     """
     final = [arm.name for arm in results.arms if published_row(configs[arm.name]) == "final"]
     best = [results.best] if results.best is not None else []

@@ -1,5 +1,6 @@
-"""The sentences of dev rows, for lists of examples. They are read from the data each time and never
-kept.
+"""The sentences of dev rows, for lists of examples.
+
+They are read from the data each time and never kept.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""What a report is before it looks like anything: sections of paragraphs, tables, figures and
-lists.
+"""The content of a report: sections of paragraphs, tables, figures and lists.
 
 Every rendering (Markdown, HTML, LaTeX, CSV) is of the same document. All text here is plain: a
 rendering escapes it, so that arm names, claims and sentences of the data are shown and never
@@ -18,17 +17,16 @@ Kind = Literal["text", "number", "ticks"]
 """How a column reads: to the left; to the right with tabular figures; ticks in the middle."""
 
 Tone = Literal["plain", "verdict", "note", "warning"]
-"""What a paragraph is: running text; the answer, to be set off; small print; something to beware
-of.
-"""
+"""Running text; the answer, set off; small print; a caution."""
 
 TICK = "✓"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One cell: what is shown, and what the column is sorted by (None: as unknown, always last;
-    text sorts as text).
+    """One cell: its text, and the value that sorts the column.
+
+    None sorts last, as unknown. Text sorts as text.
     """
 
     text: str
@@ -53,8 +51,9 @@ class Paragraph:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows under columns. `name` is its file's name in other forms; `caption` says what the numbers
-    mean.
+    """Rows under columns.
+
+    `name` is the name of its file in other forms, `caption` explains the numbers.
     """
 
     name: str
@@ -73,8 +72,9 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A picture by name, and the numbers it is drawn from (plain data: equal data give equal
-    pictures).
+    """A picture by name, and the plain data that it is drawn from.
+
+    Equal data give equal pictures.
 
     `drawing` names how it is drawn, `alt` says in words what is to be seen.
     """
@@ -95,8 +95,8 @@ class Listing:
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One row of the data: what it is an example of, its id, what the run said of it, and its text
-    where it may show.
+    """One row of the data: what it shows, its id, what a run predicted, and its sentences if they
+    may show.
     """
 
     what: str

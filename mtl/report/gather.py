@@ -113,8 +113,9 @@ def _without_paths(results: Results, root: Path) -> Results:
 
 
 class GatheredRuns(FolderRuns):
-    """Runs that are read once, for judging and for keeping. Runs with the same rows share one list
-    of them.
+    """Runs that are read once, for judging and for keeping.
+
+    Runs with the same rows share one list of them.
     """
 
     def __init__(self, root: Path) -> None:

@@ -1,5 +1,6 @@
-"""Leaks from train into dev: counted where the data is at hand and small, else taken from earlier
-records.
+"""Leaks from train into dev.
+
+They are counted where the data is at hand and small, else taken from earlier records.
 """
 
 from __future__ import annotations
@@ -14,9 +15,7 @@ from mtl.runs.record import Record
 from mtl.tasks.registry import TaskName
 
 MOST_ROWS = 60_000
-"""Rows of train and dev up to which counting takes a second or two. Beyond it, `mtl data check`
-counts.
-"""
+"""Up to this many rows of train and dev, counting takes a second or two."""
 
 Leaks = dict[TaskName, Leak]
 
@@ -24,8 +23,9 @@ Leaks = dict[TaskName, Leak]
 def leaks_of(
     records: Sequence[Record], configs: Mapping[str, RunConfig], before: Archive | None
 ) -> dict[str, Leaks]:
-    """The leaks of every data set among the records, as far as they are known, by the fingerprint
-    of the data.
+    """The leaks of every data set among the records, by the fingerprint of the data.
+
+    Unknown leaks are left out.
 
     `configs` go by cell. `before` are earlier records of the report.
     """
@@ -44,8 +44,9 @@ def leaks_of(
 
 
 def _count(record: Record, config: RunConfig) -> Leaks | None:
-    """The leaks by task; None where the data is not at hand, is large, or has changed since the
-    run.
+    """The leaks by task.
+
+    None where the data is not at hand, is large, or has changed since the run.
     """
     from mtl.cache import cache_folder
     from mtl.data.check import check_rows

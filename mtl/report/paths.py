@@ -12,8 +12,9 @@ _ABSOLUTE = re.compile(r"(?<![\w./~:])(?:~|/[\w.@+-]+)(?:/[\w.@+-]+)*/([\w.@+-]+
 
 
 def without_paths(text: str, root: Path) -> str:
-    """Text, such as a reason, without the folder `root` of the runs; of other paths the last part
-    stays.
+    """Text, such as a reason, without the folder `root` of the runs.
+
+    Of other paths the last part stays.
     """
     for folder in (f"{root}{os.sep}", f"{root.resolve()}{os.sep}"):
         text = text.replace(folder, "")
@@ -21,8 +22,9 @@ def without_paths(text: str, root: Path) -> str:
 
 
 def short_names(places: Iterable[str]) -> dict[str, str]:
-    """A short name for each folder among settings: its last part, or as many as tell it from the
-    others.
+    """A short name for each folder among settings.
+
+    It is the last part of its path, or as many parts as tell it from the others.
 
     A name of the hub, or of what is built in, is no folder and stays.
     """

@@ -95,8 +95,9 @@ def publish(
     forms: tuple[str, ...] = (),
     html: bool = False,
 ) -> list[Path]:
-    """Write a report and what it is made from; returns the files. Figures that are no longer part
-    of it go.
+    """Write a report and its records, and return the files.
+
+    Figures of an earlier report are removed.
 
     Forms that are there from before are written again too, so that nothing beside a report is older
     than it.

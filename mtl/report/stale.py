@@ -16,8 +16,7 @@ from mtl.report.render import figures
 def stale(
     places: Places, records: AnyArchive, report: Report, *, fresh: AnyArchive | None
 ) -> str | None:
-    """The first difference between a published report and its records, or its records and the runs;
-    else None.
+    """The first difference between a report and its records, or these and the runs; else None.
 
     `fresh` are the records that the runs give now; None where the runs are not at hand.
     """
@@ -40,8 +39,9 @@ def stale(
 
 
 def first_difference(kept: Any, fresh: Any, place: str = "") -> str | None:
-    """Where two plain values differ first, in words; None where they are equal but for the last
-    bits of numbers.
+    """Where two plain values differ first, in words; None where they are equal.
+
+    Floats that differ in their last bits are equal.
     """
     if isinstance(kept, dict) and isinstance(fresh, dict):
         return _difference_of_dicts(kept, fresh, place)
@@ -100,9 +100,7 @@ def _stale_tables(places: Places, document: Document) -> str | None:
 
 
 def _stale_page(places: Places, document: Document) -> str | None:
-    """Whether the page, where there is one, differs from a page of the document and the figures
-    that are there.
-    """
+    """Why the HTML page is stale; None where it is not, or there is none."""
     if not places.html.is_file():
         return None
     from mtl.report.render.html import page

@@ -1,6 +1,4 @@
-"""The subject of `mtl report NAME`: a grid, a study or a run, or the records that an earlier report
-keeps.
-"""
+"""Finds the subject of `mtl report NAME`: a grid, a study, a run, or kept records."""
 
 from __future__ import annotations
 
@@ -25,8 +23,9 @@ from mtl.runs.folder import GRIDS, STUDIES, RunFolder
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """The subject of a report: its name, and the folder of the grid, study or run; no folder where
-    only records are.
+    """The subject of a report: its name, and the folder of the grid, study or run.
+
+    There is no folder where only records are at hand.
     """
 
     name: str

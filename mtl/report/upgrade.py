@@ -1,6 +1,4 @@
-"""Reads the kept records of a report; those of schema 1 are brought up to date, and their runs
-judged once.
-"""
+"""Reads the kept records of a report, and brings those of schema 1 up to date."""
 
 from __future__ import annotations
 
@@ -31,8 +29,9 @@ _ROWS = TypeAdapter(dict[str, DevRows])
 
 
 def read(path: Path) -> AnyArchive:
-    """The records of a file. Raises RunError where they are missing, damaged or of an unknown
-    schema.
+    """The records of a file.
+
+    Raises RunError where they are missing, damaged or of an unknown schema.
     """
     plain = read_json(path)
     schema = plain.get("schema")

@@ -1,5 +1,6 @@
-"""Cells of reports: scores, shares, methods and settings. Wording shared with the terminal is in
-`mtl.grid.wording`.
+"""Cells of reports: scores, shares, methods and settings.
+
+Wording that the terminal shares is in `mtl.grid.wording`.
 """
 
 from __future__ import annotations
@@ -36,9 +37,7 @@ def methods_on(configs: Sequence[RunConfig]) -> list[Method]:
 
 
 def other_changes(changes: Mapping[str, Any]) -> str:
-    """The differences from the baseline that no tick tells: `train.lr=1e-4,
-    heads.quora=features`.
-    """
+    """The differences from the baseline without a tick: `train.lr=1e-4, heads.quora=features`."""
     return ", ".join(f"{key}={level_name(value)}" for key, value in untold(changes).items())
 
 

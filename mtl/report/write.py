@@ -1,6 +1,4 @@
-"""`mtl report` as functions: find the subject, make its report, then write it or compare it with
-what is there.
-"""
+"""`mtl report` as functions: write a report, or check the one that is there."""
 
 from __future__ import annotations
 
@@ -89,9 +87,7 @@ def _quotes_other_data(records: AnyArchive) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """A report compared with its records, and these with the runs: `stale` is the first difference,
-    None for none.
-    """
+    """The outcome of a check. `stale` is the first difference; None where there is none."""
 
     subject: Subject
     places: Places
@@ -101,9 +97,7 @@ class Checked:
 def check_report(
     name: str | None = None, *, runs: str | Path = "runs", output: str | Path = "reports"
 ) -> Checked:
-    """Compare the report below `output` with its records, and these with the runs where they are at
-    hand.
-    """
+    """Compare a report with its records, and these with the runs where they are at hand."""
     subject = find_subject(name, Path(runs), Path(output))
     places = Places(output=Path(output), name=subject.name)
     records = read(places.records)
@@ -114,9 +108,7 @@ def check_report(
 
 
 def _kept(places: Places) -> AnyArchive | None:
-    """The records of an earlier report, for leaks that the runs do not tell; None where they are
-    damaged.
-    """
+    """The records of an earlier report; None where there are none or they are damaged."""
     try:
         return read(places.records)
     except RunError:

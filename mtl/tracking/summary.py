@@ -1,6 +1,4 @@
-"""The W&B run of a whole grid or study: of type `report`, in its group, with one table and the
-numbers that count.
-"""
+"""The W&B run of a whole grid or study: of type `report`, in its group, with one table."""
 
 from __future__ import annotations
 

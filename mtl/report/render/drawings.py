@@ -1,5 +1,6 @@
-"""How each kind of figure is drawn. Data in, a matplotlib figure out; `mtl.report.render.figures`
-sets the look and writes the file.
+"""How each kind of figure is drawn: data in, a matplotlib figure out.
+
+`mtl.report.render.figures` sets the look and writes the file.
 """
 
 from __future__ import annotations
@@ -101,8 +102,9 @@ def shortened(name: str, most: int = MOST_NAME) -> str:
 def subplots(
     rows: int, columns: int, *, width: float, height: float, **options: Any
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of this many inches and its panels in a row. No pyplot: a notebook's own figures are
-    left alone.
+    """A figure of this many inches, and its panels in a row.
+
+    It does without pyplot, so that the figures of a notebook are left alone.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

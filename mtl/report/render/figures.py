@@ -1,5 +1,4 @@
-"""Draws figures from their data: the same look everywhere, and the same bytes from the same
-numbers.
+"""Draws figures: the same look everywhere, and equal bytes for equal numbers.
 
 Colours are Okabe & Ito's, told apart by colour-blind readers, and never the only sign: shapes and
 labels say the same. Names are text (`$` begins no formula). Files are SVG with glyphs as outlines;
@@ -49,8 +48,9 @@ STYLE: dict[str, Any] = {
 
 
 def digest(figure: Figure) -> str:
-    """16 hex digits of what a figure shows and how; the last bits of a sum, which differ between
-    machines, are not shown.
+    """16 hex digits of what a figure shows and how.
+
+    The last bits of a number, which differ between machines, do not count.
     """
     shown = json.dumps([figure.drawing, _as_drawn(figure.data)], sort_keys=True, allow_nan=False)
     return hashlib.sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()[:16]

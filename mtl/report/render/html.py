@@ -53,9 +53,7 @@ TONES = {
     "no difference": "quiet",
     "no verdict": "quiet",
 }
-"""How a verdict's cell is coloured, by its first words; the words say the same without the
-colour.
-"""
+"""The colour of a verdict's cell, by its first words."""
 
 _UNSHOWN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, but for tab and line end
@@ -78,14 +76,14 @@ _SVG_ACTIVE = {
     "handler",
 }
 _SVG_LINKS = ("#", "data:image/png;base64,")
-"""Where a drawing's links may lead: into itself, and to the grid of colours that a heat map
-carries.
-"""
+"""The links that a drawing may have: into itself, and to the colours of a heat map."""
 
 
 def page(document: Document, figures: Mapping[str, bytes]) -> str:
-    """The whole page. `figures` holds an SVG or PNG file for the name of every figure; raises
-    ValueError for a lack.
+    """The whole page.
+
+    `figures` holds an SVG or PNG file for the name of every figure. Raises ValueError where one is
+    missing.
     """
     missing = [figure.name for figure in document.figures() if figure.name not in figures]
     if missing:
@@ -114,8 +112,9 @@ def page(document: Document, figures: Mapping[str, bytes]) -> str:
 
 
 def picture(content: bytes) -> str:
-    """A picture's `data:` address. An SVG is first stripped of whatever acts or fetches; raises
-    ValueError for others.
+    """The `data:` address of a picture.
+
+    An SVG is first stripped of whatever acts or fetches. Raises ValueError for other formats.
     """
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
         return f"data:image/png;base64,{base64.b64encode(content).decode()}"
@@ -129,8 +128,9 @@ def picture(content: bytes) -> str:
 
 
 def shown(value: Any) -> Any:
-    """Text in which every character shows: controls, direction marks and the like as their code
-    point, `[U+202E]`.
+    """Text in which every character shows.
+
+    Controls, direction marks and the like show as their code point: `[U+202E]`.
     """
     if value is None or isinstance(value, Markup):
         return value
@@ -138,8 +138,9 @@ def shown(value: Any) -> Any:
 
 
 def linked(value: str) -> Markup:
-    """Text with a link at each `arXiv:` number; no other address becomes a link, since text may be
-    anybody's.
+    """Text with a link at each `arXiv:` number.
+
+    No other address becomes a link, since anybody may have written the text.
     """
     first, *others = _ARXIV.split(value)
     pieces = [Markup.escape(shown(first))]
@@ -154,8 +155,9 @@ def linked(value: str) -> Markup:
 
 
 def parts(value: str) -> list[str]:
-    """What of a number's cell stays on one line: `0.812 ± 0.006` and `(sd, n=3)`, `+0.03` and
-    `[+0.01, +0.05]`.
+    """The parts of a number's cell that stay on one line.
+
+    `0.812 ± 0.006` and `(sd, n=3)`; `+0.03` and `[+0.01, +0.05]`.
     """
     return re.split(r" (?=[(\[])", value)
 

@@ -1,5 +1,4 @@
-"""Text that was given to us, made harmless before anything renders it: one line, visible, of
-bounded length.
+"""Makes given text harmless before it is rendered: one line, visible, of bounded length.
 
 Controls and line ends become spaces or marks, and the controls that turn the direction of text
 around (a name could hide or forge its neighbours with them) are written out: `[U+202E]`. What a
@@ -16,7 +15,7 @@ from typing import Any
 from mtl.report.document import Cell, Column, Example, Figure
 
 MOST = 600
-"""Characters of a cell, a sentence, a name; the rest is cut with a mark that says how much there
+"""Characters of a cell, a sentence or a name. The rest is cut, and a mark says how much there
 was.
 """
 

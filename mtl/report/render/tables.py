@@ -24,15 +24,14 @@ def csv_files(document: Document) -> dict[str, str]:
 
 
 def latex_files(document: Document) -> dict[str, str]:
-    """Every table as a LaTeX file, to be input inside a document that loads booktabs and
-    amssymb.
-    """
+    """Every table as a LaTeX file, for a document that loads booktabs and amssymb."""
     return {f"{table.name}.tex": to_latex(table) for table in document.tables()}
 
 
 def to_csv(table: Table) -> str:
-    """Cells as they are shown; beside each column of numbers one with the number alone, at full
-    precision.
+    """Cells as they are shown.
+
+    Beside each column of numbers stands one with the number alone, at full precision.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")

@@ -1,6 +1,4 @@
-"""The ablation table: ticks for methods, scores, the difference from the baseline, the verdict and
-the cost.
-"""
+"""The ablation table: ticks for methods, scores, differences, verdicts and costs."""
 
 from __future__ import annotations
 

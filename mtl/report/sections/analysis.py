@@ -1,5 +1,4 @@
-"""The paper's qualitative analysis (its section 5), made for one run: the extreme examples of each
-task, and the sts regression.
+"""The paper's qualitative analysis (its section 5), for one run: extreme examples of each task.
 
 sst: the correct sentence with the highest probability, and the one whose true class got the lowest.
 quora: the most confident correct calls and the most confident mistakes, each way. sts: the
@@ -47,8 +46,9 @@ def section(data: ReportData) -> Section | None:
 
 
 def line(predicted: np.ndarray, gold: np.ndarray) -> tuple[float, float] | None:
-    """Slope and intercept of the least-squares line from prediction to gold; None where all
-    predictions are equal.
+    """Slope and intercept of the least-squares line from prediction to gold.
+
+    None where all predictions are equal.
     """
     x = predicted - predicted.mean()
     spread = float(x @ x)

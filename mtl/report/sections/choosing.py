@@ -1,6 +1,4 @@
-"""The price of choosing: the best arm beside the best of as many by luck alone, and how often test
-was opened.
-"""
+"""The price of choosing: the best arm beside the best by luck alone, and openings of test."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Whom to cite: the sources of the methods that were on, of the data, and of what the report
-computes.
-"""
+"""Whom to cite: for the methods that were on, for the data, and for the statistics."""
 
 from __future__ import annotations
 

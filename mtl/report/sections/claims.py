@@ -1,6 +1,4 @@
-"""Claims of a paper, judged on our runs: the numbers each rests on, and the published ones beside
-them.
-"""
+"""Claims of a paper, judged on our runs, beside the published numbers."""
 
 from __future__ import annotations
 

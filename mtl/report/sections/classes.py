@@ -1,6 +1,4 @@
-"""sst class by class: accuracy on each gold class beside the published row, and what is taken for
-what.
-"""
+"""sst class by class: accuracy on each gold class, and confusion matrices."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The comparability card: what another number must share with these before the two may be
-compared.
-"""
+"""The comparability card: what another number must share with these to be compared with them."""
 
 from __future__ import annotations
 
@@ -43,8 +41,9 @@ def section(data: ReportData) -> Section | None:
 
 
 def _card(group: Results, records: list[Record], suffix: str) -> list[Block]:
-    """The settings that scores depend on, as a table; each row names every value among the
-    records.
+    """The settings that scores depend on, as a table.
+
+    Each row names every value among the records.
     """
     tasks = [task for task in TASKS if any(task in record.config["tasks"] for record in records)]
     configs = [record.config for record in records]

@@ -1,6 +1,4 @@
-"""What each factor of a design does: main effects, interactions, and its Shapley share of the gain
-to the best arm.
-"""
+"""The effect of each factor of a design: main effects, interactions and Shapley shares."""
 
 from __future__ import annotations
 

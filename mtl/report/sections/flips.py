@@ -1,5 +1,4 @@
-"""Dev examples that flip between the baseline and the best arm with every seed: what the best arm
-learned, and what it lost.
+"""Dev examples that flip between the baseline and the best arm with every seed.
 
 A row counts as fixed where the baseline is wrong and the best arm right with every seed that both
 have, as broken the other way round. For sts a row is better where the error is smaller with every
@@ -34,9 +33,7 @@ MOST = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Flips:
-    """One task's rows: gold, (S, n) outputs or classes of both arms, and what each row gained,
-    (n,): largest first counts.
-    """
+    """The rows of one task: gold (n,), outputs or classes of both arms (S, n), and gains (n,)."""
 
     ids: list[str]
     gold: np.ndarray

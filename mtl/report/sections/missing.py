@@ -1,6 +1,4 @@
-"""Runs that have no score: not run, failed, diverged, damaged or undefined, each with its
-reason.
-"""
+"""Runs without a score: not run, failed, diverged, damaged or undefined, and why."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The results in the paper's form: baseline and final model on dev, and on test where it was
-opened, ours beside published.
-"""
+"""The results in the paper's form: models on dev and test, beside the published scores."""
 
 from __future__ import annotations
 
@@ -45,8 +43,9 @@ def section(data: ReportData) -> Section | None:
 
 
 def test_scores(data: ReportData, arm: ArmResult) -> dict[Score, Summary]:
-    """The scores of an arm on test over the seeds whose test was opened, by the last opening of
-    each.
+    """The scores of an arm on test, over the seeds that opened it.
+
+    The last opening of each seed counts.
     """
     found: dict[Score, list[float]] = {}
     for seed in arm.seeds:

@@ -10,9 +10,7 @@ from mtl.report.document import Block, Listing, Paragraph, Section
 from mtl.report.wording import names
 
 MOST_NAMED = 3
-"""Arms that cannot be compared are named up to this number. Beyond it they are counted, and the
-tables name them.
-"""
+"""Up to this many arms that cannot be compared are named; more are counted."""
 
 TITLES = {
     "helps": "Helps",
@@ -63,9 +61,7 @@ def _warnings(data: ReportData) -> list[Block]:
 
 
 def headline(results: Results) -> str:
-    """The arms by verdict, in one line: what helps, what hurts, what makes no difference, what is
-    undecided.
-    """
+    """The arms by verdict, in one line."""
     arms: dict[str, list[str]] = {}
     for arm in results.arms:
         verdict = arm.verdicts.get(results.primary)

@@ -1,5 +1,4 @@
-"""A study's report: what won and what that is worth, what mattered, every trial, and what the
-search cost.
+"""The report of a study: what won, what mattered, every trial, and the cost of the search.
 
 Made of the same parts as any report (`mtl.report.document`), from results alone.
 """
