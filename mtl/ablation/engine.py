@@ -222,6 +222,6 @@ def opening(plan: Plan, workers: int, threads: int) -> str:
     there = f", {total - pending} there already" if pending < total else ""
     eta = "" if plan.seconds is None else f", about {duration(plan.seconds)}"
     return (
-        f"{plural(total, 'run')}{there}; {pending} to train with {plural(workers, 'worker')} "
-        f"of {plural(threads, 'thread')}{eta}"
+        f"{plural(total, 'run')}{there}; {pending} to train with {plural(workers, 'worker')} of "
+        f"{plural(threads, 'thread')}{eta}"
     )

@@ -61,8 +61,8 @@ def sentence(arm: ArmResult, results: Results) -> str:
     details = ", ".join(filter(None, notes))
     value, low, high = signed(verdict.estimate.value, *verdict.interval)
     return (
-        f"{arm.name}: {verdict.text}; {score} {value}, "
-        f"{100 * verdict.level:.3g} % interval {low} to {high}"
+        f"{arm.name}: {verdict.text}; {score} {value}, {100 * verdict.level:.3g} % interval {low} "
+        f"to {high}"
         + (f" ({details})" if details else "")
         + f"; {cost(arm, results.arm(results.baseline))} a run."
     )

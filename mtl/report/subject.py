@@ -79,8 +79,8 @@ def find_subject(word: str | None, runs: Path, output: Path) -> Subject:
     name = find_definition(word).name if path.suffix in (".yaml", ".yml") else word
     if Path(name).name != name:
         raise ConfigError(
-            f"{word}: expected the folder of a grid, a study or a run, or a name: "
-            "`mtl report quickstart`."
+            f"{word}: expected the folder of a grid, a study or a run, or a name: `mtl report "
+            "quickstart`."
         )
     if (runs / GRIDS / name / DESIGN_FILE).is_file():
         return _grid(runs / GRIDS / name)
@@ -96,9 +96,10 @@ def find_subject(word: str | None, runs: Path, output: Path) -> Subject:
     there = [*grids(runs), *studies_among(runs)]
     known = [*there, *kept(output), *(folder.run_id for folder in run_folders(runs))]
     raise ConfigError(
-        f"no grid, study or run {name!r} in {runs}, and no records of it in {output}."
-        f"{suggestion(name, known)} Grids and studies there: {', '.join(there) or 'none'}. "
-        "`mtl ablate --grid` makes a grid, `mtl study optimize` a study."
+        f"no grid, study or run {name!r} in {runs}, and no records of it in "
+        f"{output}.{suggestion(name, known)} Grids and studies there: "
+        f"{', '.join(there) or 'none'}. `mtl ablate --grid` makes a grid, `mtl study optimize` a "
+        "study."
     )
 
 
@@ -160,8 +161,8 @@ def _latest(runs: Path) -> Subject:
     files = [*(runs / GRIDS).glob(f"*/{DESIGN_FILE}"), *(runs / STUDIES).glob(f"*/{RESULTS}")]
     if not files:
         raise ConfigError(
-            f"no grids or studies in {runs}. `mtl ablate --grid` makes one. To report a run, "
-            "name it: `mtl report RUN`."
+            f"no grids or studies in {runs}. `mtl ablate --grid` makes one. To report a run, name "
+            "it: `mtl report RUN`."
         )
     last = max(files, key=lambda path: (path.stat().st_mtime, path.parent.name))
     return _study(last.parent) if last.name == RESULTS else _grid(last.parent)

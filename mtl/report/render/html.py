@@ -93,9 +93,9 @@ def page(document: Document, figures: Mapping[str, bytes]) -> str:
         )
     style, script = (_part(name) for name in ("page.css", "page.js"))
     policy = (
-        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
-        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types "
-        "'none'"
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src "
+        f"{_hash(script)}; base-uri 'none'; form-action 'none'; require-trusted-types-for "
+        "'script'; trusted-types 'none'"
     )
     return (
         _environment()

@@ -92,10 +92,9 @@ def _table(name: str, data: ReportData, results: Results) -> Table:
         )
         rows.append(tuple(cells))
     caption = (
-        "Dev scores, mean ± sample standard deviation over n seeds. Ticks: the method is on; only "
-        "methods that differ between "
-        f"arms have a column. Differences from {results.baseline} with their 95 % intervals over "
-        "seeds and examples; a verdict also "
+        "Dev scores, mean ± sample standard deviation over n seeds. Ticks: the method is on; "
+        "only methods that differ between arms have a column. Differences from "
+        f"{results.baseline} with their 95 % intervals over seeds and examples; a verdict also "
         "needs Holm's correction over the arms. Cost: mean seconds of a run, and times the "
         "baseline's."
     )
@@ -152,8 +151,8 @@ def _effects(data: ReportData) -> Figure | None:
         name="effects",
         drawing="effects",
         caption=f"Difference from {results.baseline} on dev, with 95 % intervals over seeds and "
-        "examples. The grey band is the margin, "
-        f"±{results.margin:g}, inside which a difference is called none.",
+        f"examples. The grey band is the margin, ±{results.margin:g}, inside which a difference "
+        "is called none.",
         alt=f"Differences of {count} arms from the baseline with intervals; the numbers are in "
         "the table of differences.",
         data={"baseline": results.baseline, "margin": results.margin, "panels": panels},

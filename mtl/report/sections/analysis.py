@@ -73,8 +73,7 @@ def _sst(data: ReportData, found: Predictions) -> list[Example]:
     taken = int(probability[place].argmax())
     numbers = (
         f"gold {_class(gold[place])} got probability {of_truth[place]:.2g}; taken for "
-        f"{_class(taken)} "
-        f"with {probability[place, taken]:.3f}"
+        f"{_class(taken)} with {probability[place, taken]:.3f}"
     )
     examples.append(_example(data, found, place, "true class least expected", numbers))
     return examples
@@ -143,8 +142,8 @@ def _regression(data: ReportData) -> Figure | None:
         name="sts-regression",
         drawing="regression",
         caption="sts on dev, one seed of each model: gold similarity (0 to 5) against the "
-        "prediction, with the least-squares line. Circled: the "
-        "smallest residual, and the largest above and below the line.",
+        "prediction, with the least-squares line. Circled: the smallest residual, and the "
+        "largest above and below the line.",
         alt=f"Scatter plots of gold against predicted similarity for {len(panels)} models.",
         data={"panels": panels},
     )

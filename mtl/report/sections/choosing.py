@@ -37,8 +37,7 @@ def section(data: ReportData) -> Section:
     else:
         blocks.append(Paragraph(text=(
             f"Test was opened {plural(total, 'time')}. Arms are compared on dev; every look at "
-            "test is counted here, since a score chosen "
-            "by test is no test score."
+            "test is counted here, since a score chosen by test is no test score."
         )))  # fmt: skip
         blocks.append(
             table("test-openings", columns("arm", "openings of test", "by seed", kinds="tnt"), rows)

@@ -12,14 +12,12 @@ from mtl.report.wording import names
 from mtl.stats.verdicts import summarise
 
 MEANING = (
-    "Reproduced: the verdict on the comparison is what the claim expects. Contradicted: it is the "
-    "opposite, or an effect where none was "
-    "claimed. No difference at this scale: none was found inside the margin, where an effect was "
-    "claimed. Undecided: more seeds or "
-    "examples are needed. Claims of an effect count as found only after Holm's correction over "
-    "all claims that are comparisons, at the "
-    "level of the report; a claim of no difference is reproduced where the interval lies inside "
-    "the margin, which needs no correction."
+    "Reproduced: the verdict on the comparison is what the claim expects. Contradicted: it is "
+    "the opposite, or an effect where none was claimed. No difference at this scale: none was "
+    "found inside the margin, where an effect was claimed. Undecided: more seeds or examples are "
+    "needed. Claims of an effect count as found only after Holm's correction over all claims "
+    "that are comparisons, at the level of the report; a claim of no difference is reproduced "
+    "where the interval lies inside the margin, which needs no correction."
 )
 
 

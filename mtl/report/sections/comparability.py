@@ -34,8 +34,8 @@ def section(data: ReportData) -> Section | None:
         return None
     blocks.append(Paragraph(text=(
         "Scores compare with others only on the same dev rows by the same rule. The splits are "
-        "this data's own: they are not GLUE's, and "
-        "numbers from GLUE tables do not belong beside these."
+        "this data's own: they are not GLUE's, and numbers from GLUE tables do not belong beside "
+        "these."
     )))  # fmt: skip
     return Section(title="Comparability", key="comparability", blocks=tuple(blocks))
 

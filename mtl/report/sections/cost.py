@@ -42,9 +42,8 @@ def section(data: ReportData) -> Section | None:
     )
     caption = (
         "Means over seeds. A run: wall time with evaluations. Speeds: of the training steps "
-        "alone, real tokens. Peak memory: of the "
-        "process, so runs that share one share it. Gain: the difference in the score that "
-        "decides. Times hang on what else the machine did."
+        "alone, real tokens. Peak memory: of the process, so runs that share one share it. Gain: "
+        "the difference in the score that decides. Times hang on what else the machine did."
     )
     return Section(
         title="Cost", key="cost", blocks=(Paragraph(text=said), table("cost", heads, rows, caption))

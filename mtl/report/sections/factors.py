@@ -41,16 +41,15 @@ def section(data: ReportData) -> Section | None:
     heads = columns("effect", "of", f"on {results.primary} [95 %]", "matched sets", kinds="ttnn")
     caption = (
         "A main effect is a level against its factor's reference, averaged over the combinations "
-        "of the others that have both; an "
-        "interaction is how much more two levels do together than each alone. Not corrected for "
-        "their number: read them as a map."
+        "of the others that have both; an interaction is how much more two levels do together "
+        "than each alone. Not corrected for their number: read them as a map."
     )
     blocks: list[Block] = [table("factors", heads, rows, caption)]
     if results.shapley:
         blocks.append(Paragraph(text=(
             "Shares of the gain from the references to "
-            f"{data.best.name if data.best else NOTHING}: what setting a factor adds, "
-            "averaged over all orders of setting them (Shapley 1953); they sum to the gain."
+            f"{data.best.name if data.best else NOTHING}: what setting a factor adds, averaged "
+            "over all orders of setting them (Shapley 1953); they sum to the gain."
         )))  # fmt: skip
     if figure := _figure(results.primary, results.margin, effects):
         blocks.append(figure)

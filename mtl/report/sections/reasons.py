@@ -68,16 +68,15 @@ def _surgery(arms: ByArm) -> list[Block]:
         elif means["projected"] is not None:
             said.append(
                 f"{arm}: a projection fired in {_percent(means['projected'])} of all steps; in "
-                "steps where tasks meet it took "
-                f"{_percent(means['removed_share'])} of the gradients' norms."
+                f"steps where tasks meet it took {_percent(means['removed_share'])} of the "
+                "gradients' norms."
             )
     caption = (
-        "Surgery, means over seeds. Shares are of all steps: in which several tasks meet, any two "
-        "gradients have a negative cosine, a "
-        "projection fired. Removed: the norm taken from the plain sum, as a share of the tasks' "
-        "norms, over steps where they meet. "
-        "Cosine: mean over the steps in which the two meet. Dominant: whose gradient is the "
-        "largest, of those steps."
+        "Surgery, means over seeds. Shares are of all steps: in which several tasks meet, any "
+        "two gradients have a negative cosine, a projection fired. Removed: the norm taken from "
+        "the plain sum, as a share of the tasks' norms, over steps where they meet. Cosine: mean "
+        "over the steps in which the two meet. Dominant: whose gradient is the largest, of those "
+        "steps."
     )
     return [table("surgery", heads, rows, caption), *(Paragraph(text=line) for line in said)]
 
@@ -130,18 +129,16 @@ def _smart(arms: ByArm) -> list[Block]:
         kinds="ttnnnnnn",
     )
     caption = (
-        "SMART, means over steps and seeds. R_s: change of the output under the noise; floor: R_s "
-        "without noise, which only differing "
-        "dropout masks make; noise / embedding: ratio of their norms; D_Breg: distance to the "
-        "averaged teacher; skipped: examples "
-        "whose inner gradient was not finite, all seeds."
+        "SMART, means over steps and seeds. R_s: change of the output under the noise; floor: "
+        "R_s without noise, which only differing dropout masks make; noise / embedding: ratio of "
+        "their norms; D_Breg: distance to the averaged teacher; skipped: examples whose inner "
+        "gradient was not finite, all seeds."
     )
     blocks: list[Block] = [table("smart", heads, rows, caption)]
     if silent:
         blocks.append(Paragraph(
             text=f"R_s is next to nothing beside a loss of order 1: {'; '.join(silent)}. The "
-            "noise is too small to move the output, so the "
-            "term could not change training."
+            "noise is too small to move the output, so the term could not change training."
         ))  # fmt: skip
     return blocks
 

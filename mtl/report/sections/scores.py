@@ -106,8 +106,7 @@ def _caption(data: ReportData) -> str:
     luck = "; dev chose them, so dev scores are a little high" if "best" in chosen else ""
     return (
         "Mean ± sample standard deviation over n seeds; sst and quora accuracy, sts Pearson's r, "
-        f"overall {rule}. Weights "
-        f"{joined([kept[rule] for rule in sorted(chosen)])}{luck}."
+        f"overall {rule}. Weights {joined([kept[rule] for rule in sorted(chosen)])}{luck}."
     )
 
 
@@ -124,7 +123,6 @@ def _beside(data: ReportData, arms: list[ArmResult]) -> str:
     )
     return (
         f"Published: {PAPER}, BERT-base on the course's data, one seed each; beside "
-        f"{names(matched)}, where the same methods are "
-        f"on. Ours are encoder {config.encoder} on data {config.data}{rows}: compare directions, "
-        "not values."
+        f"{names(matched)}, where the same methods are on. Ours are encoder {config.encoder} on "
+        f"data {config.data}{rows}: compare directions, not values."
     )

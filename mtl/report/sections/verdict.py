@@ -95,11 +95,9 @@ def explanation(results: Results) -> str:
     looks = f" The level allows for {results.looks} looks at the data." if results.looks > 1 else ""
     return (
         f"Differences are of {results.primary} on dev, arm minus {results.baseline}, paired by "
-        "seed and by example; both count as "
-        f"luck in the {100 * results.level:.3g} % intervals. Helps or hurts: the interval is "
-        "clear of 0, also after Holm's correction over "
-        f"the arms. No difference: it lies inside ±{results.margin:g}. Anything else is "
-        f"undecided.{looks}"
+        f"seed and by example; both count as luck in the {100 * results.level:.3g} % intervals. "
+        "Helps or hurts: the interval is clear of 0, also after Holm's correction over the arms. "
+        f"No difference: it lies inside ±{results.margin:g}. Anything else is undecided.{looks}"
     )
 
 

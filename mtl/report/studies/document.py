@@ -59,11 +59,10 @@ def _winner(results: StudyResults) -> Section:
             said = "It has not been run on fresh seeds"
         blocks.append(Paragraph(
             text=f"It won with {won} on the seeds that it was chosen on, {list(results.seeds)}. "
-            f"{said}. The score that won is that of "
-            "the luckiest of many trials, so what is to be expected of these settings is the "
-            "score on fresh seeds. Whether they beat the "
-            "base, and which of them matters, is not judged here: mtl study ablate does it, on "
-            "fresh seeds with verdicts."
+            f"{said}. The score that won is that of the luckiest of many trials, so what is to be "
+            "expected of these settings is the score on fresh seeds. Whether they beat the base, "
+            "and which of them matters, is not judged here: mtl study ablate does it, on fresh "
+            "seeds with verdicts."
         ))  # fmt: skip
     elif results.front:
         first = "; ".join(_extreme(results, at) for at in range(len(results.objectives)))
@@ -140,8 +139,8 @@ def _importances(results: StudyResults) -> Section:
             ]
             caption = (
                 f"Shares of what mattered for {objective.key}. PED-ANOVA: what tells the good "
-                "trials from all; fANOVA: what explains the "
-                "score over the whole space. They answer different questions and may disagree."
+                "trials from all; fANOVA: what explains the score over the whole space. They "
+                "answer different questions and may disagree."
             )
             blocks.append(
                 table(f"importances-{objective.key.replace('/', '-')}", heads, cells, caption)
@@ -208,8 +207,8 @@ def _space(results: StudyResults) -> Section:
     budget = " or ".join(f"{value:g} {unit}" for unit, value in results.budget.items())
     searched = (
         f"Sampler {results.sampler}, pruner {results.pruner}, seeds {list(results.seeds)} a "
-        f"trial, a budget of {budget or 'no limit'}. "
-        f"Objective: {', '.join(f'{one.direction} {one.key}' for one in results.objectives)}."
+        f"trial, a budget of {budget or 'no limit'}. Objective: "
+        f"{', '.join(f'{one.direction} {one.key}' for one in results.objectives)}."
     )
     heads = columns("parameter", "values", kinds="tt")
     return Section(
