@@ -244,10 +244,9 @@ def test_the_papers_arms_are_its_presets() -> None:
         assert arm.cell == cell(preset)
 
 
-def test_the_example_of_the_readme_is_one_that_is_taken(tmp_path: Path) -> None:
-    (block,) = re.findall(
-        r"```yaml\n(.*?)```", (SHIPPED[0].parent / "README.md").read_text("utf-8"), re.S
-    )
+def test_the_example_of_the_docs_is_one_that_is_taken(tmp_path: Path) -> None:
+    text = (Path(__file__).resolve().parents[1] / "docs" / "grids.md").read_text("utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.S)
     (tmp_path / "mine.yaml").write_text(block, "utf-8")
     design = expand(read_definition(tmp_path / "mine.yaml"), cell_of)
     assert names(design)[:3] == ["baseline", "all layers", "sts only"]

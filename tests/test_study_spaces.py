@@ -202,11 +202,13 @@ def test_a_value_that_no_trial_could_have_is_refused() -> None:
 
 
 def test_the_example_in_the_docs_is_a_study() -> None:
-    text = (Path(__file__).resolve().parents[1] / "studies" / "README.md").read_text("utf-8")
+    root = Path(__file__).resolve().parents[1]
+    text = (root / "docs" / "studies.md").read_text("utf-8")
     (example,) = re.findall(r"```yaml\n(.*?)```", text, re.S)
-    study = study_from(parse_yaml(example, "README.md"), Path(), "example")
+    study = study_from(parse_yaml(example, "studies.md"), Path(), "example")
     assert len(study.points()) == 2
-    assert all(f"| `{name}` |" in text for name in studies())
+    table = (root / "studies" / "README.md").read_text("utf-8")
+    assert all(f"| `{name}` |" in table for name in studies())
     assert all(f"`{key}`" in text for key in KEYS)
 
 

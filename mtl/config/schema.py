@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
 from mtl.config.sections import (
+    ADDED_LATER,
     AUTO_HEADS,
     NO_PAIRS,
     NO_STS,
@@ -67,14 +68,23 @@ class RunConfig(Section):
         "siamese",
         description="siamese: each sentence of a pair alone; concat: both in one sequence",
     )
-    pooling: Pooling = Field("pooler", description="how a sequence becomes one vector")
+    pooling: Pooling = Field(
+        "pooler",
+        description="how a sequence becomes one vector: by BERT's pooler, the state of [CLS], "
+        "or the mean or maximum over its tokens",
+    )
     heads: Heads = Heads()
     schedule: Annotated[Schedule, ONE_TASK] = Field(
-        "pooled", description="which rows a step trains on"
+        "pooled",
+        description="which rows a step trains on; consolidated: a batch drawn from all tasks; "
+        "the others give a step one task: pooled by share of the batches, round_robin in turn, "
+        "sqrt by square root of size, annealed from share to nearly even over the epochs",
     )
     freeze: Freeze = Freeze()
     surgery: Surgery = Field(
-        "sum", description="how the encoder's gradients of several tasks become one"
+        "sum",
+        description="how the encoder's gradients of several tasks become one; dominant: projected "
+        "off the largest where they conflict; pcgrad: off each other; needs schedule=consolidated",
     )
     smart: Annotated[Smart | None, BeforeValidator(smart_or_null)] = Field(
         None,
@@ -133,7 +143,7 @@ class RunConfig(Section):
         """What identity hashes: the resolved settings, without seed, nulls and absent heads."""
         config = self.resolved()
         plain = config.model_dump(mode="json", exclude={"seed"}, exclude_none=True)
-        for key in ADDED_LATER:
+        for key in ADDED:
             section, _, name = key.rpartition(".")
             settings = plain[section] if section else plain
             if settings.get(name) == default_of(key):
@@ -180,12 +190,6 @@ def default_of(key: str) -> Any:
     return field_of(key).default
 
 
-ADDED_LATER = ("freeze.states",)
-"""Settings that are newer than the first runs.
-
-Identity leaves them out at their default, so that old cells keep their names.
-"""
-
 
 def _knobs(name: str) -> Iterable[str]:
     return SECTIONS[name].model_fields if name in SECTIONS else ()
@@ -198,6 +202,9 @@ KEYS = tuple(
     if key not in ("heads", "freeze", "train")
 )
 """Every setting as a dotted key, `smart` itself among them."""
+
+ADDED = tuple(key for key in KEYS if ADDED_LATER in field_of(key).metadata)
+"""Settings that identity leaves out at their default."""
 
 IDLE = tuple(
     (key, idle) for key in KEYS for idle in field_of(key).metadata if isinstance(idle, Idle)

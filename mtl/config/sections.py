@@ -72,6 +72,16 @@ class Idle:
     why: str
 
 
+class AddedLater:
+    """Marks a field that is newer than the first runs.
+
+    Identity leaves it out at its default, so that old cells keep their names.
+    """
+
+
+ADDED_LATER = AddedLater()
+
+
 def _no_head_of(task: TaskName) -> Idle:
     def idle(run: Any) -> bool:
         shared = task == "quora" and "sts" in run.tasks and run.heads.sts == "same"
@@ -153,7 +163,7 @@ class Freeze(Section):
         description="dropout inside the frozen part; "
         "false: its output is a fixed function of the text",
     )
-    states: Annotated[States, NOTHING_FROZEN] = Field(
+    states: Annotated[States, NOTHING_FROZEN, ADDED_LATER] = Field(
         "fp32",
         description="precision of the cached outputs of the frozen part; "
         "fp16 halves the disk space and needs freeze.scope=all, freeze.dropout=false and no SMART",

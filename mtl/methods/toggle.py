@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mtl.config.schema import RunConfig, default_of, field_of
+from pydantic.fields import FieldInfo
+
+from mtl.config.schema import RunConfig, field_of
 
 Method = Literal[
     "freezing", "joined pairs", "surgery", "SMART", "schedule", "pooling", "sts cosine", "one task"
@@ -47,14 +49,19 @@ class Toggle:
     sources: tuple[Source, ...] = ()
 
     @property
+    def field(self) -> FieldInfo:
+        """The setting's field in the schema: type, bounds, description, and when it has no effect."""
+        return field_of(self.key)
+
+    @property
     def neutral(self) -> Any:
         """The default, at which the setting changes nothing; for `smart.*` the published values."""
-        return default_of(self.key)
+        return self.field.default
 
     @property
     def description(self) -> str:
         """One line on what the setting does, with its unit; the schema has it."""
-        return field_of(self.key).description or ""
+        return self.field.description or ""
 
     def value(self, config: RunConfig) -> Any:
         """The value in a config; None for `smart.*` while SMART is off."""
