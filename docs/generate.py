@@ -1,7 +1,7 @@
 """Writes the references in `docs/` from the code: `toggles.md` and `commands.md`.
 
-    python docs/generate.py           write both
-    python docs/generate.py --check   exit with 1 if one is stale
+python docs/generate.py           write both
+python docs/generate.py --check   exit with 1 if one is stale
 """
 
 from __future__ import annotations
@@ -63,7 +63,12 @@ def _intro(section: str) -> list[str]:
 
 def _settings_table(section: str) -> list[str]:
     rows = [
-        (f"`{toggle.key}`", f"`{level_name(toggle.neutral)}`", _values(toggle.key), toggle.description)
+        (
+            f"`{toggle.key}`",
+            f"`{level_name(toggle.neutral)}`",
+            _values(toggle.key),
+            toggle.description,
+        )
         for toggle in _group(section)
     ]
     return _table(("key", "default", "values", "what it does"), rows)

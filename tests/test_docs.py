@@ -75,7 +75,9 @@ def test_the_readme_is_short_and_names_every_command() -> None:
 
 
 def test_the_reference_has_every_toggle_and_every_command() -> None:
-    assert not [key for key in KEYS if key != "seed" and f"| `{key}` |" not in read("docs/toggles.md")]
+    assert not [
+        key for key in KEYS if key != "seed" and f"| `{key}` |" not in read("docs/toggles.md")
+    ]
     assert not [name for name in COMMANDS if f"## mtl {name}\n" not in read("docs/commands.md")]
 
 
@@ -123,15 +125,9 @@ def test_paths_in_the_docs_exist(name: str) -> None:
     assert not [path for path in absent if path not in made and "NEW" not in path]
 
 
+@pytest.mark.timeout(900)  # a run, a grid and a search, each in processes of their own
 def test_the_python_examples_run(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", read("docs/python.md"), re.S)
-    (tmp_path / "example.py").write_text(
-        "if __name__ == '__main__':\n"
-        + "\n".join(f"    {line}" for line in "\n".join(blocks).splitlines()).replace(
-            '"""\n    ', '"""\n'
-        ),
-        "utf-8",
-    )
     (tmp_path / "examples.py").write_text("\n".join(blocks), "utf-8")
     done = subprocess.run(
         [sys.executable, "examples.py"], cwd=tmp_path, capture_output=True, text=True,

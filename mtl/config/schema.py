@@ -190,7 +190,6 @@ def default_of(key: str) -> Any:
     return field_of(key).default
 
 
-
 def _knobs(name: str) -> Iterable[str]:
     return SECTIONS[name].model_fields if name in SECTIONS else ()
 
