@@ -145,9 +145,9 @@ class RunConfig(Section):
         plain = config.model_dump(mode="json", exclude={"seed"}, exclude_none=True)
         for key in ADDED:
             section, _, name = key.rpartition(".")
-            settings = plain[section] if section else plain
-            if settings.get(name) == default_of(key):
-                del settings[name]
+            settings = getattr(config, section) if section else config
+            if settings is not None and getattr(settings, name) == default_of(key):
+                (plain[section] if section else plain).pop(name, None)
         plain["heads"] = {task: plain["heads"][task] for task in config.tasks}
         if config.freeze.unfrozen == "all":
             plain["freeze"] = {"unfrozen": "all"}
