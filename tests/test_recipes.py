@@ -18,9 +18,10 @@ ROOT = Path(__file__).resolve().parents[1]
 CODE = ("mtl", "docs", "ablations", "studies", "reports", "tests")
 
 STEP = re.compile(
-    r"New file `(?P<new>[^`]+)`:\n\n```python\n(?P<text>.*?)```"
-    r"|In\s`(?P<file>[^`]+)`, (?P<place>before|after)\s`(?P<anchor>[^`]+)`:\n\n```python\n(?P<code>.*?)```"
-    r"|In\s`(?P<changed>[^`]+)`, `(?P<old>[^`]+)` becomes\s`(?P<by>[^`]+)`\.",
+    r"New\sfile\s`(?P<new>[^`]+)`:\n\n```python\n(?P<text>.*?)```"
+    r"|In\s`(?P<file>[^`]+)`,\s(?P<place>before|after)\s`(?P<anchor>[^`]+)`:"
+    r"\n\n```python\n(?P<code>.*?)```"
+    r"|In\s`(?P<changed>[^`]+)`,\s`(?P<old>[^`]+)`\sbecomes\s`(?P<by>[^`]+)`\.",
     re.S,
 )
 
