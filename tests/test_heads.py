@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mtl.config.sections import PAIR_HEADS, Pairing
+from mtl.config.sections import Pairing
 from mtl.model.heads import HEADS, MLP, Cosine, Dot, Features, Head, Linear, make_head
 from mtl.model.losses import task_loss
 from mtl.tasks.registry import TASKS, Kind, TaskName
@@ -114,7 +114,7 @@ def test_one_output_a_row_is_a_vector_and_several_are_a_matrix(
     task: TaskName, pairing: Pairing, rows: int
 ) -> None:
     pair = TASKS[task].pair
-    for name in PAIR_HEADS[pairing] if pair else ("mlp", "linear"):
+    for name in TASKS[task].heads[pairing]:
         head = make_head(name, TASKS[task], pairing, 6, torch.Generator().manual_seed(0))
         second = torch.randn(rows, 6) if pair and pairing == "siamese" else None
         outputs = head(torch.randn(rows, 6), second, 0.1)
@@ -155,7 +155,7 @@ def test_other_heads_have_nothing_to_count() -> None:
 
 @pytest.mark.parametrize("name", sorted(HEADS))
 def test_first_weights_depend_on_the_generator_only(name: str) -> None:
-    pairing: Pairing = "siamese" if name in PAIR_HEADS["siamese"] else "concat"
+    pairing: Pairing = "siamese" if name in TASKS["sts"].heads["siamese"] else "concat"
 
     def weights(seed: int, noise: int) -> Tensor:
         torch.manual_seed(noise)
@@ -168,8 +168,8 @@ def test_first_weights_depend_on_the_generator_only(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(HEADS))
 def test_first_weights_are_uniform_within_one_over_the_root_of_fan_in(name: str) -> None:
-    pairing: Pairing = "siamese" if name in PAIR_HEADS["siamese"] else "concat"
-    head = make_head(name, TASKS["quora"], pairing, 64, torch.Generator().manual_seed(0))
+    pairing: Pairing = "siamese" if name in TASKS["sts"].heads["siamese"] else "concat"
+    head = make_head(name, TASKS["sts"], pairing, 64, torch.Generator().manual_seed(0))
     for module in head.modules():
         if isinstance(module, nn.Linear):
             bound = module.in_features**-0.5

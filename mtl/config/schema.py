@@ -15,11 +15,9 @@ from pydantic.fields import FieldInfo
 
 from mtl.config.sections import (
     ADDED_LATER,
-    AUTO_HEADS,
     NO_PAIRS,
     NO_STS,
     ONE_TASK,
-    PAIR_HEADS,
     Freeze,
     Heads,
     Idle,
@@ -101,7 +99,7 @@ class RunConfig(Section):
         chosen = getattr(self.heads, task)
         if task == "sts" and chosen == "same":
             return self.head("quora")
-        return AUTO_HEADS[self.pairing][task] if chosen == "auto" else chosen
+        return TASKS[task].auto_heads[self.pairing] if chosen == "auto" else str(chosen)
 
     def problems(self) -> list[Problem]:
         """Settings that exclude each other, each with a remedy."""
@@ -232,23 +230,26 @@ def _task_problems(config: RunConfig) -> list[Problem]:
 
 
 def _head_problems(config: RunConfig) -> list[Problem]:
-    """Heads that cannot take the pairing's features."""
-    problems = []
-    chosen = {task: "quora" if task == "sts" and config.heads.sts == "same" else task
-              for task in config.tasks}  # fmt: skip
-    for key in dict.fromkeys(chosen.values()):  # a shared head is one problem, not two
-        fitting = PAIR_HEADS[config.pairing]
-        if not TASKS[key].pair or config.head(key) in fitting:
+    """Heads that do not fit their task and pairing."""
+    problems: dict[str, Problem] = {}
+    for task in config.tasks:
+        shared = task == "sts" and config.heads.sts == "same"
+        key = "quora" if shared else task
+        fitting = TASKS[task].heads[config.pairing]
+        if config.head(task) in fitting:
             continue
-        shared = " (heads.sts=same takes it too)" if key == "quora" == chosen.get("sts") else ""
-        allowed = [name for name in fitting if key == "sts" or name != "cosine"]
+        too = " (heads.sts=same takes it too)" if shared or _shares_head(config, task) else ""
         message = (
-            f"heads.{key}={getattr(config.heads, key)!r}{shared} cannot take "
-            f"{config.pairing} pairs. Heads that can: {', '.join(allowed)}; "
-            f"or let heads.{key}=auto choose."
+            f"heads.{key}={getattr(config.heads, key)!r}{too} cannot take {config.pairing} pairs. "
+            f"Heads that can: {', '.join(fitting)}; or let heads.{key}=auto choose."
         )
-        problems.append(Problem(uses=("tasks", "pairing", f"heads.{key}"), message=message))
-    return problems
+        problem = Problem(uses=("tasks", "pairing", f"heads.{key}"), message=message)
+        problems.setdefault(key, problem)  # a shared head is one problem, not two
+    return list(problems.values())
+
+
+def _shares_head(config: RunConfig, task: TaskName) -> bool:
+    return task == "quora" and "sts" in config.tasks and config.heads.sts == "same"
 
 
 def _states_problems(config: RunConfig) -> list[Problem]:

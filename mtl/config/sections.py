@@ -28,18 +28,6 @@ Surgery = Literal["sum", "dominant", "pcgrad"]
 Precision = Literal["fp32", "bf16"]
 States = Literal["fp32", "fp16"]
 
-PAIR_HEADS: dict[Pairing, tuple[str, ...]] = {
-    "siamese": ("dot", "cosine", "features"),
-    "concat": ("linear", "mlp"),
-}
-"""The heads that take each pairing's features: two sentence vectors, or one."""
-
-AUTO_HEADS: dict[Pairing, dict[str, str]] = {
-    "siamese": {"quora": "dot", "sts": "cosine"},
-    "concat": {"quora": "linear", "sts": "linear"},
-}
-"""What `auto` means, by pairing and task."""
-
 
 class Section(BaseModel):
     """A frozen group of settings. Unknown keys and values of the wrong type are errors."""

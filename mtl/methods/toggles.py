@@ -13,11 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 from mtl.config.schema import RunConfig
-from mtl.config.sections import AUTO_HEADS
 from mtl.config.settings import config_from
 from mtl.errors import ConfigError
 from mtl.methods.toggle import Method, Source, Toggle
-from mtl.tasks.registry import TaskName
+from mtl.tasks.registry import TASKS, TaskName
 
 
 def _freezing(config: RunConfig) -> str | None:
@@ -54,7 +53,7 @@ def _comes_with_pairing(task: TaskName) -> Callable[[Any, Mapping[str, Any]], bo
     """True for the head that `auto` chooses for the arm's pairing, and for sts' cosine head."""
 
     def in_tick(value: Any, changes: Mapping[str, Any]) -> bool:
-        usual = AUTO_HEADS[changes["pairing"]][task] if "pairing" in changes else None
+        usual = TASKS[task].auto_heads[changes["pairing"]] if "pairing" in changes else None
         return value == usual or (task == "sts" and value == "cosine")
 
     return in_tick
@@ -181,18 +180,10 @@ TOGGLES: tuple[Toggle, ...] = (
     ),
     Toggle(
         key="data", title="data", may_differ=SCALE, cost="by the lengths of its sentences",
-        sources=(
-            Source(
-                title="sst",
-                text="Socher et al. Recursive Deep Models for Semantic Compositionality over a "
-                "Sentiment Treebank. EMNLP 2013.",
-                when=_data_of("sst"),
-            ),
-            Source(
-                title="sts",
-                text="Agirre et al. *SEM 2013 shared task: Semantic Textual Similarity. *SEM 2013.",
-                when=_data_of("sts"),
-            ),
+        sources=tuple(
+            Source(title=task.name, text=task.citation, when=_data_of(task.name))
+            for task in TASKS.values()
+            if task.citation is not None
         ),
     ),
     Toggle(key="limit", title="training rows per task", may_differ=SCALE),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtl.config.sections import PAIR_HEADS, Pairing
+from mtl.config.sections import Pairing
 from mtl.model.dropout import dropout
 from mtl.tasks.registry import Task
 
@@ -111,7 +111,7 @@ def make_head(
 
     They are drawn from `generator`. The config has checked that the head takes the pairing.
     """
-    assert not task.pair or name in PAIR_HEADS[pairing]
+    assert name in task.heads[pairing]
     head = HEADS[name](width, task.outputs)
     for module in head.modules():
         if isinstance(module, nn.Linear):
