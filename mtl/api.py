@@ -12,7 +12,7 @@ from mtl.report.studies.files import write_report as write_study_report
 from mtl.runs.options import PoolKeywords, PoolOptions
 from mtl.study.definition import Study, find_study
 from mtl.study.definition import with_words as study_with_words
-from mtl.study.engine import Optimized
+from mtl.study.engine import StudyOutcome
 from mtl.study.engine import optimize as run_study
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def optimize(
     options: PoolOptions | None = None,
     quiet: bool = False,
     **keywords: Unpack[PoolKeywords],
-) -> Optimized:
+) -> StudyOutcome:
     """Search a space until its budget is spent, then run the best on fresh seeds.
 
     The same as `mtl study optimize`. A second call resumes the search.

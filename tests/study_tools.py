@@ -9,8 +9,8 @@ from mtl.config.yaml_file import dump_yaml, parse_yaml
 from mtl.grid.view import View
 from mtl.runs.prepare import Sources
 from mtl.study.definition import Study, study_from
-from mtl.study.engine import Found, search
-from mtl.study.storage import quiet
+from mtl.study.engine import StudyOutcome, search
+from mtl.study.storage import silence_optuna
 from tests.study_trains import FormulaPool
 
 SPACE: dict[str, Any] = {
@@ -63,11 +63,11 @@ def by_formula(
     sources: Sources | None = None,
     slots: int = 2,
     said: list[str] | None = None,
-) -> tuple[Found, FormulaPool]:
+) -> tuple[StudyOutcome, FormulaPool]:
     """A search whose runs are a formula; in memory where no storage is given."""
     import optuna
 
-    quiet()
+    silence_optuna()
     pool, sources = FormulaPool(runs, slots), sources or Sources()
     found = search(
         definition,

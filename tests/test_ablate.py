@@ -137,7 +137,7 @@ def test_a_worker_that_dies_takes_one_run_with_it(definition: Path, tmp_path: Pa
     done, said = grid(definition, runs, train=dies_on_seed_1)
     assert sorted(states(runs).values()) == ["done", "done", "failed", "failed"]
     assert all("SIGKILL" in reason for reason in done.failures.values())
-    assert sum("trying again" in line for line in said) == 2
+    assert sum("retrying" in line for line in said) == 2
     assert sum("FAILED" in line for line in said) == 2
     baseline = done.results.arm("baseline")
     assert baseline.seeds == (0,)
@@ -160,7 +160,7 @@ def test_a_run_that_raises_is_tried_again_and_its_reason_kept(
 
     failed, said = grid(definition, tmp_path / "other", train=raises_on_seed_1, retry=0)
     assert set(failed.failures.values()) == {"MemoryError: no memory for seed 1"}
-    assert not any("trying again" in line for line in said)
+    assert not any("retrying" in line for line in said)
     record = RunFolder(next((tmp_path / "other").glob("*-s1"))).record()
     assert record is not None
     assert (record.status, record.metrics, record.seconds) == ("failed", {}, None)

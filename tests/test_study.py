@@ -17,7 +17,7 @@ from mtl.runs.prepare import Sources
 from mtl.study.export import best_yaml
 from mtl.study.importance import importances
 from mtl.study.objectives import Objective, dominates
-from mtl.study.storage import open_storage, quiet
+from mtl.study.storage import open_storage, silence_optuna
 from tests.study_tools import SPACE, by_formula, make_study
 from tests.study_trains import STEPS_AN_EPOCH, level, score
 
@@ -239,7 +239,7 @@ def test_ped_anova_says_what_makes_trials_good_and_not_what_makes_them_bad(
     """The learning rate alone makes the best tenth, the dropout alone the worst; nothing else does anything."""
     import optuna
 
-    quiet()
+    silence_optuna()
     space = {"train.lr": {"float": [1e-5, 1e-2]}, "train.dropout": {"float": [0.0, 0.9]}}
     definition = make_study(tiny_data, space=space, objective=objective)
     sign = definition.objectives[0].sign

@@ -21,7 +21,7 @@ from mtl.grid.worker import Ended, Job, Scored, Setup, Train
 from mtl.runs.folder import RunFolder
 from mtl.runs.options import RunOptions
 from mtl.runs.prepare import Sources
-from mtl.study.storage import alone, open_storage, storage_url
+from mtl.study.storage import open_storage, storage_lock, storage_url
 from mtl.study.trials import COUNTED_ONCE, OUTCOME, QUEUED
 from tests.grid_trains import plainly
 from tests.study_tools import write_study
@@ -127,9 +127,9 @@ def assert_a_dashboard_opens(url: str, name: str) -> None:
 
 def test_one_sqlite_file_has_one_coordinator(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'study.db'}"
-    with alone(url), pytest.raises(RunInUse, match="PostgreSQL"), alone(url):
+    with storage_lock(url), pytest.raises(RunInUse, match="PostgreSQL"), storage_lock(url):
         pass
-    with alone(url):
+    with storage_lock(url):
         pass
 
 

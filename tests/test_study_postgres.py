@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mtl.study.storage import open_storage, shown
+from mtl.study.storage import open_storage, without_password
 from mtl.study.trials import COUNTED_ONCE, OUTCOME, OWNER
 from tests.study_tools import write_study
 from tests.test_study_kills import assert_a_dashboard_opens, start
@@ -116,7 +116,7 @@ def test_two_coordinators_run_every_trial_once(
 
 def test_a_password_is_not_shown() -> None:
     assert (
-        shown("postgresql+psycopg://mtl:secret@here:5432/db")
+        without_password("postgresql+psycopg://mtl:secret@here:5432/db")
         == "postgresql+psycopg://mtl@here:5432/db"
     )
-    assert shown("sqlite:///study.db") == "sqlite:///study.db"
+    assert without_password("sqlite:///study.db") == "sqlite:///study.db"

@@ -14,11 +14,10 @@ from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import Sources
 from mtl.study import trials as trials_module
 from mtl.study.definition import Study
-from mtl.study.drawing import suggest
-from mtl.study.owner import Owner, alive
-from mtl.study.recovery import take_up
-from mtl.study.storage import open_study, quiet
-from mtl.study.trials import CELL, OUTCOME, OWNER, POINT, QUEUED, REASON, RUNS, Trials
+from mtl.study.lease import CoordinatorLease, is_alive
+from mtl.study.recovery import recover_trials
+from mtl.study.storage import open_study, silence_optuna
+from mtl.study.trials import CELL, OUTCOME, OWNER, POINT, QUEUED, REASON, RUNS, Trials, suggest
 from tests.study_tools import by_formula, make_study
 from tests.study_trains import record, score
 
@@ -32,7 +31,7 @@ class Left:
     """A study in which a coordinator that is gone has one trial under way."""
 
     def __init__(self, definition: Study, sources: Sources, folder: Path) -> None:
-        quiet()
+        silence_optuna()
         self.definition, self.folder = definition, folder
         self.storage = optuna.storages.InMemoryStorage()
         self.study = open_study(definition, self.storage, definition.check(sources))
@@ -55,7 +54,7 @@ class Left:
 
     def take_up(self, owner: str = "me") -> Trials:
         trials = Trials(self.study, self.storage, owner, 10)
-        take_up(trials, self.definition.objectives, self.folder, lambda line: None)
+        recover_trials(trials, self.definition.objectives, self.folder, lambda line: None)
         return trials
 
 
@@ -120,27 +119,27 @@ def test_only_so_many_are_claimed_as_the_budget_allows(left: Left) -> None:
 
 
 def test_a_living_coordinator_keeps_its_trials(left: Left, tmp_path: Path) -> None:
-    with Owner(left.study, tmp_path / "study") as owner:
+    with CoordinatorLease(left.study, tmp_path / "study") as owner:
         left.trial.set_user_attr(OWNER, owner.id)
         trials = left.take_up("another")
         assert trials.all()[0].state.name == "RUNNING"
-        assert trials.elsewhere()
-        assert alive(left.study.user_attrs, owner.id)
-    assert not alive(left.study.user_attrs, owner.id)
+        assert trials.others_running()
+        assert is_alive(left.study.user_attrs, owner.id)
+    assert not is_alive(left.study.user_attrs, owner.id)
     assert left.take_up("another").all()[0].user_attrs[OUTCOME] == "lost"
 
 
 def test_on_another_machine_silence_tells(left: Left) -> None:
     said = {"machine": "elsewhere", "lock": "/nowhere", "began": 0.0, "beat": time.time()}
-    assert alive({"coordinator x": said}, "x")
-    assert not alive({"coordinator x": said | {"beat": time.time() - 3600}}, "x")
+    assert is_alive({"coordinator x": said}, "x")
+    assert not is_alive({"coordinator x": said | {"beat": time.time() - 3600}}, "x")
 
 
 def test_a_trial_without_an_owner_is_young_or_lost(
     left: Left, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left.trial.set_user_attr(OWNER, None)
-    with Owner(left.study, tmp_path / "study"):
+    with CoordinatorLease(left.study, tmp_path / "study"):
         assert left.take_up().all()[0].state.name == "RUNNING"
         monkeypatch.setattr(trials_module, "ORPHAN_SECONDS", 0.0)
         assert left.take_up().all()[0].user_attrs[OUTCOME] == "lost"

@@ -20,8 +20,12 @@ from mtl.report.studies.files import write_report as write_study_report
 from mtl.report.subject import find_subject
 from mtl.report.write import check_report, write_report
 from mtl.runs.prepare import Sources
+<<<<<<< HEAD
 from mtl.study.engine import Found
 from tests.report_runs import fill_grid, write_grid
+=======
+from mtl.study.engine import StudyOutcome, write_outcome
+>>>>>>> 68def58 (Studies: a coordinator proposes trials, a runner runs them; lease, storage lock and view say what they are)
 from tests.study_tools import SPACE, by_formula, make_study
 
 GRID = """
@@ -34,15 +38,17 @@ arms: {mean: {pooling: mean}}
 
 
 @pytest.fixture(scope="module")
-def found(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Found:
+def found(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> StudyOutcome:
     space = {**SPACE, "odd": {"a|b": {"limit": 3}, "<i>": {"limit": 4}}}
     study = make_study(tiny_data, space=space, budget={"trials": 12}, fresh=2)
     return by_formula(study, tmp_path_factory.mktemp("runs"), sources=Sources())[0]
 
 
-def test_the_report_says_what_won_and_what_that_is_worth(found: Found, tmp_path: Path) -> None:
-    assert found.write(tmp_path)
-    assert not found.write(tmp_path), "the same results, and called others"
+def test_the_report_says_what_won_and_what_that_is_worth(
+    found: StudyOutcome, tmp_path: Path
+) -> None:
+    assert write_outcome(found, tmp_path)
+    assert not write_outcome(found, tmp_path), "the same results, and called others"
     write_study_report(found.results, tmp_path)
     text = (tmp_path / "report.md").read_text()
     best, (fresh,) = found.results.best, found.results.fresh
@@ -58,7 +64,7 @@ def test_the_report_says_what_won_and_what_that_is_worth(found: Found, tmp_path:
         assert (tmp_path / "figures" / f"{name}.svg").read_bytes().startswith(b"<?xml")
 
 
-def test_every_trial_has_its_row(found: Found) -> None:
+def test_every_trial_has_its_row(found: StudyOutcome) -> None:
     table = next(one for one in study_document(found.results).tables() if one.name == "trials")
     assert [row[0].sort for row in table.rows] == [one.number for one in found.results.trials]
     assert [row[1].sort for row in table.rows] == [
@@ -66,14 +72,14 @@ def test_every_trial_has_its_row(found: Found) -> None:
     ]
 
 
-def test_names_cannot_break_a_table(found: Found, tmp_path: Path) -> None:
+def test_names_cannot_break_a_table(found: StudyOutcome, tmp_path: Path) -> None:
     write_study_report(found.results, tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert "a&#124;b" in text
     assert "<i>" not in text
 
 
-def test_equal_numbers_give_equal_pictures(found: Found) -> None:
+def test_equal_numbers_give_equal_pictures(found: StudyOutcome) -> None:
     for figure in study_document(found.results).figures():
         assert draw(figure) == draw(figure)
 
@@ -103,17 +109,17 @@ def test_a_front_has_a_picture_and_a_table(tiny_data: Path, tmp_path: Path) -> N
 
 
 @pytest.fixture
-def runs(found: Found, tmp_path: Path) -> Path:
+def runs(found: StudyOutcome, tmp_path: Path) -> Path:
     """A folder of runs with the study among them."""
     folder = tmp_path / "runs/studies" / found.results.name
     folder.mkdir(parents=True)
-    found.write(folder)
+    write_outcome(found, folder)
     write_study_report(found.results, folder)
     return tmp_path / "runs"
 
 
 def test_a_study_is_reported_in_every_form_and_checked_without_its_runs(
-    found: Found, runs: Path, tmp_path: Path
+    found: StudyOutcome, runs: Path, tmp_path: Path
 ) -> None:
     reports, name = tmp_path / "reports", found.results.name
     done = write_report(name, runs=runs, output=reports, forms=("html", "latex", "csv"))
@@ -132,7 +138,7 @@ def test_a_study_is_reported_in_every_form_and_checked_without_its_runs(
 
 
 def test_a_report_of_a_study_that_has_gone_on_is_stale(
-    found: Found, runs: Path, tmp_path: Path
+    found: StudyOutcome, runs: Path, tmp_path: Path
 ) -> None:
     reports, name = tmp_path / "reports", found.results.name
     write_report(name, runs=runs, output=reports)
@@ -144,7 +150,7 @@ def test_a_report_of_a_study_that_has_gone_on_is_stale(
 
 
 def test_a_grid_of_the_same_name_comes_first_and_the_prefix_means_the_study(
-    found: Found, runs: Path
+    found: StudyOutcome, runs: Path
 ) -> None:
     name = found.results.name
     assert find_subject(None, runs, runs).study == runs / "studies" / name
@@ -156,7 +162,7 @@ def test_a_grid_of_the_same_name_comes_first_and_the_prefix_means_the_study(
     assert find_subject(str(runs / "studies" / name), runs, runs).name == f"study-{name}"
 
 
-def test_records_of_a_study_hold_no_folder_of_the_machine(found: Found, runs: Path) -> None:
+def test_records_of_a_study_hold_no_folder_of_the_machine(found: StudyOutcome, runs: Path) -> None:
     name = found.results.name
     path = runs / "studies" / name / "results.json"
     results = json.loads(path.read_text())
@@ -172,7 +178,7 @@ def test_records_of_a_study_hold_no_folder_of_the_machine(found: Found, runs: Pa
     assert records.study["trials"][0]["point"] == {"data": "mine"}
 
 
-def test_damaged_results_are_named(found: Found, runs: Path, tmp_path: Path) -> None:
+def test_damaged_results_are_named(found: StudyOutcome, runs: Path, tmp_path: Path) -> None:
     name = found.results.name
     path = runs / "studies" / name / "results.json"
     results = json.loads(path.read_text())
@@ -187,7 +193,7 @@ def test_damaged_results_are_named(found: Found, runs: Path, tmp_path: Path) -> 
         write_report("nothing", runs=runs, output=tmp_path)
 
 
-def test_the_command_reports_a_study(found: Found, runs: Path, tmp_path: Path) -> None:
+def test_the_command_reports_a_study(found: StudyOutcome, runs: Path, tmp_path: Path) -> None:
     words = ["report", "--runs", str(runs), "--output", str(tmp_path / "out")]
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
@@ -198,7 +204,7 @@ def test_the_command_reports_a_study(found: Found, runs: Path, tmp_path: Path) -
 
 
 def test_a_study_named_like_a_report_is_found_and_sentences_are_refused(
-    found: Found, runs: Path, tmp_path: Path
+    found: StudyOutcome, runs: Path, tmp_path: Path
 ) -> None:
     (runs / "studies" / found.results.name).rename(runs / "studies" / "study-own")
     assert find_subject("study-own", runs, runs).study == runs / "studies" / "study-own"
@@ -209,7 +215,7 @@ def test_a_study_named_like_a_report_is_found_and_sentences_are_refused(
 
 
 def test_a_report_of_another_kind_is_not_written_over(
-    found: Found, runs: Path, tmp_path: Path
+    found: StudyOutcome, runs: Path, tmp_path: Path
 ) -> None:
     name = found.results.name
     write_report(name, runs=runs, output=tmp_path)
@@ -222,7 +228,7 @@ def test_a_report_of_another_kind_is_not_written_over(
 
 
 def test_a_table_that_has_gone_makes_a_report_stale(
-    found: Found, runs: Path, tmp_path: Path
+    found: StudyOutcome, runs: Path, tmp_path: Path
 ) -> None:
     name = found.results.name
     write_report(name, runs=runs, output=tmp_path, forms=("csv",))

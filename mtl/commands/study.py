@@ -233,15 +233,13 @@ def dashboard(name: str, port: int, storage: str | None, runs: Path) -> None:
     """
     from importlib.util import find_spec
 
-    from mtl.study.storage import shown
+    from mtl.study.storage import serve_dashboard, without_password
 
     if find_spec("optuna_dashboard") is None:
         raise ConfigError("optuna-dashboard is not installed: pip install 'mtl-ablate[dashboard]'")
     url = existing(name, storage, runs)
-    click.echo(f"http://127.0.0.1:{port} shows {shown(url)}; Ctrl-C ends it.", err=True)
-    from mtl.study.dashboard import serve
-
-    serve(url, port)
+    click.echo(f"http://127.0.0.1:{port} shows {without_password(url)}; Ctrl-C ends it.", err=True)
+    serve_dashboard(url, port)
 
 
 def existing(name: str, storage: str | None, runs: Path) -> str:

@@ -11,8 +11,11 @@ from mtl.config.schema import RunConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One cell of the plan. `changes` lead from the baseline's resolved config to this one's; SMART that is switched on
-    is one of them, with its knobs that are not the published ones. `merged` are the other names of the same cell.
+    """One cell of a plan.
+
+    `changes` are the settings that differ from the baseline's resolved config. SMART that is on
+    counts as one change, with its settings that differ from the published ones. `levels` are the
+    arm's level of each factor. `merged` are other names of the same cell.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""How long runs take, from runs that have ended: an estimate, never a promise.
+"""Estimates of how long runs take, from the records of finished runs.
 
-A run's cost is counted in examples, and an example's in seconds, evaluation included. The rate is that of the runs with the
-same encoder whose settings are nearest in what costs time.
+The estimate is the number of training examples times seconds per example, evaluation included. The
+rate is the mean over the runs with the same encoder and the nearest settings that affect speed.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from mtl.tasks.registry import TaskName
 
 
 class Costs:
-    """Seconds an example, by settings; learns from every record that it is shown."""
+    """Seconds per example by settings, learnt from records."""
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
-        self._seen: dict[str, dict[tuple[Any, ...], list[float]]] = {}
+        self._rates: dict[str, dict[tuple[Any, ...], list[float]]] = {}
         self._nearest: dict[tuple[str, tuple[Any, ...]], float | None] = {}
         for record in records:
             self.learn(record)
 
     def learn(self, record: Record) -> None:
-        """Take a run's cost into account, if it has ended well."""
+        """Add the rate of a run that is done."""
         examples = record.diagnostics.examples
         if record.status == "done" and examples and record.seconds:
-            rates = self._seen.setdefault(record.config["encoder"], {})
+            rates = self._rates.setdefault(record.config["encoder"], {})
             rates.setdefault(_key(record.config), []).append(record.seconds / examples)
             self._nearest.clear()
 
     def seconds(self, config: RunConfig, examples: int) -> float | None:
-        """What so many examples should take, or None where nothing has run yet."""
+        """Estimated seconds for that many examples; None if nothing comparable has run."""
         key = config.encoder, _key(config.model_dump(mode="json"))
         if key not in self._nearest:
             self._nearest[key] = self._rate(*key)
@@ -42,14 +42,16 @@ class Costs:
         return None if rate is None else rate * examples
 
     def _rate(self, encoder: str, key: tuple[Any, ...]) -> float | None:
-        known = self._seen.get(encoder, {})
-        distances = {seen: sum(a != b for a, b in zip(key, seen, strict=True)) for seen in known}
+        known = self._rates.get(encoder, {})
+        distances = {
+            settings: sum(a != b for a, b in zip(key, settings, strict=True)) for settings in known
+        }
         nearest = min(distances.values(), default=0)
         rates = [
             rate
-            for seen, distance in distances.items()
+            for settings, distance in distances.items()
             if distance == nearest
-            for rate in known[seen]
+            for rate in known[settings]
         ]
         return sum(rates) / len(rates) if rates else None
 
@@ -60,7 +62,7 @@ def _key(config: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def examples(config: RunConfig, rows: Mapping[TaskName, int]) -> int:
-    """How many training examples the run sees in all; `rows` are what it trains on, by task."""
-    seen = config.train.epochs * sum(rows.values())
-    most = config.train.max_steps
-    return seen if most is None else min(seen, most * config.train.batch_size)
+    """Training examples of a whole run. `rows` are the training rows by task."""
+    whole = config.train.epochs * sum(rows.values())
+    steps = config.train.max_steps
+    return whole if steps is None else min(whole, steps * config.train.batch_size)

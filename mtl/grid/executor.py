@@ -1,8 +1,8 @@
-"""Running a plan: jobs to a pool, events to a view, until every run has ended or cannot be mended.
+"""Execution of a plan: jobs go to a pool and events to a view, until every run has ended.
 
-Nothing is kept here that is not on disk too, so a coordinator that is killed loses nothing: the same plan, made again, holds
-what is missing. Two coordinators may work on one folder of runs: a run's lock decides who trains it, and the other one
-waits for the record.
+All state is on disk. After a kill, the same plan, made again, holds the missing runs. Two processes
+may execute plans on one folder of runs: the process that has a run's lock trains it, and the other
+process waits for the record.
 """
 
 from __future__ import annotations
@@ -23,63 +23,69 @@ from mtl.training.interrupt import Interrupted, Interruption
 
 POLL_SECONDS = 0.5
 ELSEWHERE_SECONDS = 1.0
-"""How often to look at a run that another process has."""
+"""Seconds between looks at a run that another process trains."""
 SAVING_SECONDS = 120.0
-"""How long runs may take to save themselves when everything is to stop."""
+"""Seconds that runs get to save themselves before a stop."""
 
 
 class Execution:
-    """The runs of a plan under way on a pool."""
+    """Runs in flight on a pool. `failures` maps run ids to reasons."""
 
     def __init__(self, root: Path, pool: Pool, view: View, *, retry: int, fail_fast: bool) -> None:
         self._root, self._pool, self._view = root, pool, view
         self._retry, self._fail_fast = retry, fail_fast
         self._waiting: deque[PlannedRun] = deque()
         self._running: dict[str, PlannedRun] = {}
-        self._elsewhere: deque[PlannedRun] = deque()
+        self._held_elsewhere: deque[PlannedRun] = deque()
         self._attempts: dict[str, int] = {}
         self._cancelled: dict[str, Callable[[PlannedRun], None]] = {}
-        self._looked = 0.0
+        self._checked = 0.0
         self.failures: dict[str, str] = {}
 
     def run(self, runs: Iterable[PlannedRun], interruption: Interruption) -> None:
-        """Train what is pending. Raises Interrupted once all that ran has saved itself."""
+        """Train the pending runs.
+
+        Raises Interrupted after a signal, once runs in flight have saved themselves.
+        """
         self.add(runs)
-        while self._waiting or self._running or self._elsewhere:
+        while self._waiting or self._running or self._held_elsewhere:
             self.turn(interruption)
             if self.failures and self._fail_fast:
-                self._view.note("Stopping at the first failure: runs under way save themselves.")
+                self._view.note("Stopping at the first failure. Runs in flight are saving.")
                 self._stop()
                 return
 
     def add(self, runs: Iterable[PlannedRun]) -> None:
-        """Have these trained in the turns to come, those that have not ended."""
+        """Queue the runs that have not ended."""
         self._waiting.extend(run for run in runs if not run.ended)
 
     def room(self) -> int:
-        """How many more runs would be started at once."""
+        """How many more runs would start at once."""
         return self._pool.room() - len(self._waiting)
 
     def turn(self, interruption: Interruption) -> None:
-        """Start what there is room for and take what has happened. Raises Interrupted once all that ran has saved itself."""
+        """Start queued runs and handle events, for at most `POLL_SECONDS`. Raises Interrupted."""
         try:
             interruption.check()
         except Interrupted:
-            self._view.note("Stopping: runs under way save themselves.")
+            self._view.note("Stopping. Runs in flight are saving.")
             self._stop()
             raise
-        self._look_elsewhere()
+        self._check_held_elsewhere()
         while self._waiting and self._pool.room():
             self._start(self._waiting.popleft())
         if not self._running:
-            time.sleep(POLL_SECONDS if self._elsewhere else 0)
+            time.sleep(POLL_SECONDS if self._held_elsewhere else 0)
         for event in self._pool.wait(POLL_SECONDS):
             self._take(event)
         self._view.tick()
 
     def cancel(self, run_id: str, then: Callable[[PlannedRun], None]) -> None:
-        """Have a run save itself and end. `then` is called, in a later turn or now, unless it ends by itself before."""
-        for queue in (self._waiting, self._elsewhere):
+        """Stop a run once it has saved itself, then call `then`, now or in a later turn.
+
+        `then` is not called if the run ends by itself first.
+        """
+        for queue in (self._waiting, self._held_elsewhere):
             for run in [run for run in queue if run.run_id == run_id]:
                 queue.remove(run)
                 then(run)
@@ -111,16 +117,18 @@ class Execution:
             then(run)
         elif event.how == "busy":
             self._attempts[run.run_id] -= 1
-            self._elsewhere.append(run)
+            self._held_elsewhere.append(run)
             self._view.elsewhere(run)
         elif record is not None and record.status in ENDED:
-            # Whatever happened to the worker afterwards.
+            # The record counts, even if the worker died after it wrote it.
             self._view.ended(run, record)
         else:
-            self._again(run, event.reason or (record and record.error) or "no record was written")
+            self._retry_or_fail(
+                run, event.reason or (record and record.error) or "no record was written"
+            )
 
-    def _again(self, run: PlannedRun, reason: str) -> None:
-        """Try a run that did not end once more, or give it up and write down why."""
+    def _retry_or_fail(self, run: PlannedRun, reason: str) -> None:
+        """Queue a failed run again, or record its failure once its tries are used up."""
         if self._attempts[run.run_id] <= self._retry:
             self._view.failed(run, reason, again=True)
             self._waiting.append(run)
@@ -134,26 +142,26 @@ class Execution:
                 if record is None or record.status not in (*ENDED, "failed"):
                     folder.finish(failed_record(run.config, run.run_id, reason))
         except RunInUse:
-            pass  # somebody else tries it now
+            pass  # another process tries it now
 
-    def _look_elsewhere(self) -> None:
-        """See whether runs that another process had are done, or free again."""
+    def _check_held_elsewhere(self) -> None:
+        """Use the records of runs that another process trained; queue runs that are free again."""
         now = time.monotonic()
-        if now - self._looked < ELSEWHERE_SECONDS:
+        if now - self._checked < ELSEWHERE_SECONDS:
             return
-        self._looked = now
-        for _ in range(len(self._elsewhere)):
-            run = self._elsewhere.popleft()
+        self._checked = now
+        for _ in range(len(self._held_elsewhere)):
+            run = self._held_elsewhere.popleft()
             record = self._record(run)
             if record is not None and record.status in ENDED:
                 self._view.ended(run, record)
             elif RunFolder(self._root / run.run_id).locked():
-                self._elsewhere.append(run)
+                self._held_elsewhere.append(run)
             else:
                 self._waiting.append(run)
 
     def _stop(self) -> None:
-        """Have what runs save itself, for a limited time."""
+        """Ask runs in flight to save themselves, and wait up to `SAVING_SECONDS`."""
         self._pool.stop()
         deadline = time.monotonic() + SAVING_SECONDS
         while self._running and time.monotonic() < deadline:

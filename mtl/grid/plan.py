@@ -1,4 +1,4 @@
-"""From arms and seeds to runs: which are done, which are missing, and what they should take. State is what is on disk."""
+"""From arms and seeds to runs: done or missing, by what is on disk, with an estimate of time."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import Sources
 
 ENDED = ("done", "diverged")
-"""States of runs that are not trained again."""
+"""States in which a run is not trained again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRun:
-    """One arm on one seed. `state` is that of its folder, or `missing`; `seconds` an estimate for what is to be done."""
+    """One arm on one seed.
+
+    `state` is the folder's state, or `missing`. `examples` is the number of training examples.
+    `seconds` is the estimated time left, None if unknown.
+    """
 
     arm: str
     config: RunConfig
@@ -32,25 +36,25 @@ class PlannedRun:
 
     @property
     def ended(self) -> bool:
-        """Whether there is nothing to train."""
+        """Whether nothing is left to train."""
         return self.state in ENDED
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All runs of a grid, seed by seed, so that every arm is seen once before any is seen twice."""
+    """All runs of a grid, seed by seed: every arm runs once before any arm runs twice."""
 
     runs: tuple[PlannedRun, ...]
     workers: int
 
     @property
     def pending(self) -> list[PlannedRun]:
-        """The runs that are still to be trained."""
+        """The runs to train."""
         return [run for run in self.runs if not run.ended]
 
     @property
     def seconds(self) -> float | None:
-        """What the pending runs should take on the plan's workers; None where nothing is known."""
+        """Estimated wall time of the pending runs on the plan's workers; None if unknown."""
         known = [run.seconds for run in self.pending if run.seconds is not None]
         pending = len(self.pending)
         if not pending:
@@ -59,7 +63,7 @@ class Plan:
 
 
 class Planner:
-    """Makes plans over one folder of runs; keeps what plans share."""
+    """Makes plans over one folder of runs. Learns the costs of runs from their records."""
 
     def __init__(self, runs: Path, sources: Sources) -> None:
         self._root, self._sources = runs, sources
@@ -67,7 +71,7 @@ class Planner:
         for folder in run_folders(runs):
             try:
                 record = folder.record()
-            except RunError:  # a damaged record of some run is not this grid's concern
+            except RunError:  # a damaged record of another grid's run
                 continue
             if record is not None:
                 self.costs.learn(record)
@@ -86,6 +90,13 @@ class Planner:
             if seed in seeds[name]
         ]
         return Plan(runs=tuple(runs), workers=workers)
+
+    def runs_of(
+        self, name: str, config: RunConfig, cell: str, seeds: Sequence[int]
+    ) -> tuple[PlannedRun, ...]:
+        """The runs of one config, one per seed, as they stand on disk."""
+        arm = Arm(name=name, config=config.resolved(), cell=cell)
+        return self.plan([arm], {name: seeds}, workers=1).runs
 
     def _run(self, arm: Arm, seed: int, work: int) -> PlannedRun:
         run_id = identity.run_id(arm.cell, seed)

@@ -1,7 +1,7 @@
-"""Where runs are trained: the seam between the engine and processes, and the processes of this machine.
+"""Pools of workers: the interface between engine and processes, and the processes of this machine.
 
-The engine gives jobs to a `Pool` while it has room, and takes events. A cluster's scheduler can stand in for `LocalPool`:
-it needs these six methods, and folders that both sides see.
+The engine starts jobs on a `Pool` while it has room, and receives events. A cluster's scheduler can
+replace `LocalPool`: it needs the six methods of `Pool`, and folders that both sides see.
 """
 
 from __future__ import annotations
@@ -22,54 +22,55 @@ from mtl.errors import ConfigError
 from mtl.grid.worker import Cancel, Ended, Event, Job, Setup
 
 MEMORY_A_WORKER = 3e9
-"""Bytes to count on for a worker on a CPU: a base-sized encoder, its optimiser's state, and torch itself."""
+"""Bytes to plan for a worker on a CPU: a base-sized encoder, its optimiser's state, and torch."""
 
 
 class Pool(Protocol):
-    """Trains runs somewhere. Every job that was started ends in one `Ended` event."""
+    """Trains runs. Every started job ends in one `Ended` event."""
 
     def room(self) -> int:
-        """How many jobs can be started now."""
+        """How many jobs can start now."""
 
     def start(self, job: Job) -> None:
-        """Begin a run. Call only while there is room."""
+        """Start a run. Call it only while there is room."""
 
     def cancel(self, run_id: str) -> None:
-        """Ask one run to save itself and end, which it may do by itself first. One that is not under way is no matter."""
+        """Ask a run to save itself and end. Does nothing if the run is not in flight."""
 
     def wait(self, seconds: float) -> list[Event]:
-        """What has happened; waits up to so long for something to happen."""
+        """The events since the last call. Waits up to `seconds` for the first."""
 
     def stop(self) -> None:
         """Ask all runs to save themselves and end."""
 
     def close(self) -> None:
-        """End everything, now."""
+        """End all workers at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """What one worker gets of the machine."""
+    """One worker's share of the machine."""
 
     device: str
     threads: int
 
 
 def slots(workers: int | None, device: str | None, runs: int) -> list[Slot]:
-    """One slot a worker: by default a worker for each GPU, or for each core as far as memory goes, and never more than runs.
+    """One slot per worker, at most `runs` of them by default.
 
-    The machine's cores are divided among the workers. `OMP_NUM_THREADS`, where set, is an upper limit for each. Raises
-    ConfigError for a device that is not there.
+    The default is one worker per GPU, or one per core as far as memory allows. The workers share
+    the machine's cores. `OMP_NUM_THREADS` limits the threads of each. Raises ConfigError for a
+    device that the machine does not have.
     """
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    there = [] if device == "cpu" else [f"cuda:{number}" for number in range(gpu_count())]
-    known = {None: there, "cuda": there, "cpu": ["cpu"]} | {name: [name] for name in there}
+    gpus = [] if device == "cpu" else [f"cuda:{number}" for number in range(gpu_count())]
+    known = {None: gpus, "cuda": gpus, "cpu": ["cpu"]} | {name: [name] for name in gpus}
     devices = known.get(device, []) or (["cpu"] if device is None else [])
     if not devices:
         raise ConfigError(
-            f"--device {device}: not here. This machine has {', '.join(['cpu', *there])}."
+            f"--device {device}: not on this machine. It has {', '.join(['cpu', *gpus])}."
         )
     if workers is None:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -88,7 +89,7 @@ def slots(workers: int | None, device: str | None, runs: int) -> list[Slot]:
 
 
 def gpu_count() -> int:
-    """How many CUDA devices torch sees; torch is not loaded where the system has none."""
+    """How many CUDA devices torch sees. Torch is not loaded on a system without any."""
     if not any(Path("/dev").glob("nvidia[0-9]*")):
         return 0
     import torch
@@ -97,9 +98,9 @@ def gpu_count() -> int:
 
 
 class LocalPool:
-    """Worker processes on this machine, one a slot, started when there is something to do and kept for the next run.
+    """Worker processes on this machine, one per slot. A worker starts with its first job.
 
-    A worker that dies, or whose run raised, is replaced by a new one: what it left in memory is not trusted.
+    A worker that dies, or whose run raises, is replaced: its memory is not trusted.
     """
 
     def __init__(self, setup: Setup, slots: Sequence[Slot], logs: Path) -> None:
@@ -117,7 +118,7 @@ class LocalPool:
         )
         worker = self._workers.get(number)
         if worker is None or not worker.give(job):
-            # Either there is none yet, or it died while it had nothing to do.
+            # It has not started yet, or it died while idle.
             self._drop(number)
             slot = self._slots[number]
             options = self._setup.options.replace(device=slot.device)
@@ -171,7 +172,7 @@ class _Worker:
         self.log = log
         self.connection, other = Pipe()
         with other, log.open("ab") as output:
-            # A session of its own: Ctrl-C reaches the coordinator alone, which asks once.
+            # In a new session, Ctrl-C reaches the coordinator only, which asks each worker once.
             self.process = subprocess.Popen(
                 [sys.executable, "-c", f"from mtl.grid.worker import main; main({other.fileno()})"],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=[other.fileno()],
@@ -180,34 +181,34 @@ class _Worker:
         self._send(setup)
 
     def give(self, job: Job) -> bool:
-        """Hand over a run; False where the worker is gone."""
+        """Send a job. Returns False if the worker has died."""
         if self.process.poll() is not None or not self._send(job):
             return False
         self.job = job
         return True
 
     def receive(self) -> Event:
-        """The next event; a dead worker's is that its run is lost."""
+        """The next event. If the worker has died, its run is lost."""
         assert self.job is not None
         try:
             event: Event = self.connection.recv()
         except (EOFError, OSError):
-            event = Ended(run_id=self.job.run_id, how="lost", reason=self._last_words())
+            event = Ended(run_id=self.job.run_id, how="lost", reason=self._death_reason())
         if isinstance(event, Ended):
             self.job = None
         return event
 
     def cancel(self) -> None:
-        """Ask for the run to be saved; the process lives on."""
+        """Ask the run to save itself and end. The process stays."""
         assert self.job is not None
         self._send(Cancel(run_id=self.job.run_id))
 
     def stop(self) -> None:
-        """Ask for the run to be saved and the process to end."""
+        """Ask the run to save itself and the process to end."""
         self._send(None)
 
     def kill(self) -> None:
-        """End the process now, if it has not ended."""
+        """End the process at once."""
         self.connection.close()
         with contextlib.suppress(OSError):
             self.process.kill()
@@ -220,11 +221,11 @@ class _Worker:
             return False
         return True
 
-    def _last_words(self) -> str:
+    def _death_reason(self) -> str:
         try:
             code = self.process.wait(timeout=10)
         except subprocess.TimeoutExpired:
-            return "the worker closed its connection and hangs"
+            return "its worker closed the connection and hangs"
         how = f"ended with exit code {code}"
         if code < 0:
             how = f"was ended by {signal.Signals(-code).name}"

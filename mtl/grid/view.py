@@ -1,4 +1,4 @@
-"""What a grid tells whoever watches: a live table on a terminal, plain lines elsewhere, or nothing."""
+"""Progress of a grid: a live table on a terminal, plain lines elsewhere, or nothing."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 
 
 class View:
-    """Keeps count of a grid and says nothing: the neutral member. `say` is given lines worth keeping."""
+    """Counts the runs of a grid. `print_line` receives lines to keep; by default they are dropped."""
 
     EVERY = 60.0
-    """Seconds between lines on runs that are under way."""
+    """Seconds between lines on runs in flight."""
 
-    def __init__(self, say: Callable[[str], None] = lambda line: None) -> None:
-        self.note = say
+    def __init__(self, print_line: Callable[[str], None] = lambda line: None) -> None:
+        self.note = print_line
         self.running: dict[str, _Running] = {}
-        self.said = time.monotonic()
+        self.printed = time.monotonic()
 
     def begin(self, plan: Plan, costs: Costs) -> None:
-        """A plan's pending runs are about to be trained."""
+        """The pending runs of a plan are about to start."""
         self.costs, self.workers = costs, plan.workers
         self.total, self.done = len(plan.runs), len(plan.runs) - len(plan.pending)
         self.left = {run.run_id: run for run in plan.pending}
 
     def started(self, run: PlannedRun) -> None:
-        """A run was given to a worker."""
+        """A worker got the run."""
         self.running[run.run_id] = _Running(run)
 
     def heard(self, run: PlannedRun, event: Preparing | Stepped | Scored) -> None:
-        """A run tells how far it is, or its dev scores."""
+        """A run made progress or scored dev."""
         self.running[run.run_id].hear(event)
 
     def ended(self, run: PlannedRun, record: Record) -> None:
@@ -52,54 +52,48 @@ class View:
         outcome = f"dev  {dev_line(record.metrics)}"
         if record.status != "done":
             outcome = f"{record.status}: {record.error}"
-        self.said = time.monotonic()
+        self.printed = time.monotonic()
         self.note(
             f"[{self.done}/{self.total}] {named(run)}  {record.seconds or 0:.0f} s  {outcome}{self._left()}"
         )
 
     def failed(self, run: PlannedRun, reason: str, *, again: bool) -> None:
-        """A run did not end; it is tried again or given up."""
+        """A run failed. `again`: it will be retried."""
         self.running.pop(run.run_id, None)
         if not again:
             self.left.pop(run.run_id, None)
             self.done += 1
-        self.note(f"{named(run)}  {'trying again' if again else 'FAILED'}: {reason}")
+        self.note(f"{named(run)}  {'retrying' if again else 'FAILED'}: {reason}")
 
     def elsewhere(self, run: PlannedRun) -> None:
         """Another process trains the run."""
         self.running.pop(run.run_id, None)
-        self.note(f"{named(run)}  is being trained by another process; its record will be used")
+        self.note(f"{named(run)}  is in flight in another process; its record will be used")
 
     def tick(self) -> None:
-        """Time has passed: now and then, say how far things are."""
-        if self.running and time.monotonic() - self.said > self.EVERY:
-            self.said = time.monotonic()
-            under_way = ", ".join(
-                f"{named(one.run)} {one.share:.0%}" for one in self.running.values()
-            )
-            self.note(f"under way: {under_way}{self._left()}")
+        """Called often. Every `EVERY` seconds, print the progress of runs in flight."""
+        if self.running and time.monotonic() - self.printed > self.EVERY:
+            self.printed = time.monotonic()
+            shares = [f"{named(run.run)} {run.share:.0%}" for run in self.running.values()]
+            self.note(f"in flight: {', '.join(shares)}{self._left()}")
 
     def end(self) -> None:
-        """The grid has ended, well or not."""
+        """The grid has ended."""
 
     def eta(self) -> float | None:
-        """Seconds until all is done, or None while nothing is known."""
-        seconds = 0.0
-        unknown = 0
+        """Estimated seconds until all runs are done; None if nothing is known."""
+        known: list[float] = []
         for run in self.left.values():
+            running = self.running.get(run.run_id)
             whole = self.costs.seconds(run.config, run.examples)
-            if whole is None and run.run_id in self.running:
-                whole = self.running[run.run_id].whole()
-            if whole is None:
-                unknown += 1
-                continue
-            seconds += whole * (
-                1 - (self.running[run.run_id].share if run.run_id in self.running else 0.0)
-            )
-        if unknown == len(self.left) and self.left:
-            return None
-        seconds *= len(self.left) / max(1, len(self.left) - unknown)
-        return seconds / max(1, min(self.workers, len(self.left)))
+            if whole is None and running is not None:
+                whole = running.whole()
+            if whole is not None:
+                known.append(whole * (1 - (0.0 if running is None else running.share)))
+        left = len(self.left)
+        if not known:
+            return None if left else 0.0
+        return sum(known) / len(known) * left / min(self.workers, left)
 
     def _left(self) -> str:
         eta = self.eta()
@@ -107,7 +101,7 @@ class View:
 
 
 class _Running:
-    """A run that a worker has."""
+    """A run in flight."""
 
     def __init__(self, run: PlannedRun) -> None:
         self.run, self.started = run, time.monotonic()
@@ -131,7 +125,7 @@ class _Running:
 
     @property
     def stage(self) -> str:
-        """`12/300` steps, or what comes before the first."""
+        """`12/300` steps, or the stage before the first step."""
         if not self.total:
             return "starting"
         return (
@@ -141,13 +135,13 @@ class _Running:
         )
 
     def whole(self) -> float | None:
-        """Seconds that the whole run takes at the pace seen so far."""
+        """Estimated seconds of the whole run at its pace so far."""
         steps = self.step - self.first
         return (time.monotonic() - self.started) / steps * self.total if steps > 0 else None
 
 
 class LiveView(View):
-    """One table that is drawn over and over: what runs, how far it is, its dev score; lines worth keeping scroll above."""
+    """A table of runs in flight with progress and dev score. Lines to keep scroll above it."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -164,7 +158,7 @@ class LiveView(View):
         self.live.start()
 
     def tick(self) -> None:
-        """The table shows it."""
+        """The table shows progress."""
 
     def end(self) -> None:
         self.live.stop()

@@ -1,7 +1,8 @@
-"""A worker: a process that trains the runs it is given, one after another, and tells how they go.
+"""A worker: a process that trains runs, one after another, and sends events.
 
-It is started by `mtl.grid.pool` and talks to it over one connection. When the connection ends, its coordinator is gone
-or wants it to stop: the run under way is saved between two steps, as after SIGTERM, and the process ends.
+`mtl.grid.pool` starts it and talks to it over one connection. When the connection closes, the
+coordinator has ended or wants the worker to stop: the run in flight saves itself between two steps,
+as after SIGTERM, and the process ends.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from mtl.runs.prepare import Sources
 from mtl.runs.record import Record
 from mtl.training.progress import Progress
 
-TELL_SECONDS = 0.25
-"""How often a running cell says which step it is at."""
+EVENT_SECONDS = 0.25
+"""Least time between two progress events of a run."""
 
 
 class Train(Protocol):
@@ -57,14 +58,14 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Cancel:
-    """The run, if it is under way, is to save itself and end; the worker lives on."""
+    """Ask the run, if it is in flight, to save itself and end. The worker stays."""
 
     run_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preparing:
-    """What frozen layers compute has been had in advance for this share of what the run needs."""
+    """The cache of frozen layers holds this share of what the run needs."""
 
     run_id: str
     share: float
@@ -90,10 +91,10 @@ class Scored:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """A run is no longer under way here.
+    """A run is no longer in flight here.
 
-    `recorded`: its record says how it ended. `busy`: another process has it. `error`: it raised; `reason` is a line and
-    `detail` the traceback. `lost`: its worker died; `reason` says how.
+    `recorded`: its record says how it ended. `busy`: another process has its lock. `error`: it
+    raised; `reason` is one line, `detail` the traceback. `lost`: its worker died; `reason` says how.
     """
 
     run_id: str
@@ -105,45 +106,45 @@ class Ended:
 Event = Preparing | Stepped | Scored | Ended
 
 
-class _Telling(Progress):
-    """Tells the coordinator. One that is gone is no reason to fail: the worker is about to be asked to stop."""
+class _EventSender(Progress):
+    """Sends progress to the coordinator. A closed connection is ignored: the worker stops soon."""
 
-    def __init__(self, connection: Connection, run_id: str, current: _Current) -> None:
-        self._connection, self._run_id, self._said, self._current = connection, run_id, 0.0, current
+    def __init__(self, connection: Connection, run_id: str, current: _CurrentRun) -> None:
+        self._connection, self._run_id, self._sent, self._current = connection, run_id, 0.0, current
 
     def begin(self, run_id: str, step: int, total: int) -> None:
         self._total = total
-        self._tell(Stepped(run_id=self._run_id, step=step, total=total))
+        self._send(Stepped(run_id=self._run_id, step=step, total=total))
         self._current.check()
 
     def preparing(self, done: int, total: int) -> None:
         if self._due() or done == total:
-            self._tell(Preparing(run_id=self._run_id, share=done / max(1, total)))
+            self._send(Preparing(run_id=self._run_id, share=done / max(1, total)))
 
     def stepped(self, step: int, losses: Mapping[str, float], tokens_per_second: float) -> None:
         if self._due():
-            self._tell(Stepped(run_id=self._run_id, step=step, total=self._total))
+            self._send(Stepped(run_id=self._run_id, step=step, total=self._total))
 
     def evaluated(self, step: int, metrics: Mapping[str, float | None]) -> None:
-        self._tell(Scored(run_id=self._run_id, step=step, metrics=dict(metrics)))
+        self._send(Scored(run_id=self._run_id, step=step, metrics=dict(metrics)))
 
     def _due(self) -> bool:
-        """Whether it is time to say something again."""
+        """Whether the next progress event is due."""
         now = time.monotonic()
-        due = now - self._said >= TELL_SECONDS
-        self._said = now if due else self._said
+        due = now - self._sent >= EVENT_SECONDS
+        self._sent = now if due else self._sent
         return due
 
-    def _tell(self, event: Event) -> None:
+    def _send(self, event: Event) -> None:
         with contextlib.suppress(OSError):
             self._connection.send(event)
 
 
-class _Current:
-    """The run under way, which may be cancelled.
+class _CurrentRun:
+    """The run in flight, which can be cancelled.
 
-    A run under way takes SIGINT as a wish to save itself and end (`mtl.training.interrupt`). Outside of one the signal does nothing
-    here, so a cancellation that comes too late, or too early to be heard, harms nobody.
+    On SIGINT a run in flight saves itself and ends (`mtl.training.interrupt`). Without a run the
+    signal does nothing here, so a late or early cancellation is harmless.
     """
 
     def __init__(self) -> None:
@@ -153,40 +154,40 @@ class _Current:
         self._cancelled = False
 
     def begin(self, run_id: str | None) -> None:
-        """Another run is about to be under way, or none is any more."""
+        """Set the run in flight, or None after its end."""
         with self._lock:
             self._run_id, self._cancelled = run_id, False
 
     def cancel(self, run_id: str) -> None:
-        """Have the run end, if it is this one."""
+        """Cancel the run if it is in flight."""
         with self._lock:
             if run_id == self._run_id:
                 self._cancelled = True
                 os.kill(os.getpid(), signal.SIGINT)
 
     def check(self) -> None:
-        """Repeat a cancellation that came before the run could hear it."""
+        """Repeat a cancellation that came before the run handled signals."""
         if self._cancelled:
             signal.raise_signal(signal.SIGINT)
 
 
 def main(descriptor: int) -> None:
-    """Serve the connection behind a file descriptor until it ends."""
+    """Serve the connection of a file descriptor until it closes."""
     os.set_inheritable(descriptor, False)
-    _die_first()
+    _volunteer_for_oom()
     connection = Connection(descriptor)
     jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
     setup: Setup = connection.recv()
     sources = Sources(setup.options.on_bad_row)
     stopping = threading.Event()
-    current = _Current()
+    current = _CurrentRun()
     threading.Thread(
         target=_listen, args=(connection, jobs, current, stopping), daemon=True
     ).start()
     while not stopping.is_set():
         job = jobs.get()
         print(f"--- {job.run_id}", file=sys.stderr, flush=True)
-        ended = _run(job, setup, sources, _Telling(connection, job.run_id, current))
+        ended = _run(job, setup, sources, _EventSender(connection, job.run_id, current))
         current.begin(None)
         with contextlib.suppress(OSError):
             connection.send(ended)
@@ -195,10 +196,10 @@ def main(descriptor: int) -> None:
 def _listen(
     connection: Connection,
     jobs: queue.SimpleQueue[Job],
-    current: _Current,
+    current: _CurrentRun,
     stopping: threading.Event,
 ) -> None:
-    """Take jobs and cancellations as they come. When no more can come, ask this process to stop as anybody would."""
+    """Receive jobs and cancellations. When the connection closes, stop this process by SIGTERM."""
     with contextlib.suppress(EOFError, OSError):
         while (message := connection.recv()) is not None:
             if isinstance(message, Cancel):
@@ -215,14 +216,14 @@ def _run(job: Job, setup: Setup, sources: Sources, progress: Progress) -> Ended:
         setup.train(job.config, setup.options, progress=progress, sources=sources)
     except RunInUse as error:
         return Ended(run_id=job.run_id, how="busy", reason=str(error))
-    except Exception as error:  # one cell's error is not the grid's
+    except Exception as error:  # the error of one run must not end the grid
         traceback.print_exc()
         line = str(error) if isinstance(error, MtlError) else f"{type(error).__name__}: {error}"
         return Ended(run_id=job.run_id, how="error", reason=line, detail=traceback.format_exc())
     return Ended(run_id=job.run_id, how="recorded")
 
 
-def _die_first() -> None:
-    """Where memory runs out, let the system end a worker rather than the coordinator or somebody's editor."""
+def _volunteer_for_oom() -> None:
+    """Without memory, let the system kill a worker rather than the coordinator or an editor."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")

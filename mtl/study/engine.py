@@ -1,13 +1,13 @@
-"""A study at work: search what its budget allows, run the best on fresh seeds, and write down what was found.
+"""The engine of studies: search within the budget, run the best on fresh seeds, write the results.
 
     runs/<run_id>/                     every trial on every seed, as `mtl train` leaves it
     runs/studies/<name>/study.db       the trials, unless another storage is given
                         definition.yaml
-                        results.json   what was found
-                        report.md      the same for people, with figures
-                        worker-*.log   what workers printed
+                        results.json
+                        report.md      the results for readers, with figures
+                        worker-*.log   output of the workers
 
-The engine receives `train` and never imports it.
+The engine receives `train` and never imports it, so that planning loads no torch.
 """
 
 from __future__ import annotations
@@ -28,34 +28,48 @@ from mtl.runs.options import PoolOptions
 from mtl.runs.prepare import Sources
 from mtl.study.coordinator import Coordinator
 from mtl.study.definition import Study
-from mtl.study.drawing import plan_runs
-from mtl.study.owner import Owner
+from mtl.study.lease import CoordinatorLease
 from mtl.study.results import MOST_WINNERS, StudyResults, make_results
 from mtl.study.sentences import tracked_numbers, trial_table
 from mtl.study.storage import (
-    alone,
     open_storage,
     open_study,
     sqlite_file,
+    storage_errors,
+    storage_lock,
     storage_url,
     study_folder,
-    told,
 )
+<<<<<<< HEAD
 from mtl.study.trials import Trials
 from mtl.study.watching import Watching
 from mtl.tracking.outcome import WandbMode
 from mtl.tracking.summary import send_summary
 from mtl.tracking.tracker import Table
+=======
+from mtl.study.summary_run import send_summary
+from mtl.study.trial_runner import TrialRunner
+from mtl.study.trials import Trials
+from mtl.study.view import StudyView
+>>>>>>> 68def58 (Studies: a coordinator proposes trials, a runner runs them; lease, storage lock and view say what they are)
 from mtl.training.interrupt import Interruption
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
+NO_LIMIT = 10_000
+"""Trials to count on for the number of workers, where only hours are limited."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Optimized:
-    """What a study came to: its results, how many runs were trained now, why some failed, and why it stopped early."""
+class StudyOutcome:
+    """The outcome of one call of `optimize`.
 
+    `trained` is the number of runs of this call. `failures` maps run ids to reasons. `stopped` says
+    why the search stopped before the budget was spent.
+    """
+
+    definition: Study
     results: StudyResults
     trained: int
     failures: Mapping[str, str]
@@ -70,30 +84,41 @@ def optimize(
     options: PoolOptions,
     storage: str | None = None,
     view: View | None = None,
-) -> Optimized:
-    """Search until the study's budget is spent; called again, it goes on where it was, and trains nothing twice.
+) -> StudyOutcome:
+    """Search until the study's budget is spent. A second call resumes and trains nothing twice.
 
-    Raises ConfigError, DataError or EncoderError before anything is trained, RunInUse where another process has the
-    SQLite file, and Interrupted after SIGINT or SIGTERM, once runs under way have saved themselves.
+    Raises:
+        ConfigError, DataError, EncoderError: Before anything is trained.
+        RunInUse: Another process has the SQLite file.
+        RunError: The storage fails.
+        Interrupted: After SIGINT or SIGTERM, once runs in flight have saved themselves.
     """
     options = options.replace(wandb=options.wandb_mode, group=options.group or definition.name)
-    runs = options.runs
     sources = Sources(options.on_bad_row)
     base_cell = definition.check(sources)
-    url = storage_url(runs, definition.name, storage)
-    folder = study_folder(runs, definition.name)
+    url = storage_url(options.runs, definition.name, storage)
+    folder = study_folder(options.runs, definition.name)
     folder.mkdir(parents=True, exist_ok=True)
-    most = (definition.trials or 10_000) * len(definition.seeds)
+    most = (definition.trials or NO_LIMIT) * len(definition.seeds)
     chosen = slots(options.workers, options.device, most)
-    with alone(url), told(url):
+    with storage_lock(url), storage_errors(url):
         pool = LocalPool(Setup(train=train, options=options), chosen, folder)
         try:
-            found = search(
-                definition, open_storage(url), pool, runs=runs, sources=sources, base_cell=base_cell, workers=len(chosen),
-                retry=options.retry, view=view or View(), shared=sqlite_file(url) is None,
-            )  # fmt: skip
+            outcome = search(
+                definition,
+                open_storage(url),
+                pool,
+                runs=options.runs,
+                sources=sources,
+                base_cell=base_cell,
+                workers=len(chosen),
+                retry=options.retry,
+                view=view,
+                shared=sqlite_file(url) is None,
+            )
         finally:
             pool.close()
+<<<<<<< HEAD
         if found.write(folder):
             _send(found.results, folder, options.wandb_mode)
     return found.optimized(folder)
@@ -129,6 +154,11 @@ class Found:
             stopped=self.stopped,
             folder=folder,
         )
+=======
+        if write_outcome(outcome, folder):
+            send_summary(outcome.results, folder, options.wandb_mode)
+    return outcome
+>>>>>>> 68def58 (Studies: a coordinator proposes trials, a runner runs them; lease, storage lock and view say what they are)
 
 
 def _send(results: StudyResults, folder: Path, mode: WandbMode) -> None:
@@ -161,68 +191,92 @@ def search(
     retry: int = 1,
     view: View | None = None,
     shared: bool = False,
-) -> Found:
-    """The search on any storage and any pool; see `optimize`."""
+) -> StudyOutcome:
+    """The search on any storage and any pool; see `optimize`. Writes no results."""
     study = open_study(definition, storage, base_cell)
+    folder = study_folder(runs, definition.name)
     planner = Planner(runs, sources)
-    watching = Watching(view or View())
-    execution = Execution(runs, pool, watching, retry=retry, fail_fast=False)
-    with Owner(study, study_folder(runs, definition.name)) as owner, Interruption() as interruption:
-        trials = Trials(study, storage, owner.id, definition.trials)
+    study_view = StudyView(view or View())
+    execution = Execution(runs, pool, study_view, retry=retry, fail_fast=False)
+    with CoordinatorLease(study, folder) as lease, Interruption() as interruption:
+        trials = Trials(study, storage, lease.id, definition.trials)
+        runner = TrialRunner(
+            definition, trials, runs=runs, planner=planner, execution=execution, view=study_view
+        )
+        coordinator = Coordinator(
+            definition,
+            study,
+            runner,
+            sources=sources,
+            lease=lease,
+            workers=workers,
+            shared=shared,
+        )
+        counted = len(trials.counted())
         base = definition.make_space().plain({})
-        (stand_in, *_) = plan_runs(planner, "base", base, base_cell, definition.seeds[:1], workers)
-        left = max(0, (definition.trials or 0) - len(trials.counted()))
-        watching.open(planner.costs, workers, stand_in, left * len(definition.seeds))
-        watching.note(opening(definition, len(trials.counted()), workers))
+        (base_run,) = planner.runs_of("base", base, base_cell, definition.seeds[:1])
+        left = max(0, (definition.trials or 0) - counted) * len(definition.seeds)
+        study_view.begin_study(planner.costs, workers, base_run, left)
+        study_view.note(opening(definition, counted, workers))
         try:
-            coordinator = Coordinator(
-                definition, study, trials, runs=runs, sources=sources, planner=planner, execution=execution,
-                watching=watching, owner=owner, workers=workers, shared=shared,
-            )  # fmt: skip
             coordinator.run(interruption)
-            watching.listener = None
+            study_view.listener = None
             results = make_results(definition, study, runs, judge=False)
-            fresh = confirm(definition, results, planner, sources, workers)
+            fresh = fresh_runs(definition, results, planner, sources)
             if any(not run.ended for run in fresh):
-                watching.note(
-                    f"the best again, on fresh seeds: {', '.join(map(str, definition.fresh_seeds()))}"
-                )
+                seeds = ", ".join(map(str, definition.fresh_seeds()))
+                study_view.note(f"the best again, on fresh seeds: {seeds}")
                 for run in fresh:
-                    watching.add(run)
+                    study_view.add_run(run)
                 execution.run(fresh, interruption)
         finally:
-            watching.end()
-    return Found(
+            study_view.end()
+    return StudyOutcome(
         definition=definition,
         results=make_results(definition, study, runs),
-        trained=watching.trained,
+        trained=study_view.trained,
         failures=dict(execution.failures),
         stopped=coordinator.stopped,
+        folder=folder,
     )
 
 
-def confirm(
-    definition: Study, results: StudyResults, planner: Planner, sources: Sources, workers: int
+def fresh_runs(
+    definition: Study, results: StudyResults, planner: Planner, sources: Sources
 ) -> Sequence[PlannedRun]:
-    """The runs of the best trial, or of the front's first ones, on seeds that no trial has seen."""
+    """The runs of the best trials on seeds that no trial has seen."""
     space, seeds = definition.make_space(), definition.fresh_seeds()
-    found: list[PlannedRun] = []
-    for trial in results.winners()[:MOST_WINNERS] if seeds else ():
+    if not seeds:
+        return []
+    runs: list[PlannedRun] = []
+    for trial in results.winners()[:MOST_WINNERS]:
         config = space.plain(trial.point)
-        found += plan_runs(
-            planner, f"best (trial {trial.number})", config, sources.cell(config), seeds, workers
-        )
-    return found
+        cell = sources.cell(config)
+        runs += planner.runs_of(f"best (trial {trial.number})", config, cell, seeds)
+    return runs
 
 
-def opening(definition: Study, there: int, workers: int) -> str:
-    """What is about to happen, in a line."""
+def write_outcome(outcome: StudyOutcome, folder: Path) -> bool:
+    """Write the definition and the results. Returns whether the results changed, time aside."""
+    path, plain = folder / "results.json", outcome.results.as_json()
+    try:
+        before = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        before = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(folder / "definition.yaml", outcome.definition.to_yaml().encode())
+    write_json(path, plain)
+    return bool({**before, "seconds": 0} != {**plain, "seconds": 0})
+
+
+def opening(definition: Study, counted: int, workers: int) -> str:
+    """The first line of progress: budget, known trials, sampler, workers."""
     budget = [f"{definition.trials} trials"] if definition.trials else []
     budget += [f"{definition.hours:g} hours"] if definition.hours else []
     seeds = f" of {len(definition.seeds)} seeds" if len(definition.seeds) > 1 else ""
-    known = f", {there} there already" if there else ""
-    several = "s" if workers != 1 else ""
+    known = f", {counted} there already" if counted else ""
+    plural = "s" if workers != 1 else ""
     return (
-        f"{definition.name}: {' or '.join(budget)}{seeds}{known}; {definition.sampler}, pruner {definition.pruner}, "
-        f"{workers} worker{several}"
+        f"{definition.name}: {' or '.join(budget)}{seeds}{known}; {definition.sampler}, "
+        f"pruner {definition.pruner}, {workers} worker{plural}"
     )

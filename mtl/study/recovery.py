@@ -1,46 +1,45 @@
-"""What coordinators that are no more have left: trials that had finished are told, the others are queued again."""
+"""Recovery after a coordinator that ended early: its finished trials are ended, the rest requeued."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from mtl.errors import RunError
 from mtl.runs.folder import RunFolder
 from mtl.runs.record import Record
-from mtl.study.attempt import values_of
 from mtl.study.objectives import Objective
+from mtl.study.running_trial import objective_means
 from mtl.study.trials import ALL_STEPS, RUNS, STEPS, Outcome, Trials
 
 
-def take_up(
+def recover_trials(
     trials: Trials, objectives: Sequence[Objective], root: Path, note: Callable[[str], None]
 ) -> None:
-    """Tell what is finished; queue again what is not, and what an earlier kill kept from the queue."""
-    trials.mend()
-    for one in trials.abandoned():
-        records = finished(root, one.user_attrs.get(RUNS, {}))
+    """End abandoned trials whose runs are done; requeue the others, and what a kill left unqueued."""
+    trials.requeue_lost()
+    for trial in trials.abandoned():
+        records = finished_records(root, trial.user_attrs.get(RUNS, {}).values())
         if records is not None:
-            values, why, by_run = values_of(records, objectives)
+            means, reason, by_run = objective_means(records, objectives)
             steps = sum(record.steps or 0 for record in records.values())
-            outcome: Outcome = "done" if values is not None else "undefined"
-            trials.end(
-                one.number, outcome, values, why, scores=by_run, **{STEPS: steps, ALL_STEPS: steps}
-            )
-        elif trials.end(one.number, "lost", reason="its coordinator ended before it did"):
-            note(f"trial {one.number} was left unfinished: it is queued again")
-            trials.again(one)
+            counts = {STEPS: steps, ALL_STEPS: steps}
+            outcome: Outcome = "done" if means is not None else "undefined"
+            trials.end(trial.number, outcome, means, reason, scores=by_run, **counts)
+        elif trials.end(trial.number, "lost", reason="its coordinator ended first"):
+            note(f"trial {trial.number} was left unfinished: requeued")
+            trials.requeue(trial)
 
 
-def finished(root: Path, named: Mapping[str, str]) -> dict[str, Record] | None:
-    """The records of a trial's runs, if all are done."""
-    found: dict[str, Record] = {}
-    for run_id in named.values():
+def finished_records(root: Path, run_ids: Iterable[str]) -> dict[str, Record] | None:
+    """The records of a trial's runs by run; None unless all are done."""
+    records: dict[str, Record] = {}
+    for run_id in run_ids:
         try:
             record = RunFolder(root / run_id).record()
         except RunError:
             return None
         if record is None or record.status != "done":
             return None
-        found[run_id] = record
-    return found or None
+        records[run_id] = record
+    return records or None

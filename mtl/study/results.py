@@ -19,8 +19,8 @@ from mtl.runs.record import Record
 from mtl.stats import verdicts as stats
 from mtl.study.definition import Study
 from mtl.study.importance import Importance, importances
+from mtl.study.lease import seconds_spent
 from mtl.study.objectives import Objective, dominates
-from mtl.study.owner import seconds_spent
 from mtl.study.space import Point
 from mtl.study.trials import (
     ALL_STEPS,
@@ -32,7 +32,7 @@ from mtl.study.trials import (
     SAME,
     STEPS,
     UNCOUNTED,
-    counts,
+    is_counted,
 )
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def trial_result(trial: FrozenTrial) -> TrialResult:
         steps=said.get(STEPS, 0),
         all_steps=said.get(ALL_STEPS, 0),
         seconds=trial.duration.total_seconds()
-        if trial.duration is not None and counts(trial)
+        if trial.duration is not None and is_counted(trial)
         else None,
     )
 

@@ -1,4 +1,4 @@
-"""Where a study's trials are kept: SQLite beside the runs, or any database that Optuna knows by its URL."""
+"""Where a study's trials are kept: SQLite beside the runs, or any database of Optuna's by its URL."""
 
 from __future__ import annotations
 
@@ -22,109 +22,119 @@ if TYPE_CHECKING:
 DATABASE = "study.db"
 OPENING_TRIES = 5
 DEFINITION, BASE_CELL = "definition", "base_cell"
-"""Attributes of a study: what it was begun with, and the cell of its base."""
-BINDING = ("base", "set", "space", "objective", "seeds")
-"""Parts of a definition that make trials comparable: they cannot change in a study."""
+"""Attributes of a study: its definition, and the cell of its base config."""
+FIXED_KEYS = ("base", "set", "space", "objective", "seeds")
+"""Keys of a definition that cannot change within a study: trials would not compare."""
 
 
 def study_folder(runs: Path, name: str) -> Path:
-    """Where a study of that name keeps its files."""
+    """The folder of a study's files."""
     return runs / STUDIES / name
 
 
+def known_studies(runs: Path) -> Mapping[str, Path]:
+    """The studies with an SQLite file beside these runs, by name."""
+    return {path.parent.name: path for path in sorted((runs / STUDIES).glob(f"*/{DATABASE}"))}
+
+
 def storage_url(runs: Path, name: str, url: str | None) -> str:
-    """The given storage, or SQLite in the study's folder. Raises ConfigError for a path that no URL can hold."""
+    """The given URL, or that of SQLite in the study's folder.
+
+    Raises ConfigError for a path that no URL can hold.
+    """
     path = str(study_folder(runs, name) / DATABASE)
     if url is None and "?" in path:
         raise ConfigError(
-            f"{path}: a question mark ends the path in SQLite's URL. Use --name, or another --runs."
+            f"{path}: a '?' ends the path in an SQLite URL. Use --name, or another --runs."
         )
     return url or f"sqlite:///{path}"
 
 
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite URL; None for another database, or one in memory."""
+    if not url.startswith("sqlite"):
+        return None
+    name = url.partition(":///")[2].partition("?")[0]
+    return Path(name) if name and name != ":memory:" else None
+
+
+def without_password(url: str) -> str:
+    """A URL that is safe to print."""
+    scheme, separator, rest = url.partition("://")
+    user, at, host = rest.rpartition("@")
+    return f"{scheme}{separator}{user.partition(':')[0]}{at}{host}" if at else url
+
+
 def open_storage(url: str) -> BaseStorage:
-    """Connect. Raises ConfigError for a URL that leads nowhere."""
+    """Connect to a storage. Raises ConfigError if that fails."""
     import optuna
     from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-    quiet()
+    silence_optuna()
+    option = f"--storage {without_password(url)}"
     if "://" not in url:
         raise ConfigError(
-            f"--storage {shown(url)}: expected a URL, as in sqlite:///study.db or postgresql+psycopg://host/db."
+            f"{option}: expected a URL, as in sqlite:///study.db or postgresql+psycopg://host/db."
         )
+    engine = _engine_arguments(url)
     for tries_left in reversed(range(OPENING_TRIES)):
         try:
-            return optuna.storages.get_storage(
-                optuna.storages.RDBStorage(url, engine_kwargs=_engine(url))
-            )
+            storage = optuna.storages.RDBStorage(url, engine_kwargs=engine)
+            return optuna.storages.get_storage(storage)
         except ImportError as error:
-            missing = (
-                f"needs the package {error.name}"
-                if isinstance(error, ModuleNotFoundError)
-                else first_line(error)
-            )
             raise ConfigError(
-                f"--storage {shown(url)}: {missing}. For PostgreSQL: pip install 'mtl-ablate[postgres]', and a URL that begins "
-                "with postgresql+psycopg://"
+                f"{option}: {_missing_package(error)}. For PostgreSQL: pip install "
+                "'mtl-ablate[postgres]', and a URL that begins with postgresql+psycopg://"
             ) from None
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ValueError) as error:
-            # Two that open an empty database at once make the same tables; the second finds them a moment later.
-            if (
-                not tries_left
-                or not isinstance(error, SQLAlchemyError)
-                or isinstance(error, OperationalError)
-            ):
-                raise ConfigError(
-                    f"--storage {shown(url)}: cannot be opened: {first_line(error)}"
-                ) from None
+            # Two processes that open an empty database at once create the same tables. The second
+            # finds them a moment later.
+            retry = isinstance(error, SQLAlchemyError) and not isinstance(error, OperationalError)
+            if not (tries_left and retry):
+                raise ConfigError(f"{option}: cannot be opened: {first_line(error)}") from None
             time.sleep(0.5)
     raise AssertionError("unreachable")
 
 
-def _engine(url: str) -> dict[str, Any]:
-    """A busy SQLite file is waited for, as when a dashboard reads it; a lost connection to a server is renewed."""
-    return (
-        {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
-    )
+def _engine_arguments(url: str) -> dict[str, Any]:
+    """Wait for a busy SQLite file, as when a dashboard reads it; renew a lost server connection."""
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": 60}}
+    return {"pool_pre_ping": True}
 
 
-def quiet() -> None:
-    """Optuna says nothing by itself: what is worth saying is said by the study."""
+def _missing_package(error: ImportError) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"needs the package {error.name}"
+    return first_line(error)
+
+
+def silence_optuna() -> None:
+    """Turn off Optuna's own log and warnings: the study reports what matters."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", module="optuna")
 
 
-def shown(url: str) -> str:
-    """A URL without its password."""
-    scheme, separator, rest = url.partition("://")
-    user, at, host = rest.rpartition("@")
-    return f"{scheme}{separator}{user.partition(':')[0]}{at}{host}" if at else url
-
-
 def first_line(error: BaseException) -> str:
-    """What went wrong, in one line."""
-    lines = [
-        line.strip()
-        for part in (error.__cause__, error)
-        if part is not None
-        for line in str(part).splitlines()
-    ]
+    """The first line of an error's cause, or of the error, at most 300 characters."""
+    parts = [part for part in (error.__cause__, error) if part is not None]
+    lines = [line.strip() for part in parts for line in str(part).splitlines()]
     return next((line for line in lines if line), type(error).__name__)[:300]
 
 
 def open_study(definition: Study, storage: BaseStorage, base_cell: str) -> optuna.Study:
-    """The study of the definition's name: the one that is there, or a new one.
+    """The study of the definition's name, created if it is not there.
 
-    Raises ConfigError where it was begun with what makes other trials.
+    Raises ConfigError if the study was begun with a definition whose trials do not compare.
     """
     import optuna
 
     study = optuna.create_study(
         study_name=definition.name,
         storage=storage,
-        directions=[one.direction for one in definition.objectives],
+        directions=[goal.direction for goal in definition.objectives],
         load_if_exists=True,
         sampler=optuna.samplers.RandomSampler(),
         pruner=optuna.pruners.NopPruner(),
@@ -132,69 +142,72 @@ def open_study(definition: Study, storage: BaseStorage, base_cell: str) -> optun
     plain = definition.canonical()
     known = study.user_attrs.get(DEFINITION)
     if known is None:
-        if study.get_trials(deepcopy=False):
-            raise ConfigError(
-                f"{definition.name}: the storage holds a study of that name that mtl did not begin. Use --name."
-            )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that this may change in a later version
-            study.set_metric_names([one.key for one in definition.objectives])
-        study.set_user_attr(BASE_CELL, base_cell)
-        study.set_user_attr(DEFINITION, plain)
+        _begin_study(study, definition, base_cell)
         return study
-    changed = [key for key in BINDING if _plain(known.get(key)) != _plain(plain.get(key))]
-    if changed or study.user_attrs.get(BASE_CELL) != base_cell:
-        what = (
-            ", ".join(changed) or "data, encoder, or a version of mtl that computes other numbers"
-        )
+    changed = [key for key in FIXED_KEYS if _as_json(known.get(key)) != _as_json(plain.get(key))]
+    if study.user_attrs.get(BASE_CELL) != base_cell and not changed:
+        changed = ["data, encoder, or a version of mtl that computes other numbers"]
+    if changed:
         raise ConfigError(
-            f"{definition.name}: the study that is there was begun with other {what}, so its trials do not compare with new ones. "
-            f"Begin another with --name, as in --name {definition.name}-2."
+            f"{definition.name}: the existing study differs in {', '.join(changed)}, so its trials "
+            f"do not compare with new ones. Begin another: --name {definition.name}-2."
         )
     if known != plain:
         study.set_user_attr(DEFINITION, plain)
     return study
 
 
+def _begin_study(study: optuna.Study, definition: Study, base_cell: str) -> None:
+    """Write the attributes of a new study. Raises ConfigError if it has trials already."""
+    if study.get_trials(deepcopy=False):
+        raise ConfigError(
+            f"{definition.name}: the storage has a study of that name that mtl did not create. "
+            "Use --name."
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Optuna marks this as experimental
+        study.set_metric_names([goal.key for goal in definition.objectives])
+    study.set_user_attr(BASE_CELL, base_cell)
+    study.set_user_attr(DEFINITION, definition.canonical())
+
+
 def load_study(storage: BaseStorage, name: str) -> optuna.Study:
-    """A study that is there. Raises ConfigError with the nearest name."""
+    """An existing study. Raises ConfigError with the nearest name if there is none."""
     import optuna
 
-    names = [
-        summary.study_name
-        for summary in optuna.get_all_study_summaries(storage, include_best_trial=False)
-    ]
+    summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
+    names = sorted(summary.study_name for summary in summaries)
     if name not in names:
-        there = ", ".join(sorted(names)) or "none"
+        known = ", ".join(names) or "none"
         raise ConfigError(
-            f"no study {name!r} in the storage; there are {there}.{suggestion(name, names)}"
+            f"no study {name!r} in the storage; it has {known}.{suggestion(name, names)}"
         )
-    study = optuna.load_study(
-        study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler()
-    )
+    sampler = optuna.samplers.RandomSampler()
+    study = optuna.load_study(study_name=name, storage=storage, sampler=sampler)
     if DEFINITION not in study.user_attrs:
-        raise ConfigError(f"{name}: a study that mtl did not begin; it keeps no definition.")
+        raise ConfigError(f"{name}: mtl did not create this study; it has no definition.")
     return study
 
 
 def definition_in(study: optuna.Study) -> Study:
-    """The definition that a study keeps."""
+    """The definition in a study's attributes."""
     from mtl.config.yaml_file import YamlDocument
     from mtl.study.definition import study_from
 
-    known = study.user_attrs[DEFINITION]
-    return study_from(
-        YamlDocument(source=f"study {study.study_name}", value=known), Path(), study.study_name
-    )
+    document = YamlDocument(source=f"study {study.study_name}", value=study.user_attrs[DEFINITION])
+    return study_from(document, Path(), study.study_name)
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
 @contextmanager
-def told(url: str) -> Iterator[None]:
-    """Turn what a database can do to a study into a message: away, full, or without permission. Raises RunError."""
+def storage_errors(url: str) -> Iterator[None]:
+    """Turn errors of the database into a message: unreachable, full, or not permitted.
+
+    Raises RunError.
+    """
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -202,15 +215,16 @@ def told(url: str) -> Iterator[None]:
         yield
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise RunError(
-            f"{shown(url)}: {first_line(error)} No run is lost; the same command goes on once the storage is there again."
+            f"{without_password(url)}: {first_line(error)} No run is lost. Run the same command "
+            "again once the storage works."
         ) from error
 
 
 @contextmanager
-def alone(url: str) -> Iterator[None]:
-    """Hold an SQLite file, which is no place for two coordinators; any other database may have several.
+def storage_lock(url: str) -> Iterator[None]:
+    """Lock an SQLite file, which allows one coordinator. Other databases allow several.
 
-    Raises RunInUse where another process holds it.
+    Raises RunInUse if another process has the lock, and RunError if the file system has no locks.
     """
     path = sqlite_file(url)
     if path is None:
@@ -226,18 +240,15 @@ def alone(url: str) -> Iterator[None]:
                 "processes a PostgreSQL database: --storage postgresql+psycopg://user@host/database"
             ) from None
         except LocksUnsupported as error:
-            raise RunError(f"{error} Put --storage on one that has.") from None
+            raise RunError(f"{error} Put --storage on a file system with locks.") from None
         yield
 
 
-def sqlite_file(url: str) -> Path | None:
-    """The file of an SQLite URL; None for another database, or one in memory."""
-    if not url.startswith("sqlite"):
-        return None
-    name = url.partition(":///")[2].partition("?")[0]
-    return Path(name) if name and name != ":memory:" else None
+def serve_dashboard(url: str, port: int) -> None:
+    """Serve optuna-dashboard on loopback until interrupted. It has no password."""
+    from wsgiref.simple_server import WSGIServer, make_server
 
+    from optuna_dashboard import wsgi
 
-def known_studies(runs: Path) -> Mapping[str, Path]:
-    """The studies that keep their trials beside these runs, by name."""
-    return {path.parent.name: path for path in sorted((runs / STUDIES).glob(f"*/{DATABASE}"))}
+    with make_server("127.0.0.1", port, wsgi(open_storage(url)), server_class=WSGIServer) as server:
+        server.serve_forever()

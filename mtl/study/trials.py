@@ -1,26 +1,30 @@
-"""Trials and what is written of them: whose they are, which runs they have, how they ended, and why.
+"""The trials of a study and their attributes: coordinator, runs, outcome, reason.
 
-Everything that must survive a kill is an attribute of the trial in the storage, written before the trial is ended; the
-storage ends a trial once, whoever asks, so of two coordinators that take up what a third one left only one gets it.
+Everything that must survive a kill is an attribute of the trial in the storage, written before the
+trial ends. The storage ends a trial once. If two coordinators recover the same abandoned trial, one
+of them succeeds.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from mtl.study.owner import alive, others_alive
-from mtl.study.space import Point
+from mtl.study.lease import is_alive, others_alive
+from mtl.study.space import Parameter, Point, Value
 
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
 Outcome = Literal["done", "pruned", "refused", "diverged", "undefined", "failed", "lost", "surplus"]
-"""`refused`: by the config, before training. `undefined`: trained, and an objective is no number. `failed`: a run could not be
-trained. `lost`: its coordinator ended; it is queued again. `surplus`: more than was asked for, and never begun.
+"""How a trial ended.
+
+`refused`: the config is invalid. `undefined`: trained, but an objective is undefined. `failed`: a
+run failed for good. `lost`: its coordinator ended early; the point is requeued. `surplus`: more
+trials than the budget; never started.
 """
 
 COUNTED_ONCE = ("done", "pruned", "diverged", "undefined", "failed")
@@ -28,60 +32,66 @@ UNCOUNTED = ("refused", "lost", "surplus")
 OWNER, CELL, RUNS, OUTCOME, REASON, QUEUED, POINT, SAME, STEPS, ALL_STEPS, FIRST = (
     "owner", "cell", "runs", "outcome", "reason", "queued", "point", "same_as", "steps", "all_steps", "first",
 )  # fmt: skip
-"""Attributes. `queued` names a place in the queue, so that one that was put there twice is run once; `same_as` is the
-number of the trial whose runs these are; `steps` were trained, of `all_steps`.
+"""Names of attributes.
+
+`owner`: id of the coordinator. `queued`: name of a place in the queue; a place that was filled
+twice runs once. `same_as`: number of the trial with the same runs. `steps`: trained, of `all_steps`.
 """
 ORPHAN_SECONDS = 60.0
-"""How long a trial may be without an owner: it is written a moment after the trial begins."""
+"""Age at which a trial without an owner is abandoned. The owner is written a moment after the start."""
+DIGITS = 4
+"""Significant digits of a drawn number."""
 
 
 class Trials:
-    """The trials of a study, as one coordinator sees them."""
+    """The trials of a study, as one coordinator sees them. `budget` is the most that count."""
 
     def __init__(
         self,
         study: optuna.Study,
         storage: optuna.storages.BaseStorage,
         owner: str,
-        most: int | None,
+        budget: int | None,
     ) -> None:
-        self.study, self.storage, self.owner, self.most = study, storage, owner, most
+        self.study, self.storage, self.owner, self.budget = study, storage, owner, budget
 
     def all(self) -> list[FrozenTrial]:
         """Every trial, by number."""
         return self.study.get_trials(deepcopy=False)
 
+    def get(self, number: int) -> FrozenTrial:
+        """The trial of that number."""
+        return next(trial for trial in self.all() if trial.number == number)
+
     def counted(self) -> list[FrozenTrial]:
-        """Those that count towards the budget."""
-        return [one for one in self.all() if counts(one)]
+        """The trials that count towards the budget."""
+        return [trial for trial in self.all() if is_counted(trial)]
 
     def enqueue(self, place: str, point: Point, **attributes: Any) -> None:
-        """Put a point into the queue, unless that place has been filled before."""
-        if not any(one.user_attrs.get(QUEUED) == place for one in self.all()):
-            self.study.enqueue_trial(
-                dict(point), user_attrs={QUEUED: place, POINT: dict(point), **attributes}
-            )
+        """Queue a point, unless that place in the queue was filled before."""
+        if not any(trial.user_attrs.get(QUEUED) == place for trial in self.all()):
+            attributes |= {QUEUED: place, POINT: dict(point)}
+            self.study.enqueue_trial(dict(point), user_attrs=attributes)
 
     def claim(self, trial: optuna.Trial) -> bool:
-        """Make a trial that was asked for this coordinator's. Whether it is to be run; else it is ended as surplus."""
+        """Make a new trial this coordinator's. Returns False, and ends the trial, if it is surplus."""
         self.write(trial, **{OWNER: self.owner})
+        # Numbers are unique: coordinators that ask at once agree on which trial is surplus.
+        before = [known for known in self.all() if known.number < trial.number]
         place = trial.user_attrs.get(QUEUED)
-        before = [one for one in self.all() if one.number < trial.number]
-        twice = place is not None and any(
-            one.user_attrs.get(QUEUED) == place and not waits(one) for one in before
-        )
-        # Numbers are given once, so that coordinators that ask at the same moment agree on which trial is too many.
-        if twice or (self.most is not None and sum(map(counts, before)) >= self.most):
-            self.end(
-                trial.number,
-                "surplus",
-                reason="queued twice" if twice else f"{self.most} trials were there",
-            )
-            return False
-        return True
+        if place is not None and any(
+            known.user_attrs.get(QUEUED) == place and not is_waiting(known) for known in before
+        ):
+            reason = "queued twice"
+        elif self.budget is not None and sum(map(is_counted, before)) >= self.budget:
+            reason = f"{self.budget} trials were there"
+        else:
+            return True
+        self.end(trial.number, "surplus", reason=reason)
+        return False
 
     def write(self, trial: optuna.Trial, **attributes: Any) -> None:
-        """Write attributes of a trial under way."""
+        """Write attributes of a running trial."""
         for key, value in attributes.items():
             trial.set_user_attr(key, value)
 
@@ -91,95 +101,102 @@ class Trials:
         outcome: Outcome,
         values: Sequence[float] | None = None,
         reason: str | None = None,
-        **more: Any,
+        **attributes: Any,
     ) -> bool:
-        """End a trial: why, then that it has ended. False where it was ended by somebody else."""
+        """Write a trial's attributes and end it. Returns False if another coordinator ended it."""
         import optuna
         from optuna.trial import TrialState
 
-        frozen = next(one for one in self.all() if one.number == number)
+        trial = self.get(number)
         state = {"done": TrialState.COMPLETE, "failed": TrialState.FAIL, "lost": TrialState.FAIL,
                  "surplus": TrialState.FAIL}.get(outcome, TrialState.PRUNED)  # fmt: skip
-        said = {OUTCOME: outcome, **({REASON: reason} if reason else {}), **more}
-        if (
-            state is TrialState.PRUNED
-            and values is None
-            and len(self.study.directions) == 1
-            and frozen.intermediate_values
-        ):
-            # What the sampler goes by, where there is something.
-            values = [frozen.intermediate_values[max(frozen.intermediate_values)]]
+        attributes = {OUTCOME: outcome, **({REASON: reason} if reason else {}), **attributes}
+        scores = trial.intermediate_values
+        single = len(self.study.directions) == 1
+        if state is TrialState.PRUNED and values is None and single and scores:
+            values = [scores[max(scores)]]  # the sampler learns from the last score
         try:
-            for key, value in said.items():
-                self.storage.set_trial_user_attr(frozen._trial_id, key, value)
+            for key, value in attributes.items():
+                self.storage.set_trial_user_attr(trial._trial_id, key, value)
             return bool(
-                self.storage.set_trial_state_values(frozen._trial_id, state=state, values=values)
+                self.storage.set_trial_state_values(trial._trial_id, state=state, values=values)
             )
         except (optuna.exceptions.UpdateFinishedTrialError, RuntimeError):
             return False
 
-    def mend(self) -> None:
-        """Queue again what was lost and not queued yet, as when a kill came between the two."""
-        for one in self.all():
-            if one.user_attrs.get(OUTCOME) == "lost" and one.state.is_finished():
-                self.again(one)
+    def requeue_lost(self) -> None:
+        """Requeue lost trials that are not in the queue: a kill may come between the two."""
+        for trial in self.all():
+            if trial.user_attrs.get(OUTCOME) == "lost" and trial.state.is_finished():
+                self.requeue(trial)
 
-    def again(self, lost: FrozenTrial) -> None:
-        """Queue a lost trial's point; one that had none yet is drawn anew."""
+    def requeue(self, lost: FrozenTrial) -> None:
+        """Queue a lost trial's point again. A trial without a point is drawn anew."""
         point = lost.user_attrs.get(POINT)
         if point is not None:
             first = {FIRST: lost.user_attrs[FIRST]} if FIRST in lost.user_attrs else {}
             self.enqueue(f"again {lost.number}", point, **first)
 
     def abandoned(self) -> list[FrozenTrial]:
-        """Trials under way whose coordinator is no more."""
-        running = [one for one in self.all() if one.state.name == "RUNNING"]
-        if not any(one.user_attrs.get(OWNER) != self.owner for one in running):
+        """Running trials whose coordinator has ended."""
+        running = [trial for trial in self.all() if trial.state.name == "RUNNING"]
+        if all(trial.user_attrs.get(OWNER) == self.owner for trial in running):
             return []
         attributes = self.study.user_attrs
-        found = []
-        for one in running:
-            owner = one.user_attrs.get(OWNER)
-            if owner is None:
-                # It has just begun, or its coordinator ended in that moment.
-                young = one.datetime_start is not None and _age(one.datetime_start) < ORPHAN_SECONDS
-                if not (young and others_alive(attributes, self.owner)):
-                    found.append(one)
-            elif owner != self.owner and not alive(attributes, owner):
-                found.append(one)
-        return found
+        return [trial for trial in running if self._is_abandoned(trial, attributes)]
 
-    def elsewhere(self) -> bool:
-        """Whether another coordinator that lives has trials under way."""
-        gone = {one.number for one in self.abandoned()}
+    def _is_abandoned(self, trial: FrozenTrial, attributes: dict[str, Any]) -> bool:
+        owner = trial.user_attrs.get(OWNER)
+        if owner is not None:
+            return owner != self.owner and not is_alive(attributes, owner)
+        # It has just started, or its coordinator ended in that moment.
+        start = trial.datetime_start
+        young = start is not None and _age(start) < ORPHAN_SECONDS
+        return not (young and others_alive(attributes, self.owner))
+
+    def others_running(self) -> bool:
+        """Whether another coordinator that is alive has running trials."""
+        abandoned = {trial.number for trial in self.abandoned()}
         return any(
-            one.state.name == "RUNNING"
-            and one.user_attrs.get(OWNER) != self.owner
-            and one.number not in gone
-            for one in self.all()
+            trial.state.name == "RUNNING"
+            and trial.user_attrs.get(OWNER) != self.owner
+            and trial.number not in abandoned
+            for trial in self.all()
         )
 
 
-def counts(trial: FrozenTrial) -> bool:
-    """Whether a trial counts towards the budget: it was begun, and was not for nothing."""
-    return not waits(trial) and trial.user_attrs.get(OUTCOME) not in UNCOUNTED
+def suggest(trial: optuna.Trial, parameter: Parameter) -> Value:
+    """Draw a parameter's value with the study's sampler."""
+    name = parameter.name
+    if parameter.kind == "levels":
+        return str(trial.suggest_categorical(name, list(parameter.levels)))
+    low, high, log = parameter.low, parameter.high, parameter.log
+    if parameter.kind == "int":
+        step = 1 if log else int(parameter.step or 1)
+        return trial.suggest_int(name, int(low), int(high), step=step, log=log)
+    value = trial.suggest_float(name, low, high, step=parameter.step, log=log)
+    # More digits make configs and reports hard to read, and no difference.
+    rounded = float(f"{value:.12g}" if parameter.step else f"{value:.{DIGITS}g}")
+    return min(max(rounded, low), high)
 
 
-def waits(trial: FrozenTrial) -> bool:
+def is_counted(trial: FrozenTrial) -> bool:
+    """Whether a trial counts towards the budget."""
+    return not is_waiting(trial) and trial.user_attrs.get(OUTCOME) not in UNCOUNTED
+
+
+def is_waiting(trial: FrozenTrial) -> bool:
     """Whether a trial is still in the queue."""
     return trial.state.name == "WAITING"
 
 
-def twin(trials: Sequence[FrozenTrial], cell: str) -> FrozenTrial | None:
-    """The first trial that has ended with the runs of this cell: nothing would come out of training them again."""
-    for one in trials:
-        known: Mapping[str, Any] = one.user_attrs
-        if (
-            known.get(CELL) == cell
-            and known.get(OUTCOME) in ("done", "pruned", "diverged", "undefined")
-            and one.state.is_finished()
-        ):
-            return one
+def find_finished(trials: Sequence[FrozenTrial], cell: str) -> FrozenTrial | None:
+    """The first finished trial with this cell: training it again would give the same result."""
+    for trial in trials:
+        outcome = trial.user_attrs.get(OUTCOME)
+        known = outcome in ("done", "pruned", "diverged", "undefined")
+        if trial.user_attrs.get(CELL) == cell and known and trial.state.is_finished():
+            return trial
     return None
 
 

@@ -1,4 +1,4 @@
-"""What a study hears of its runs, passed on to whoever watches: a live table, plain lines, or nothing."""
+"""Progress of a study: each event of a run goes to the user's view and to the study."""
 
 from __future__ import annotations
 
@@ -11,54 +11,58 @@ from mtl.grid.view import View
 from mtl.grid.worker import Preparing, Scored, Stepped
 from mtl.runs.record import Record
 
+PLACEHOLDER = "placeholder "
 
-class Listener(Protocol):
-    """Who is told how runs go."""
+
+class RunListener(Protocol):
+    """Receives the events of runs."""
 
     def heard(self, run: PlannedRun, event: Preparing | Stepped | Scored) -> None:
-        """A run is further, or has dev scores."""
+        """A run made progress or scored dev."""
 
     def ended(self, run: PlannedRun, record: Record) -> None:
         """A run has its final record."""
 
     def gave_up(self, run: PlannedRun, reason: str) -> None:
-        """A run cannot be trained."""
+        """A run has failed for good."""
 
 
-class Watching(View):
-    """Tells the study, and the view of a person, what happens to runs.
+class StudyView(View):
+    """Passes events to a listener and to the user's view, and counts the runs trained.
 
-    The trials to come are unknown but for their number; in the person's view runs of the base stand in for them, so that
-    it can say how long all will take.
+    Future trials are unknown. The user's view holds placeholders for them, runs of the base config,
+    so that it can estimate the time left.
     """
 
     def __init__(self, view: View) -> None:
         super().__init__(view.note)
         self._view = view
-        self.listener: Listener | None = None
+        self.listener: RunListener | None = None
         self.trained = 0
 
-    def open(self, costs: Costs, workers: int, stand_in: PlannedRun, runs: int) -> None:
-        """The study begins, with about so many runs to train."""
-        to_come = [
-            replace(stand_in, run_id=f"to come {number}", state="missing") for number in range(runs)
+    def begin_study(self, costs: Costs, workers: int, base_run: PlannedRun, runs: int) -> None:
+        """Begin with `runs` placeholders, copies of a run of the base config."""
+        placeholders = [
+            replace(base_run, run_id=f"{PLACEHOLDER}{number}", state="missing")
+            for number in range(runs)
         ]
-        self._view.begin(Plan(runs=tuple(to_come), workers=workers), costs)
+        self._view.begin(Plan(runs=tuple(placeholders), workers=workers), costs)
 
-    def add(self, run: PlannedRun) -> None:
-        """A run is one of those that were to come."""
+    def add_run(self, run: PlannedRun) -> None:
+        """Put a planned run in the place of a placeholder."""
         if run.run_id not in self._view.left:
-            self.forget(1)
+            self.drop_placeholders(1)
             self._view.left[run.run_id] = run
             self._view.total = max(self._view.total, self._view.done + len(self._view.left))
 
-    def forget(self, runs: int) -> None:
-        """So many of the runs to come will not."""
-        for name in [name for name in self._view.left if name.startswith("to come ")][:runs]:
+    def drop_placeholders(self, count: int) -> None:
+        """Drop placeholders of runs that will not be trained."""
+        names = [name for name in self._view.left if name.startswith(PLACEHOLDER)]
+        for name in names[:count]:
             del self._view.left[name]
 
     def cancelled(self, run: PlannedRun) -> None:
-        """A run was told to stop, and has."""
+        """A run was told to stop, and has stopped."""
         self._view.running.pop(run.run_id, None)
         self._view.left.pop(run.run_id, None)
         self._view.done += 1

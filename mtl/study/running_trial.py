@@ -1,7 +1,8 @@
-"""A trial under way: its runs, what they have come to, and the dev scores by which it may be pruned.
+"""A trial in flight: its runs, their records, and the dev scores for the pruner.
 
-A trial's first seed runs alone; its others only once it has ended, all at once. Pruning looks at the first seed only, so
-trials are compared on the same seed, and one that is pruned has cost a part of one run.
+The first seed's run trains alone. The runs of the other seeds start together once it has ended. The
+pruner sees the first seed only, so trials are compared on the same seed, and a pruned trial costs a
+part of one run.
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Attempt:
-    """One trial that this coordinator has. `steps` are those trained, by run; `total` is what a run of it takes."""
+class RunningTrial:
+    """One trial of this coordinator.
+
+    `followers` are trials with the same cell, drawn meanwhile. `scores` are the first seed's dev
+    scores by step. `steps` are the steps trained, by run; `total` is the steps of a whole run.
+    """
 
     trial: optuna.Trial
     cell: str
@@ -38,12 +43,12 @@ class Attempt:
         return self.trial.number
 
     @property
-    def lead(self) -> PlannedRun:
+    def first_run(self) -> PlannedRun:
         """The run of the first seed."""
         return self.runs[0]
 
     @property
-    def others(self) -> tuple[PlannedRun, ...]:
+    def other_runs(self) -> tuple[PlannedRun, ...]:
         return self.runs[1:]
 
     @property
@@ -51,49 +56,54 @@ class Attempt:
         """Whether every run has its record."""
         return len(self.records) == len(self.runs)
 
-    def take(self, run_id: str, record: Record) -> None:
-        """A run has ended."""
+    def add_record(self, run_id: str, record: Record) -> None:
+        """Keep the record of a run that has ended."""
         self.records[run_id] = record
         if record.steps is not None:
             self.steps[run_id] = record.steps
             self.total = self.total or record.steps
 
-    def score(self, step: int, value: float) -> int | None:
-        """The first seed's dev score at a step: which evaluation that is, from 1; None where it is known."""
+    def add_score(self, step: int, value: float) -> int | None:
+        """Keep a dev score of the first seed.
+
+        Returns the number of the evaluation, from 1, or None if the step has a score already.
+        """
         if step in self.scores:
             return None
         self.scores[step] = value
         return sum(known <= step for known in self.scores)
 
-    def spent(self) -> dict[str, int]:
-        """Steps trained and steps in all, over all seeds, as they are written down."""
-        done = sum(self.steps.values())
-        return {"steps": done, "all_steps": max(done, (self.total or 0) * len(self.runs))}
+    def count_steps(self) -> dict[str, int]:
+        """Steps trained and steps in all, over all seeds, as attributes of the trial."""
+        trained = sum(self.steps.values())
+        return {"steps": trained, "all_steps": max(trained, (self.total or 0) * len(self.runs))}
 
 
 def past_scores(folder: RunFolder, objective: Objective) -> list[tuple[int, float]]:
-    """What a run has scored so far: (step, value), as its log has it."""
-    found = []
+    """The scores in a run's log: (step, value)."""
+    scores = []
     for line in folder.history():
         value = line.get("metrics", {}).get(objective.key)
         if value is not None:
-            found.append((int(line["step"]), float(value)))
-    return found
+            scores.append((int(line["step"]), float(value)))
+    return scores
 
 
-def values_of(
+def objective_means(
     records: Mapping[str, Record], objectives: Sequence[Objective]
 ) -> tuple[list[float] | None, str | None, dict[str, list[float | None]]]:
-    """Each objective's mean over runs, or None and why; and its value in each run."""
-    by_run = {one.key: [one.of(record) for record in records.values()] for one in objectives}
+    """Each objective's mean over a trial's runs.
+
+    Returns (means, reason, values): means is None, with the reason, if an objective is undefined in
+    a run; values are each objective's values, run by run.
+    """
+    by_run = {goal.key: [goal.of(record) for record in records.values()] for goal in objectives}
     means = []
     for key, values in by_run.items():
         known = [value for value in values if value is not None]
         if len(known) < len(values):
-            run_id, record = next(
-                (r, d) for (r, d), v in zip(records.items(), values, strict=True) if v is None
-            )
-            why = record.undefined.get(key, "no reason recorded")
-            return None, f"{key} is undefined in {run_id}: {why}", by_run
+            run_id = list(records)[values.index(None)]
+            reason = records[run_id].undefined.get(key, "no reason recorded")
+            return None, f"{key} is undefined in {run_id}: {reason}", by_run
         means.append(sum(known) / len(known))
     return means, None, by_run
