@@ -20,12 +20,8 @@ from mtl.report.studies.files import write_report as write_study_report
 from mtl.report.subject import find_subject
 from mtl.report.write import check_report, write_report
 from mtl.runs.prepare import Sources
-<<<<<<< HEAD
-from mtl.study.engine import Found
-from tests.report_runs import fill_grid, write_grid
-=======
 from mtl.study.engine import StudyOutcome, write_outcome
->>>>>>> 68def58 (Studies: a coordinator proposes trials, a runner runs them; lease, storage lock and view say what they are)
+from tests.report_runs import fill_grid, write_grid
 from tests.study_tools import SPACE, by_formula, make_study
 
 GRID = """

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from mtl.commands.options import CONTEXT, json_option, print_json
+from mtl.commands.options import CONTEXT, json_option
+from mtl.commands.printing import print_json
 
 
 @click.command(context_settings=CONTEXT)

@@ -1,4 +1,4 @@
-"""`mtl data check` and `mtl data fetch`: what is in the data, and where it comes from."""
+"""`mtl data check` and `mtl data fetch`: check data, and download it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from mtl.commands.options import CONTEXT, bad_row_option, json_option, print_json, stdout
+from mtl.commands.options import CONTEXT, bad_row_option, json_option
+from mtl.commands.printing import make_table, print_json, stdout
 from mtl.errors import ConfigError, suggestion
 from mtl.tasks.registry import SPLITS, TASKS, Split, TaskName
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from mtl.data.course.files import OnBadRow
     from mtl.data.rows import Rows
 
@@ -25,7 +24,7 @@ _MAX_LISTED = 20
 
 @click.group(name="data", context_settings=CONTEXT)
 def data() -> None:
-    """Look at the data, or download it."""
+    """Check data, or download it."""
 
 
 @data.command(context_settings=CONTEXT)
@@ -34,20 +33,21 @@ def data() -> None:
     "--tasks",
     default=",".join(TASKS),
     show_default=True,
-    help="The tasks, with commas between them.",
+    help="The tasks, separated by commas.",
 )
 @click.option(
     "--splits",
     default=",".join(SPLITS),
     show_default=True,
-    help="The splits, with commas between them.",
+    help="The splits, separated by commas.",
 )
 @bad_row_option
 @json_option
 def check(source: str, tasks: str, splits: str, on_bad_row: str, as_json: bool) -> None:
-    """Count what is in DATA: sizes, labels, duplicates, contradictions, leaks.
+    """Count sizes, labels, duplicates, contradictions and leaks in DATA.
 
-    DATA is `sample` (built in), `hub`, or a folder of course files. All problems of all files are listed at once.
+    DATA is `sample` (built in), `hub`, or a folder of course files. All problems of all files are
+    listed at once.
 
     \b
     Example:
@@ -60,11 +60,11 @@ def check(source: str, tasks: str, splits: str, on_bad_row: str, as_json: bool) 
     rows = load_rows(
         source, chosen, _names("--splits", splits, SPLITS), on_bad_row=cast("OnBadRow", on_bad_row)
     )
-    found = {"source": source, **check_rows(rows)}
+    report = {"source": source, **check_rows(rows)}
     if as_json:
-        print_json(found)
+        print_json(report)
     else:
-        _print_check(found)
+        _print_check(report)
     _list_left_out(rows)
 
 
@@ -72,26 +72,26 @@ def check(source: str, tasks: str, splits: str, on_bad_row: str, as_json: bool) 
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="The folder to fill.  [default: hub in the cache folder]",
+    help="The folder to write.  [default: hub in the cache folder]",
 )
 @click.option(
     "--mirror",
     type=click.Path(path_type=Path),
-    help="Read a local copy of the hub's files, not the network.",
+    help="Read a local copy of the hub's files, without network.",
 )
 @click.option(
     "--tasks",
     default=",".join(TASKS),
     show_default=True,
-    help="The tasks, with commas between them.",
+    help="The tasks, separated by commas.",
 )
 @json_option
 def fetch(output: Path | None, mirror: Path | None, tasks: str, as_json: bool) -> None:
     """Download SST-5, QQP and STS-B from the Hugging Face hub into course files.
 
-    The cache folder is $MTL_CACHE, else $XDG_CACHE_HOME/mtl, else ~/.cache/mtl; data=hub reads from it. Without a
-    network, give a local copy of the repositories' files with --mirror or $MTL_HUB_MIRROR, as in
-    DIR/SetFit/sst5/train.jsonl.
+    data=hub reads from the cache folder: $MTL_CACHE, else $XDG_CACHE_HOME/mtl, else ~/.cache/mtl.
+    Without network, name a local copy of the repositories with --mirror or $MTL_HUB_MIRROR: a
+    folder with files such as SetFit/sst5/train.jsonl.
 
     \b
     Example:
@@ -132,40 +132,19 @@ def _list_left_out(rows: Mapping[tuple[TaskName, Split], Rows]) -> None:
     for message in messages[:_MAX_LISTED]:
         click.echo(f"left out: {message}", err=True)
     if len(messages) > _MAX_LISTED:
-        click.echo(f"left out: {len(messages) - _MAX_LISTED} rows more", err=True)
+        click.echo(f"left out: {len(messages) - _MAX_LISTED} more rows", err=True)
 
 
-def _table(title: str, words: Sequence[str], numbers: Sequence[str]) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False
-    )
-    for name in words:
-        table.add_column(name, overflow="fold", min_width=len("train"))
-    for name in numbers:
-        table.add_column(name, justify="right", overflow="fold")
-    return table
-
-
-def _print_check(found: Mapping[str, Any]) -> None:
+def _print_check(report: Mapping[str, Any]) -> None:
     console = stdout(100)
-    sizes = [
-        "rows",
-        "left out",
-        "median words",
-        "most words",
-        "repeats",
-        "conflicts",
-        "fingerprint",
-    ]
-    rows = _table("Rows", ["task", "split"], sizes)
-    labels = _table("Labels", ["task", "split", "label: rows"], ["mean", "sd"])
-    leaks = _table(
-        "Leaks", ["task", "from", "into"], ["same row", "share", "same sentence", "share"]
+    sizes = ["rows", "left out", "median words", "most words", "repeats", "conflicts"]
+    rows = make_table(["task", "split", *sizes, "fingerprint"], title="Rows", numbers=range(2, 9))
+    labels = make_table(
+        ["task", "split", "label: rows", "mean", "sd"], title="Labels", numbers=(3, 4)
     )
-    for name, task in found["tasks"].items():
+    shares = ["same row", "share", "same sentence", "share"]
+    leaks = make_table(["task", "from", "into", *shares], title="Leaks", numbers=range(3, 7))
+    for name, task in report["tasks"].items():
         for split, part in task["splits"].items():
             words = part["words"] or {"median": None, "max": None}
             numbers = [
@@ -180,16 +159,16 @@ def _print_check(found: Mapping[str, Any]) -> None:
             )
             labels.add_row(name, split, *_label_cells(part["labels"]))
         for pair, leak in task["leaks"].items():
-            one, two = pair.split("/")
+            source, target = pair.split("/")
             cells = [str(leak["rows"]), _percent(leak["rows_share"])]
             cells += [str(leak["sentences"]), _percent(leak["sentences_share"])]
-            leaks.add_row(name, one, two, *cells)
-    console.print(f"Data: {found['source']}, fingerprint {found['fingerprint']}\n")
+            leaks.add_row(name, source, target, *cells)
+    console.print(f"Data: {report['source']}, fingerprint {report['fingerprint']}\n")
     for table in (rows, labels, leaks):
         if table.row_count:
             console.print(table)
             console.print()
-    console.print(found["meaning"])
+    console.print(report["meaning"])
 
 
 def _label_cells(labels: Mapping[str, Any] | None) -> list[str]:
@@ -211,10 +190,11 @@ def _percent(share: float | None) -> str:
 
 def _print_fetched(folder: Path, files: Mapping[str, Any]) -> None:
     console = stdout(100)
-    table = _table(f"Written to {folder}", ["file", "from"], ["rows", "left out", "fingerprint"])
-    for name, entry in files.items():
-        table.add_row(
-            name, entry["source"], str(entry["rows"]), str(entry["left_out"]), entry["fingerprint"]
-        )
-    console.print(table)
-    console.print("\nUse it with data=hub where it fills the cache folder, else with data=FOLDER.")
+    rows = [
+        (name, entry["source"], str(entry["rows"]), str(entry["left_out"]), entry["fingerprint"])
+        for name, entry in files.items()
+    ]
+    columns = ["file", "from", "rows", "left out", "fingerprint"]
+    title = f"Written to {folder}"
+    console.print(make_table(columns, rows, numbers=(2, 3, 4), title=title))
+    console.print("\nUse it with data=hub if this is the cache folder, else with data=FOLDER.")

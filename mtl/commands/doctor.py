@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from mtl.commands.options import CONTEXT, json_option, print_json, runs_option
+from mtl.commands.options import CONTEXT, json_option, runs_option
+from mtl.commands.printing import print_json
 from mtl.errors import MtlError
 from mtl.locks import exclusive
 

@@ -1,23 +1,17 @@
-"""What commands share: options with the same names and help, checks of folders, and printing."""
+"""Options that commands share, with the same names and help, and checks of folders."""
 
 from __future__ import annotations
 
 import functools
-import json
-import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from mtl.cache import CACHE_BYTES
 from mtl.errors import ConfigError
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -137,19 +131,3 @@ def check_not_a_file(folder: Path, option: str = "--runs") -> None:
         if path.exists() and not path.is_dir():
             place = "" if path == folder else f"{path} is "
             raise ConfigError(f"{option} {folder}: {place}a file, not a folder.")
-
-
-def print_json(value: Any) -> None:
-    """Print a value as JSON. NaN is refused."""
-    click.echo(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False))
-
-
-def stdout(width: int = 120) -> Console:
-    """A rich console for results: as wide as the terminal, or `width` columns in a pipe or file."""
-    from rich.console import Console
-
-    from mtl.training.progress import is_terminal
-
-    # Away from a terminal rich assumes 80 columns and cuts words. A COLUMNS variable is obeyed.
-    known = is_terminal(sys.stdout) or "COLUMNS" in os.environ
-    return Console(highlight=False, markup=False, emoji=False, width=None if known else width)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from mtl.commands.options import CONTEXT, check_not_a_file, json_option, print_json, runs_option
+from mtl.commands.options import CONTEXT, check_not_a_file, json_option, runs_option
+from mtl.commands.printing import print_json
 from mtl.errors import RunError
 
 

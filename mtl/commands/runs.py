@@ -1,4 +1,4 @@
-"""`mtl runs`: what ran."""
+"""`mtl runs`: list, show, compare and verify runs."""
 
 from __future__ import annotations
 
@@ -7,31 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mtl.commands.options import (
-    CONTEXT,
-    check_runs_folder,
-    json_option,
-    print_json,
-    runs_option,
-    stdout,
-)
+from mtl.commands.options import CONTEXT, check_runs_folder, json_option, runs_option
+from mtl.commands.printing import make_table, print_json, stdout
 from mtl.config.yaml_file import dump_yaml
 from mtl.errors import MtlError, RunError
 
 if TYPE_CHECKING:
     from mtl.runs.folder import RunFolder
+    from mtl.runs.record import Record
 
 
 @click.group(context_settings=CONTEXT)
 def runs() -> None:
-    """What ran: list, show, diff, verify."""
+    """List, show, compare and verify runs."""
 
 
 @runs.command("list", context_settings=CONTEXT)
 @runs_option
 @json_option
 def list_runs(runs: Path, as_json: bool) -> None:
-    """List all runs with their state, dev scores and cost.
+    """List all runs with status, dev scores and time.
 
     \b
     Example:
@@ -56,27 +51,18 @@ def list_runs(runs: Path, as_json: bool) -> None:
     if not rows:
         click.echo(f"No runs in {runs}. `mtl train` makes one.")
         return
-    from rich.table import Table
-
-    table = Table()
-    for name, justify in (
-        ("run", "left"),
-        ("status", "left"),
-        ("dev", "left"),
-        ("s", "right"),
-        ("test opened", "right"),
-    ):
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for row in rows:
-        seconds = "-" if row["seconds"] is None else f"{row['seconds']:.0f}"
-        table.add_row(
+    cells = [
+        (
             row["run_id"],
             row["status"],
             dev_line(row["metrics"]),
-            seconds,
+            "-" if row["seconds"] is None else f"{row['seconds']:.0f}",
             str(row["test_openings"]),
         )
-    stdout().print(table)
+        for row in rows
+    ]
+    columns = ["run", "status", "dev", "s", "test opened"]
+    stdout().print(make_table(columns, cells, numbers=(3, 4)))
 
 
 @runs.command(context_settings=CONTEXT)
@@ -84,7 +70,7 @@ def list_runs(runs: Path, as_json: bool) -> None:
 @runs_option
 @json_option
 def show(run: str, runs: Path, as_json: bool) -> None:
-    """Show one run: its scores, its settings, and what it cost. RUN may be the beginning of a name.
+    """Show one run: scores, settings and cost. RUN is a run's name or a unique prefix.
 
     \b
     Example:
@@ -95,9 +81,7 @@ def show(run: str, runs: Path, as_json: bool) -> None:
 
     check_runs_folder(runs)
     folder = find_run(runs, run)
-    record = folder.record()
-    if record is None:
-        raise RunError(f"{folder.path}: {folder.state()}: no record yet.")
+    record = _record_of(folder)
     stored = record.as_json()
     if as_json:
         print_json(stored | {"test": [opening.as_json() for opening in folder.openings()]})
@@ -120,7 +104,7 @@ def show(run: str, runs: Path, as_json: bool) -> None:
 @runs_option
 @json_option
 def diff(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
-    """Show in which settings and dev scores runs differ.
+    """Show the settings and dev scores in which runs differ.
 
     \b
     Example:
@@ -134,12 +118,7 @@ def diff(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
     if len(names) < 2:
         raise click.UsageError("name at least two runs.")
     folders = [find_run(runs, name) for name in names]
-    records = []
-    for folder in folders:
-        record = folder.record()
-        if record is None:
-            raise RunError(f"{folder.path}: {folder.state()}: no record yet.")
-        records.append(record)
+    records = [_record_of(folder) for folder in folders]
     settings = differences(records)
     keys = [*(f"dev/{task.metric_key}" for task in TASKS.values()), "dev/overall"]
     scores = {key: [record.metrics.get(key) for record in records] for key in keys}
@@ -151,13 +130,9 @@ def diff(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
             {"runs": [folder.run_id for folder in folders], "config": settings, "metrics": scores}
         )
         return
-    from rich.table import Table
-
-    table = Table()
-    for name in ("", *(folder.run_id for folder in folders)):
-        table.add_column(name, overflow="fold")
+    table = make_table(["", *(folder.run_id for folder in folders)])
     for key, values in settings.items():
-        table.add_row(key, *(str(value) for value in values))
+        table.add_row(key, *map(str, values))
     table.add_section()
     for key, values in scores.items():
         table.add_row(key, *("-" if value is None else f"{value:.4f}" for value in values))
@@ -169,9 +144,9 @@ def diff(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
 @runs_option
 @json_option
 def verify_runs(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
-    """Check runs against their own files: metrics recomputed from predictions, checkpoint's sha256, the W&B copy.
+    """Verify runs against their files: metrics from predictions, checkpoint hash, W&B copy.
 
-    Without RUN, all of them. Exits with 1 when something is wrong.
+    Without RUN, verify all runs. The exit code is 1 if any run is wrong.
 
     \b
     Example:
@@ -182,25 +157,35 @@ def verify_runs(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
 
     check_runs_folder(runs)
     folders = [find_run(runs, name) for name in names] if names else run_folders(runs)
-    found = {folder.run_id: verify(folder) for folder in folders}
+    problems_of = {folder.run_id: verify(folder) for folder in folders}
     waiting = {
-        folder.run_id: "; W&B: not sent yet, see mtl sync" for folder in folders if _waits(folder)
+        folder.run_id: "; W&B: not sent yet, see mtl sync"
+        for folder in folders
+        if _is_unsent(folder)
     }
     if as_json:
-        print_json(found)
+        print_json(problems_of)
     else:
-        for name, problems in found.items():
+        for name, problems in problems_of.items():
             click.echo(f"{name}: {'wrong' if problems else 'ok'}{waiting.get(name, '')}".rstrip())
             for problem in problems:
                 click.echo(f"  {problem}")
-        if not found:
+        if not problems_of:
             click.echo(f"No runs in {runs}.")
-    if any(found.values()):
+    if any(problems_of.values()):
         click.get_current_context().exit(1)
 
 
-def _waits(folder: RunFolder) -> bool:
-    """Whether a run was to go to W&B at once, and its copy is still here."""
+def _record_of(folder: RunFolder) -> Record:
+    """A run's record. Raises RunError if the run has none yet."""
+    record = folder.record()
+    if record is None:
+        raise RunError(f"{folder.path}: {folder.state()}: no record yet.")
+    return record
+
+
+def _is_unsent(folder: RunFolder) -> bool:
+    """Whether a run is meant for W&B online, and its copy has not been sent."""
     from mtl.tracking.wandb_copy import unsent
 
     try:

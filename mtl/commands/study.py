@@ -1,4 +1,4 @@
-"""`mtl study`: a search over the toggles, and what it found."""
+"""`mtl study`: search the toggles with Optuna, and judge the best trial."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from mtl.commands.options import (
     check_runs_folder,
     json_option,
     pool_options,
-    print_json,
     quiet_option,
     resumable,
     runs_option,
-    stdout,
 )
+from mtl.commands.printing import make_table, print_json, stdout
 from mtl.errors import ConfigError, suggestion
 
 if TYPE_CHECKING:
@@ -30,16 +29,16 @@ PORT = 8080
 storage_option = click.option(
     "--storage",
     metavar="URL",
-    help="Where trials are kept: an Optuna storage.  [default: SQLite beside the runs]",
+    help="The Optuna storage for trials.  [default: SQLite beside the runs]",
 )
 trial_option = click.option(
-    "--trial", type=click.IntRange(0), metavar="NUMBER", help="Another trial than the best."
+    "--trial", type=click.IntRange(0), metavar="NUMBER", help="A trial other than the best."
 )
 
 
 @click.group(context_settings=CONTEXT)
 def study() -> None:
-    """Search the toggles with Optuna, see what mattered, and take the winner apart.
+    """Search the toggles with Optuna, show what mattered, and ablate the best trial.
 
     \b
     Example:
@@ -55,15 +54,17 @@ def study() -> None:
     "--trials",
     type=click.IntRange(1),
     metavar="N",
-    help="Trials in all, those of earlier calls included.",
+    help="Trials in all, earlier calls included.",
 )
 @click.option(
     "--hours",
     type=click.FloatRange(min=0, min_open=True),
     metavar="H",
-    help="Hours of searching in all.",
+    help="Hours of search in all, earlier calls included.",
 )
-@click.option("--name", metavar="NAME", help="Another name for the study, as for other data.")
+@click.option(
+    "--name", metavar="NAME", help="Another name for the study, for example with other data."
+)
 @storage_option
 @pool_options
 @quiet_option
@@ -78,16 +79,18 @@ def optimize(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Search a space of studies/ until the budget is spent; then run the best on seeds that had no part in choosing it.
+    """Search a space until the budget is spent, then run the best trial on fresh seeds.
 
-    KEY=VALUE words go over the study's settings; seed=0,1 chooses the seeds of a trial, whose mean is what counts. The
-    same command goes on after any interruption, and a larger budget continues the search.
+    A space is a YAML file in studies/, here or in the package. KEY=VALUE goes over its settings;
+    seed=0,1 chooses the seeds of a trial, which is scored by their mean. The same command resumes
+    after an interruption; a larger budget continues the search.
 
     \b
     Example:
       mtl study optimize quick --trials 8 train.epochs=2 --name quicker
     """
     from mtl.api import optimize as run_study
+    from mtl.commands.grid_output import trained_runs
 
     named = [word for word in words if "=" not in word]
     if len(named) > 1:
@@ -111,23 +114,18 @@ def optimize(
         print_results(done.results)
         if done.stopped:
             click.echo(f"Stopped before the budget was spent: {done.stopped}.")
-        trained = (
-            f"{done.trained} runs trained"
-            if done.trained
-            else "nothing to train: all runs were there"
-        )
-        click.echo(f"{trained}; report: {done.folder / 'report.md'}")
+        click.echo(f"{trained_runs(done.trained)}; report: {done.folder / 'report.md'}")
     if done.failures or not done.results.front:
         click.get_current_context().exit(1)
 
 
-@study.command(context_settings=CONTEXT, short_help="What a study has found so far.")
+@study.command(context_settings=CONTEXT, short_help="Show the results so far.")
 @click.argument("name", default="quick")
 @storage_option
 @runs_option
 @json_option
 def show(name: str, storage: str | None, runs: Path, as_json: bool) -> None:
-    """What a study has found so far: the best, what mattered, every trial, time spent.
+    """Show the results so far: the best trial, what mattered, every trial, the time spent.
 
     \b
     Example:
@@ -140,7 +138,7 @@ def show(name: str, storage: str | None, runs: Path, as_json: bool) -> None:
         print_results(results, history=True)
 
 
-@study.command(context_settings=CONTEXT, short_help="The best settings, as a file for mtl train.")
+@study.command(context_settings=CONTEXT, short_help="Write the best settings for mtl train.")
 @click.argument("name", default="quick")
 @click.option(
     "--output",
@@ -154,7 +152,7 @@ def show(name: str, storage: str | None, runs: Path, as_json: bool) -> None:
 def best(
     name: str, output: Path | None, trial: int | None, storage: str | None, runs: Path
 ) -> None:
-    """The best trial's settings, as a file that `mtl train FILE` takes.
+    """Write the best trial's settings as a YAML file for `mtl train`.
 
     \b
     Example:
@@ -172,14 +170,14 @@ def best(
         click.echo(f"{output}: mtl train {output}")
 
 
-@study.command(context_settings=CONTEXT, short_help="Take the best apart, with verdicts.")
+@study.command(context_settings=CONTEXT, short_help="Ablate the best trial, with verdicts.")
 @click.argument("name", default="quick")
 @click.option(
     "--seeds",
     type=click.IntRange(2, 1000),
     default=3,
     show_default=True,
-    help="How many fresh seeds.",
+    help="The number of fresh seeds.",
 )
 @trial_option
 @storage_option
@@ -195,14 +193,14 @@ def ablate(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Take the best apart: without each of its changes, on seeds that no trial has seen, with verdicts.
+    """Train the best trial without each of its changes, on fresh seeds, and print verdicts.
 
     \b
     Example:
       mtl study ablate quick --seeds 3
     """
     from mtl.api import ablate as run_grid
-    from mtl.commands.ablate import print_results as print_verdicts
+    from mtl.commands.ablate import finish
     from mtl.study.export import best_trial
     from mtl.study.leave_one_out import leave_one_out
 
@@ -211,21 +209,16 @@ def ablate(
     grid = leave_one_out(definition, best_trial(results, trial).point, range(start, start + seeds))
     with resumable():
         done = run_grid(grid, options=options, quiet=quiet)
-    if as_json:
-        print_json(done.results.as_json() | {"failures": dict(done.failures)})
-    else:
-        print_verdicts(done)
-    if any(arm.missing for arm in done.results.arms):
-        click.get_current_context().exit(1)
+    finish(done, as_json)
 
 
-@study.command(context_settings=CONTEXT, short_help="Look at a study in a browser, on loopback.")
+@study.command(context_settings=CONTEXT, short_help="Show a study in a browser.")
 @click.argument("name", default="quick")
 @click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True)
 @storage_option
 @runs_option
 def dashboard(name: str, port: int, storage: str | None, runs: Path) -> None:
-    """Look at a study in a browser: starts optuna-dashboard on this machine's loopback, until it is interrupted.
+    """Show a study in a browser: serve optuna-dashboard on loopback until interrupted.
 
     \b
     Example:
@@ -237,73 +230,56 @@ def dashboard(name: str, port: int, storage: str | None, runs: Path) -> None:
 
     if find_spec("optuna_dashboard") is None:
         raise ConfigError("optuna-dashboard is not installed: pip install 'mtl-ablate[dashboard]'")
-    url = existing(name, storage, runs)
+    url = url_of(name, storage, runs)
     click.echo(f"http://127.0.0.1:{port} shows {without_password(url)}; Ctrl-C ends it.", err=True)
     serve_dashboard(url, port)
 
 
-def existing(name: str, storage: str | None, runs: Path) -> str:
-    """The storage of a study that is there. Raises ConfigError with the nearest."""
+def url_of(name: str, storage: str | None, runs: Path) -> str:
+    """The storage URL of an existing study. Raises ConfigError with the nearest name."""
     from mtl.study.definition import studies
     from mtl.study.storage import known_studies, storage_url
 
     if storage is None:
         check_runs_folder(runs)
-        known = known_studies(runs)
+        known, spaces = known_studies(runs), studies()
         if name not in known:
-            spaces = studies()
-            begin = (
-                f"`mtl study optimize {name}` begins it."
-                if name in spaces
-                else f"Spaces to search: {', '.join(spaces)}."
-            )
-            near = suggestion(name, [*known, *spaces]) if name not in spaces else ""
-            raise ConfigError(
-                f"no study {name!r} in {runs}; there are {', '.join(known) or 'none'}.{near} {begin}"
-            )
+            message = f"no study {name!r} in {runs}; it has {', '.join(known) or 'none'}."
+            if name in spaces:
+                raise ConfigError(f"{message} `mtl study optimize {name}` begins it.")
+            near = suggestion(name, [*known, *spaces])
+            raise ConfigError(f"{message}{near} Spaces to search: {', '.join(spaces)}.")
     return storage_url(runs, name, storage)
 
 
 def results_of(name: str, storage: str | None, runs: Path) -> tuple[Study, StudyResults]:
-    """A study that is there, and what it has found so far. Raises ConfigError."""
+    """An existing study and its results so far. Raises ConfigError."""
     from mtl.study.results import make_results
     from mtl.study.storage import definition_in, load_study, open_storage
 
-    found = load_study(open_storage(existing(name, storage, runs)), name)
-    definition = definition_in(found)
-    return definition, make_results(definition, found, runs)
+    loaded = load_study(open_storage(url_of(name, storage, runs)), name)
+    definition = definition_in(loaded)
+    return definition, make_results(definition, loaded, runs)
 
 
 def print_results(results: StudyResults, *, history: bool = False) -> None:
-    """The winner with its two scores, what mattered, and what it cost; with `history` every trial."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
+    """Print the best trial, what mattered and the effort; with `history` every trial."""
     from mtl.study.sentences import effort, importance_table, trial_table, winner
 
     console = stdout(140)
-
-    def show_table(columns: list[str], rows: list[list[str]], texts: tuple[int, ...]) -> None:
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for number, title in enumerate(columns):
-            table.add_column(title, overflow="fold", justify="left" if number in texts else "right")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-
     console.print(f"{results.name}: {results.question}", soft_wrap=True)
     if history:
         columns, rows = trial_table(results)
-        show_table(columns, rows, (len(columns) - 3, len(columns) - 1))
+        words = (len(columns) - 3, len(columns) - 1)
+        numbers = [index for index in range(len(columns)) if index not in words]
+        console.print(make_table(columns, rows, numbers=numbers))
     for line in winner(results):
         console.print(line, soft_wrap=True)
     for objective in results.objectives:
         columns, rows, notes = importance_table(results, objective.key)
         if rows:
-            console.print(
-                f"What mattered for {objective.key} (shares; two evaluators, which may disagree):"
-            )
-            show_table(columns, rows, (0,))
+            console.print(f"What mattered for {objective.key} (shares by two evaluators):")
+            console.print(make_table(columns, rows, numbers=range(1, len(columns))))
         for note in notes:
             console.print(note, soft_wrap=True)
     console.print(effort(results), soft_wrap=True)

@@ -15,7 +15,8 @@ from typing import Literal
 
 import click
 
-from mtl.commands.options import CONTEXT, json_option, print_json, runs_option
+from mtl.commands.options import CONTEXT, json_option, runs_option
+from mtl.commands.printing import print_json
 from mtl.errors import ConfigError, suggestion
 from mtl.runs.folder import GRIDS, STUDIES
 

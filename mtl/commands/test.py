@@ -1,4 +1,4 @@
-"""`mtl test`: the test split, opened on purpose."""
+"""`mtl test`: scores on the test split."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from mtl.commands.options import (
     check_runs_folder,
     device_option,
     json_option,
-    print_json,
     runs_option,
-    stdout,
 )
+from mtl.commands.printing import make_table, print_json, stdout
 
 
 @click.command(context_settings=CONTEXT)
@@ -27,7 +26,7 @@ from mtl.commands.options import (
 @click.option(
     "--data",
     metavar="FOLDER",
-    help="Where the data lies now.  [default: where the run's config says]",
+    help="The folder of the data, if it has moved.  [default: the run's own]",
 )
 @json_option
 def test(
@@ -38,9 +37,10 @@ def test(
     data: str | None,
     as_json: bool,
 ) -> None:
-    """Score chosen runs on the test split, and write down that it was opened.
+    """Score chosen runs on the test split.
 
-    Choose runs on dev first: every opening is counted, and reports print the count.
+    Choose runs on dev first. Every opening of the test split is counted, and reports print the
+    count.
 
     \b
     Example:
@@ -56,7 +56,7 @@ def test(
         for folder in folders:
             opening = open_test(load_trained(folder, device), on_bad_row, data)
             openings[folder.run_id] = opening.as_json() | {"opened": len(folder.openings())}
-    finally:  # what was opened before an error is counted, so it is shown too
+    finally:  # openings before an error count, so they are printed too
         if openings and as_json:
             print_json(openings)
         elif openings:
@@ -64,24 +64,21 @@ def test(
 
 
 def print_openings(openings: dict[str, dict[str, Any]]) -> None:
-    """The test scores as a table, one row a run."""
-    from rich.table import Table
-
+    """Print the test scores, one row per run."""
     from mtl.tasks.registry import TASKS
     from mtl.training.progress import shown
 
-    tasks = [
-        task
-        for task in TASKS.values()
-        if any(f"test/{task.metric_key}" in o["metrics"] for o in openings.values())
+    scored = {key for opening in openings.values() for key in opening["metrics"]}
+    tasks = [task for task in TASKS.values() if f"test/{task.metric_key}" in scored]
+    keys = [*(f"test/{task.metric_key}" for task in tasks), "test/overall"]
+    names = [*(f"{task.name} {task.metric}" for task in tasks), "overall"]
+    columns = ["run", *names, "times opened"]
+    rows = [
+        [
+            run_id,
+            *(shown(opening["metrics"].get(key)) for key in keys),
+            str(opening["opened"]),
+        ]
+        for run_id, opening in openings.items()
     ]
-    table = Table()
-    table.add_column("run", overflow="fold")
-    for heading in (*(f"{task.name} {task.metric}" for task in tasks), "overall", "times opened"):
-        table.add_column(heading, justify="right")
-    for name, opening in openings.items():
-        keys = [*(f"test/{task.metric_key}" for task in tasks), "test/overall"]
-        table.add_row(
-            name, *(shown(opening["metrics"].get(key)) for key in keys), str(opening["opened"])
-        )
-    stdout().print(table)
+    stdout().print(make_table(columns, rows, numbers=range(1, len(columns))))

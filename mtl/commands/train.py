@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mtl.commands.options import (
-    CONTEXT,
-    RESUME,
-    json_option,
-    print_json,
-    quiet_option,
-    run_options,
-    stdout,
-)
+from mtl.commands.options import CONTEXT, RESUME, json_option, quiet_option, run_options
+from mtl.commands.printing import make_table, print_json, stdout
 
 if TYPE_CHECKING:
     from mtl.runs.options import RunOptions
@@ -66,9 +59,7 @@ def train(
 
 
 def print_record(record: Record, folder: Path) -> None:
-    """The scores of a run as a table, and what it cost."""
-    from rich.table import Table
-
+    """Print the scores of a run as a table, and its cost."""
     from mtl.tasks.registry import TASKS
     from mtl.training.progress import shown
 
@@ -76,24 +67,14 @@ def print_record(record: Record, folder: Path) -> None:
     console = stdout()
     if metrics:
         console.print(f"{record.run_id}: the {chosen} checkpoint, of step {record.best_step}")
-        table = Table()
-        table.add_column("task")
-        table.add_column("metric")
-        table.add_column("dev", justify="right")
-        table.add_column("train", justify="right")
-        for task in record.config["tasks"]:
-            key = TASKS[task].metric_key
-            table.add_row(
-                TASKS[task].title,
-                TASKS[task].metric,
-                *(shown(metrics[f"{s}/{key}"]) for s in ("dev", "train")),
-            )
-        table.add_row(
-            "overall",
-            record.config["overall"],
-            *(shown(metrics[f"{s}/overall"]) for s in ("dev", "train")),
-        )
-        console.print(table)
+        tasks = [TASKS[name] for name in record.config["tasks"]]
+        names = [(task.title, task.metric, task.metric_key) for task in tasks]
+        names.append(("overall", record.config["overall"], "overall"))
+        rows = [
+            (title, metric, shown(metrics[f"dev/{key}"]), shown(metrics[f"train/{key}"]))
+            for title, metric, key in names
+        ]
+        console.print(make_table(["task", "metric", "dev", "train"], rows, numbers=(2, 3)))
     for key, reason in record.undefined.items():
         console.print(f"{key} is undefined: {reason}")
     console.print(summary(record))
@@ -101,12 +82,8 @@ def print_record(record: Record, folder: Path) -> None:
 
 
 def summary(record: Record) -> str:
-    """One line on cost, and on what happened to frozen weights and W&B."""
-    speed, memory, tracked = (
-        record.throughput.tokens_per_second,
-        record.peak_memory,
-        record.wandb,
-    )
+    """One line on status, cost, frozen weights and W&B."""
+    speed, memory, tracked = record.throughput.tokens_per_second, record.peak_memory, record.wandb
     parts: list[str] = [record.status]
     if record.steps is not None:
         parts[0] += f" after {record.steps} steps in {record.seconds or 0:.0f} s"

@@ -40,18 +40,12 @@ from mtl.study.storage import (
     storage_url,
     study_folder,
 )
-<<<<<<< HEAD
-from mtl.study.trials import Trials
-from mtl.study.watching import Watching
-from mtl.tracking.outcome import WandbMode
-from mtl.tracking.summary import send_summary
-from mtl.tracking.tracker import Table
-=======
-from mtl.study.summary_run import send_summary
 from mtl.study.trial_runner import TrialRunner
 from mtl.study.trials import Trials
 from mtl.study.view import StudyView
->>>>>>> 68def58 (Studies: a coordinator proposes trials, a runner runs them; lease, storage lock and view say what they are)
+from mtl.tracking.outcome import WandbMode
+from mtl.tracking.summary import send_summary
+from mtl.tracking.tracker import Table
 from mtl.training.interrupt import Interruption
 
 if TYPE_CHECKING:
@@ -118,51 +112,13 @@ def optimize(
             )
         finally:
             pool.close()
-<<<<<<< HEAD
-        if found.write(folder):
-            _send(found.results, folder, options.wandb_mode)
-    return found.optimized(folder)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """What a search came to, not yet written down."""
-
-    definition: Study
-    results: StudyResults
-    trained: int
-    failures: Mapping[str, str]
-    stopped: str | None
-
-    def write(self, folder: Path) -> bool:
-        """Put the question and the answer into the study's folder; whether the answer is another than before."""
-        path, plain = folder / "results.json", self.results.as_json()
-        try:
-            before = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):
-            before = {}
-        write_bytes(folder / "definition.yaml", self.definition.to_yaml().encode())
-        write_json(path, plain)
-        return bool({**before, "seconds": 0} != {**plain, "seconds": 0})
-
-    def optimized(self, folder: Path) -> Optimized:
-        """The same, with where it lies."""
-        return Optimized(
-            results=self.results,
-            trained=self.trained,
-            failures=self.failures,
-            stopped=self.stopped,
-            folder=folder,
-        )
-=======
         if write_outcome(outcome, folder):
-            send_summary(outcome.results, folder, options.wandb_mode)
+            _send(outcome.results, folder, options.wandb_mode)
     return outcome
->>>>>>> 68def58 (Studies: a coordinator proposes trials, a runner runs them; lease, storage lock and view say what they are)
 
 
 def _send(results: StudyResults, folder: Path, mode: WandbMode) -> None:
-    """Log the results in W&B: the table of trials, and the scores of the best."""
+    """Log the results in W&B: the table of trials, and the scores of the best trial."""
     columns, rows = trial_table(results)
     send_summary(
         results.name,
