@@ -1,4 +1,9 @@
-"""Which training tricks help a multi-task BERT encoder, by how much, at what cost, and how sure that is."""
+"""Find out which training methods help a multi-task BERT encoder, by how much, at what cost.
+
+>>> from mtl import RunConfig, config_from
+>>> config_from(["final", "train.epochs=1"]).train.epochs
+1
+"""
 
 from __future__ import annotations
 
@@ -14,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunConfig", "ablate", "config_from", "load_runs", "optimize", "train", "write_report"]
 
-_HOMES = {
+_MODULES = {
     "RunConfig": "mtl.config.schema",
     "ablate": "mtl.api",
     "config_from": "mtl.config.settings",
@@ -26,9 +31,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name on first use, so that `import mtl` costs nothing."""
-    if name not in _HOMES:
+    """Import a public name on first use, so that `import mtl` is fast."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'mtl' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

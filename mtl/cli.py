@@ -1,7 +1,7 @@
-"""The `mtl` command: finds a subcommand, runs it, and turns errors into messages and exit codes.
+"""The `mtl` command: runs a subcommand, and turns errors into messages and exit codes.
 
-Subcommands are imported when they are called, so `mtl --help` loads neither torch nor pandas. Exit codes: 0 done, 1 some
-work failed, 2 usage, config or data error, 130 and 143 interrupted.
+Subcommands are imported when they are called, so `mtl --help` loads neither torch nor pandas. Exit
+codes: 0 done; 1 some work failed; 2 usage, config or data error; 130 and 143 interrupted.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from mtl.errors import MtlError, suggestion
 
 COMMANDS = {
     "train": ("mtl.commands.train", "Train one run and print its dev scores."),
-    "ablate": ("mtl.commands.ablate", "Run a grid of arms and seeds, and say what helps."),
-    "study": ("mtl.commands.study", "Search the toggles with Optuna, and take the winner apart."),
+    "ablate": ("mtl.commands.ablate", "Run a grid of arms and seeds, and judge which arms help."),
+    "study": ("mtl.commands.study", "Search the toggles with Optuna, and ablate the best trial."),
     "report": ("mtl.commands.report", "Turn records into tables, figures and verdicts."),
-    "runs": ("mtl.commands.runs", "What ran: list, show, diff, verify."),
-    "test": ("mtl.commands.test", "Open the test split for chosen runs, and write that down."),
+    "runs": ("mtl.commands.runs", "List, show, compare and verify runs."),
+    "test": ("mtl.commands.test", "Score chosen runs on the test split."),
     "predict": ("mtl.commands.predict", "Label new text with a run's model."),
     "export": (
         "mtl.commands.export",
         "Write a run's encoder for transformers and sentence-transformers.",
     ),
-    "data": ("mtl.commands.data", "Check data for problems and leaks; download it."),
+    "data": ("mtl.commands.data", "Check data for problems and leaks, or download it."),
     "config": ("mtl.commands.config", "Print a resolved config, or the JSON Schema for editors."),
     "sync": ("mtl.commands.sync", "Send offline runs to Weights & Biases."),
     "doctor": ("mtl.commands.doctor", "Check this machine: versions, device, encoder, disk, W&B."),
 }
-"""Name -> the module that holds the command under the same name, and its line in the help."""
+"""Name -> (module with a command of that name, its line in the help)."""
 
 
 class LazyCommands(click.Group):
-    """A group whose commands are imported when they are called."""
+    """A group that imports a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -42,15 +42,16 @@ class LazyCommands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        found: click.Command = getattr(import_module(COMMANDS[name][0]), name)
-        return found
+        command: click.Command = getattr(import_module(COMMANDS[name][0]), name)
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             raise click.UsageError(
-                f"no command {args[0]!r}.{suggestion(args[0], COMMANDS)} Commands: {', '.join(COMMANDS)}.",
+                f"no command {args[0]!r}.{suggestion(args[0], COMMANDS)} "
+                f"Commands: {', '.join(COMMANDS)}.",
                 ctx,
             )
         return super().resolve_command(ctx, args)
@@ -84,12 +85,13 @@ class LazyCommands(click.Group):
 )
 @click.version_option(package_name="mtl-ablate", prog_name="mtl")
 def main() -> None:
-    """Which training tricks help a multi-task BERT encoder, by how much, at what cost, and how sure that is.
+    """Find out which training methods help a multi-task BERT encoder, by how much, at what cost,
+    and how sure that is.
 
     Every method is a toggle: mtl train final pairing=concat freeze.unfrozen=2
     """
-    # Threads that wait for one another spin for a while first. Beside other work on the same cores the default makes a
-    # step many times slower; this much costs nothing on a quiet machine. It counts only before torch is loaded.
+    # OpenMP threads spin before they sleep. Beside other work on the same cores the default makes a
+    # step many times slower; this value costs nothing on an idle machine. Set it before torch loads.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

@@ -1,4 +1,4 @@
-"""`mtl config`: what a run would use."""
+"""`mtl config`: print a resolved config."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mtl.commands.printing import print_json
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of a config, for editors.")
 @json_option
 def config(words: tuple[str, ...], schema: bool, as_json: bool) -> None:
-    """Print the config that the same words give to `mtl train`, with every `auto` written out.
+    """Print the config that `mtl train` would use, with every `auto` resolved.
 
-    It looks at neither the data nor the encoder.
+    Reads neither the data nor the encoder.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`mtl doctor`: will it work here?"""
+"""`mtl doctor`: check this machine."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from mtl.errors import MtlError
 from mtl.locks import exclusive
 
 Check = tuple[str, bool, str]
-"""What was looked at, whether it is well, and what was found."""
+"""(name, whether it works, details)."""
 
 
 @click.command(context_settings=CONTEXT)
 @runs_option
 @json_option
 def doctor(runs: Path, as_json: bool) -> None:
-    """Check this machine: versions, device, encoder, folders, disk, W&B. Exits with 1 when something will not work.
+    """Check this machine: versions, device, encoder, folders, disk, W&B.
+
+    The exit code is 1 if a check fails.
 
     \b
     Example:
@@ -40,7 +42,7 @@ def doctor(runs: Path, as_json: bool) -> None:
 
 
 def versions() -> list[Check]:
-    """Python and the packages that results depend on."""
+    """Versions of Python and of the packages that results depend on."""
     import platform
 
     from mtl.runs.environment import PACKAGES, version
@@ -55,7 +57,7 @@ def versions() -> list[Check]:
 
 
 def device() -> Check:
-    """The device that a run would take."""
+    """The device that a run would use."""
     import torch
 
     from mtl.model.device import choose_device, processor
@@ -66,12 +68,12 @@ def device() -> Check:
         memory = torch.cuda.get_device_properties(chosen).total_memory / 1e9
         return "device", True, f"{torch.cuda.get_device_name(chosen)}, {memory:.0f} GB"
     products = "oneDNN" if by_onednn() else "torch's own"
-    found = f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads for torch, products by {products}"
-    return "device", True, f"cpu: {found}"
+    threads = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads for torch"
+    return "device", True, f"cpu: {processor()}, {threads}, products by {products}"
 
 
 def encoder() -> Check:
-    """The default encoder, its weights' sha256 and its tokenizer."""
+    """The default encoder: hash of its weights, and its tokenizer."""
     from mtl.model.pretrained import find_encoder
 
     def look() -> str:
@@ -79,11 +81,11 @@ def encoder() -> Check:
         pretrained.tokenizer()
         return f"weights as published, fingerprint {pretrained.fingerprint}"
 
-    return _tried("encoder minilm-l6", look)
+    return _run_check("encoder minilm-l6", look)
 
 
 def folders(runs: Path) -> list[Check]:
-    """Can runs and caches be written, and is there room?"""
+    """Whether the folders of runs and caches can be written, and their free space."""
     from mtl.cache import cache_folder
 
     found = []
@@ -100,19 +102,19 @@ def folders(runs: Path) -> list[Check]:
                 pass
             return f"{path} can be written, {shutil.disk_usage(there).free / 1e9:.1f} GB free"
 
-        found.append(_tried(f"{name} folder", look))
+        found.append(_run_check(f"{name} folder", look))
     return found
 
 
 def tracking() -> Check:
-    """What W&B would do with a run."""
+    """The W&B mode of a run."""
     from mtl.tracking.mode import resolve_mode
 
-    return _tried("W&B", lambda: f"{resolve_mode(None)} (--wandb and $WANDB_MODE change it)")
+    return _run_check("W&B", lambda: f"{resolve_mode(None)} (--wandb and $WANDB_MODE change it)")
 
 
 def extras() -> list[Check]:
-    """Optional packages; without them only what they serve is missing."""
+    """Optional packages. A missing one is no failure."""
     from mtl.runs.environment import version
 
     installed = version("datasets")
@@ -125,7 +127,7 @@ def extras() -> list[Check]:
     ]
 
 
-def _tried(name: str, look: Callable[[], str]) -> Check:
+def _run_check(name: str, look: Callable[[], str]) -> Check:
     try:
         return name, True, look()
     except (MtlError, OSError) as error:

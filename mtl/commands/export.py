@@ -1,4 +1,4 @@
-"""`mtl export`: a run's encoder for other libraries."""
+"""`mtl export`: write a run's encoder for other libraries."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mtl.commands.options import CONTEXT, check_runs_folder, runs_option
 @click.argument("folder", type=click.Path(path_type=Path))
 @runs_option
 def export(run: str, folder: Path, runs: Path) -> None:
-    """Write RUN's encoder to FOLDER, which transformers and sentence-transformers load. RUN may be the beginning of a name.
+    """Write RUN's encoder to FOLDER for transformers and sentence-transformers.
 
-    The vectors are the run's own: sentence-transformers gives what the run's heads see of a sentence alone. The heads are
-    beside it in heads.safetensors.
+    RUN is a run's name or a unique prefix. sentence-transformers gives the vectors that the run's
+    heads receive for a single sentence. The heads are in heads.safetensors.
 
     \b
     Example:

@@ -12,6 +12,7 @@ from mtl.ablation.sentences import (
     factors_and_levels,
     sentence,
     span,
+    verdict_of_claim,
 )
 from mtl.commands.printing import make_table, stdout
 from mtl.config.assignments import level_name
@@ -129,9 +130,8 @@ def print_claims(results: Results) -> None:
 
 def claim_numbers(result: ClaimResult) -> str:
     """The numbers that a claim rests on."""
-    verdict = result.verdict
-    if verdict is not None:
-        return span(verdict.estimate) if verdict.estimate else verdict.text
+    if result.verdict is not None:
+        return verdict_of_claim(result)
     means = []
     for key, values in result.numbers.items():
         known = [value for value in values if value is not None]

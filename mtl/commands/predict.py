@@ -1,4 +1,4 @@
-"""`mtl predict`: labels for new text."""
+"""`mtl predict`: label new text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     "name",
     required=True,
     type=click.Choice(list(TASKS)),
-    help="The task whose head answers.",
+    help="The task to predict.",
 )
 @click.option(
     "--input", "source", default="-", show_default=True, help="A file, or - for standard input."
@@ -45,12 +45,12 @@ def predict(
     runs: Path,
     device: str | None,
 ) -> None:
-    """Label new text with a run's model, one line a row.
+    """Label new text with a run's model, one line per row.
 
-    The input is tab-separated with a header that names the course's columns (sentence; or sentence1 and sentence2; and
-    id, if you like), or JSON lines with the same keys. The output's columns are id, prediction, and a third: for sst
-    the probability of the predicted class, for quora that of a paraphrase, for sts the score, of which the prediction
-    is the nearest whole number.
+    The input is tab-separated with a header (sentence, or sentence1 and sentence2; id is optional),
+    or JSON lines with the same keys. The output columns are id, prediction, and probability or
+    score: for sst the probability of the predicted class, for quora that of a paraphrase, for sts
+    the score, whose nearest whole number is the prediction.
 
     \b
     Example:
@@ -65,8 +65,8 @@ def predict(
     folder = find_run(runs, run)
     task = TASKS[name]
     rows = read_new_text(_read(source), task, "standard input" if source == "-" else source)
-    found = load_trained(folder, device).predict(rows)
-    lines = list(json_lines(task, found) if as_json else table_lines(task, found))
+    predictions = load_trained(folder, device).predict(rows)
+    lines = list(json_lines(task, predictions) if as_json else table_lines(task, predictions))
     text = "".join(f"{line}\n" for line in lines)
     if target is None:
         click.echo(text, nl=False)
@@ -74,16 +74,18 @@ def predict(
         _write(target, text.encode(), str(output))
 
 
-def labelled(task: Task, found: Predictions) -> Iterator[tuple[str, int, float, list[float]]]:
-    """For each row: id, prediction, its third column, and all class probabilities (none for a score)."""
+def labelled(task: Task, predictions: Predictions) -> Iterator[tuple[str, int, float, list[float]]]:
+    """For each row: id, prediction, probability or score, and all class probabilities, if any."""
     from mtl.tasks.metrics import probabilities
 
     if task.kind == "score":
-        for row_id, score in zip(found.ids, found.outputs[:, 0], strict=True):
+        for row_id, score in zip(predictions.ids, predictions.outputs[:, 0], strict=True):
             whole = round(min(max(float(score), task.low), task.high))
             yield row_id, whole, float(score), []
         return
-    for row_id, chances in zip(found.ids, probabilities(task, found.outputs), strict=True):
+    for row_id, chances in zip(
+        predictions.ids, probabilities(task, predictions.outputs), strict=True
+    ):
         chosen = int(chances[1] > 0.5) if task.kind == "binary" else int(chances.argmax())
         yield (
             row_id,
@@ -93,18 +95,18 @@ def labelled(task: Task, found: Predictions) -> Iterator[tuple[str, int, float, 
         )
 
 
-def table_lines(task: Task, found: Predictions) -> Iterator[str]:
-    """Tab-separated lines with a header. White space inside an id becomes a blank, so that a row stays a line."""
+def table_lines(task: Task, predictions: Predictions) -> Iterator[str]:
+    """Tab-separated lines with a header. White space in an id becomes a space: one line per row."""
     third = "score" if task.kind == "score" else "probability"
     yield f"id\tprediction\t{third}"
-    for row_id, prediction, value, _ in labelled(task, found):
+    for row_id, prediction, value, _ in labelled(task, predictions):
         yield f"{' '.join(row_id.split())}\t{prediction}\t{value:.6f}"
 
 
-def json_lines(task: Task, found: Predictions) -> Iterator[str]:
-    """One JSON object a row."""
+def json_lines(task: Task, predictions: Predictions) -> Iterator[str]:
+    """One JSON object per row."""
     third = "score" if task.kind == "score" else "probability"
-    for row_id, prediction, value, chances in labelled(task, found):
+    for row_id, prediction, value, chances in labelled(task, predictions):
         row: dict[str, object] = {"id": row_id, "prediction": prediction, third: value}
         if chances:
             row["probabilities"] = chances
@@ -112,24 +114,22 @@ def json_lines(task: Task, found: Predictions) -> Iterator[str]:
 
 
 def _target(output: Path) -> Path:
-    """Where `--output` leads: a link's end, or a device or pipe itself. Raises ConfigError where it cannot be a file."""
+    """The file behind `--output`: the end of a link, or a device or pipe itself. Raises ConfigError."""
     if output.is_dir():
-        raise ConfigError(f"--output {output}: is a folder. Name a file.")
+        raise ConfigError(f"--output {output}: a folder. Name a file.")
     if output.exists() and not output.is_file():
         return output
     try:
         target = output.resolve()
     except (OSError, RuntimeError):
-        raise ConfigError(f"--output {output}: a link that leads to itself.") from None
+        raise ConfigError(f"--output {output}: a link to itself.") from None
     if not target.parent.is_dir():
-        raise ConfigError(
-            f"--output {output}: there is no folder {str(target.parent)!r}. Make it first."
-        )
+        raise ConfigError(f"--output {output}: no such folder: {target.parent}. Create it first.")
     return target
 
 
 def _write(target: Path, content: bytes, named: str) -> None:
-    """Replace a file in one piece, or write to a device or pipe. Raises RunError naming what the user named."""
+    """Replace a file atomically, or write to a device or pipe. Raises RunError."""
     from mtl.files import write_bytes
 
     try:
@@ -143,7 +143,7 @@ def _write(target: Path, content: bytes, named: str) -> None:
 
 
 def _read(source: str) -> str:
-    """The input as text. Raises DataError for a file that is missing or not UTF-8."""
+    """The input as text. Raises DataError for a missing file or text that is not UTF-8."""
     try:
         raw = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
         return raw.decode()

@@ -1,4 +1,4 @@
-"""`mtl report`: what the records say, as Markdown with figures, as a page, as tables."""
+"""`mtl report`: Markdown, a page and tables from records."""
 
 from __future__ import annotations
 
@@ -19,18 +19,16 @@ from mtl.errors import RunError
     type=click.Path(path_type=Path),
     default=Path("reports"),
     show_default=True,
-    help="Where reports lie.",
+    help="The folder of reports.",
 )
-@click.option(
-    "--check", is_flag=True, help="Write nothing; exit 1 where the report there is stale."
-)
-@click.option("--html", is_flag=True, help="Also one page that needs nothing else: NAME.html.")
-@click.option("--latex", is_flag=True, help="Also the tables for LaTeX, in NAME/tables.")
-@click.option("--csv", is_flag=True, help="Also the tables as CSV, in NAME/tables.")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if the report is stale.")
+@click.option("--html", is_flag=True, help="Also write one self-contained page, NAME.html.")
+@click.option("--latex", is_flag=True, help="Also write the tables for LaTeX, in NAME/tables.")
+@click.option("--csv", is_flag=True, help="Also write the tables as CSV, in NAME/tables.")
 @click.option(
     "--text/--no-text",
     default=None,
-    help="Show sentences in example lists.  [default: the built-in data's]",
+    help="Show sentences in example lists.  [default: only those of the built-in data]",
 )
 @json_option
 def report(
@@ -44,12 +42,12 @@ def report(
     text: bool | None,
     as_json: bool,
 ) -> None:
-    """Turn a grid's, a study's or a run's records into a report: verdicts, tables and figures, in NAME.md.
+    """Write a report of a grid, a study or a run: verdicts, tables and figures in NAME.md.
 
-    NAME is a grid as `mtl ablate` left it, a study (its report is study-NAME.md), or a run or the beginning of one; without
-    it, the grid or study that was at work last. The records that a report is made from are kept beside it, so that --check,
-    and every other form, need no runs. Sentences of data that is not built in show only with --text: keep such a report to
-    yourself.
+    NAME is a grid, a study (its report is study-NAME.md), or a run's name or unique prefix. The
+    default is the latest grid or study. The records of a report are kept beside it, so --check and
+    the other formats need no runs. --text shows sentences of your data: do not publish such a
+    report.
 
     \b
     Example:

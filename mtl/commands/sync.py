@@ -1,8 +1,8 @@
-"""`mtl sync`: send to W&B what was logged offline, or while the server was away.
+"""`mtl sync`: send runs to W&B that were logged offline or while the server was unreachable.
 
-It runs the client's own `wandb sync`, one run at a time and a run's sessions in order, and believes only the mark that
-the client leaves beside a log once the server has all of it. A run that is being written is left alone: a mark on half
-a log would keep the other half here for good.
+It runs the client's own `wandb sync`, one run at a time, a run's sessions in order. A session counts
+as sent only when the client has left its mark beside the log. A run in flight is skipped: a mark on
+half a log would keep the other half from being sent.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from mtl.commands.printing import print_json
 from mtl.errors import ConfigError, suggestion
 from mtl.runs.folder import GRIDS, STUDIES
 
-LONGEST = 900  # seconds for one run, files included
-ENOUGH = 3  # failures in a row, after which the rest is not tried: the server is away
-# The client would try for longer than anyone waits. The name is private to it; where it is gone, nothing is lost.
+TIMEOUT = 900  # seconds for one run, files included
+MAX_FAILURES = 3  # failures in a row before the rest is skipped: the server is unreachable
+# Shortens the client's retries. The variable is private to the client; without it, sync still works.
 RETRIES = {"WANDB_X_GRAPHQL_RETRY_MAX": "3"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one run; `sessions` counts the logs that were to be sent."""
+    """The outcome for one run; `sessions` is the number of logs to send."""
 
     run: str
     status: Literal["synced", "failed", "nothing to sync", "still running"]
@@ -42,9 +42,9 @@ class Outcome:
 @json_option
 @click.pass_context
 def sync(context: click.Context, names: tuple[str, ...], runs: Path, as_json: bool) -> None:
-    """Send runs to W&B that it does not have yet: all below --runs, or the RUNs named (the beginning of a name will do).
+    """Send unsent runs to W&B: all below --runs, or the named ones. A unique prefix is enough.
 
-    Needs an API key (`wandb login`, or WANDB_API_KEY). Exit code 1 when a run could not be sent.
+    Needs an API key (`wandb login`, or WANDB_API_KEY). The exit code is 1 if a run was not sent.
     """
     outcomes = sync_runs(runs, names)
     if as_json:
@@ -59,10 +59,10 @@ def sync(context: click.Context, names: tuple[str, ...], runs: Path, as_json: bo
         context.exit(1)
 
 
-def sync_runs(folder: Path, names: tuple[str, ...] = (), seconds: float = LONGEST) -> list[Outcome]:
-    """Send the named runs below `folder`, or all; each may take `seconds`. Tells its progress on stderr.
+def sync_runs(folder: Path, names: tuple[str, ...] = (), seconds: float = TIMEOUT) -> list[Outcome]:
+    """Send the named runs below `folder`, or all, each within `seconds`. Progress is on stderr.
 
-    Raises ConfigError for a folder or a run that is not there, and where runs wait but there is no API key.
+    Raises ConfigError for a missing folder or run, and for a missing API key if a run is unsent.
     """
     from mtl.tracking.mode import has_api_key
     from mtl.tracking.wandb_copy import is_synced, sessions
@@ -77,8 +77,8 @@ def sync_runs(folder: Path, names: tuple[str, ...] = (), seconds: float = LONGES
         raise ConfigError("There is no W&B API key: run `wandb login`, or set WANDB_API_KEY.")
     outcomes: list[Outcome] = []
     for number, (run, logs) in enumerate(waiting.items(), start=1):
-        if logs and _hopeless(outcomes):
-            reason = f"not tried, since the last {ENOUGH} failed"
+        if logs and _server_unreachable(outcomes):
+            reason = f"skipped, because the last {MAX_FAILURES} failed"
             outcomes.append(
                 Outcome(run=run.name, status="failed", sessions=len(logs), reason=reason)
             )
@@ -91,30 +91,28 @@ def sync_runs(folder: Path, names: tuple[str, ...] = (), seconds: float = LONGES
     return outcomes
 
 
-def _hopeless(outcomes: list[Outcome]) -> bool:
+def _server_unreachable(outcomes: list[Outcome]) -> bool:
     tried = [outcome.status for outcome in outcomes if outcome.status in ("synced", "failed")]
-    return tried[-ENOUGH:] == ["failed"] * ENOUGH
+    return tried[-MAX_FAILURES:] == ["failed"] * MAX_FAILURES
 
 
 def _find(folder: Path, name: str) -> Path:
-    """The run that `name` means: a name, the beginning of one, or a path. A folder without a config counts too."""
+    """The run of a name, a unique prefix or a path. A folder without a config counts too."""
     if (Path(name) / "wandb").is_dir():
         return Path(name)
-    there = _names(folder)
-    matches = (
-        [name] if name in there else [other for other in there if name and other.startswith(name)]
-    )
+    known = _names(folder)
+    matches = [name] if name in known else [run for run in known if name and run.startswith(name)]
     if len(matches) == 1:
         return folder / matches[0]
     if matches:
         raise ConfigError(
-            f"{name!r} is the beginning of {len(matches)} runs: {', '.join(matches[:5])}."
+            f"{name!r} is the prefix of {len(matches)} runs: {', '.join(matches[:5])}."
         )
-    raise ConfigError(f"There is no run {name!r} in {folder}.{suggestion(name, there)}")
+    raise ConfigError(f"There is no run {name!r} in {folder}.{suggestion(name, known)}")
 
 
 def _names(folder: Path) -> list[str]:
-    """What may have something to send: runs, and the reports of grids and studies."""
+    """The folders with W&B logs: runs, and the reports of grids and studies."""
     if not folder.is_dir():
         raise ConfigError(
             f"There is no folder {str(folder)!r} of runs. Name another with --runs DIR."
@@ -169,7 +167,7 @@ def _sync_run(run: Path, logs: list[Path], seconds: float) -> Outcome:
 
 
 def _last_error(output: str) -> str:
-    """What the client said of the failure, on one line."""
+    """The client's error messages, on one line."""
     lines = [line.removeprefix("wandb: ") for line in output.splitlines()]
     errors = [line.removeprefix("ERROR ") for line in lines if line.startswith("ERROR ")]
     return " ".join(errors or lines[-1:])[:500]
