@@ -90,8 +90,8 @@ def test_predict_writes_into_a_pipe_and_leaves_it_a_pipe(run: Path, tmp_path: Pa
 
 def test_predict_looks_at_the_output_before_it_loads_the_model(run: Path, tmp_path: Path) -> None:
     for output, message in (
-        (tmp_path, "is a folder"),
-        (tmp_path / "no" / "out.tsv", "there is no folder"),
+        (tmp_path, "a folder"),
+        (tmp_path / "no" / "out.tsv", "no such folder"),
     ):
         result = predicted(run, output)
         assert result.exit_code == 2
@@ -160,7 +160,7 @@ def test_sync_takes_the_beginning_of_a_name(tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, "aabb-s0  nothing to sync\n")
     result = mtl("sync", "aa", "--runs", tmp_path)
     assert result.exit_code == 2
-    assert "beginning of 2 runs" in result.stderr
+    assert "prefix of 2 runs" in result.stderr
 
 
 @pytest.mark.parametrize(

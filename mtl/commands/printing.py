@@ -38,13 +38,21 @@ def make_table(
     numbers: Collection[int] = (),
     title: str | None = None,
 ) -> Table:
-    """A table in the style of all commands. Columns at the indices in `numbers` align right."""
+    """A table in the style of all commands. Columns at the indices in `numbers` align right.
+
+    Text columns keep a width of 5, enough for the name of a split.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_edge=False
+    )
     for index, name in enumerate(columns):
-        table.add_column(name, overflow="fold", justify="right" if index in numbers else "left")
+        if index in numbers:
+            table.add_column(name, overflow="fold", justify="right")
+        else:
+            table.add_column(name, overflow="fold", min_width=5)
     for row in rows:
         table.add_row(*row)
     return table
