@@ -1,4 +1,4 @@
-"""Records: what is stored comes back, old and newer ones are read, damaged ones name key and remedy."""
+"""Records: stored values come back, old and newer files are read, damaged ones name the key."""
 
 from __future__ import annotations
 

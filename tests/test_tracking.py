@@ -1,4 +1,4 @@
-"""W&B gets a true copy of a run, and that is proved. The real client runs here, on loopback only."""
+"""W&B gets a true copy of a run, and the copy is verified. The real client runs on loopback."""
 
 from __future__ import annotations
 

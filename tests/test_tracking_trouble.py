@@ -1,4 +1,4 @@
-"""Nothing that W&B, its server, its processes or the disk do can stop a run; it is told in the run's W&B status."""
+"""No failure of W&B, its server, its processes or the disk stops a run: its status reports it."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ time.sleep(60)
 
 
 def training(tmp_path: Path) -> tuple[subprocess.Popen[str], int]:
-    """A process that logs ten steps and then hangs, with a secret on its command line; and its client's process id."""
+    """A process that logs ten steps and hangs, with a secret as its argument; its client's pid."""
     script = TRAINING.format(paths=PATHS, folder=str(tmp_path))
     process = subprocess.Popen(
         [sys.executable, "-c", script, "--token=SECRET-42"], stdout=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""What happens to runs whose folders, devices or neighbours misbehave: nothing wrong reads as done, nothing is lost unseen."""
+"""Runs with damaged folders, kills and concurrent processes: no wrong result counts as done."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.training_tools import config
 
 
 class StopAfter(Progress):
-    """Ends the process's run as a kill would, at the given evaluation, before anything can be saved."""
+    """Ends a run at the given evaluation as a kill does, before anything is saved."""
 
     def __init__(self, evaluations: int) -> None:
         self.left = evaluations
@@ -40,6 +40,7 @@ class StopAfter(Progress):
 
 
 def killed_after(tiny: dict[str, Any], runs: Path, evaluations: int, **changes: Any) -> RunFolder:
+    """The folder of a run that was killed at an evaluation."""
     with pytest.raises(SystemExit):
         train(config(tiny, train__epochs=3, **changes), runs=runs, progress=StopAfter(evaluations))
     (path,) = runs.iterdir()
@@ -135,9 +136,9 @@ def test_verify_recomputes_the_test_scores(tiny: dict[str, Any], tmp_path: Path)
     record = train(config(tiny), runs=tmp_path)
     folder = RunFolder(tmp_path / record.run_id)
     open_test(load_trained(folder))
-    found = json.loads((folder.path / "test.json").read_text())
-    found["openings"][-1]["metrics"]["test/overall"] = 0.99
-    (folder.path / "test.json").write_text(json.dumps(found))
+    stored = json.loads((folder.path / "test.json").read_text())
+    stored["openings"][-1]["metrics"]["test/overall"] = 0.99
+    (folder.path / "test.json").write_text(json.dumps(stored))
     assert any("test/overall: recorded 0.99" in problem for problem in verify(folder))
 
 
@@ -197,12 +198,12 @@ def test_an_id_may_hold_anything_that_the_reader_lets_through(tmp_path: Path) ->
         task="sts", split="dev", ids=ids, gold=np.arange(len(ids)) / 7, outputs=outputs
     )
     RunFolder(tmp_path).save_predictions(given)
-    found = RunFolder(tmp_path).predictions("dev", "sts")
-    assert found.ids == ids
-    assert found.gold is not None
+    read = RunFolder(tmp_path).predictions("dev", "sts")
+    assert read.ids == ids
+    assert read.gold is not None
     assert given.gold is not None
-    assert np.array_equal(found.gold, given.gold)
-    assert np.array_equal(found.outputs, outputs)
+    assert np.array_equal(read.gold, given.gold)
+    assert np.array_equal(read.outputs, outputs)
 
 
 def test_one_damaged_run_does_not_hide_the_others(tiny: dict[str, Any], tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""A W&B server small enough for tests: the real client logs, resumes, syncs and reads back against it.
+"""A small W&B server for tests: the real client logs, resumes, syncs and reads back with it.
 
-It listens on 127.0.0.1 only, keeps what it is sent in memory, and can refuse every call or die between two of them. A
-call that it does not know is answered with an error and noted in `unknown`, so a test can claim that there was none.
+It listens on 127.0.0.1 only, and keeps the data in memory. It can refuse every call, or die between
+two calls. An unknown call gets an error and is noted in `unknown`, which tests check.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ API_KEY = "0123456789" * 4
 
 @dataclass(kw_only=True)
 class PeerRun:
-    """What the peer was told about one run: `config` is plain values, `history` one dictionary a line."""
+    """The data of one run. `config` has plain values, `history` one dictionary per line."""
 
     project: str
     config: dict[str, Any] = field(default_factory=dict)
@@ -44,13 +44,13 @@ class PeerRun:
         return json.loads(lines[-1]) if lines else {}
 
     def stream(self, name: str, offset: int, content: list[str]) -> None:
-        """Put lines at an offset, as the server does: what was there is replaced, what is before stays."""
+        """Write lines at an offset, as the server does: replace later lines, keep earlier ones."""
         lines = self.streams.setdefault(name, [])
         lines[offset : offset + len(content)] = content
 
 
 class Peer:
-    """A context manager: `with Peer() as peer:` serves at `peer.url` and fills `peer.runs` by run id."""
+    """The server: `with Peer() as peer:` serves at `peer.url` and fills `peer.runs` by run id."""
 
     def __init__(self, refuse: Literal["error", "close"] | None = None) -> None:
         self.refuse = refuse
@@ -76,7 +76,7 @@ class Peer:
         self.die()
 
     def die(self) -> None:
-        """Stop as a crashed server does: no new connection, and open ones are dropped at their next call."""
+        """Crash: refuse new connections, and drop open ones at their next call."""
         self.refuse = "close"
         self._server.shutdown()
         self._server.server_close()
@@ -143,9 +143,15 @@ class Peer:
         run = self.runs[run_id]
         project = {"id": "P", "name": run.project, "entity": {"id": "E", "name": ENTITY}}
         return {
-            "id": f"storage-{run_id}", "name": run_id, "displayName": run.name or run_id, "description": None,
-            "config": None, "sweepName": None, "project": project, "historyLineCount": len(run.history),
-        }  # fmt: skip
+            "id": f"storage-{run_id}",
+            "name": run_id,
+            "displayName": run.name or run_id,
+            "description": None,
+            "config": None,
+            "sweepName": None,
+            "project": project,
+            "historyLineCount": len(run.history),
+        }
 
     def _resume_status(self, given: dict[str, Any]) -> dict[str, Any]:
         model = {
@@ -159,11 +165,17 @@ class Peer:
             return model
         lines = run.streams.get("wandb-history.jsonl", [])
         model["bucket"] = self._bucket(given["name"]) | {
-            "summaryMetrics": json.dumps(run.summary), "logLineCount": 0, "historyLineCount": len(lines),
-            "eventsLineCount": 0, "historyTail": json.dumps(lines[-1:]), "eventsTail": "[]",
+            "summaryMetrics": json.dumps(run.summary),
+            "logLineCount": 0,
+            "historyLineCount": len(lines),
+            "eventsLineCount": 0,
+            "historyTail": json.dumps(lines[-1:]),
+            "eventsTail": "[]",
             "config": json.dumps({key: {"value": value} for key, value in run.config.items()}),
-            "tags": run.tags, "notes": None, "wandbConfig": "{}",
-        }  # fmt: skip
+            "tags": run.tags,
+            "notes": None,
+            "wandbConfig": "{}",
+        }
         return model
 
     def _upload_urls(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -179,12 +191,22 @@ class Peer:
         if run is None:
             return None
         return self._bucket(run_id) | {
-            "projectId": "1", "tags": run.tags, "state": "finished", "group": run.group, "jobType": run.job_type,
+            "projectId": "1",
+            "tags": run.tags,
+            "state": "finished",
+            "group": run.group,
+            "jobType": run.job_type,
             "config": json.dumps({key: {"value": value} for key, value in run.config.items()}),
-            "commit": None, "readOnly": False, "createdAt": "2024-01-01T00:00:00", "heartbeatAt": None, "notes": None,
-            "systemMetrics": "{}", "summaryMetrics": json.dumps(run.summary), "historyKeys": None,
+            "commit": None,
+            "readOnly": False,
+            "createdAt": "2024-01-01T00:00:00",
+            "heartbeatAt": None,
+            "notes": None,
+            "systemMetrics": "{}",
+            "summaryMetrics": json.dumps(run.summary),
+            "historyKeys": None,
             "user": {"name": ENTITY, "username": ENTITY},
-        }  # fmt: skip
+        }
 
 
 def _viewer() -> dict[str, Any]:

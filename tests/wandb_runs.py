@@ -1,4 +1,4 @@
-"""Tiny W&B runs for tests, in a home of their own: no settings, no key, and no server but this machine's."""
+"""Tiny W&B runs for tests, in an empty home: no settings, no key, no server but this machine's."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home, also the current folder; W&B's server is a closed port of this machine, or the fixture `peer`."""
+    """An empty home, which is also the current folder.
+
+    W&B's server is a closed port of this machine, or the fixture `peer`.
+    """
     for name in [
         name for name in os.environ if name.startswith("WANDB_") or name.lower().endswith("_proxy")
     ]:
@@ -56,9 +59,14 @@ def peer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Peer]:
 def info(tmp_path: Path, run_id: str = RUN, **changes: Any) -> RunInfo:
     """A run below `tmp_path/runs`."""
     fields: dict[str, Any] = {
-        "run_id": run_id, "folder": tmp_path / "runs" / run_id, "config": {"seed": 0, "train": {"lr": 1e-5}},
-        "group": "quickstart", "job_type": "train", "tags": ("surgery=dominant", "x" * 100), "name": None,
-    }  # fmt: skip
+        "run_id": run_id,
+        "folder": tmp_path / "runs" / run_id,
+        "config": {"seed": 0, "train": {"lr": 1e-5}},
+        "group": "quickstart",
+        "job_type": "train",
+        "tags": ("surgery=dominant", "x" * 100),
+        "name": None,
+    }
     return RunInfo(**(fields | changes))
 
 
@@ -72,7 +80,7 @@ def tracker(mode: WandbMode, about: RunInfo, limits: Limits | None = None) -> Wa
 def logged(
     mode: WandbMode, about: RunInfo, steps: range = range(3), limits: Limits | None = None
 ) -> TrackingOutcome:
-    """The outcome of a whole run with one loss, 1 / (step + 1), a step."""
+    """The outcome of a run that logs the loss 1 / (step + 1) at each step."""
     run = tracker(mode, about, limits)
     for step in steps:
         run.log(step, {"train/loss": 1 / (step + 1)})
@@ -80,7 +88,7 @@ def logged(
 
 
 def wait_until_ready(opened: WandbTracker, seconds: float = 20) -> None:
-    """Until the client says that the run is open."""
+    """Wait until the client reports that the run is open."""
     end = time.monotonic() + seconds
     while opened._ready_by is not None and time.monotonic() < end:
         opened._take_replies(0.05)
@@ -103,7 +111,7 @@ def children(pid: int) -> list[int]:
 
 
 def inspect(log: Path) -> dict[str, Any]:
-    """What `wandb leet` says of a log on disk."""
+    """The content of a log on disk, read with `wandb leet`."""
     command = [
         sys.executable,
         "-P",

@@ -1,4 +1,4 @@
-"""The W&B run of a whole grid or study: of type `report`, in its group, with one table."""
+"""The W&B run of a whole grid or study: type `report`, with a table and the main numbers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def send_summary(
     folder: Path,
     mode: WandbMode,
 ) -> None:
-    """Log the results of the grid or study `name`. A failure of W&B does it no harm.
+    """Log the results of a grid or study. It does not raise where W&B fails.
 
-    The run is named by `name` and the cells that were run, so that equal grids are one run.
+    The run's id is a hash of `name` and `cells`: the same grid is the same run in W&B.
     """
     digest = hashlib.sha256("\n".join([name, *cells]).encode()).hexdigest()[:12]
     info = RunInfo(
