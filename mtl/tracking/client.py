@@ -27,6 +27,9 @@ OVERRULED = frozenset(
 )  # fmt: skip
 """Variables that would change a run's name, place or mode, or the client."""
 
+KILL_SECONDS = 2.0
+"""How long to wait for a killed process to end."""
+
 Message = dict[str, Any]
 
 
@@ -82,9 +85,13 @@ class Client:
         self._orders.put(None)
 
     def kill(self) -> None:
-        """End the process now. The client's helper process notices this and ends too."""
-        with contextlib.suppress(OSError):
+        """End the process now. The client's helper process notices this and ends too.
+
+        Wait a moment for the end, because the process holds the run's lock until then.
+        """
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             self._process.kill()
+            self._process.wait(KILL_SECONDS)
         self._orders.put(None)
 
     def _write(self) -> None:
