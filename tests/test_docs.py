@@ -136,7 +136,7 @@ def test_the_python_examples_run(tmp_path: Path) -> None:
     (tmp_path / "examples.py").write_text("\n".join(blocks), "utf-8")
     done = subprocess.run(
         [sys.executable, "examples.py"], cwd=tmp_path, capture_output=True, text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "MTL_CACHE": str(tmp_path / "cache")},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "MTL_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"},
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]

@@ -91,7 +91,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(root: Path, *words: str, given: str = "") -> str:
     done = subprocess.run(
         [sys.executable, *words], cwd=root, input=given, capture_output=True, text=True, check=False,
-        env=os.environ | {"PYTHONPATH": str(root), "MTL_CACHE": str(root / "cache")},
+        env=os.environ | {"PYTHONPATH": str(root), "MTL_CACHE": str(root / "cache"), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     return done.stdout
