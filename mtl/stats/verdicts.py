@@ -14,14 +14,9 @@ from typing import Literal
 
 import numpy as np
 
-from mtl.stats.estimate import Estimate, contrast, difference, obstacle
-from mtl.stats.examples import Arm, Examples, examples
+from mtl.stats.estimate import Estimate, difference
+from mtl.stats.examples import Arm
 from mtl.tasks.task import TaskName
-
-__all__ = [
-    "Arm", "BestOf", "Estimate", "Examples", "Summary", "Verdict", "Word", "contrast", "difference",
-    "examples", "expected_best", "holm", "judge", "obstacle", "summarise",
-]  # fmt: skip
 
 Word = Literal["helps", "hurts", "no difference", "undecided", "no verdict"]
 

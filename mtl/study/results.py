@@ -16,7 +16,7 @@ from mtl.config import identity
 from mtl.errors import RunError
 from mtl.runs.folder import RunFolder
 from mtl.runs.record import Record
-from mtl.stats import verdicts as stats
+from mtl.stats.verdicts import Summary, summarise
 from mtl.study.definition import Study
 from mtl.study.importance import Importance, importances
 from mtl.study.lease import seconds_spent
@@ -69,7 +69,7 @@ class Fresh:
     trial: int
     cell: str
     seeds: tuple[int, ...]
-    scores: Mapping[str, stats.Summary]
+    scores: Mapping[str, Summary]
     missing: Mapping[int, str]
 
 
@@ -247,7 +247,7 @@ def fresh_of(trial: TrialResult, definition: Study, runs: Path) -> Fresh | None:
             seed: f"{one.key} is undefined" for seed, value in found.items() if value is None
         }
         values = [value for value in found.values() if value is not None]
-        if summary := stats.summarise(values):
+        if summary := summarise(values):
             scores[one.key] = summary
     return Fresh(
         trial=trial.number, cell=trial.cell, seeds=tuple(records), scores=scores, missing=missing
