@@ -1,9 +1,11 @@
-"""What most people write: a multi-task loop over padded batches through `transformers.BertModel`.
+"""A plain multi-task loop, as most people write it: padded batches and `transformers.BertModel`.
 
-Each side of a pair is padded to the longest of its batch and encoded in a call of its own; torch's default AdamW; the same
-heads, losses, clipping, dropout probability and batches as `mtl`. Gradient surgery is done on one flat gradient a task.
+Each side of a pair is padded to the longest sequence of its batch and encoded by a call of its own.
+AdamW is torch's default. Heads, losses, clipping, dropout and batches are those of `mtl`. Gradient
+surgery works on one flat gradient per task.
 
-As a program it does a whole run: reading, training, and after each epoch dev and the slice of train, batch by batch:
+As a program it does a whole run: it reads, trains, and after each epoch scores dev and the slice of
+train, batch by batch:
 
     python benchmarks/plain.py final data=FOLDER limit=400 train.epochs=1
 """
@@ -33,11 +35,11 @@ from mtl.training.progress import Progress
 from mtl.training.run import Training
 
 EVALUATION_ROWS = 64
-"""Rows a batch when scoring."""
+"""Rows per batch when scoring."""
 
 
 class PlainLoop:
-    """Model, optimiser and a step; `pushed` counts the tokens that went through the encoder, padding included."""
+    """Model, optimiser and step. `pushed` counts encoded tokens, padding included."""
 
     def __init__(self, prepared: Prepared, device: torch.device) -> None:
         from transformers import BertModel
@@ -95,8 +97,8 @@ class PlainLoop:
                 y, second = self.encode(*pairer.singles(first)), self.encode(*pairer.singles(other))
             else:
                 y = self.encode(*pairer.pairs(first, other))
-        found: Tensor = self.heads[task](y, second, dropout)
-        return found
+        outputs: Tensor = self.heads[task](y, second, dropout)
+        return outputs
 
     def step(self, rows: Step) -> None:
         self.optimizer.zero_grad()
@@ -119,7 +121,7 @@ class PlainLoop:
         self.optimizer.step()
 
     def operate(self, losses: list[Tensor]) -> None:
-        """The paper's surgery: a backward a task, and what conflicts with the largest gradient is projected off it."""
+        """The paper's surgery: project off what conflicts with the largest gradient."""
         flat = []
         for loss in losses:
             for parameter in self.shared:
@@ -148,20 +150,20 @@ class PlainLoop:
     def predict(self, task: TaskName, part: TokenizedRows) -> Predictions:
         self.encoder.eval()
         batches = np.array_split(np.arange(len(part)), -(-len(part) // EVALUATION_ROWS))
-        found = torch.cat([self.outputs(task, part, index, 0.0) for index in batches])
+        outputs = torch.cat([self.outputs(task, part, index, 0.0) for index in batches])
         self.encoder.train()
-        rows = found.reshape(len(part), -1).cpu().numpy()
+        rows = outputs.reshape(len(part), -1).cpu().numpy()
         return Predictions(
             task=task, split="dev", ids=part.rows.ids, gold=part.rows.labels, outputs=rows
         )
 
     def evaluate(self) -> dict[str, float | None]:
-        """Dev and the slice of train, as `mtl train` scores them."""
+        """The scores of dev and of the slice of train, as `mtl train` computes them."""
         tasks, rule = self.prepared.config.tasks, self.prepared.config.overall
         metrics: dict[str, float | None] = {}
         for prefix, parts in (("dev", self.prepared.dev), ("train", self.prepared.train_slice)):
-            found = {task: self.predict(task, parts[task]) for task in tasks}
-            metrics |= score_all(found, tasks, rule, prefix).metrics
+            predictions = {task: self.predict(task, parts[task]) for task in tasks}
+            metrics |= score_all(predictions, tasks, rule, prefix).metrics
         return metrics
 
 

@@ -21,6 +21,8 @@ from tests.simulated_runs import (
 )
 from tests.simulated_studies import MEASURES, Figures, finds, study, until_decided
 
+pytestmark = pytest.mark.slow
+
 STUDIES: dict[str, tuple[World, int]] = {
     "as met in practice, 3 seeds": (EVEN, 3),
     "as met in practice, 5 seeds": (EVEN, 5),
