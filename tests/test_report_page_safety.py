@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mtl.report.render.html import page, picture, shown
+from mtl.report.render.html import page, picture, visible
 from tests.browser import Browser
 from tests.page_tools import (
     ACTIVE_SVG,
@@ -84,7 +84,7 @@ def test_hostile_text_is_shown_and_runs_nothing(browser: Browser, hostile_html: 
     )
     assert browser.requests() == [browser.opened]
     assert browser.said() == []
-    whole = [shown(attack) for attack in ATTACKS]
+    whole = [visible(attack) for attack in ATTACKS]
     cells = browser.run(
         "[...document.querySelectorAll('#part-0 tbody th')].map((cell) => cell.textContent)"
     )
@@ -106,7 +106,7 @@ def test_hostile_text_is_shown_and_runs_nothing(browser: Browser, hostile_html: 
         assert (
             browser.run("document.querySelector(`#part-${arguments[0]} img`).alt", part) == attack
         )
-    assert browser.run("document.title") == shown(ATTACKS[1])
+    assert browser.run("document.title") == visible(ATTACKS[1])
 
 
 def test_the_page_is_the_same_every_time_and_names_no_address_but_arxivs(html: str) -> None:
@@ -170,4 +170,4 @@ def test_a_figure_without_its_picture_is_refused_by_name() -> None:
      ("\ud83d", "[U+D83D]"), ("😀 é ﷺ", "😀 é ﷺ"), ("a\r\nb\rc", "a\nb[U+000D]c"), (0.5, "0.5"), (None, None)],
 )  # fmt: skip
 def test_characters_that_do_not_show_are_named(given: Any, expected: str | None) -> None:
-    assert shown(given) == expected
+    assert visible(given) == expected

@@ -95,8 +95,9 @@ class Listing:
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One row of the data: what it shows, its id, what a run predicted, and its sentences if they
-    may show.
+    """One row of the data: what it shows, its id, and what a run predicted.
+
+    `sentences` is empty where they may not show.
     """
 
     what: str

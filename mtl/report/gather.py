@@ -27,9 +27,13 @@ from mtl.runs.record import Record
 from mtl.tasks.metrics import Predictions
 from mtl.tasks.registry import TASKS, TaskName
 
-KEPT = ("run_id", "cell", "seed", "status", "metrics", "undefined", "best_step", "steps", "seconds", "throughput",
-        "peak_memory", "diagnostics", "frozen_unchanged", "data")  # fmt: skip
+KEPT = (
+    "run_id", "cell", "seed", "status", "config", "metrics", "undefined", "best_step", "steps",
+    "seconds", "throughput", "peak_memory", "diagnostics", "frozen_unchanged", "data",
+)  # fmt: skip
+"""The parts of a record that are kept."""
 MACHINE = ("python", "numerics", "processor", "cores", "threads", "device", "cuda")
+"""The parts of its environment that are kept, besides the packages."""
 FOLDERS = ("data", "encoder")
 """Settings that may hold a folder; reports show the end of it."""
 
@@ -175,7 +179,7 @@ def trimmed(record: Record) -> dict[str, Any]:
     """A record as plain data, without what belongs to the machine alone."""
     stored = record.as_json()
     environment = {key: getattr(record.environment, key) for key in (*MACHINE, "packages")}
-    return {key: stored[key] for key in (*KEPT, "config")} | {"environment": environment}
+    return {key: stored[key] for key in KEPT} | {"environment": environment}
 
 
 def _history(folder: RunFolder) -> list[dict[str, Any]]:

@@ -156,16 +156,27 @@ def confusion(data: Data) -> Figure:
 
     panels, names = data["panels"], data["names"]
     figure, axes = subplots(1, len(panels), width=1.5 + 2.3 * len(panels), height=2.9, sharey=True)
-    for one, panel in zip(axes, panels, strict=True):
+    for plot, panel in zip(axes, panels, strict=True):
         counts = np.array(panel["counts"], dtype=float)
         shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
         seaborn.heatmap(
-            shares, ax=one, vmin=0, vmax=100, cmap="Blues", annot=True, fmt=".0f", square=True, linewidths=0.5, cbar=False,
-            xticklabels=range(len(names)), yticklabels=[f"{name} {label}" for label, name in enumerate(names)], annot_kws={"size": 8},
-        )  # fmt: skip
-        one.set_title(f"{wrapped(panel['arm'], 26)} (n={panel['seeds']})")
-        one.set_xlabel("taken for class")
-        one.tick_params(length=0, rotation=0)
+            shares,
+            ax=plot,
+            vmin=0,
+            vmax=100,
+            cmap="Blues",
+            annot=True,
+            fmt=".0f",
+            square=True,
+            linewidths=0.5,
+            cbar=False,
+            xticklabels=range(len(names)),
+            yticklabels=[f"{name} {label}" for label, name in enumerate(names)],
+            annot_kws={"size": 8},
+        )
+        plot.set_title(f"{wrapped(panel['arm'], 26)} (n={panel['seeds']})")
+        plot.set_xlabel("taken for class")
+        plot.tick_params(length=0, rotation=0)
     axes[0].set_ylabel("gold class (a row sums to 100 %)")
     return figure
 
@@ -174,21 +185,21 @@ def regression(data: Data) -> Figure:
     """sts: gold against prediction, with the least-squares line and the extreme residuals."""
     panels = data["panels"]
     figure, axes = subplots(1, len(panels), width=0.5 + 2.7 * len(panels), height=2.9, sharey=True)
-    for one, panel in zip(axes, panels, strict=True):
+    for plot, panel in zip(axes, panels, strict=True):
         x, y = np.array(panel["predicted"]), np.array(panel["gold"])
-        one.scatter(x, y, s=7, color=BLUE, alpha=0.3, lw=0, rasterized=False)
+        plot.scatter(x, y, s=7, color=BLUE, alpha=0.3, lw=0, rasterized=False)
         if panel["line"] is not None:
             slope, start = panel["line"]
             ends = np.array([x.min(), x.max()])
-            one.plot(ends, slope * ends + start, color=BLACK)
+            plot.plot(ends, slope * ends + start, color=BLACK)
             marked = panel["extremes"]
-            one.scatter(x[marked], y[marked], s=46, facecolors="none", edgecolors=ORANGE, lw=1.2)
-            said = f"gold = {slope:.2f} x predicted {start:+.2f}"
+            plot.scatter(x[marked], y[marked], s=46, facecolors="none", edgecolors=ORANGE, lw=1.2)
+            label = f"gold = {slope:.2f} x predicted {start:+.2f}"
         else:
-            said = "all predictions are equal: no line"
-        one.set_title(f"{wrapped(panel['arm'], 26)}, seed {panel['seed']}\n")
-        one.annotate(
-            said,
+            label = "all predictions are equal: no line"
+        plot.set_title(f"{wrapped(panel['arm'], 26)}, seed {panel['seed']}\n")
+        plot.annotate(
+            label,
             (0, 1),
             (0, 4),
             xycoords="axes fraction",
@@ -196,9 +207,9 @@ def regression(data: Data) -> Figure:
             fontsize=8,
             color="#444444",
         )
-        one.set_xlabel("predicted similarity")
-        one.set_ylim(-0.2, 5.2)
-        bare(one)
+        plot.set_xlabel("predicted similarity")
+        plot.set_ylim(-0.2, 5.2)
+        bare(plot)
     axes[0].set_ylabel("gold similarity (0 to 5)")
     return figure
 
@@ -212,19 +223,19 @@ def curves(data: Data) -> Figure:
     figure, axes = subplots(
         1, len(panels), width=0.6 + 1.9 * len(panels), height=2.6 + 0.16 * len(arms)
     )
-    for one, panel in zip(axes, panels, strict=True):
+    for plot, panel in zip(axes, panels, strict=True):
         for line in panel["lines"]:
             colour, marker, _ = MODELS[arms.index(line["arm"]) % len(MODELS)]
             style = "-" if line["split"] == "dev" else (0, (4, 2))
             for run in line["runs"]:
-                one.plot(*zip(*run, strict=True), color=colour, ls=style, lw=0.6, alpha=0.35)
+                plot.plot(*zip(*run, strict=True), color=colour, ls=style, lw=0.6, alpha=0.35)
             epochs, means = _mean_curve(line["runs"])
-            one.plot(epochs, means, color=colour, ls=style, marker=marker, ms=3)
-        one.set_title(panel["score"])
-        one.set_xlabel("epoch")
-        one.locator_params(axis="y", nbins=5)
-        one.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-        bare(one)
+            plot.plot(epochs, means, color=colour, ls=style, marker=marker, ms=3)
+        plot.set_title(panel["score"])
+        plot.set_xlabel("epoch")
+        plot.locator_params(axis="y", nbins=5)
+        plot.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        bare(plot)
     axes[0].set_ylabel("score (accuracy, Pearson r)")
     _curve_legend(figure, arms)
     return figure

@@ -67,8 +67,8 @@ def _as_drawn(value: Any) -> Any:
 
 def digest_in(svg: bytes) -> str | None:
     """The digest that a file was drawn from; None where it says none."""
-    found = re.search(rb"data ([0-9a-f]{16})", svg[:4000])
-    return found[1].decode() if found else None
+    match = re.search(rb"data ([0-9a-f]{16})", svg[:4000])
+    return match[1].decode() if match else None
 
 
 @contextmanager

@@ -57,7 +57,8 @@ TONES = {
 
 _UNSHOWN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, but for tab and line end
-    "\u00ad\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # unseen; turn the reading
+    # unseen characters, and those that turn the direction of reading
+    "\u00ad\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\ufffe\uffff"  # halves of characters, which no file can hold, and what is none
     "\U000e0000-\U000e0fff]"  # tags, unseen
 )
@@ -127,7 +128,7 @@ def picture(content: bytes) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(clean).decode()}"
 
 
-def shown(value: Any) -> Any:
+def visible(value: Any) -> Any:
     """Text in which every character shows.
 
     Controls, direction marks and the like show as their code point: `[U+202E]`.
@@ -143,14 +144,14 @@ def linked(value: str) -> Markup:
     No other address becomes a link, since anybody may have written the text.
     """
     first, *others = _ARXIV.split(value)
-    pieces = [Markup.escape(shown(first))]
+    pieces = [Markup.escape(visible(first))]
     for number, rest in zip(others[::2], others[1::2], strict=True):
         pieces.append(
             Markup('<a href="https://arxiv.org/abs/{0}" rel="noreferrer">arXiv:{0}</a>').format(
                 number
             )
         )
-        pieces.append(Markup.escape(shown(rest)))
+        pieces.append(Markup.escape(visible(rest)))
     return Markup("").join(pieces)
 
 
@@ -228,7 +229,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=shown,
+        finalize=visible,
     )
     environment.filters |= {
         "kind": _kind,

@@ -15,9 +15,7 @@ from typing import Any
 from mtl.report.document import Cell, Column, Example, Figure
 
 MOST = 600
-"""Characters of a cell, a sentence or a name. The rest is cut, and a mark says how much there
-was.
-"""
+"""Characters of a cell, a sentence or a name; the rest is cut, and a mark says so."""
 
 MOST_PROSE = 10_000
 """Characters of a paragraph, which may list the names of many arms."""

@@ -10,11 +10,29 @@ from mtl.grid.wording import NOTHING
 from mtl.report.document import TICK, Document, Table
 
 _LATEX = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "±": r"$\pm$", "→": r"$\rightarrow$",
-    "λ": r"$\lambda$", "μ": r"$\mu$", "×": r"$\times$", "≤": r"$\leq$", TICK: r"\checkmark{}",
-}  # fmt: skip
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "%": r"\%",
+    "#": r"\#",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",
+    "±": r"$\pm$",
+    "→": r"$\rightarrow$",
+    "λ": r"$\lambda$",
+    "μ": r"$\mu$",
+    "×": r"$\times$",
+    "≤": r"$\leq$",
+    TICK: r"\checkmark{}",
+}
 _ALIGNED = {"text": "l", "number": "r", "ticks": "c"}
 
 

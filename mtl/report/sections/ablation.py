@@ -129,7 +129,10 @@ def _by_task(data: ReportData) -> Table:
             verdict = arm.verdicts.get(score)
             cells += [difference_cell(arm, score), text(verdict.text if verdict else NOTHING)]
         rows.append(tuple(cells))
-    caption = f"Differences from {results.baseline} on dev by score, each score judged over all arms together."
+    caption = (
+        f"Differences from {results.baseline} on dev by score, each score judged over all arms "
+        "together."
+    )
     return Table(name="differences", columns=tuple(heads), rows=tuple(rows), caption=caption)
 
 

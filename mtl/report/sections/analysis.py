@@ -16,33 +16,37 @@ from mtl.report.data import ReportData
 from mtl.report.document import Block, Example, ExampleList, Figure, Paragraph, Section
 from mtl.report.published import SST_NAMES
 from mtl.tasks.metrics import Predictions, probabilities
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
 
 
 def section(data: ReportData) -> Section | None:
+    """Extreme examples of one run, and the sts regression; None where nothing is known of it."""
     if not data.focus:
         return None
     arm = data.focus[-1]
     seed = arm.seeds[0]
+    finders = {"sst": _sst, "quora": _quora, "sts": _sts}
     blocks: list[Block] = []
+    for task in TASKS:
+        predictions = data.whole_predictions(arm.name, seed, task)
+        if predictions is not None and (items := finders[task](data, predictions)):
+            blocks.append(ExampleList(title=TASKS[task].title, items=tuple(items)))
     if not data.is_single_run:
-        other = (
-            f" mtl report {data.run_id(data.baseline.name, seed)} makes the same of the baseline."
-        )
-        blocks.append(Paragraph(
-            text=f"Of {arm.name}, seed {seed} (run {data.run_id(arm.name, seed)}), on "
-            f"dev.{other if arm is not data.baseline else ''}"
-        ))  # fmt: skip
-    for task, find in (("sst", _sst), ("quora", _quora), ("sts", _sts)):
-        name: TaskName = task  # type: ignore[assignment]
-        predictions = data.whole_predictions(arm.name, seed, name)
-        if predictions is not None and (items := find(data, predictions)):
-            blocks.append(ExampleList(title=TASKS[name].title, items=tuple(items)))
-    if len(blocks) < 2 and not data.is_single_run:
-        return None
+        if not blocks:
+            return None
+        blocks.insert(0, Paragraph(text=_subject(data, arm, seed)))
     if figure := _regression(data):
         blocks.append(figure)
     return Section(title="Closer look", key="analysis", blocks=tuple(blocks)) if blocks else None
+
+
+def _subject(data: ReportData, arm: ArmResult, seed: int) -> str:
+    """The run that is looked at."""
+    subject = f"Of {arm.name}, seed {seed} (run {data.run_id(arm.name, seed)}), on dev."
+    if arm is data.baseline:
+        return subject
+    run_id = data.run_id(data.baseline.name, seed)
+    return f"{subject} mtl report {run_id} makes the same of the baseline."
 
 
 def line(predicted: np.ndarray, gold: np.ndarray) -> tuple[float, float] | None:
@@ -58,83 +62,99 @@ def line(predicted: np.ndarray, gold: np.ndarray) -> tuple[float, float] | None:
     return slope, float(gold.mean() - slope * predicted.mean())
 
 
-def _sst(data: ReportData, found: Predictions) -> list[Example]:
-    assert found.gold is not None
-    gold = found.gold.astype(np.int64)
-    probability = probabilities(TASKS["sst"], found.outputs)
+def _sst(data: ReportData, predictions: Predictions) -> list[Example]:
+    assert predictions.gold is not None
+    gold = predictions.gold.astype(np.int64)
+    probability = probabilities(TASKS["sst"], predictions.outputs)
     right = probability.argmax(1) == gold
     of_truth = probability[np.arange(len(gold)), gold]
     examples = []
     if right.any():
         place = int(np.argmax(np.where(right, of_truth, -1)))
         numbers = f"{_class(gold[place])}, probability {of_truth[place]:.3f}"
-        examples.append(_example(data, found, place, "most confidently right", numbers))
+        examples.append(_example(data, predictions, place, "most confidently right", numbers))
     place = int(np.argmin(of_truth))
-    taken = int(probability[place].argmax())
+    chosen = int(probability[place].argmax())
     numbers = (
         f"gold {_class(gold[place])} got probability {of_truth[place]:.2g}; taken for "
-        f"{_class(taken)} with {probability[place, taken]:.3f}"
+        f"{_class(chosen)} with {probability[place, chosen]:.3f}"
     )
-    examples.append(_example(data, found, place, "true class least expected", numbers))
+    examples.append(_example(data, predictions, place, "true class least expected", numbers))
     return examples
 
 
-def _quora(data: ReportData, found: Predictions) -> list[Example]:
-    assert found.gold is not None
-    paraphrase = probabilities(TASKS["quora"], found.outputs)[:, 1]
-    gold, said = found.gold > 0.5, found.outputs[:, 0] > 0
+def _quora(data: ReportData, predictions: Predictions) -> list[Example]:
+    assert predictions.gold is not None
+    paraphrase = probabilities(TASKS["quora"], predictions.outputs)[:, 1]
+    gold, called = predictions.gold > 0.5, predictions.outputs[:, 0] > 0
     kinds = {
-        "rightly called paraphrase, most confidently": (gold & said, paraphrase),
-        "rightly called different, most confidently": (~gold & ~said, 1 - paraphrase),
-        "wrongly called paraphrase, most confidently": (~gold & said, paraphrase),
-        "wrongly called different, most confidently": (gold & ~said, 1 - paraphrase),
+        "rightly called paraphrase, most confidently": (gold & called, paraphrase),
+        "rightly called different, most confidently": (~gold & ~called, 1 - paraphrase),
+        "wrongly called paraphrase, most confidently": (~gold & called, paraphrase),
+        "wrongly called different, most confidently": (gold & ~called, 1 - paraphrase),
     }
     examples = []
-    for what, (which, confidence) in kinds.items():
-        if which.any():
-            place = int(np.argmax(np.where(which, confidence, -1)))
-            examples.append(
-                _example(data, found, place, what, f"probability {confidence[place]:.3f}")
-            )
+    for kind, (mask, confidence) in kinds.items():
+        if mask.any():
+            place = int(np.argmax(np.where(mask, confidence, -1)))
+            numbers = f"probability {confidence[place]:.3f}"
+            examples.append(_example(data, predictions, place, kind, numbers))
         else:
-            examples.append(Example(what=what, id="none", numbers="there is no such pair"))
+            examples.append(Example(what=kind, id="none", numbers="there is no such pair"))
     return examples
 
 
-def _sts(data: ReportData, found: Predictions) -> list[Example]:
-    assert found.gold is not None
-    predicted = found.outputs[:, 0].astype(np.float64)
-    fitted = line(predicted, found.gold)
+def _sts(data: ReportData, predictions: Predictions) -> list[Example]:
+    assert predictions.gold is not None
+    gold, predicted = predictions.gold, predictions.outputs[:, 0].astype(np.float64)
+    fitted = line(predicted, gold)
     if fitted is None:
         return []
-    residual = found.gold - (fitted[0] * predicted + fitted[1])
+    residual = residuals(predicted, gold, fitted)
+    names = (
+        "smallest residual",
+        "largest residual above the line",
+        "largest residual below the line",
+    )
     examples = []
-    for what, place in (
-        ("smallest residual", int(np.argmin(np.abs(residual)))),
-        ("largest residual above the line", int(np.argmax(residual))),
-        ("largest residual below the line", int(np.argmin(residual))),
-    ):
-        numbers = f"gold {found.gold[place]:.2f}, predicted {predicted[place]:.2f}, residual {residual[place]:+.3f}"
-        examples.append(_example(data, found, place, what, numbers))
+    for name, place in zip(names, extremes(residual), strict=True):
+        numbers = (
+            f"gold {gold[place]:.2f}, predicted {predicted[place]:.2f}, "
+            f"residual {residual[place]:+.3f}"
+        )
+        examples.append(_example(data, predictions, place, name, numbers))
     return examples
+
+
+def residuals(predicted: np.ndarray, gold: np.ndarray, fitted: tuple[float, float]) -> np.ndarray:
+    """Gold minus the line, for every row."""
+    slope, intercept = fitted
+    return np.asarray(gold - (slope * predicted + intercept))
+
+
+def extremes(residual: np.ndarray) -> tuple[int, int, int]:
+    """The rows with the smallest residual, and the largest above and below the line."""
+    return int(np.argmin(np.abs(residual))), int(np.argmax(residual)), int(np.argmin(residual))
 
 
 def _regression(data: ReportData) -> Figure | None:
     panels: list[dict[str, Any]] = []
     for arm in data.focus:
-        found = _first_sts(data, arm)
-        if found is None or found.gold is None:
+        seed = arm.seeds[0]
+        predictions = data.predictions(arm.name, seed, "sts") if "sts" in arm.tasks else None
+        if predictions is None or predictions.gold is None:
             continue
-        predicted = found.outputs[:, 0].astype(np.float64)
-        fitted = line(predicted, found.gold)
-        residual = None if fitted is None else found.gold - (fitted[0] * predicted + fitted[1])
+        gold, predicted = predictions.gold, predictions.outputs[:, 0].astype(np.float64)
+        fitted = line(predicted, gold)
         panels.append({
             "arm": arm.name,
-            "seed": arm.seeds[0],
+            "seed": seed,
             "predicted": [round(float(value), 4) for value in predicted],
-            "gold": [round(float(value), 4) for value in found.gold],
+            "gold": [round(float(value), 4) for value in gold],
             "line": None if fitted is None else [round(part, 6) for part in fitted],
-            "extremes": [] if residual is None else [int(np.argmin(np.abs(residual))), int(np.argmax(residual)), int(np.argmin(residual))],
+            "extremes": []
+            if fitted is None
+            else list(extremes(residuals(predicted, gold, fitted))),
         })  # fmt: skip
     if not panels:
         return None
@@ -142,20 +162,19 @@ def _regression(data: ReportData) -> Figure | None:
         name="sts-regression",
         drawing="regression",
         caption="sts on dev, one seed of each model: gold similarity (0 to 5) against the "
-        "prediction, with the least-squares line. Circled: the smallest residual, and the "
-        "largest above and below the line.",
+        "prediction, with the least-squares line. Circled: the smallest residual, and the largest "
+        "above and below the line.",
         alt=f"Scatter plots of gold against predicted similarity for {len(panels)} models.",
         data={"panels": panels},
     )
 
 
-def _first_sts(data: ReportData, arm: ArmResult) -> Predictions | None:
-    return data.predictions(arm.name, arm.seeds[0], "sts") if "sts" in arm.tasks else None
-
-
-def _example(data: ReportData, found: Predictions, place: int, what: str, numbers: str) -> Example:
-    row = found.ids[place]
-    return Example(what=what, id=row, numbers=numbers, sentences=data.sentences(found.task, row))
+def _example(
+    data: ReportData, predictions: Predictions, place: int, what: str, numbers: str
+) -> Example:
+    row = predictions.ids[place]
+    sentences = data.sentences(predictions.task, row)
+    return Example(what=what, id=row, numbers=numbers, sentences=sentences)
 
 
 def _class(label: int | np.integer[Any]) -> str:

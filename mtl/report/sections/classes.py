@@ -36,7 +36,10 @@ def section(data: ReportData) -> Section | None:
     )
     final = [arm.name for arm in arms if published_row(data.arms[arm.name].config) == "final"]
     beside = f" The published row belongs beside {final[0]}." if final else ""
-    caption = f"Dev accuracy of sst on each gold class, mean ± sample standard deviation over n seeds.{beside}"
+    caption = (
+        "Dev accuracy of sst on each gold class, mean ± sample standard deviation over n "
+        f"seeds.{beside}"
+    )
     blocks: list[Block] = [
         Table(name="sst-classes", columns=heads, rows=tuple(rows), caption=caption)
     ]

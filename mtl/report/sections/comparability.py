@@ -115,7 +115,10 @@ def _rows(data: ReportData, record: Record, suffix: str) -> list[Block]:
     if any(used.get(task, counts[f"train/{task}"]) < counts[f"train/{task}"] for task in tasks):
         caption += " They are counted over all train rows, of which these runs saw a part."
     if not leaks:
-        caption += " Not counted here: the data was not at hand, or is large; mtl data check DATA counts them."
+        caption += (
+            " Not counted here: the data was not at hand, or is large; mtl data check DATA counts "
+            "them."
+        )
     return [table(f"rows{suffix}", heads, rows, caption)]
 
 

@@ -27,9 +27,9 @@ def section(data: ReportData) -> Section | None:
         for seed in seeds
         if (record := data.record(arm, seed)) is not None
     }
-    said = f"{duration(seconds)} of training in all, one run after the other."
+    total = f"{duration(seconds)} of training in all, one run after the other."
     if len(devices) > 1:
-        said += " Runs were on different devices: their times do not compare."
+        total += " Runs were on different devices: their times do not compare."
     heads = columns(
         "arm",
         "a run",
@@ -46,7 +46,9 @@ def section(data: ReportData) -> Section | None:
         "the difference in the score that decides. Times hang on what else the machine did."
     )
     return Section(
-        title="Cost", key="cost", blocks=(Paragraph(text=said), table("cost", heads, rows, caption))
+        title="Cost",
+        key="cost",
+        blocks=(Paragraph(text=total), table("cost", heads, rows, caption)),
     )
 
 

@@ -39,7 +39,10 @@ def section(data: ReportData) -> Section | None:
             cells += [summary_cell(summarise([pair[side] for pair in whole])) for side in (0, 1)]
             cells.append(Cell(text="-" if gap is None else f"{gap:+.3f}", sort=gap))
         rows.append(tuple(cells))
-    caption = "Scores of the kept weights on the training rows and on dev, over n seeds. A large gap is overfitting."
+    caption = (
+        "Scores of the kept weights on the training rows and on dev, over n seeds. A large gap is "
+        "overfitting."
+    )
     blocks: list[Block] = [
         Table(name="train-and-dev", columns=tuple(heads), rows=tuple(rows), caption=caption)
     ]
@@ -62,8 +65,8 @@ def _figure(data: ReportData, scores: list[Score]) -> Figure | None:
                 runs = []
                 for seed in arm.seeds:
                     points = [
-                        (one.epoch, one.metrics.get(f"{split}/{metric_key(score)}"))
-                        for one in data.history(arm.name, seed)
+                        (evaluation.epoch, evaluation.metrics.get(f"{split}/{metric_key(score)}"))
+                        for evaluation in data.history(arm.name, seed)
                     ]
                     runs.append(
                         [

@@ -21,18 +21,21 @@ def section(data: ReportData) -> Section | None:
         return None
     rows = []
     for key, count in kinds.items():
-        found = json.loads(key)
+        machine = json.loads(key)
         packages = ", ".join(
-            f"{name} {version}" for name, version in sorted(found["packages"].items()) if version
+            f"{name} {version}" for name, version in sorted(machine["packages"].items()) if version
         )
-        device = found["device"] + (f", CUDA {found['cuda']}" if found["cuda"] else "")
-        machine = f"{found['processor'] or 'unknown processor'}, {found['cores']} cores, {plural(found['threads'] or 0, 'thread')} a run"
+        device = machine["device"] + (f", CUDA {machine['cuda']}" if machine["cuda"] else "")
+        processor = (
+            f"{machine['processor'] or 'unknown processor'}, {machine['cores']} cores, "
+            f"{plural(machine['threads'] or 0, 'thread')} a run"
+        )
         rows.append(
             (
                 text(plural(count, "run")),
-                text(f"Python {found['python']}, {packages}"),
+                text(f"Python {machine['python']}, {packages}"),
                 text(device),
-                text(machine),
+                text(processor),
             )
         )
     return Section(

@@ -25,7 +25,7 @@ def section(data: ReportData) -> Section | None:
     """The effects as a table and a figure; None where the design has fewer than two factors."""
     results = data.results
     effects = [
-        (kind, effect) for kind, found in effects_by_kind(results).items() for effect in found
+        (kind, effect) for kind, of_kind in effects_by_kind(results).items() for effect in of_kind
     ]
     if not effects:
         return None

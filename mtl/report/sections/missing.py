@@ -20,10 +20,13 @@ def section(data: ReportData) -> Section | None:
     if not rows:
         return None
     planned = sum(len(seeds) for seeds in data.design.runs.values())
-    said = f"{plural(len(rows), 'run')} of {planned} have no score, or not all of theirs; nothing stands in for them."
+    count = (
+        f"{plural(len(rows), 'run')} of {planned} have no score, or not all of theirs; nothing "
+        "stands in for them."
+    )
     heads = columns("arm", "seed", "state", "reason", kinds="tntt")
     return Section(
         title="Missing runs",
         key="missing",
-        blocks=(Paragraph(text=said), table("missing", heads, rows)),
+        blocks=(Paragraph(text=count), table("missing", heads, rows)),
     )

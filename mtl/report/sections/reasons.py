@@ -1,7 +1,7 @@
-"""Why a method did nothing, or something: what it could act on, and how much of it it did.
+"""What each method acted on, and how much it did: why it made a difference, or none.
 
-Surgery can only act in steps where tasks meet and conflict; SMART only if its noise moves the
-output beyond the floor; freezing is what it says only if the frozen bytes stayed.
+Surgery acts only in steps where tasks meet and conflict. SMART acts only where its noise moves the
+output beyond the floor. Freezing holds only if the frozen bytes are unchanged.
 """
 
 from __future__ import annotations
@@ -22,55 +22,51 @@ from mtl.report.document import (
     text,
 )
 from mtl.report.wording import mean_of, share, small
-from mtl.runs.record import Record, SurgeryDiagnostics
+from mtl.runs.record import Record, SmartDiagnostics, SurgeryDiagnostics
 
 ByArm = Mapping[str, Sequence[Record]]
 """The records of each arm's runs with scores."""
 
+SHARES = ("multi_task", "conflict", "projected", "removed_share")
+"""The shares that the table of surgery shows, in order."""
+NEXT_TO_NOTHING = 1e-6
+"""Below it, R_s cannot change training."""
+
 
 def section(data: ReportData) -> Section | None:
+    """A table for each method that was on in some arm; None where none was."""
     arms = {arm.name: data.records(arm) for group in data.groups for arm in group.arms if arm.seeds}
     blocks = [*_surgery(arms), *_smart(arms), *_freezing(arms), *_dead(arms)]
-    return (
-        Section(title="Why it did what it did", key="reasons", blocks=tuple(blocks))
-        if blocks
-        else None
-    )
+    if not blocks:
+        return None
+    return Section(title="Why it did what it did", key="reasons", blocks=tuple(blocks))
 
 
 def _surgery(arms: ByArm) -> list[Block]:
-    on = {
+    by_arm = {
         arm: parts
         for arm, records in arms.items()
         if (parts := [part for record in records if (part := record.diagnostics.surgery)])
     }
-    if not on:
+    if not by_arm:
         return []
     pairs = list(
-        dict.fromkeys(pair for found in on.values() for one in found for pair in one.cosine)
+        dict.fromkeys(pair for parts in by_arm.values() for part in parts for pair in part.cosine)
     )
     heads = columns("arm", "tasks meet", "conflict", "projected", "removed", kinds="tnnnn")
     heads += tuple(Column(title=f"cosine {pair}", kind="number") for pair in pairs)
     heads += (Column(title="dominant"),)
-    rows, said = [], []
-    for arm, found in on.items():
-        means = {
-            key: mean_of(getattr(one, key) for one in found)
-            for key in ("multi_task", "conflict", "projected", "removed_share")
-        }
-        cosines = [mean_of(one.cosine.get(pair) for one in found) for pair in pairs]
-        rows.append((
-            text(arm), *(share(means[key]) for key in means), *(Cell(text=_signed(value), sort=value) for value in cosines),
-            text(_dominant(found)),
-        ))  # fmt: skip
-        if means["projected"] == 0:
-            said.append(f"{arm}: nothing was ever projected, so it trained as plain training does.")
-        elif means["projected"] is not None:
-            said.append(
-                f"{arm}: a projection fired in {_percent(means['projected'])} of all steps; in "
-                f"steps where tasks meet it took {_percent(means['removed_share'])} of the "
-                "gradients' norms."
+    rows = []
+    for arm, parts in by_arm.items():
+        cosines = [mean_of(part.cosine.get(pair) for part in parts) for pair in pairs]
+        rows.append(
+            (
+                text(arm),
+                *(share(_mean(parts, key)) for key in SHARES),
+                *(Cell(text=_signed(cosine), sort=cosine) for cosine in cosines),
+                text(_dominant(parts)),
             )
+        )
     caption = (
         "Surgery, means over seeds. Shares are of all steps: in which several tasks meet, any "
         "two gradients have a negative cosine, a projection fired. Removed: the norm taken from "
@@ -78,13 +74,35 @@ def _surgery(arms: ByArm) -> list[Block]:
         "over the steps in which the two meet. Dominant: whose gradient is the largest, of those "
         "steps."
     )
-    return [table("surgery", heads, rows, caption), *(Paragraph(text=line) for line in said)]
+    notes = [_surgery_note(arm, parts) for arm, parts in by_arm.items()]
+    return [
+        table("surgery", heads, rows, caption),
+        *(Paragraph(text=note) for note in notes if note),
+    ]
 
 
-def _dominant(found: Sequence[SurgeryDiagnostics]) -> str:
+def _surgery_note(arm: str, parts: Sequence[SurgeryDiagnostics]) -> str:
+    """How often surgery did something in an arm; empty where that is unknown."""
+    projected, removed = _mean(parts, "projected"), _mean(parts, "removed_share")
+    if projected is None:
+        return ""
+    if projected == 0:
+        return f"{arm}: nothing was ever projected, so it trained as plain training does."
+    return (
+        f"{arm}: a projection fired in {_percent(projected)} of all steps; in steps where tasks "
+        f"meet it took {_percent(removed)} of the gradients' norms."
+    )
+
+
+def _mean(parts: Sequence[SurgeryDiagnostics | SmartDiagnostics], key: str) -> float | None:
+    return mean_of(getattr(part, key) for part in parts)
+
+
+def _dominant(parts: Sequence[SurgeryDiagnostics]) -> str:
+    """The share of steps in which each task had the largest gradient, the largest share first."""
     totals: dict[str, int] = {}
-    for one in found:
-        for task, count in one.dominant.items():
+    for part in parts:
+        for task, count in part.dominant.items():
             totals[task] = totals.get(task, 0) + count
     steps = sum(totals.values())
     order = sorted(totals, key=lambda task: (-totals[task], task))
@@ -92,30 +110,13 @@ def _dominant(found: Sequence[SurgeryDiagnostics]) -> str:
 
 
 def _smart(arms: ByArm) -> list[Block]:
-    on = {
-        arm: [part for record in records if (part := record.diagnostics.smart)]
+    by_arm_and_task = {
+        (arm, task): [by_task[task] for by_task in runs if task in by_task]
         for arm, records in arms.items()
+        if (runs := [by_task for record in records if (by_task := record.diagnostics.smart)])
+        for task in dict.fromkeys(task for by_task in runs for task in by_task)
     }
-    rows, silent = [], []
-    for arm, found in on.items():
-        for task in dict.fromkeys(task for one in found for task in one):
-            parts = [one[task] for one in found if task in one]
-            means = {
-                key: mean_of(getattr(part, key) for part in parts)
-                for key in ("r_s", "floor", "ratio", "largest", "d_breg")
-            }
-            skipped = sum(part.skipped or 0 for part in parts)
-            rows.append(
-                (
-                    text(arm),
-                    text(task),
-                    *(small(value) for value in means.values()),
-                    Cell(text=str(skipped), sort=skipped),
-                )
-            )
-            if means["r_s"] is not None and means["r_s"] < 1e-6:
-                silent.append(f"{arm} on {task} (R_s {means['r_s']:.1e})")
-    if not rows:
+    if not by_arm_and_task:
         return []
     heads = columns(
         "arm",
@@ -128,6 +129,14 @@ def _smart(arms: ByArm) -> list[Block]:
         "skipped",
         kinds="ttnnnnnn",
     )
+    rows, silent = [], []
+    for (arm, task), parts in by_arm_and_task.items():
+        skipped = sum(part.skipped or 0 for part in parts)
+        means = [_mean(parts, key) for key in ("r_s", "floor", "ratio", "largest", "d_breg")]
+        cells = [*map(small, means), Cell(text=str(skipped), sort=skipped)]
+        rows.append((text(arm), text(task), *cells))
+        if means[0] is not None and means[0] < NEXT_TO_NOTHING:
+            silent.append(f"{arm} on {task} (R_s {means[0]:.1e})")
     caption = (
         "SMART, means over steps and seeds. R_s: change of the output under the noise; floor: "
         "R_s without noise, which only differing dropout masks make; noise / embedding: ratio of "
@@ -136,10 +145,11 @@ def _smart(arms: ByArm) -> list[Block]:
     )
     blocks: list[Block] = [table("smart", heads, rows, caption)]
     if silent:
-        blocks.append(Paragraph(
-            text=f"R_s is next to nothing beside a loss of order 1: {'; '.join(silent)}. The "
-            "noise is too small to move the output, so the term could not change training."
-        ))  # fmt: skip
+        note = (
+            f"R_s is next to nothing beside a loss of order 1: {'; '.join(silent)}. The noise is "
+            "too small to move the output, so the term could not change training."
+        )
+        blocks.append(Paragraph(text=note))
     return blocks
 
 
@@ -165,24 +175,20 @@ def _freezing(arms: ByArm) -> list[Block]:
     heads = columns(
         "arm", "frozen, MiB", "trained, MiB", "frozen tensors after training", kinds="tnnt"
     )
-    return [
-        table(
-            "freezing",
-            heads,
-            rows,
-            "Freezing: what was frozen for every task, compared with the loaded weights after "
-            "training.",
-        )
-    ]
+    caption = (
+        "Freezing: what was frozen for every task, compared with the loaded weights after training."
+    )
+    return [table("freezing", heads, rows, caption)]
 
 
 def _dead(arms: ByArm) -> list[Block]:
-    """Examples without a gradient, where a head can have such."""
+    """Examples without a gradient, for heads that can leave some without."""
     rows = []
     for arm, records in arms.items():
-        for task in dict.fromkeys(task for record in records for task in _dead_of(record)):
-            epochs = [_dead_of(record)[task] for record in records if task in _dead_of(record)]
-            first, last = (mean_of(one[at] for one in epochs if one) for at in (0, -1))
+        dead = [record.diagnostics.dead_examples_per_epoch for record in records]
+        for task in dict.fromkeys(task for by_task in dead for task in by_task):
+            epochs = [by_task[task] for by_task in dead if task in by_task]
+            first, last = (mean_of(counts[at] for counts in epochs if counts) for at in (0, -1))
             if first or last:
                 rows.append((text(arm), text(task), small(first), small(last)))
     if not rows:
@@ -192,10 +198,6 @@ def _dead(arms: ByArm) -> list[Block]:
         "Training examples without a gradient, as max(0, cos) gives none below 0; means over seeds."
     )
     return [Table(name="dead-examples", columns=heads, rows=tuple(rows), caption=caption)]
-
-
-def _dead_of(record: Record) -> dict[str, list[int]]:
-    return record.diagnostics.dead_examples_per_epoch
 
 
 def _percent(value: float | None) -> str:

@@ -47,7 +47,7 @@ def test_scores(data: ReportData, arm: ArmResult) -> dict[Score, Summary]:
 
     The last opening of each seed counts.
     """
-    found: dict[Score, list[float]] = {}
+    by_score: dict[Score, list[float]] = {}
     for seed in arm.seeds:
         openings = [
             opening for opening in data.openings(arm.name, seed) if not opening.before_fresh
@@ -57,8 +57,8 @@ def test_scores(data: ReportData, arm: ArmResult) -> dict[Score, Summary]:
             key = f"test/{metric_key(score)}"
             value = metrics.get(key)
             if value is not None:
-                found.setdefault(score, []).append(value)
-    summaries = {score: summarise(values) for score, values in found.items()}
+                by_score.setdefault(score, []).append(value)
+    summaries = {score: summarise(values) for score, values in by_score.items()}
     return {score: summary for score, summary in summaries.items() if summary is not None}
 
 

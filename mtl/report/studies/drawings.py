@@ -14,14 +14,12 @@ if TYPE_CHECKING:
 
 def history(data: Data) -> Figure:
     """Every trial's score, the best so far, and ticks where trials were pruned."""
-    figure, axes = _one(height=3.0)
-    numbers = [one[0] for one in data["trials"]]
-    axes.plot(numbers, [one[1] for one in data["trials"]], "o", color=GREY, ms=4, label="trial")
-    axes.step(
-        numbers, [one[2] for one in data["trials"]], where="post", color=BLUE, label="best so far"
-    )
+    figure, axes = _axes(height=3.0)
+    numbers, values, best = zip(*data["trials"], strict=True)
+    axes.plot(numbers, values, "o", color=GREY, ms=4, label="trial")
+    axes.step(numbers, best, where="post", color=BLUE, label="best so far")
     if data["pruned"]:
-        low = min(one[1] for one in data["trials"])
+        low = min(values)
         axes.plot(
             data["pruned"], [low] * len(data["pruned"]), "|", color=BLACK, ms=7, label="pruned"
         )
@@ -32,7 +30,7 @@ def history(data: Data) -> Figure:
 
 def importances(data: Data) -> Figure:
     """Shares of what mattered, a bar for each parameter and evaluator."""
-    figure, axes = _one(height=1.0 + 0.17 * len(data["names"]) * len(data["shares"]))
+    figure, axes = _axes(height=1.0 + 0.17 * len(data["names"]) * len(data["shares"]))
     height = 0.8 / max(1, len(data["shares"]))
     for at, (evaluator, shares) in enumerate(data["shares"].items()):
         places = [place + at * height for place in range(len(shares))]
@@ -57,13 +55,13 @@ def importances(data: Data) -> Figure:
 
 def front(data: Data) -> Figure:
     """Trials by two objectives, those on the front filled."""
-    figure, axes = _one(height=3.0)
+    figure, axes = _axes(height=3.0)
     for on, look in ((False, {"mfc": "white", "mec": GREY}), (True, {"mfc": BLUE, "mec": BLUE})):
-        points = [one for one in data["points"] if bool(one[2]) is on]
+        points = [(x, y) for x, y, on_front in data["points"] if bool(on_front) is on]
         label = "on the front" if on else "beaten"
         axes.plot(
-            [one[0] for one in points],
-            [one[1] for one in points],
+            [x for x, _ in points],
+            [y for _, y in points],
             "o",
             ls="none",
             ms=5,
@@ -75,7 +73,7 @@ def front(data: Data) -> Figure:
     return _with_legend(figure)
 
 
-def _one(height: float) -> tuple[Figure, Axes]:
+def _axes(height: float) -> tuple[Figure, Axes]:
     figure, (axes,) = subplots(1, 1, width=5.6, height=height)
     bare(axes)
     return figure, axes
