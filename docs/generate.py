@@ -34,12 +34,12 @@ GROUPS = {
 
 
 def toggles() -> str:
-    """The reference of settings: tables by group, when a setting has no effect, costs, presets, sources."""
+    """The reference of settings: tables by group, then what else the entries say."""
     parts = [
         MADE,
         "# Toggles\n",
-        f"Every setting of a run: {len(TOGGLES)} and the `seed`. [Settings](settings.md) says how to set "
-        "them. Defaults are the paper's baseline.\n",
+        f"All {len(TOGGLES)} settings of a run but its `seed`. Defaults are the paper's baseline.\n"
+        "[Settings](settings.md) says how to set them.\n",
     ]
     for section, title in GROUPS.items():
         parts += [f"## {title}\n", *_intro(section), *_settings_table(section)]
@@ -85,8 +85,8 @@ def _no_effect() -> list[str]:
         for idle, names in keys.items()
     ]
     text = (
-        "On a command line such a setting is an error. In a grid it is not: two cells that differ only "
-        "there are one run.\n"
+        "On a command line such a setting is an error. In a grid it is not: two cells that differ\n"
+        "only there are one run.\n"
     )
     return ["## When a setting has no effect\n", text, *_table(("settings", "because"), rows)]
 
@@ -104,8 +104,8 @@ def _published() -> list[str]:
             keys.setdefault(toggle.may_differ, []).append(f"`{toggle.key}`")
     rows = [(", ".join(names), reason) for reason, names in keys.items()]
     text = (
-        "A report prints a published score beside an arm if all settings agree with the paper's model, "
-        "except these:\n"
+        "A report prints a published score beside an arm if all settings agree with the paper's\n"
+        "model, except these:\n"
     )
     return [
         "## What may differ from a published model\n", text, *_table(("setting", "because"), rows)
@@ -179,8 +179,8 @@ def commands() -> str:
     rows = [(f"[`mtl {name}`](#mtl-{name})", line) for name, (_, line) in COMMANDS.items()]
     parts += _table(("command", "what it does"), rows)
     parts += [
-        "Results go to stdout, progress to stderr. Exit codes: 0 done, 1 some work failed, 2 usage, config "
-        "or data error, 130 and 143 interrupted.\n"
+        "Results go to stdout, progress to stderr. Exit codes: 0 done, 1 some work failed,\n"
+        "2 usage, config or data error, 130 and 143 interrupted.\n"
     ]
     for path, command in _all_commands(main, ("mtl",)):
         context = click.Context(command, info_name=" ".join(path), terminal_width=100)

@@ -1,4 +1,4 @@
-"""Docs and code agree: command lines, paths, links and examples are real, and the references are fresh."""
+"""Docs and code agree: command lines, paths, links and examples work, references are fresh."""
 
 from __future__ import annotations
 
@@ -136,7 +136,8 @@ def test_the_python_examples_run(tmp_path: Path) -> None:
     (tmp_path / "examples.py").write_text("\n".join(blocks), "utf-8")
     done = subprocess.run(
         [sys.executable, "examples.py"], cwd=tmp_path, capture_output=True, text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "MTL_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "MTL_CACHE": str(tmp_path / "cache"),
+                          "OMP_NUM_THREADS": "1"},
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]

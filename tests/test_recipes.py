@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING, followed word for word in a copy of the repository, and their last lines run."""
+"""The recipes of CONTRIBUTING work: each is followed word for word in a copy, then tried."""
 
 from __future__ import annotations
 
@@ -90,8 +90,10 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(root: Path, *words: str, given: str = "") -> str:
     done = subprocess.run(
-        [sys.executable, *words], cwd=root, input=given, capture_output=True, text=True, check=False,
-        env=os.environ | {"PYTHONPATH": str(root), "MTL_CACHE": str(root / "cache"), "OMP_NUM_THREADS": "1"},
+        [sys.executable, *words], cwd=root, input=given, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(root), "MTL_CACHE": str(root / "cache"),
+                          "OMP_NUM_THREADS": "1"},
+        check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     return done.stdout

@@ -50,7 +50,7 @@ class Toggle:
 
     @property
     def field(self) -> FieldInfo:
-        """The setting's field in the schema: type, bounds, description, and when it has no effect."""
+        """The field in the schema: type, bounds, description, and when it has no effect."""
         return field_of(self.key)
 
     @property
