@@ -151,13 +151,13 @@ def test_every_key_of_a_claim_is_read_and_written_back() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{a: 1}", "claims.yaml:1: claims: expected a list of claims, came settings."),
+        ("{a: 1}", "claims.yaml:1: claims: expected a list of claims, came {'a': 1}."),
         ("- 3", "claims.0: expected settings (claim, arm,"),
         (
             "- {arm: mine, expect: helps}",
             "claims.0.claim: expected text of 1 to 500 characters, came nothing.",
         ),
-        ("- {claim: ' ', arm: mine, expect: helps}", "came empty text"),
+        ("- {claim: ' ', arm: mine, expect: helps}", "came ' '."),
         (
             "- {claim: It, arm: 3, expect: helps}",
             "claims.0.arm: expected text of 1 to 500 characters, came 3.",
@@ -170,7 +170,10 @@ def test_every_key_of_a_claim_is_read_and_written_back() -> None:
             "claims.0.clas: unknown key. Did you mean 'class'?",
         ),
         ("- {claim: It, arm: mine, expect: helps, class: 2}", "with expect: worst class only"),
-        ("- {claim: It, arm: mine, expect: worst class}", "expected a class, 0 to 4, came None."),
+        (
+            "- {claim: It, arm: mine, expect: worst class}",
+            "expected a class, 0 to 4, came nothing.",
+        ),
         (
             "- {claim: It, arm: mine, expect: worst class, class: 5}",
             "expected a class, 0 to 4, came 5.",

@@ -107,7 +107,7 @@ BAD: dict[str, tuple[str, str]] = {
     "an infinite end": ("  train.lr: {float: [1e-5, .inf]}", "two numbers"),
     "one value": ("  pairing: [concat]", "one value goes under `set`"),
     "the same value twice": ("  train.lr: [1e-5, 0.00001]", "the level 1e-5 is there twice"),
-    "an unknown word": ("  train.lr: {float: [1e-5, 1e-3], logg: true}", "logg: unknown here. Did you mean 'log'"),
+    "an unknown word": ("  train.lr: {float: [1e-5, 1e-3], logg: true}", "space.train.lr.logg: unknown key. Did you mean 'log'"),
     "a seed": ("  seed: [1, 2]", "seeds are no parameter"),
     "the same key twice": (
         "  train.lr: [1e-5, 1e-4]\n  rate: {low: {train.lr: 1e-5}, high: {train.lr: 1e-3}}",
@@ -122,7 +122,7 @@ BAD: dict[str, tuple[str, str]] = {
     "conditions in a circle": (
         "  pairing: {choices: [siamese, concat], when: \"pooling == 'mean'\"}\n"
         "  pooling: {choices: [pooler, mean], when: \"pairing == 'concat'\"}",
-        "go in a circle",
+        "form a circle",
     ),
     "a knob of what is off": ("  smart: [null, {}]\n  smart.mu: {float: [0, 1]}", 'Say so: when: "smart != null"'),
     "several objectives with pruning": (

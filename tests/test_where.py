@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl.ablation.where import MAX_DEPTH, MAX_LENGTH, compile_where, literal
+from mtl.ablation.expression import MAX_DEPTH, MAX_LENGTH
+from mtl.ablation.where import compile_where, literal
 from mtl.config.key_kinds import config_keys
 from mtl.config.keys import flatten
 from mtl.config.schema import RunConfig
@@ -196,16 +197,24 @@ def test_any_words_are_a_condition_or_an_error_of_the_config(words: list[str]) -
         ("seed == 0", "unknown key 'seed'", "seed"),
         ("", "expected a key or a value, came the end", ""),
         ("pairing == ", "expected a key or a value, came the end", ""),
-        ("(true", "expected `)` for the bracket at 1", ""),
-        ("limit in [1, 2", "expected `,` or `]`", ""),
-        ("limit in [1 2]", "expected `,` or `]`, came '2'", "2]"),
+        ("(true", "the bracket `(` is not closed", "(true"),
+        ("limit in [1, 2", "the bracket `[` is not closed", "[1, 2"),
+        ("limit in [1 2]", "expected `,` between the items", "1 2]"),
         ("true)", "expected `and`, `or` or the end, came ')'", ")"),
         ("true true", "expected `and`, `or` or the end", "true"),
         ("1 < limit < 3", "comparisons do not chain", "< 3"),
         ("true and and false", "expected a key or a value, came 'and'", "and false"),
         ("true && false", "unexpected character '&'", "&&"),
         ("pairing == 'concat", "a quote that does not end", "'concat"),
-        ("__import__('os')", "unknown key '__import__'", "__import__"),
+        ("__import__('os')", "expected a condition", "__import__"),
+        ("__import__ == 3", "unknown key '__import__'", "__import__"),
+        ("tasks[0] == 'sst'", "expected a condition", "tasks"),
+        ("pairing == 'con' 'cat'", "expected `and`, `or` or the end", "'cat'"),
+        ("(limit, 3) == 3", "expected a condition", "(limit"),
+        ("limit if true else 3", "expected `and`, `or` or the end, came 'if'", "if"),
+        ("lambda: 3", "unexpected character ':'", ":"),
+        ("limit == not 3", "came 'not'", "not 3"),
+        ("f'{limit}' == 'a'", "expected `and`", "'{limit}'"),
         ("pairing.upper == 'X'", "unknown key 'pairing.upper'", "pairing.upper"),
     ],
 )  # fmt: skip

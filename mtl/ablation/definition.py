@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.ablation.claims import Claim
-from mtl.ablation.reading import DEFAULT_MARGIN, KEYS, DesignName, Reader
+from mtl.ablation.reading import DEFAULT_MARGIN, KEYS, DesignName, definition_fields
 from mtl.config.assignments import DEFAULT_SEEDS, assignments, listed, seeds_of
 from mtl.config.key_kinds import config_keys, own_factors
 from mtl.config.keys import Settings, flatten, get_key, is_within, merge
@@ -102,7 +102,7 @@ def read_definition(path: Path) -> Definition:
         raise ConfigError(
             f"{path}: expected a definition ({', '.join(KEYS)}), came {short(document.value)}."
         )
-    return Definition(**Reader(document, path.parent).fields(path.stem))
+    return Definition(**definition_fields(document, path.parent, path.stem, []))
 
 
 def from_words(
@@ -118,7 +118,7 @@ def from_words(
     for word in grids:
         key, values = listed(word)
         if key == "seed" and seeds is None:
-            seeds = seeds_of(values, short(word), problems)
+            seeds = seeds_of(word, problems)
         elif key in grid or key == "seed":
             problems.append(
                 f"{short(word)}: {key} is given a second time; write all its values in one list."
@@ -138,9 +138,8 @@ def from_words(
         "base": base,
         "grid": grid,
     }
-    reader = Reader(YamlDocument(source="--grid", value=value), Path())
-    reader.problems = problems
-    fields = reader.fields("grid") | {
+    document = YamlDocument(source="--grid", value=value)
+    fields = definition_fields(document, Path(), "grid", problems) | {
         "source": "the command line",
         "seeds": seeds or more or DEFAULT_SEEDS,
     }

@@ -1,46 +1,33 @@
-"""Conditions on a cell: the expressions under `where` of an ablation's definition.
+"""Conditions on a cell: the expressions under `where` of an ablation, and `when` of a study's parameter.
 
     pairing == 'concat' and not (train.lr > 1e-4 or surgery in ['dominant', 'pcgrad'])
 
-    either      = both {"or" both}
-    both        = negation {"and" negation}
-    negation    = "not" negation | comparison
-    comparison  = operand [("==" | "!=" | "<" | "<=" | ">" | ">=" | "in" | "not" "in") operand]
-    operand     = number | 'text' | "text" | true | false | null | key | "[" [operand {"," operand}] "]" | "(" either ")"
-
-A key is one of the config's (`train.lr`), as the cell has it after `auto` and `same` are resolved, or a factor of the
-definition's own, whose value is the name of its level. What the cell does not have (`smart.mu` where SMART is off) is
-null. What can never be true is refused when it is read: a number compared with text, an unknown key, a misspelt choice.
-Nothing is ever run as code.
+The grammar is a part of Python's: and, or, not; one of == != < <= > >= in, not in between two operands; numbers, quoted
+text, true, false, null, keys and lists. A key is a config key (`train.lr`), with the cell's value after `auto` and `same`
+are resolved, or a factor of the definition's own, with the name of its level. A key that the cell lacks (`smart.mu` where
+SMART is off) is null. A comparison that can never be true is an error: a number with text, an unknown key, a misspelt choice.
 """
 
 from __future__ import annotations
 
-import re
+import ast
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
+from mtl.ablation.expression import MAX_DEPTH, OPERATORS, Expression, Token
 from mtl.config.key_kinds import Key, config_keys, kind_of
-from mtl.errors import ConfigError, suggestion
+from mtl.errors import suggestion
 
-MAX_LENGTH = 2000
-MAX_DEPTH = 50
-"""How deeply brackets and `not` may be nested."""
-
-WORD = r"[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*"
 LITERALS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
-RESERVED = frozenset({"and", "or", "not", "in", *LITERALS})
-ORDER: dict[str, Callable[[Any, Any], bool]] = {
-    "<": lambda left, right: left < right,
-    "<=": lambda left, right: left <= right,
-    ">": lambda left, right: left > right,
-    ">=": lambda left, right: left >= right,
+RESERVED = OPERATORS | frozenset(LITERALS)
+_ORDER: dict[type[ast.cmpop], tuple[str, Callable[[Any, Any], bool]]] = {
+    ast.Lt: ("<", operator.lt),
+    ast.LtE: ("<=", operator.le),
+    ast.Gt: (">", operator.gt),
+    ast.GtE: (">=", operator.ge),
 }
-_TOKEN = re.compile(
-    rf"(?P<number>-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)|(?P<text>'[^']*'|\"[^\"]*\")"
-    rf"|(?P<word>{WORD})|(?P<symbol>==|!=|<=|>=|[<>()\[\],])"
-)
 
 Cell = Mapping[str, Any]
 Truth = Callable[[Cell], bool]
@@ -48,26 +35,29 @@ Truth = Callable[[Cell], bool]
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """A condition, as a function of a cell (key -> value), and the keys that it asks for; a key that is not there is null."""
+    """A condition on a cell (key -> value; an absent key is null), and the keys that it reads."""
 
     holds: Truth
     keys: frozenset[str]
 
 
 def compile_where(text: str, own: Mapping[str, Iterable[str]]) -> Condition:
-    """The condition that `text` states.
+    """The condition that `text` states; `own` are the definition's own factors with their levels.
 
-    `own` are the definition's own factors with their level names. Raises ConfigError that points at the place.
+    Raises ConfigError that points at the place.
+
+    >>> compile_where("train.lr > 1e-4", {}).holds({"train.lr": 1e-3})
+    True
     """
-    keys = config_keys() | {
-        name: Key(kinds=frozenset({"text"}), choices=frozenset(levels))
-        for name, levels in own.items()
+    levels = {
+        name: Key(kinds=frozenset({"text"}), choices=frozenset(names))
+        for name, names in own.items()
     }
-    return _Parser(text, keys).condition()
+    return _Compiler(text, config_keys() | levels).condition()
 
 
 def literal(value: Any) -> str:
-    """A value as an expression writes it."""
+    """A value as a condition writes it."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(literal, value))}]"
     if isinstance(value, str):
@@ -78,261 +68,180 @@ def literal(value: Any) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Node:
-    """A part of the expression: how to get its value in a cell, what that can be, and where it stands."""
+class _Operand:
+    """A part of a condition: its value in a cell, the kinds of that value, and its place in the text.
+
+    `texts` are the quoted texts in it, which are checked against the choices of the other side.
+    """
 
     value: Callable[[Cell], Any]
     key: Key
     shown: str
-    position: int
+    start: int
+    end: int
     texts: tuple[str, ...] = ()
-    """The texts written in it, to be checked against the choices of what it is compared with."""
 
 
-class _Parser:
-    """Recursive descent over the tokens of one expression."""
+class _Compiler:
+    """Checks one expression and turns it into a function."""
 
     def __init__(self, text: str, keys: Mapping[str, Key]) -> None:
-        self.text = re.sub(r"\s", " ", text)
+        self.expression = Expression(text)
+        self.fail = self.expression.fail
         self.keys = keys
         self.used: set[str] = set()
-        self.depth = 0
-        self.next = 0
-        self.tokens = self._tokens()
 
     def condition(self) -> Condition:
-        found = self._truth(self._either())
-        if self._kind() != "end":
-            self._fail(self._position(), f"expected `and`, `or` or the end, came {self._word()!r}")
-        return Condition(holds=found, keys=frozenset(self.used))
+        operand = self._operand(self.expression.tree, 0)
+        return Condition(holds=self._truth(operand), keys=frozenset(self.used))
 
-    def _tokens(self) -> list[tuple[str, str, int]]:
-        if len(self.text) > MAX_LENGTH:
-            raise ConfigError(
-                f"an expression of {len(self.text)} characters; at most {MAX_LENGTH}. Split it in several."
-            )
-        tokens, position = [], 0
-        while position < len(self.text):
-            if self.text[position] == " ":
-                position += 1
-                continue
-            match = _TOKEN.match(self.text, position)
-            if match is None:
-                self._fail(position, _unreadable(self.text[position]))
-            assert match.lastgroup is not None
-            tokens.append((match.lastgroup, match.group(), position))
-            position = match.end()
-        return [*tokens, ("end", "the end", len(self.text))]
+    def _operand(self, node: ast.expr, depth: int) -> _Operand:
+        if depth > MAX_DEPTH:
+            self.fail(node.col_offset, f"nested deeper than {MAX_DEPTH}")
+        if isinstance(node, ast.BoolOp):
+            parts = [self._truth(self._operand(value, depth)) for value in node.values]
+            over = all if isinstance(node.op, ast.And) else any
+            return _answer(lambda cell: over(part(cell) for part in parts), node)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            inner = self._truth(self._operand(node.operand, depth + 1))
+            return _answer(lambda cell: not inner(cell), node)
+        if isinstance(node, ast.Compare):
+            return self._comparison(node, depth)
+        if isinstance(node, ast.List):
+            return self._list(node, depth)
+        if isinstance(node, ast.Name | ast.Constant):
+            return self._leaf(node)
+        self.fail(node.col_offset, "expected a condition: comparisons with and, or, not")
 
-    def _kind(self) -> str:
-        return self.tokens[self.next][0]
-
-    def _word(self) -> str:
-        return self.tokens[self.next][1]
-
-    def _position(self) -> int:
-        return self.tokens[self.next][2]
-
-    def _takes(self, *words: str) -> bool:
-        """Step over these words if they come next; quoted text is never one of them."""
-        ahead = self.tokens[self.next : self.next + len(words)]
-        if [word for kind, word, _ in ahead if kind in ("word", "symbol")] != list(words):
-            return False
-        self.next += len(words)
-        return True
-
-    def _deeper(self) -> None:
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            self._fail(self._position(), f"nested deeper than {MAX_DEPTH}")
-
-    def _either(self) -> _Node:
-        return self._chain("or", self._both, any)
-
-    def _both(self) -> _Node:
-        return self._chain("and", self._negation, all)
-
-    def _chain(
-        self, word: str, part: Callable[[], _Node], over: Callable[[Iterable[bool]], bool]
-    ) -> _Node:
-        first = part()
-        if not self._takes(word):
-            return first
-        parts = [self._truth(first), self._truth(part())]
-        while self._takes(word):
-            parts.append(self._truth(part()))
-        return _answer(lambda cell: over(one(cell) for one in parts), first.position)
-
-    def _negation(self) -> _Node:
-        position = self._position()
-        if not self._takes("not"):
-            return self._comparison()
-        self._deeper()
-        inner = self._truth(self._negation())
-        self.depth -= 1
-        return _answer(lambda cell: not inner(cell), position)
-
-    def _comparison(self) -> _Node:
-        left, position = self._operand(), self._position()
-        operator = self._operator()
-        if operator is None:
-            return left
-        right = self._operand()
-        if operator in ("==", "!="):
-            found = self._equality(left, right, operator == "==", position)
-        elif operator in ORDER:
-            found = self._order(left, right, operator, position)
-        else:
-            found = self._membership(left, right, operator == "in", position)
-        again = self._position()
-        if self._operator() is not None:
-            self._fail(again, "comparisons do not chain; join two of them with `and`")
-        return found
-
-    def _operator(self) -> str | None:
-        for words in (("==",), ("!=",), *((sign,) for sign in ORDER), ("in",), ("not", "in")):
-            if self._takes(*words):
-                return " ".join(words)
-        return None
-
-    def _equality(self, left: _Node, right: _Node, equal: bool, position: int) -> _Node:
-        for one, other in ((left, right), (right, left)):
-            if "settings" in one.key.kinds and other.key.kinds != {"null"}:
-                self._fail(
-                    one.position,
-                    f"{one.shown} is a group of settings; compare it with null, or name one of its keys",
-                )
-        null = "null" in left.key.kinds | right.key.kinds
-        if not null and not left.key.kinds & right.key.kinds:
-            self._fail(
-                position,
-                f"{_described(left)} is compared with {_described(right)}; they are never equal",
-            )
-        self._choices(left, right)
-        return _answer(
-            lambda cell: _same(left.value(cell), right.value(cell)) == equal, left.position
-        )
-
-    def _order(self, left: _Node, right: _Node, sign: str, position: int) -> _Node:
-        for one in (left, right):
-            if "number" not in one.key.kinds:
-                self._fail(position, f"`{sign}` compares numbers; {_described(one)} is none")
-        compare = ORDER[sign]
-
-        def holds(cell: Cell) -> bool:
-            one, two = left.value(cell), right.value(cell)
-            return kind_of(one) == kind_of(two) == "number" and compare(one, two)
-
-        return _answer(holds, left.position)
-
-    def _membership(self, left: _Node, right: _Node, inside: bool, position: int) -> _Node:
-        if right.key.kinds != {"list"}:
-            self._fail(
-                right.position,
-                f"`in` needs a list, as in `pairing in ['siamese', 'concat']`; {_described(right)} need not be one",
-            )
-        if "null" not in left.key.kinds | right.key.items and not left.key.kinds & right.key.items:
-            self._fail(position, f"{_described(left)} is never in this list")
-        self._choices(left, right)
-        return _answer(
-            lambda cell: (
-                any(_same(left.value(cell), item) for item in right.value(cell) or ()) == inside
-            ),
-            left.position,
-        )
-
-    def _choices(self, left: _Node, right: _Node) -> None:
-        for one, other in ((left, right), (right, left)):
-            if one.key.choices is not None:
-                for text in other.texts:
-                    if text not in one.key.choices:
-                        known = sorted(one.key.choices)
-                        self._fail(
-                            other.position,
-                            f"{one.shown} is never {text!r}.{suggestion(text, known)} It can be {', '.join(known)}",
-                        )
-
-    def _operand(self) -> _Node:
-        kind, word, position = self.tokens[self.next]
-        if self._takes("("):
-            self._deeper()
-            inner = self._either()
-            self._closing(")", position)
-            return inner
-        if self._takes("["):
-            return self._list(position)
-        if kind in ("number", "text") or word in LITERALS:
-            self.next += 1
-            return _literal_node(kind, word, position)
-        if kind != "word" or word in RESERVED:
-            self._fail(
-                position, f"expected a key or a value, came {word if kind == 'end' else repr(word)}"
-            )
+    def _leaf(self, node: ast.expr) -> _Operand:
+        """A key, number, quoted text, or word such as null."""
+        token = self.expression.token(node)
+        word = token.text
+        if token.kind in ("number", "text") or word in LITERALS:
+            return _constant(token)
         if word not in self.keys:
             hint = suggestion(word, self.keys) or f" Text is written in quotes: '{word}'."
-            self._fail(position, f"unknown key {word!r}.{hint}")
-        self.next += 1
+            self.fail(token.start, f"unknown key {word!r}.{hint}")
         self.used.add(word)
-        return _Node(
-            value=lambda cell: cell.get(word), key=self.keys[word], shown=word, position=position
+        return _Operand(
+            value=lambda cell: cell.get(word),
+            key=self.keys[word],
+            shown=word,
+            start=token.start,
+            end=token.end,
         )
 
-    def _list(self, position: int) -> _Node:
-        self._deeper()
-        items: list[_Node] = []
-        while not self._takes("]"):
-            if items and not self._takes(","):
-                self._fail(self._position(), f"expected `,` or `]`, came {self._word()!r}")
-            items.append(self._operand())
-        self.depth -= 1
-        return _Node(
+    def _list(self, node: ast.List, depth: int) -> _Operand:
+        items = [self._operand(item, depth) for item in node.elts]
+        kinds: frozenset[str] = frozenset().union(*(item.key.kinds for item in items))
+        return _Operand(
             value=lambda cell: [item.value(cell) for item in items],
-            key=Key(
-                kinds=frozenset({"list"}),
-                items=frozenset().union(*(item.key.kinds for item in items)),
-            ),
+            key=Key(kinds=frozenset({"list"}), items=kinds),
             shown="the list",
-            position=position,
+            start=node.col_offset,
+            end=node.end_col_offset or 0,
             texts=tuple(text for item in items for text in item.texts),
         )
 
-    def _closing(self, bracket: str, opened: int) -> None:
-        if not self._takes(bracket):
-            self._fail(
-                self._position(),
-                f"expected `{bracket}` for the bracket at {opened + 1}, came {self._word()!r}",
-            )
-        self.depth -= 1
+    def _comparison(self, node: ast.Compare, depth: int) -> _Operand:
+        left = self._operand(node.left, depth)
+        right = self._operand(node.comparators[0], depth)
+        if len(node.ops) > 1:
+            position = self.expression.operator_after(node.comparators[0])
+            self.fail(position, "comparisons do not chain; join two of them with `and`")
+        position, kind = self.expression.operator_after(node.left), node.ops[0]
+        if isinstance(kind, ast.Eq | ast.NotEq):
+            holds = self._equality(left, right, isinstance(kind, ast.Eq), position)
+        elif isinstance(kind, ast.In | ast.NotIn):
+            holds = self._membership(left, right, isinstance(kind, ast.In), position)
+        elif type(kind) in _ORDER:
+            holds = self._order(left, right, *_ORDER[type(kind)], position)
+        else:
+            self.fail(position, "expected ==, !=, <, <=, >, >=, in or not in")
+        return _answer(holds, node)
 
-    def _truth(self, node: _Node) -> Truth:
-        if node.key.kinds != {"true/false"}:
-            self._fail(
-                node.position,
-                f"{node.shown} is no condition; compare it, as in `{node.shown} == ...`",
-            )
-        return lambda cell: bool(node.value(cell))
+    def _equality(self, left: _Operand, right: _Operand, equal: bool, position: int) -> Truth:
+        for side, other in ((left, right), (right, left)):
+            if "settings" in side.key.kinds and other.key.kinds != {"null"}:
+                self.fail(
+                    side.start,
+                    f"{side.shown} is a group of settings; compare it with null, or name one of its keys",
+                )
+        null = "null" in left.key.kinds | right.key.kinds
+        if not null and not left.key.kinds & right.key.kinds:
+            both = f"{_described(left)} is compared with {_described(right)}"
+            self.fail(position, f"{both}; they are never equal")
+        self._check_choices(left, right)
+        return lambda cell: _same(left.value(cell), right.value(cell)) == equal
 
-    def _fail(self, position: int, message: str) -> NoReturn:
-        start = max(0, position - 60)
-        shown = self.text[start : position + 60]
-        raise ConfigError(
-            f"{message} (at {position + 1}).\n    {shown}\n    {' ' * (position - start)}^"
+    def _order(
+        self,
+        left: _Operand,
+        right: _Operand,
+        sign: str,
+        compare: Callable[[Any, Any], bool],
+        position: int,
+    ) -> Truth:
+        for side in (left, right):
+            if "number" not in side.key.kinds:
+                self.fail(position, f"`{sign}` compares numbers; {_described(side)} is none")
+
+        def holds(cell: Cell) -> bool:
+            first, second = left.value(cell), right.value(cell)
+            return kind_of(first) == kind_of(second) == "number" and compare(first, second)
+
+        return holds
+
+    def _membership(self, left: _Operand, right: _Operand, inside: bool, position: int) -> Truth:
+        if right.key.kinds != {"list"}:
+            example = "`in` needs a list, as in `pairing in ['siamese', 'concat']`"
+            self.fail(right.start, f"{example}; {_described(right)} need not be one")
+        if "null" not in left.key.kinds | right.key.items and not left.key.kinds & right.key.items:
+            self.fail(position, f"{_described(left)} is never in this list")
+        self._check_choices(left, right)
+        return lambda cell: (
+            any(_same(left.value(cell), item) for item in right.value(cell) or ()) == inside
         )
 
+    def _check_choices(self, left: _Operand, right: _Operand) -> None:
+        for side, other in ((left, right), (right, left)):
+            for text in other.texts if side.key.choices is not None else ():
+                known = sorted(side.key.choices or ())
+                if text not in known:
+                    hint = suggestion(text, known)
+                    message = f"{side.shown} is never {text!r}.{hint} It can be {', '.join(known)}"
+                    self.fail(other.start, message)
 
-def _answer(value: Truth, position: int) -> _Node:
-    return _Node(
-        value=value, key=Key(kinds=frozenset({"true/false"})), shown="this", position=position
+    def _truth(self, operand: _Operand) -> Truth:
+        if operand.key.kinds != {"true/false"}:
+            shown = operand.shown
+            self.fail(operand.start, f"{shown} is no condition; compare it, as in `{shown} == ...`")
+        return lambda cell: bool(operand.value(cell))
+
+
+def _answer(value: Truth, node: ast.expr) -> _Operand:
+    return _Operand(
+        value=value,
+        key=Key(kinds=frozenset({"true/false"})),
+        shown="this",
+        start=node.col_offset,
+        end=node.end_col_offset or 0,
     )
 
 
-def _literal_node(kind: str, word: str, position: int) -> _Node:
-    value: Any = word[1:-1] if kind == "text" else LITERALS.get(word)
-    if kind == "number":
+def _constant(token: Token) -> _Operand:
+    word = token.text
+    value: Any = word[1:-1] if token.kind == "text" else LITERALS.get(word)
+    if token.kind == "number":
         value = float(word) if set(word) & set(".eE") else int(word)
-    texts = (value,) if kind == "text" else ()
-    key = Key(kinds=frozenset({kind_of(value)}))
-    return _Node(value=lambda cell: value, key=key, shown=word, position=position, texts=texts)
+    return _Operand(
+        value=lambda cell: value,
+        key=Key(kinds=frozenset({kind_of(value)})),
+        shown=word,
+        start=token.start,
+        end=token.end,
+        texts=(value,) if token.kind == "text" else (),
+    )
 
 
 def _same(left: Any, right: Any) -> bool:
@@ -341,18 +250,9 @@ def _same(left: Any, right: Any) -> bool:
         return False
     if isinstance(left, list | tuple):
         texts = all(isinstance(item, str) for item in (*left, *right))
-        pairs = [sorted(left), sorted(right)] if texts else [list(left), list(right)]
-        return pairs[0] == pairs[1]
+        return sorted(left) == sorted(right) if texts else list(left) == list(right)
     return bool(left == right)
 
 
-def _described(node: _Node) -> str:
-    return f"{node.shown} ({' or '.join(sorted(node.key.kinds))})"
-
-
-def _unreadable(character: str) -> str:
-    if character == "=":
-        return "a single `=`; equality is written `==`"
-    if character in "'\"":
-        return "a quote that does not end"
-    return f"unexpected character {character!r}"
+def _described(operand: _Operand) -> str:
+    return f"{operand.shown} ({' or '.join(sorted(operand.key.kinds))})"

@@ -59,7 +59,7 @@ def assignments(
         if "=" not in word:
             problems.append(f"{short(word)}: expected key=value.")
         elif word.partition("=")[0].strip() == "seed":
-            seeds = seeds_of(listed(word)[1], short(word), problems)
+            seeds = seeds_of(word, problems)
         else:
             (layer,) = assignment_layers([word])
             problems += refusals(layer)
@@ -81,6 +81,15 @@ def listed(word: str) -> tuple[str, list[Any]]:
     return key.strip(), [parse_yaml(piece, short(word)).value for piece in pieces(text)]
 
 
+def seeds_of(word: str, problems: list[str]) -> tuple[int, ...]:
+    """The seeds of `seed=0,1,2`; the defaults where they are wrong."""
+    try:
+        return checked_seeds(listed(word)[1])
+    except ConfigError as error:
+        problems.append(f"{short(word)}: {error}")
+        return DEFAULT_SEEDS
+
+
 def pieces(text: str) -> Iterator[str]:
     """The text cut at its commas, except those inside brackets and quotes."""
     start, depth, quote = 0, 0, ""
@@ -99,26 +108,24 @@ def pieces(text: str) -> Iterator[str]:
     yield text[start:].strip()
 
 
-def seeds_of(values: Any, where: str, problems: list[str]) -> tuple[int, ...]:
-    """Checked seeds from a list of them."""
-    if (
-        not isinstance(values, list)
-        or not values
-        or not all(whole(seed, 0, 2**32 - 1) for seed in values)
-    ):
-        problems.append(
-            f"{where}: expected seeds, whole numbers from 0, as in [0, 1, 2], came {short(values)}."
+def checked_seeds(values: Any) -> tuple[int, ...]:
+    """Seeds from a list of them. Raises ConfigError without a place."""
+    whole = isinstance(values, list) and all(_is_seed(value) for value in values)
+    if not whole or not values:
+        raise ConfigError(
+            f"expected seeds, whole numbers from 0, as in [0, 1, 2], came {short(values)}."
         )
-    elif len(set(values)) != len(values):
-        problems.append(
-            f"{where}: a seed is named twice in {short(values)}; a run is not repeated."
-        )
-    elif len(values) > MAX_SEEDS:
-        problems.append(f"{where}: {len(values)} seeds; at most {MAX_SEEDS}.")
-    else:
-        return tuple(values)
-    return DEFAULT_SEEDS
+    if len(set(values)) != len(values):
+        raise ConfigError(f"a seed is named twice in {short(values)}; a run is not repeated.")
+    if len(values) > MAX_SEEDS:
+        raise ConfigError(f"{len(values)} seeds; at most {MAX_SEEDS}.")
+    return tuple(values)
 
 
-def whole(value: Any, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+def seed_count(value: Any) -> tuple[int, ...]:
+    """The seeds 0, 1, ... for their number; empty where the value is no such number."""
+    return tuple(range(value)) if _is_seed(value) and 1 <= value <= MAX_SEEDS else ()
+
+
+def _is_seed(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32

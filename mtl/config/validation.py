@@ -6,6 +6,7 @@ A wrong key does not hide the others: the model is validated again without the w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
@@ -95,6 +96,16 @@ def validated(
     return value, list(dict.fromkeys(messages))
 
 
+def by_line(messages: Sequence[str]) -> list[str]:
+    """The messages in the order of the file's lines, without repetition."""
+
+    def line(message: str) -> int:
+        number = re.search(r":(\d+): ", message)
+        return int(number[1]) if number else 0
+
+    return sorted(dict.fromkeys(messages), key=line)
+
+
 def short_key(key: str) -> str:
     """A key of any length, cut to about 200 characters."""
     return key if len(key) <= 200 else f"{key[:200]}..."
@@ -127,7 +138,12 @@ def _without(
             if f"{prefix}{name}" not in keys
         }
 
-    return model.model_validate(stand_ins | keep(raw, ""), by_alias=True, by_name=False)
+    try:
+        return model.model_validate(stand_ins | keep(raw, ""), by_alias=True, by_name=False)
+    except ValidationError:  # a section that needs the key; leave the section out
+        sections = {key.partition(".")[0] for key in keys}
+        rest = {name: value for name, value in raw.items() if name not in keys | sections}
+        return model.model_validate(stand_ins | rest, by_alias=True, by_name=False)
 
 
 def _described(
@@ -163,8 +179,9 @@ def _unexpected(expected: Expected, item: Any, place: Place, raw: Any) -> str:
     value = raw
     for part in place:
         value = value[part]
+    came = "nothing" if value is None else short(value)
     end = suggestion(value, expected.choices) if expected.choices else ""
-    return f"expected {expected.text}, came {short(value)}.{end}"
+    return f"expected {expected.text}, came {came}.{end}"
 
 
 def _in_words(item: Any) -> str:
@@ -185,7 +202,7 @@ def _in_words(item: Any) -> str:
 def _unknown(
     key: str, model: type[BaseModel], section: type[BaseModel], hint: Callable[[str], str]
 ) -> str:
-    names = [field.alias or name for name, field in section.model_fields.items()]
+    names = [str(field.validation_alias or name) for name, field in section.model_fields.items()]
     near = hint(key) or suggestion(key, names) or _deeper(key, model)
     return f"unknown key.{near} Keys here: {', '.join(names)}."
 
@@ -213,9 +230,10 @@ def _place(loc: tuple[str | int, ...], raw: Any, *, missing: bool) -> Place:
 
 
 def _field(model: type[BaseModel], place: Place) -> tuple[type[BaseModel], Expected | None, int]:
-    """The model around the last key of a place, and the `Expected` on the way with its depth."""
+    """The model around the last key of a place, and the last `Expected` on the way with its depth."""
     section: type[BaseModel] = model
     inner: type[BaseModel] | None = model
+    expected: tuple[Expected | None, int] = None, 0
     for depth, key in enumerate(place, 1):
         if inner is None:
             break
@@ -225,14 +243,14 @@ def _field(model: type[BaseModel], place: Place) -> tuple[type[BaseModel], Expec
             break
         for mark in field.metadata:
             if isinstance(mark, Expected):
-                return section, mark, depth
+                expected = mark, depth
         inner = _model_in(field.annotation)
-    return section, None, 0
+    return section, *expected
 
 
 def _by_alias(model: type[BaseModel], key: str | int) -> FieldInfo | None:
     for name, field in model.model_fields.items():
-        if key == (field.alias or name):
+        if key == (field.validation_alias or name):
             return field
     return None
 

@@ -22,7 +22,7 @@ from mtl.errors import ConfigError, short
 from mtl.rng import numpy_stream
 from mtl.runs.prepare import Sources
 from mtl.study.objectives import Objective
-from mtl.study.reading import KEYS, StudyReader
+from mtl.study.reading import KEYS, study_fields
 from mtl.study.space import Parameter, Point, Space, Value, in_words
 
 RANDOM_POINTS = 200
@@ -205,7 +205,7 @@ def study_from(document: YamlDocument, folder: Path, name: str) -> Study:
         raise ConfigError(
             f"{document.source}: expected a study ({', '.join(KEYS)}), came {short(document.value)}."
         )
-    return Study(**StudyReader(document, folder).fields(name), written=document.value)
+    return Study(**study_fields(document, folder, name), written=document.value)
 
 
 def with_words(study: Study, words: Sequence[str], *, name: str | None = None) -> Study:

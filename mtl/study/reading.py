@@ -1,201 +1,192 @@
-"""Reads a study from YAML: every problem at once, each with file, line and key, before anything trains."""
+"""Reads a study from YAML: every error at once, each with file, line and key, before anything trains."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
-from mtl.ablation.reading import MAX_QUESTION
-from mtl.config.assignments import MAX_SEEDS, whole
-from mtl.config.key_kinds import config_keys
+from pydantic import BeforeValidator, Field
+
+from mtl.ablation.parts import (
+    FolderName,
+    Question,
+    Seeds,
+    base_part,
+    settings_hint,
+    settings_part,
+)
+from mtl.config.assignments import MAX_SEEDS
 from mtl.config.keys import Settings, flatten, merge
 from mtl.config.schema import PRESETS
 from mtl.config.settings import preset_layer
+from mtl.config.validation import Expected, FileModel, by_line, validated, wrong
+from mtl.config.yaml_file import YamlDocument
 from mtl.errors import ConfigError, short, suggestion
 from mtl.study.objectives import Objective, known_objectives
-from mtl.study.parameters import SpaceReader, number
+from mtl.study.parameters import check_knobs_of_disabled_sections, read_space
 from mtl.study.space import Parameter
-from mtl.study.strategy import DEFAULT_SAMPLER, PRUNERS, SAMPLERS, default_pruner, strategy_problems
-
-KEYS = (
-    "name",
-    "question",
-    "base",
-    "set",
-    "space",
-    "objective",
-    "sampler",
-    "pruner",
-    "seeds",
-    "fresh",
-    "budget",
-    "first",
+from mtl.study.strategy import (
+    DEFAULT_SAMPLER,
+    PRUNERS,
+    SAMPLERS,
+    PrunerName,
+    SamplerName,
+    default_pruner,
+    strategy_problems,
 )
+
 DEFAULT_TRIALS = 40
 DEFAULT_FRESH = 3
 MAX_TRIALS = 100_000
 
 
-class StudyReader(SpaceReader):
-    """Reads one study and collects what is wrong with it."""
+def _objectives(value: Any) -> tuple[Objective, ...]:
+    """One metric, a list of them, or metric -> direction."""
+    listed = [value] if isinstance(value, str) else value
+    texts = isinstance(listed, list | dict) and all(isinstance(key, str) for key in listed)
+    if not listed or not texts:
+        raise wrong(
+            f"expected a metric or a list of metrics, as in dev/overall, came {short(value)}."
+        )
+    known = known_objectives()
+    directions = value if isinstance(value, dict) else {}
+    problems = []
+    for key in listed:
+        if key not in known:
+            near = suggestion(key, known)
+            problems.append(f"no objective {short(key)}; there are {', '.join(known)}.{near}")
+        elif directions and directions[key] not in ("maximize", "minimize"):
+            came = short(directions[key])
+            problems.append(f"{key}: expected maximize or minimize, came {came}.")
+    if len(set(listed)) != len(listed):
+        problems.append("a metric is named twice; keep one.")
+    if problems:
+        raise wrong(" ".join(problems))
+    return tuple(Objective(key=key, direction=directions.get(key, known[key])) for key in listed)
 
-    def fields(self, name: str) -> dict[str, Any]:
-        """What a `Study` is made of, but for `written`. Raises ConfigError with all problems, one a line."""
-        for key in self.document.value:
-            if key not in KEYS:
-                hint = (
-                    " Settings go under `set`." if key in config_keys() else suggestion(key, KEYS)
-                )
-                self.fail(f"unknown key.{hint} Keys here: {', '.join(KEYS)}.", key)
-        base, under = self.base()
-        settings = merge(under, self.settings(self.get("set"), "set"))
-        space = self.space()
-        objectives = self.objectives()
-        sampler = self.word("sampler", DEFAULT_SAMPLER, SAMPLERS)
-        pruner = self.word("pruner", default_pruner(objectives), PRUNERS)
-        trials, hours = self.budget()
-        found = {
-            "name": self.name(name),
-            "question": self.text("question", MAX_QUESTION),
-            "base": base,
-            "settings": settings,
-            "space": tuple(space),
-            "objectives": objectives,
-            "sampler": sampler,
-            "pruner": pruner,
-            "seeds": self.seeds(),
-            "fresh": self.fresh(),
-            "trials": trials,
-            "hours": hours,
-            "first": self.first(),
-            "source": self.document.source,
-            "lines": self.document.lines,
-        }
-        if not self.problems:
-            below = merge(preset_layer(base).value, settings)
-            self.pointless(space, below)
-            self.scored(space, objectives, below)
-            for key, message in strategy_problems(
-                space, objectives, sampler, pruner, below, self.document.value
-            ):
-                self.fail(message, key)
-        if self.problems:
-            raise ConfigError("\n".join(dict.fromkeys(self.problems)))
-        return found
 
-    def objectives(self) -> tuple[Objective, ...]:
-        """One objective or several, each with its direction."""
-        known = known_objectives()
-        value = self.document.value.get("objective", "dev/overall")
-        listed = [value] if isinstance(value, str) else value
-        directions = value if isinstance(value, dict) else {}
-        if (
-            not isinstance(listed, list | dict)
-            or not listed
-            or not all(isinstance(key, str) for key in listed)
-        ):
-            self.fail(
-                f"expected a metric or a list of metrics, as in dev/overall, came {short(value)}.",
-                "objective",
-            )
-            return ()
-        found = []
-        for key in listed:
-            if key not in known:
-                self.fail(
-                    f"no objective {short(key)}; there are {', '.join(known)}.{suggestion(key, known)}",
-                    "objective",
-                )
-            elif directions and directions[key] not in ("maximize", "minimize"):
-                self.fail(
-                    f"{key}: expected maximize or minimize, came {short(directions[key])}.",
-                    "objective",
-                )
-            else:
-                found.append(Objective(key=key, direction=directions.get(key, known[key])))
-        if len({one.key for one in found}) != len(found):
-            self.fail("a metric is named twice; keep one.", "objective")
-        return tuple(found)
+class Budget(FileModel):
+    """Limits of the whole study, over all its restarts."""
 
-    def word(self, key: str, default: str, known: tuple[str, ...]) -> str:
-        """One of some words."""
-        found = self.document.value.get(key, default)
-        if found not in known:
-            self.fail(
-                f"expected one of {', '.join(known)}, came {short(found)}.{suggestion(found, known)}",
-                key,
-            )
-            return default
-        return str(found)
+    trials: Annotated[int | None, Field(ge=1, le=MAX_TRIALS), Expected("a whole number from 1")] = (
+        None
+    )
+    hours: Annotated[float | None, Field(gt=0), Expected("a number above 0")] = None
 
-    def seeds(self) -> tuple[int, ...]:
-        return super().seeds() if "seeds" in self.document.value else (0,)
 
-    def fresh(self) -> int:
-        """How many further seeds the best is run on."""
-        value = self.document.value.get("fresh", DEFAULT_FRESH)
-        if not whole(value, 0, MAX_SEEDS):
-            self.fail(
-                f"expected how many further seeds the best is run on, 0 or more, came {short(value)}.",
-                "fresh",
-            )
-            return DEFAULT_FRESH
-        return int(value)
+def _some_budget(value: Any) -> Any:
+    if not isinstance(value, dict | Budget) or not value:
+        raise ValueError("no limit")
+    return value
 
-    def budget(self) -> tuple[int | None, float | None]:
-        """Trials and hours in all."""
-        value = self.document.value.get("budget", {"trials": DEFAULT_TRIALS})
-        if not isinstance(value, dict) or not value or not set(value) <= {"trials", "hours"}:
-            self.fail(
-                f"expected {{trials: 40}}, {{hours: 2}} or both, came {short(value)}.", "budget"
-            )
-            return None, None
-        trials, hours = value.get("trials"), value.get("hours")
-        if trials is not None and not whole(trials, 1, MAX_TRIALS):
-            self.fail(f"trials: expected a whole number from 1, came {short(trials)}.", "budget")
-        if hours is not None and not (number(hours, "float") and hours > 0):
-            self.fail(f"hours: expected a number above 0, came {short(hours)}.", "budget")
-        return trials, hours
 
-    def first(self) -> tuple[str | Settings, ...]:
-        """The trials before any that is sought."""
-        value = self.document.value.get("first", [])
-        if not isinstance(value, list):
-            self.fail(
-                f"expected a list of presets ({', '.join(PRESETS)}) and settings, came {short(value)}.",
-                "first",
-            )
-            return ()
-        found: list[str | Settings] = []
-        for entry in value:
-            if isinstance(entry, str) and entry not in PRESETS:
-                self.fail(
-                    f"no preset {short(entry)}; there are {', '.join(PRESETS)}.{suggestion(entry, PRESETS)}",
-                    "first",
-                )
-            elif isinstance(entry, str):
-                found.append(entry)
-            else:
-                found.append(self.settings(entry, "first"))
-        return tuple(found)
+class StudyFile(FileModel):
+    """A study as written. Settings and parameters are read in a second step."""
 
-    def scored(
-        self, space: list[Parameter], objectives: tuple[Objective, ...], below: Settings
-    ) -> None:
-        """Every trial must have every objective, and it must mean the same."""
-        tasks = [below.get("tasks")] if below.get("tasks") else []
-        for one in space:
-            varied = [
-                found["tasks"]
-                for level in one.levels.values()
-                if "tasks" in (found := flatten(level))
-            ]
-            if varied and any(objective.key == "dev/overall" for objective in objectives):
-                self.fail(
-                    "tasks vary, so dev/overall is not the same mean in all trials; name a task's metric.",
-                    "objective",
-                )
-            tasks += varied
-        for objective in objectives:
-            task = objective.task()
-            if task is not None and any(task not in chosen for chosen in tasks if chosen):
-                self.fail(f"{objective.key}: not every trial trains {task}.", "objective")
+    name: FolderName = None
+    question: Question
+    base: Annotated[str, Expected("a preset or a path")] = "baseline"
+    set: Any = None
+    space: Annotated[dict[str, Any], Field(min_length=1), Expected("parameters (key: values)")]
+    objective: Annotated[Any, BeforeValidator(_objectives)] = (
+        Objective(key="dev/overall", direction="maximize"),
+    )
+    sampler: Annotated[SamplerName, Expected(f"one of {', '.join(SAMPLERS)}", choices=SAMPLERS)] = (
+        DEFAULT_SAMPLER
+    )
+    pruner: Annotated[
+        PrunerName | None, Expected(f"one of {', '.join(PRUNERS)}", choices=PRUNERS)
+    ] = None
+    seeds: Seeds = (0,)
+    fresh: Annotated[
+        int,
+        Field(ge=0, le=MAX_SEEDS),
+        Expected("how many further seeds the best is run on, 0 or more"),
+    ] = DEFAULT_FRESH
+    budget: Annotated[
+        Budget, BeforeValidator(_some_budget), Expected("{trials: 40}, {hours: 2} or both")
+    ] = Budget(trials=DEFAULT_TRIALS)
+    first: Annotated[
+        list[str | dict[str, Any] | None],
+        Expected(f"a list of presets ({', '.join(PRESETS)}) and settings"),
+    ] = []
+
+
+KEYS = tuple(StudyFile.model_fields)
+_STAND_INS = {"question": "question", "space": {"limit": [1, 2]}}
+
+
+def study_fields(document: YamlDocument, folder: Path, name: str) -> dict[str, Any]:
+    """The fields of a `Study` but `written`; `name` is for a file without one.
+
+    Raises ConfigError with every error, one per line.
+    """
+    file, problems = validated(StudyFile, [document], stand_ins=_STAND_INS, hint=settings_hint)
+    base, below = base_part(document, file.base, folder, problems)
+    settings = merge(below, settings_part(document, file.set, problems, "set"))
+    space = read_space(document, file.space, problems)
+    objectives = file.objective
+    pruner = file.pruner or default_pruner(objectives)
+    first = _first(document, file.first, problems)
+    if not problems:
+        start = merge(preset_layer(base).value, settings)
+        check_knobs_of_disabled_sections(document, space, problems)
+        found = _objective_problems(space, objectives, start)
+        found += strategy_problems(space, objectives, file.sampler, pruner, start, document.value)
+        problems += [f"{document.where((key,))}: {key}: {message}" for key, message in found]
+    if problems:
+        raise ConfigError("\n".join(by_line(problems)))
+    return {
+        "name": file.name or name,
+        "question": file.question,
+        "base": base,
+        "settings": settings,
+        "space": tuple(space),
+        "objectives": objectives,
+        "sampler": file.sampler,
+        "pruner": pruner,
+        "seeds": file.seeds,
+        "fresh": file.fresh,
+        "trials": file.budget.trials,
+        "hours": file.budget.hours,
+        "first": first,
+        "source": document.source,
+        "lines": document.lines,
+    }
+
+
+def _first(
+    document: YamlDocument, entries: list[Any], problems: list[str]
+) -> tuple[str | Settings, ...]:
+    """The trials before any that the sampler suggests: presets, or settings over base and set."""
+    trials: list[str | Settings] = []
+    for entry in entries:
+        if not isinstance(entry, str):
+            trials.append(settings_part(document, entry, problems, "first"))
+        elif entry in PRESETS:
+            trials.append(entry)
+        else:
+            near = suggestion(entry, PRESETS)
+            message = f"first: no preset {short(entry)}; there are {', '.join(PRESETS)}.{near}"
+            problems.append(f"{document.where(('first',))}: {message}")
+    return tuple(trials)
+
+
+def _objective_problems(
+    space: list[Parameter], objectives: tuple[Objective, ...], start: Settings
+) -> list[tuple[str, str]]:
+    """Objectives that a trial lacks, or that mean something else in another trial."""
+    problems: list[tuple[str, str]] = []
+    tasks = [start["tasks"]] if start.get("tasks") else []
+    for parameter in space:
+        levels = map(flatten, parameter.levels.values())
+        varied = [level["tasks"] for level in levels if "tasks" in level]
+        tasks += varied
+        if varied and any(objective.key == "dev/overall" for objective in objectives):
+            message = "tasks vary, so dev/overall is not the same mean in all trials; name a task's metric."
+            problems.append(("objective", message))
+    for objective in objectives:
+        task = objective.task()
+        if task is not None and any(task not in chosen for chosen in tasks if chosen):
+            problems.append(("objective", f"{objective.key}: not every trial trains {task}."))
+    return problems

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mtl.config.keys import Settings, flatten, get_key
 from mtl.config.schema import RunConfig
@@ -16,16 +16,18 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
 
-SAMPLERS = ("tpe", "gp", "nsga2", "cmaes", "random")
-PRUNERS = ("median", "hyperband", "none")
-DEFAULT_SAMPLER = "tpe"
+SamplerName = Literal["tpe", "gp", "nsga2", "cmaes", "random"]
+PrunerName = Literal["median", "hyperband", "none"]
+SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
+PRUNERS: tuple[PrunerName, ...] = get_args(PrunerName)
+DEFAULT_SAMPLER: SamplerName = "tpe"
 WARM_TRIALS = 3
 """Trials that end before the median of any is compared with."""
 STARTUP_TRIALS = 10
 """Random trials before TPE has something to go by."""
 
 
-def default_pruner(objectives: Sequence[Objective]) -> str:
+def default_pruner(objectives: Sequence[Objective]) -> PrunerName:
     """Median, or none where several objectives leave no one number to judge by."""
     return "median" if len(objectives) < 2 else "none"
 

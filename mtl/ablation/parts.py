@@ -1,0 +1,166 @@
+"""The parts that ablations and studies share in their files: settings, levels, a base, seeds, names.
+
+Each function takes a part of the file with its lines, adds its errors to `problems`, and returns what is right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from mtl.ablation.expression import WORD
+from mtl.ablation.where import RESERVED
+from mtl.config.assignments import checked_seeds, level_name, refusals, seed_count
+from mtl.config.key_kinds import config_keys
+from mtl.config.keys import Settings, get_key
+from mtl.config.library import SUFFIXES
+from mtl.config.settings import file_layer, preset_layer, spread
+from mtl.config.validation import Expected, short_key, wrong
+from mtl.config.yaml_file import YamlDocument
+from mtl.errors import ConfigError, short
+
+MAX_NAME = 100
+"""Most characters in the name of an arm, a factor or a level."""
+
+
+def _folder_name(name: str) -> str:
+    if not re.fullmatch(r"[^\W_][^/\\]*", name) or len(name) > MAX_NAME or not name.isprintable():
+        raise ValueError("no name for a folder")
+    return name
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("blank text")
+    return text
+
+
+def _seeds(value: Any) -> Any:
+    try:
+        return seed_count(value) or checked_seeds(value)
+    except ConfigError as error:
+        raise wrong(str(error)) from None
+
+
+FolderName = Annotated[
+    Annotated[str, AfterValidator(_folder_name)] | None,
+    Expected("a name that a folder can have, beginning with a letter or digit"),
+]
+Question = Annotated[
+    str,
+    Field(max_length=2000),
+    AfterValidator(_not_blank),
+    Expected("text of 1 to 2000 characters"),
+]
+Seeds = Annotated[tuple[int, ...], BeforeValidator(_seeds)]
+
+
+def fail(document: YamlDocument, problems: list[str], message: str, *place: str) -> None:
+    """Add an error at a place."""
+    problems.append(f"{document.where(place)}: {short_key('.'.join(place))}: {message}")
+
+
+def settings_part(document: YamlDocument, value: Any, problems: list[str], *place: str) -> Settings:
+    """Checked settings, with dotted keys written out; null is `{}`."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        message = f"expected settings (key: value), came {short(value)}."
+        fail(document, problems, message, *place)
+        return {}
+    try:
+        part = spread(document.part(value, *place))
+    except ConfigError as error:
+        problems.append(str(error))
+        return {}
+    if "seed" in part.value:
+        message = "the seeds of all arms are set by `seeds: [0, 1, 2]`."
+        fail(document, problems, message, *place, "seed")
+        del part.value["seed"]
+    problems += refusals(part)
+    return dict(part.value)
+
+
+def base_part(
+    document: YamlDocument, base: str, folder: Path, problems: list[str]
+) -> tuple[str, Settings]:
+    """A preset and settings on top. A file as base is `baseline` with the file's settings, without its seed."""
+    try:
+        if not base.endswith(SUFFIXES):
+            preset_layer(base)
+            return base, {}
+        layer = file_layer(folder / base)
+    except ConfigError as error:
+        fail(document, problems, str(error), "base")
+        return "baseline", {}
+    problems += refusals(layer)
+    return "baseline", {key: value for key, value in layer.value.items() if key != "seed"}
+
+
+def value_levels(
+    document: YamlDocument, key: str, values: list[Any], problems: list[str], *place: str
+) -> dict[str, Settings]:
+    """The levels of a config key, one per value. `place` is that of the list."""
+    lines = document.part(values, *place)
+    levels: dict[str, Settings] = {}
+    for number, value in enumerate(values):
+        own = {(key, *inner): line for inner, line in lines.part(value, number).lines.items()}
+        own.setdefault((key,), _line(document, *place))
+        part = spread(YamlDocument(source=document.source, value={key: value}, lines=own))
+        name = level_name(get_key(part.value, key))
+        if name in levels:
+            fail(document, problems, f"the level {name} is there twice; keep one.", *place)
+        errors = refusals(part)
+        problems += errors
+        if not errors:
+            levels[name] = part.value
+    return levels
+
+
+def _line(document: YamlDocument, *place: str) -> int:
+    for end in range(len(place), 0, -1):
+        if place[:end] in document.lines:
+            return document.lines[place[:end]]
+    return document.lines.get((), 0)
+
+
+def named_levels(
+    document: YamlDocument, levels: Mapping[str, Any], problems: list[str], *place: str
+) -> dict[str, Settings]:
+    """The levels of a factor of the file's own: name -> settings."""
+    for name in levels:
+        check_label(document, "a level", problems, *place, name)
+    return {
+        name: settings_part(document, value, problems, *place, name)
+        for name, value in levels.items()
+    }
+
+
+def check_label(document: YamlDocument, kind: str, problems: list[str], *place: str) -> None:
+    """The last key of a place must do as a name in tables and in conditions."""
+    name = place[-1]
+    quotes = {"'", '"'} <= set(name)
+    if not name.strip() or len(name) > MAX_NAME or not name.isprintable() or quotes:
+        message = (
+            f"the name of {kind}: 1 to {MAX_NAME} printable characters, quotes of one kind only."
+        )
+        fail(document, problems, message, *place)
+
+
+def check_own_name(document: YamlDocument, problems: list[str], *place: str) -> None:
+    """The last key of a place must do as a key in conditions."""
+    name = place[-1]
+    if not re.fullmatch(WORD, name) or name in RESERVED or len(name) > MAX_NAME:
+        message = (
+            "a name here is made of letters, digits, _ - and dots, and is no word of a condition."
+        )
+        fail(document, problems, message, *place)
+
+
+def settings_hint(key: str) -> str:
+    """A hint for a config key at the top of a file."""
+    return " Settings go under `set`." if key in config_keys() else ""
