@@ -1,4 +1,4 @@
-"""Shared by the tests of the frozen cache: a cache, runs with a frozen encoder, segments and blocks."""
+"""Shared by the tests of the frozen cache: runs with frozen layers, stores and sequences."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def frozen(tiny: dict[str, Any], **changes: Any) -> RunConfig:
-    """The tiny run with its first layer frozen, with changes; `train__lr=1` means `train: {lr: 1}`."""
+    """The tiny run with a frozen layer and changes; `train__lr=1` means `train: {lr: 1}`."""
     settings = merge(tiny, {"freeze": {"unfrozen": 1}, "heads": {"sts": "cosine"}})
     for key, value in changes.items():
         for part in reversed(key.split("__")):

@@ -23,6 +23,6 @@ def projected(surgery: Surgery, gradients: Tensor, generator: np.random.Generato
 
 
 def combined(surgery: Surgery, gradients: Tensor, generator: np.random.Generator) -> Tensor:
-    """The step's gradient from the tasks' in one matrix, (T, P) -> (P,): what `backward` must give."""
+    """The step's gradient from the tasks' gradients in one matrix, (T, P) -> (P,)."""
     products = (gradients.double() @ gradients.double().T).cpu().numpy()
     return torch.from_numpy(surgery.weights(products, generator)).to(gradients) @ gradients

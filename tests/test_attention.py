@@ -1,4 +1,4 @@
-"""Attention by hand equals attention by autograd, in values and gradients, with and without dropout, however it is grouped."""
+"""Attention with a hand-written backward equals attention by autograd, however it is grouped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""minBERT equals `transformers.BertModel` on the same weights, in outputs and in gradients, whatever is packed together."""
+"""The encoder equals `transformers.BertModel` on the same weights, in outputs and gradients."""
 
 from __future__ import annotations
 
@@ -199,8 +199,8 @@ def test_an_old_checkpoint_with_prefix_gamma_and_beta_loads(tmp_path: Path) -> N
     new = load_file(folder / "model.safetensors")
     expected = Pretrained("x", folder).load().state_dict()
     old = {
-        f"bert.{k.replace('LayerNorm.weight', 'LayerNorm.gamma').replace('LayerNorm.bias', 'LayerNorm.beta')}": v
-        for k, v in new.items()
+        "bert." + name.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta"): value
+        for name, value in new.items()
     }
     save_file(old, folder / "model.safetensors")
     found = Pretrained("x", folder).load().state_dict()

@@ -1,4 +1,4 @@
-"""An exported run is what `transformers` and `sentence-transformers` load, and gives the vectors that the run's heads saw."""
+"""An exported run loads in `transformers` and `sentence-transformers`, with the same vectors."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from tests.training_tools import config, started
 def test_freezing_by_scope_holds_under_every_schedule_and_surgery(
     tiny: dict[str, Any], tmp_path: Path, schedule: str, surgery: str, scope: Any
 ) -> None:
-    """The part below the cut gets a gradient in the steps that have a task outside the scope, and in no others."""
+    """Layers below the cut get a gradient only in steps with a task outside the scope."""
     freeze = {"unfrozen": 1, "scope": scope}
     training = started(
         config(tiny, freeze=freeze, schedule=schedule, surgery=surgery, train__weight_decay=0.1),

@@ -1,4 +1,4 @@
-"""The store of frozen states keeps its size limit: least recently read segments are evicted first."""
+"""The store of frozen states keeps its limit: least recently read segments are evicted first."""
 
 from __future__ import annotations
 

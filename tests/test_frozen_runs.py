@@ -1,4 +1,4 @@
-"""Runs with the store of frozen states give the same bits as runs without it, and compute nothing twice."""
+"""Runs with the store of frozen states give the bits of runs without, and compute nothing twice."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_store_changes_no_bit_of_a_run(
     small_segments: None,
     changes: dict[str, Any],
 ) -> None:
-    """Off; without room; cold; filled by a cell with other rows first; warm; with another look ahead."""
+    """Off; without room; cold; filled with other rows; warm; with another prefetch."""
     chosen = frozen(tiny, **changes)
     train(chosen, runs=tmp_path / "off", cache_bytes=0)
     assert not cache.exists()

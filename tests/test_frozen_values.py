@@ -42,7 +42,7 @@ SHAPES: list[dict[str, Any]] = [
 def test_a_sequences_states_are_its_own_to_the_last_bit(
     tmp_path: Path, sizes: dict[str, Any], precision: Any
 ) -> None:
-    """Whatever it is computed beside, in which order, and on however many threads; at every length."""
+    """Whatever it is computed with, in any order, on any number of threads, at every length."""
     write_random(tmp_path / "encoder", seed=1, **sizes)
     encoder = Pretrained("random", tmp_path / "encoder").load()
     draw = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from mtl.model.heads import HEADS, MLP, Cosine, Dot, Features, Head, Linear, mak
 from mtl.model.losses import task_loss
 from mtl.tasks.registry import TASKS, Kind, TaskName
 
-GELU_1 = 0.8413447460685429  # the normal distribution's value at 1: the erf form, where tanh's gives 0.84119
+GELU_1 = 0.8413447460685429  # the normal distribution at 1: the erf form; tanh gives 0.84119
 WEIGHTS: dict[str, tuple[list[list[float]], list[float]]] = {
     "first": ([[1, 2], [3, 4]], [1, 0]),
     "second": ([[0, 1], [1, 0]], [0, -1]),

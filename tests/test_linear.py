@@ -1,4 +1,4 @@
-"""Linear layers through oneDNN compute what torch's own do, however weights lie, and the machine alone decides which is used."""
+"""Linear layers by oneDNN equal torch's own, in any layout; the machine decides which is used."""
 
 from __future__ import annotations
 

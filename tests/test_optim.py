@@ -71,7 +71,7 @@ class Tiny(nn.Module):
 
 
 def after_a_step(module: nn.Module, settings: Train, skip: str = "") -> dict[str, torch.Tensor]:
-    """The parameters after one step with zero gradients (None for the one to skip), as shares of those before."""
+    """Parameters after a step with zero gradients (None for `skip`), as shares of those before."""
     parameters = dict(module.named_parameters())
     before = {name: value.detach().clone() for name, value in parameters.items()}
     optimizer = Optimizer(parameters, settings)
@@ -109,7 +109,7 @@ def test_every_parameter_is_optimised_once() -> None:
 
 
 def test_one_step_is_adamw_as_bert_was_published() -> None:
-    # First step, gradient g: the moments are (1 - beta) g and (1 - beta) g^2, corrected to g and g^2.
+    # First step, gradient g: moments (1 - beta) g and (1 - beta) g^2, corrected to g and g^2.
     weight = nn.Parameter(torch.full((1, 1), 3.0))
     optimizer = Optimizer({"weight": weight}, Train(lr=0.1, weight_decay=0.5))
     for gradient, wanted in [(1e-6, 3 * 0.95 - 0.1 * 0.5)]:
@@ -119,9 +119,7 @@ def test_one_step_is_adamw_as_bert_was_published() -> None:
     assert all(group["betas"] == (0.9, 0.999) for group in optimizer.adamw.param_groups)
 
 
-def test_rows_of_an_embedding_and_fused_clipping_give_what_dense_gradients_and_a_pass_of_clipping_give() -> (
-    None
-):
+def test_touched_rows_and_fused_clipping_equal_dense_gradients_and_plain_clipping() -> None:
     settings = Train(lr=0.05, weight_decay=0.1, max_grad_norm=0.5)
 
     def made() -> nn.ModuleDict:
@@ -161,7 +159,7 @@ STEPS: list[list[int] | None] = [
 
 
 def embedded(decay: float, *, sparse: bool, resumed: bool = False) -> list[torch.Tensor]:
-    """The table after each of `STEPS`, by `Optimizer`, which may be made anew from its own state after each."""
+    """The table after each of `STEPS`, by `Optimizer`; `resumed` restores it before each."""
     torch.manual_seed(0)
     table = nn.Embedding(50, 16, sparse=sparse)
     settings = Train(lr=0.05, weight_decay=decay, max_grad_norm=0.01)

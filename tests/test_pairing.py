@@ -1,4 +1,4 @@
-"""How pairs are laid out: siamese and concat by hand, and truncation as BERT's own tokenizer does it."""
+"""Pairs are laid out as worked by hand, and truncated as BERT's own tokenizer does."""
 
 from __future__ import annotations
 
@@ -90,15 +90,15 @@ def test_concat_shortens_the_longer_side_first() -> None:
 
 @pytest.mark.parametrize(
     ("first", "second", "budget", "kept"),
-    [(9, 4, 10, (6, 4)), (9, 9, 11, (6, 5)), (4, 9, 10, (4, 6)), (3, 3, 6, (3, 3)), (0, 9, 5, (0, 5)), (9, 0, 5, (5, 0)),
-     (100, 100, 10, (5, 5)), (5, 100, 10, (5, 5)), (4, 100, 10, (4, 6)), (2, 2, 9, (2, 2))],
+    [(9, 4, 10, (6, 4)), (9, 9, 11, (6, 5)), (4, 9, 10, (4, 6)), (3, 3, 6, (3, 3)),
+     (0, 9, 5, (0, 5)), (9, 0, 5, (5, 0)), (100, 100, 10, (5, 5)), (5, 100, 10, (5, 5)), (4, 100, 10, (4, 6)), (2, 2, 9, (2, 2))],
 )  # fmt: skip
 def test_shortening_by_hand(first: int, second: int, budget: int, kept: tuple[int, int]) -> None:
     assert shorten(first, second, budget) == kept
 
 
 def one_at_a_time(first: int, second: int, budget: int) -> tuple[int, int]:
-    """The definition: take one token from the longer side, from the second at equal lengths, until both fit."""
+    """The definition: cut tokens from the longer side, at a tie from the second, until both fit."""
     while first + second > budget:
         if first > second:
             first -= 1
@@ -198,7 +198,7 @@ def test_pairs_are_cut_as_longest_first_cuts_them(
     (ids,), (types,) = pairer(Concat, max_length).pairs([one], [two])
     budget = max_length - 3
     if first + second > budget and min(first, second) > budget // 2:
-        # Both sides are cut: which gives the odd token is a matter of taste, and the two differ in it.
+        # Both sides are cut; the two implementations differ in which side keeps the odd token.
         assert len(ids) == len(wanted.ids)
         assert abs(int(types.sum()) - sum(wanted.type_ids)) <= 1
         kept_second = int(types.sum()) - 1

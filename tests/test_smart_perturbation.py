@@ -67,8 +67,8 @@ def test_a_divergence_is_symmetric_zero_at_equality_and_survives_small_differenc
 
 @pytest.mark.parametrize(
     ("kind", "one", "other"),
-    [("binary", (4,), (4, 1)), ("score", (4,), (4, 1)), ("score", (4, 1), (4, 1)), ("binary", (4, 1), (4, 1)),
-     ("classes", (5,), (5,)), ("classes", (4, 5), (4, 1))],
+    [("binary", (4,), (4, 1)), ("score", (4,), (4, 1)), ("score", (4, 1), (4, 1)),
+     ("binary", (4, 1), (4, 1)), ("classes", (5,), (5,)), ("classes", (4, 5), (4, 1))],
 )  # fmt: skip
 def test_shapes_that_would_broadcast_are_refused(
     kind: Any, one: tuple[int, ...], other: tuple[int, ...]
@@ -201,7 +201,7 @@ def test_noise_does_not_depend_on_what_else_is_in_the_batch(
 def test_each_side_of_a_pair_ascends_with_the_other_side_clean(
     tiny: dict[str, Any], tmp_path: Path, pairing: dict[str, Any]
 ) -> None:
-    """The inner gradient is that of l_s(f(x~, y), f(x, y)) for x and of l_s(f(x, y~), f(x, y)) for y, each run alone."""
+    """The gradient is that of l_s(f(x~, y), f(x, y)) for x, and of l_s(f(x, y~), f(x, y)) for y."""
     training, penalty, batch = smart(tiny, tmp_path, **pairing)
     clean = penalty.clean_pass(batch)
     embedded = clean.embedded.detach()
@@ -259,7 +259,7 @@ def test_an_example_whose_inner_gradient_is_not_finite_is_skipped_and_counted(
     clean = penalty.clean_pass(batch)
     expected = penalty.find_noise(batch, clean, 0).values
     ascent = penalty.ascent_gradient
-    victim = 6  # after 5 sst sequences come quora's first sides, then its second ones: row 1, and so sequences 6 and 11
+    victim = 6  # quora's row 1, which is sequences 6 and 11 after the 5 sequences of sst
 
     def poisoned(*given: Any) -> Tensor:
         gradient = ascent(*given)

@@ -162,8 +162,9 @@ def test_an_error_about_smart_names_the_way_out(words: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "word",
-    ["smart.lambda_s=-1", "smart.mu=-1", "smart.epsilon=0", "smart.sigma=0", "smart.eta=0", "smart.steps=-1",
-     "smart.projection=l2", "smart.beta=1.1", "smart.beta=[0.9]", "smart.beta=[0.9, 0.9, 0.9]", "smart.epsilom=1"],
+    ["smart.lambda_s=-1", "smart.mu=-1", "smart.epsilon=0", "smart.sigma=0", "smart.eta=0",
+     "smart.steps=-1", "smart.projection=l2", "smart.beta=1.1", "smart.beta=[0.9]",
+     "smart.beta=[0.9, 0.9, 0.9]", "smart.epsilom=1"],
 )  # fmt: skip
 def test_a_value_out_of_bounds_is_refused_with_its_key(word: str) -> None:
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""SMART's dropout masks, its teacher (D_Breg), and gradients against finite differences in float64."""
+"""SMART's dropout masks, its teacher (D_Breg), and its gradients against finite differences."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_with_the_clean_pass_masks_the_floor_is_0_and_training_draws_as_without_
     assert all(float(value) < ROUNDING for value in floor.values()), floor
 
 
-def test_with_masks_of_its_own_r_s_has_a_floor_that_dwarfs_a_small_epsilon_and_measuring_it_changes_nothing(
+def test_with_fresh_masks_r_s_has_a_floor_and_measuring_it_changes_nothing(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     _, penalty, batch = smart(
@@ -125,7 +125,7 @@ def test_without_mu_there_is_no_teacher(tiny: dict[str, Any], tmp_path: Path) ->
 
 
 def finite_difference(training: Training, term: Any, seed: int) -> tuple[float, float]:
-    """The term's directional derivative along a random direction of all trainable weights: autograd's, and measured."""
+    """The term's derivative along a random direction of the weights: autograd's, and measured."""
     draw = torch.Generator().manual_seed(seed)
     weights = list(training.trainable.values())
     direction = [torch.randn(value.shape, generator=draw, dtype=value.dtype) for value in weights]

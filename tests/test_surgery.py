@@ -61,7 +61,7 @@ def test_dominant_projects_the_smaller_off_the_larger() -> None:
 
 
 def test_dominant_leaves_conflicts_between_two_others_alone() -> None:
-    # g1 is largest; g2 . g1 = -8 of 16: g2 + g1 / 2 = (0, 1); g3 agrees with g1 and conflicts with g2 (-4).
+    # g1 is largest; g2 . g1 = -8 of 16: g2 + g1 / 2 = (0, 1). g3 conflicts with g2 only (-4).
     gradients = matrix([-2, 1], [4, 0], [1, -2])
     assert projected(Dominant(), gradients, drawn()).tolist() == [[0, 1], [4, 0], [1, -2]]
     assert combined(Dominant(), gradients, drawn()).tolist() == [5, -1]
@@ -198,7 +198,7 @@ def test_pcgrad_equals_torchjd(tasks: int, seed: int) -> None:
 
 
 def test_a_line_says_what_surgery_saw() -> None:
-    # sts (3, 0), sst (-1, 1), quora (0, 0): dominant takes g_sst . g_sts = -3 off, which is the vector (1, 0).
+    # sts (3, 0), sst (-1, 1), quora (0, 0): g_sst . g_sts = -3, so (1, 0) is removed.
     gradients = matrix([3, 0], [-1, 1], [0, 0])
     products = (gradients @ gradients.T).numpy()
     line = conflicts.describe(

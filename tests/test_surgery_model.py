@@ -40,9 +40,7 @@ def given_gradients(
     return take(parameters)
 
 
-def test_inner_products_of_sparse_gradients_count_the_rows_that_both_touch_and_rows_given_twice() -> (
-    None
-):
+def test_inner_products_of_sparse_gradients_count_shared_rows_and_repeated_rows() -> None:
     words = [nn.Parameter(torch.zeros(5, 2))]
     one = given_gradients(
         words, [sparse([3, 1, 3], [[1, 2], [5, 0], [1, 0]])]
@@ -88,7 +86,7 @@ def begun(tiny: dict[str, Any], folder: Path, **changes: Any) -> tuple[Training,
 
 
 def step_gradient(training: Training, rows: Step) -> dict[str, Tensor]:
-    """What the run's surgery leaves in `.grad`, dense, by name; parameters without a gradient are not there."""
+    """What the run's surgery leaves in `.grad`, dense, by name, where there is a gradient."""
     training.optimizer.zero_grad()
     passes = training.model.passes(rows)
     training.surgery.backward(passes, training.stepper.losses, numpy_stream(0, "surgery/0"))
@@ -98,7 +96,7 @@ def step_gradient(training: Training, rows: Step) -> dict[str, Tensor]:
 def grads(training: Training) -> dict[str, Tensor]:
     named = training.trainable.items()
     found = {name: value.grad for name, value in named if value.grad is not None}
-    # Coalesced first, as the optimiser does: rows given twice are then added in one and the same order.
+    # Coalesced first, as the optimiser does, so that repeated rows are added in the same order.
     return {
         name: (grad.coalesce() if grad.is_sparse else grad).to_dense().clone()
         for name, grad in found.items()

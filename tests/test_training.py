@@ -195,8 +195,8 @@ def test_the_record_is_complete_and_holds_no_nan(tiny: dict[str, Any], tmp_path:
     stored = (tmp_path / record.run_id / "record.json").read_text()
     assert json.loads(stored) == json.loads(json.dumps(record))
     assert "NaN" not in stored
-    promised = """schema run_id cell seed status config metrics best_step seconds throughput peak_memory diagnostics
-    frozen_unchanged data environment wandb error""".split()
+    promised = """schema run_id cell seed status config metrics best_step seconds throughput
+    peak_memory diagnostics frozen_unchanged data environment wandb error""".split()
     assert set(promised) <= set(record)
     for key in (
         "dev/sst/accuracy",

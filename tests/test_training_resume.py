@@ -1,4 +1,4 @@
-"""A resumed run equals an uninterrupted one; failures are recorded and leave nothing that reads as done."""
+"""A resumed run equals an uninterrupted one; a failed run is recorded and never reads as done."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.training_tools import comparable, config, content
 def test_resume_equals_no_interruption(
     tiny: dict[str, Any], tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    """Stopped at every third step, in training and in evaluation, the run gives every number of one that was not."""
+    """Stopped at every third step and in evaluation, a run gives the same numbers."""
     chosen = config(
         tiny, freeze={"unfrozen": 1, "scope": ["sts"]}, train__decay="linear", **changes
     )
@@ -88,7 +88,8 @@ import sys
 from pathlib import Path
 from mtl import RunConfig, train
 import json
-train(RunConfig.model_validate(json.loads(sys.argv[1])), runs=Path(sys.argv[2]), save_seconds=0.0, wandb="disabled")
+config = RunConfig.model_validate(json.loads(sys.argv[1]))
+train(config, runs=Path(sys.argv[2]), save_seconds=0.0, wandb="disabled")
 """
 
 
