@@ -12,7 +12,16 @@ import mtl
 import mtl.stats
 import mtl.tasks
 
-MODULES = ["mtl.errors", "mtl.rng"] + [
+MODULES = [
+    "mtl.errors",
+    "mtl.rng",
+    "mtl.methods.dominant",
+    "mtl.methods.pcgrad",
+    "mtl.model.losses",
+    "mtl.model.packing",
+    "mtl.model.pairing",
+    "mtl.training.optim",
+] + [
     f"{package.__name__}.{module.name}"
     for package in (mtl.stats, mtl.tasks)
     for module in pkgutil.iter_modules(package.__path__)

@@ -19,6 +19,7 @@ from mtl.runs.verify import verify
 from mtl.training.loop import train
 from mtl.training.progress import Progress
 from mtl.training.run import Training
+from mtl.training.state import State
 from tests.training_tools import comparable, config, content
 
 
@@ -192,3 +193,10 @@ def test_a_full_disk_leaves_nothing_that_reads_as_done(
     target["on"] = False
     assert train(config(tiny), runs=tmp_path).status == "done"
     assert verify(folder) == []
+
+
+def test_a_state_saved_by_version_0_1_0_is_read() -> None:
+    state = State()
+    summary = {"sst": {"r_s": [2, 0.5]}}
+    state.restore({"step": 3, "smart": summary})
+    assert (state.step, state.penalties) == (3, {"smart": summary})

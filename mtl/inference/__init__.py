@@ -1,1 +1,1 @@
-"""Predictions from a model, trained runs loaded again, and export."""
+"""Predictions of a model, loading trained runs, and export."""

@@ -1,1 +1,1 @@
-"""The training methods, one a file."""
+"""Training methods, one file each; `mtl.methods.registry` finds them by name."""

@@ -16,6 +16,12 @@ class PCGrad(Surgery):
     The step's gradient is the sum over tasks, as in the paper; a mean, which some implementations
     take, would change the backbone's learning rate against that of the heads.
     Source: Yu et al., NeurIPS 2020 (arXiv:2001.06782).
+
+    Example, with the gradients (3, 0) and (-1, 1), each projected off the other:
+        >>> gram = np.array([[9.0, -3.0], [-3.0, 2.0]])
+        >>> PCGrad().coefficients(gram, np.random.default_rng(0)).round(2)
+        array([[1.  , 1.5 ],
+               [0.33, 1.  ]])
     """
 
     def coefficients(self, gram: np.ndarray, generator: np.random.Generator) -> np.ndarray:

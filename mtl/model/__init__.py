@@ -1,1 +1,1 @@
-"""The encoder on packed tokens, with heads, pairing and freezing."""
+"""The multi-task model: an encoder on packed tokens, freezing, pairing and heads."""

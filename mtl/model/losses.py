@@ -36,6 +36,10 @@ def divergence(kind: Kind, first: Tensor, second: Tensor) -> Tensor:
 
     Each is a product of two small factors, so that nearly equal outputs do not drown in rounding.
     Computed in float32 at least. Source: Jiang et al. 2020 (arXiv:1911.03437).
+
+    Example:
+        >>> divergence("score", torch.tensor([4.0]), torch.tensor([1.5])).item()
+        6.25
     """
     assert first.shape == second.shape, (
         f"(B,) against (B, 1) would broadcast: {tuple(first.shape)}, {tuple(second.shape)}"

@@ -96,6 +96,11 @@ def pack(sequences: Sequence[np.ndarray], types: Sequence[np.ndarray] | None = N
     """Lay sequences end to end: token ids and token types, each (l,) of any integer type.
 
     Without `types` every token is of type 0.
+
+    Example:
+        >>> packed = pack([np.array([7, 8, 9]), np.array([5])])
+        >>> packed.ids.tolist(), packed.positions.tolist(), packed.starts.tolist()
+        ([7, 8, 9, 5], [0, 1, 2, 0], [0, 3])
     """
     lengths = np.fromiter((len(ids) for ids in sequences), dtype=np.int64, count=len(sequences))
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])

@@ -113,8 +113,11 @@ def distinct(parts: Iterable[TokenizedRows], pairer: Pairer) -> Sequences:
 def shorten(first: int, second: int, budget: int) -> tuple[int, int]:
     """How many tokens of each side stay so that both fit `budget`; the longer side is cut first.
 
-    At equal lengths the second side is cut: `shorten(9, 4, 10) == (6, 4)` and
-    `shorten(9, 9, 11) == (6, 5)`.
+    At equal lengths the second side is cut.
+
+    Example:
+        >>> shorten(9, 4, 10), shorten(9, 9, 11)
+        ((6, 4), (6, 5))
     """
     over = first + second - budget
     if over <= 0:

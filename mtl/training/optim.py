@@ -207,7 +207,13 @@ def _like(parameter: Tensor, value: Tensor) -> Tensor:
 
 
 def learning_rate(step: int, total: int, settings: Train) -> float:
-    """The rate of step `step` (from 0) of `total`: a linear warm-up, then a decay to 0."""
+    """The rate of step `step` (from 0) of `total`: a linear warm-up, then a decay to 0.
+
+    Example:
+        >>> settings = Train(lr=1.0, warmup=0.5, decay="linear")
+        >>> [learning_rate(step, 4, settings) for step in range(4)]
+        [0.5, 1.0, 1.0, 0.5]
+    """
     warmup = math.ceil(round(settings.warmup * total, 9))  # 0.07 * 100 is 7.000000000000001
     if step < warmup:
         return settings.lr * (step + 1) / warmup

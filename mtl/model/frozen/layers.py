@@ -3,8 +3,8 @@
 The last bits of a matrix product depend on its shape, and so on what shares a batch, and on how it
 is split over threads. Here a block holds sequences of one length, always the same number of them,
 and runs on one thread; the last block is filled up and the surplus thrown away. In products of one
-shape a row is the same wherever it stands; `tests/test_frozen_values.py` fails on a machine where it
-is not. Shapes: S sequences of l tokens, H width.
+shape a row is the same wherever it stands; `tests/test_frozen_values.py` fails on a machine where
+it is not. Shapes: S sequences of l tokens, H width.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class Segment:
 
     def _map(self, width: int) -> None:
         path = self.path
-        # By hand: filelock has no shared lock on the file itself. It keeps the segment from eviction.
+        # Keeps the segment from eviction. By hand: filelock has no shared locks.
         fcntl.flock(self.file, fcntl.LOCK_SH)
         head = self.file.read(HEADER.size)
         if len(head) < HEADER.size:
