@@ -90,8 +90,9 @@ def main() -> None:
 
     Every method is a toggle: mtl train final pairing=concat freeze.unfrozen=2
     """
-    # OpenMP threads spin before they sleep. Beside other work on the same cores the default makes a
-    # step many times slower; this value costs nothing on an idle machine. Set it before torch loads.
+    # OpenMP threads spin before they sleep. Beside other work on the same cores the default makes
+    # a step many times slower. This value costs nothing on an idle machine. It counts only if it
+    # is set before torch loads.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

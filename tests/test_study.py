@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -264,8 +263,10 @@ def test_only_pruned_trials_save_steps(tiny_data: Path, tmp_path: Path, sources:
     study = make_study(tiny_data, budget={"trials": 6}, pruner="none", fresh=0)
     results = by_formula(study, tmp_path, sources=sources)[0].results
     assert results.saved_share == 0
-    diverged = replace(results.trials[0], outcome="diverged", steps=1, all_steps=1000)
-    assert replace(results, trials=(diverged, *results.trials[1:])).saved_share == 0
+    diverged = results.trials[0].model_copy(
+        update={"outcome": "diverged", "steps": 1, "all_steps": 1000}
+    )
+    assert results.model_copy(update={"trials": (diverged, *results.trials[1:])}).saved_share == 0
 
 
 def test_parameters_come_and_go_with_their_condition(

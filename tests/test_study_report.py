@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,7 +96,7 @@ def test_a_front_has_a_picture_and_a_table(tiny_data: Path, tmp_path: Path) -> N
     )
     best = max(results.winners(), key=lambda trial: trial.values[0])
     assert f"trial {best.number} has the best dev/sst/accuracy ({best.values[0]:.3f})" in said
-    nothing = study_document(replace(results, trials=(), front=()))
+    nothing = study_document(results.model_copy(update={"trials": (), "front": ()}))
     assert not [figure for figure in nothing.figures() if figure.name == "front"]
 
 

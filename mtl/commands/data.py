@@ -122,7 +122,7 @@ def _names(option: str, text: str, known: Sequence[Name]) -> list[Name]:
             )
     if not names:
         raise ConfigError(
-            f"{option}: expected some of {', '.join(known)}, got nothing. Leave the option out for all."
+            f"{option}: expected some of {', '.join(known)}, got nothing. Omit the option for all."
         )
     return [cast(Name, name) for name in names]
 

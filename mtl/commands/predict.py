@@ -114,7 +114,7 @@ def json_lines(task: Task, predictions: Predictions) -> Iterator[str]:
 
 
 def _target(output: Path) -> Path:
-    """The file behind `--output`: the end of a link, or a device or pipe itself. Raises ConfigError."""
+    """The file behind `--output`: a link's end, or a device or pipe itself. Raises ConfigError."""
     if output.is_dir():
         raise ConfigError(f"--output {output}: a folder. Name a file.")
     if output.exists() and not output.is_file():

@@ -71,7 +71,8 @@ def report(
     )
     if done.private:
         tell(
-            f"{done.places.markdown} holds sentences of the data: keep it to yourself, or leave them out with --no-text."
+            f"{done.places.markdown} holds sentences of the data. Do not publish it, or omit them with "
+            "--no-text."
         )
     if as_json:
         files = [str(path) for path in done.files]
@@ -102,5 +103,6 @@ def print_check(name: str | None, runs: Path, output: Path, as_json: bool) -> No
         )
     else:
         click.echo(
-            f"{checked.places.markdown} is what {'its records and the runs' if checked.subject.has_runs else 'its records'} say."
+            f"{checked.places.markdown} agrees with its records"
+            f"{' and the runs' if checked.subject.has_runs else ''}."
         )

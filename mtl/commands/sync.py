@@ -1,7 +1,7 @@
 """`mtl sync`: send runs to W&B that were logged offline or while the server was unreachable.
 
-It runs the client's own `wandb sync`, one run at a time, a run's sessions in order. A session counts
-as sent only when the client has left its mark beside the log. A run in flight is skipped: a mark on
+It runs the client's own `wandb sync`, one run at a time, a run's sessions in order. A session
+counts as sent only when the client has left its mark beside the log. A run in flight is skipped: a mark on
 half a log would keep the other half from being sent.
 """
 
@@ -22,7 +22,7 @@ from mtl.runs.folder import GRIDS, STUDIES
 
 TIMEOUT = 900  # seconds for one run, files included
 MAX_FAILURES = 3  # failures in a row before the rest is skipped: the server is unreachable
-# Shortens the client's retries. The variable is private to the client; without it, sync still works.
+# Shortens the client's retries. The variable is private to the client; sync works without it.
 RETRIES = {"WANDB_X_GRAPHQL_RETRY_MAX": "3"}
 
 
@@ -151,9 +151,13 @@ def _sync_run(run: Path, logs: list[Path], seconds: float) -> Outcome:
     ]
     try:
         done = subprocess.run(
-            command, env=RETRIES | client_environ(run), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, timeout=seconds,
-        )  # fmt: skip
+            command,
+            env=RETRIES | client_environ(run),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=seconds,
+        )
     except subprocess.TimeoutExpired:
         reason = f"wandb sync did not end in {seconds:.0f} s"
         return Outcome(run=run.name, status="failed", sessions=len(logs), reason=reason)

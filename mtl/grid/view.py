@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class View:
-    """Counts the runs of a grid. `print_line` receives lines to keep; by default they are dropped."""
+    """Counts the runs of a grid. `print_line` receives lines to keep; the default drops them."""
 
     EVERY = 60.0
     """Seconds between lines on runs in flight."""
@@ -53,9 +53,8 @@ class View:
         if record.status != "done":
             outcome = f"{record.status}: {record.error}"
         self.printed = time.monotonic()
-        self.note(
-            f"[{self.done}/{self.total}] {named(run)}  {record.seconds or 0:.0f} s  {outcome}{self._left()}"
-        )
+        count, seconds = f"[{self.done}/{self.total}]", f"{record.seconds or 0:.0f} s"
+        self.note(f"{count} {named(run)}  {seconds}  {outcome}{self._left()}")
 
     def failed(self, run: PlannedRun, reason: str, *, again: bool) -> None:
         """A run failed. `again`: it will be retried."""

@@ -94,7 +94,8 @@ class Ended:
     """A run is no longer in flight here.
 
     `recorded`: its record says how it ended. `busy`: another process has its lock. `error`: it
-    raised; `reason` is one line, `detail` the traceback. `lost`: its worker died; `reason` says how.
+    raised; `reason` is one line, `detail` the traceback. `lost`: its worker died; `reason` says
+    how.
     """
 
     run_id: str

@@ -1,4 +1,4 @@
-"""The best of a study as a config of its own."""
+"""The best trial of a study as a config."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from mtl.study.sentences import values_in_words
 
 
 def best_trial(results: StudyResults, number: int | None = None) -> TrialResult:
-    """The trial of that number, or the best. Raises ConfigError where there is none, or several to choose from."""
+    """The trial of that number, or the best. Raises ConfigError for none, or for several best."""
     if number is not None:
-        found = [one for one in results.trials if one.number == number and one.point]
-        if not found:
+        matches = [trial for trial in results.trials if trial.number == number and trial.point]
+        if not matches:
             raise ConfigError(
-                f"--trial {number}: no such trial in {results.name}; `mtl study show {results.name}` lists them."
+                f"--trial {number}: no such trial in {results.name}. "
+                f"`mtl study show {results.name}` lists them."
             )
-        return found[0]
+        return matches[0]
     if not results.front:
         raise ConfigError(
-            f"{results.name}: no trial is done yet. `mtl study optimize {results.name}` goes on with it."
+            f"{results.name}: no trial is done yet. `mtl study optimize {results.name}` resumes it."
         )
     if results.best is None:
         front = ", ".join(map(str, results.front))
         raise ConfigError(
-            f"{results.name} has several objectives and no one best; choose from the front: --trial {front}."
+            f"{results.name} has several objectives, so no single best. Choose --trial {front}."
         )
     return results.best
 
 
 def best_yaml(definition: Study, results: StudyResults, number: int | None = None) -> str:
-    """The whole config of the best trial, with what it is and what it scored in the first lines."""
+    """The whole config of the best trial as YAML. A comment names the trial and its score."""
     trial = best_trial(results, number)
     config = (
         definition.make_space()

@@ -1,4 +1,4 @@
-"""Recovery after a coordinator that ended early: its finished trials are ended, the rest requeued."""
+"""Recovery after a coordinator that ended early: finished trials are ended, others requeued."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mtl.study.trials import ALL_STEPS, RUNS, STEPS, Outcome, Trials
 def recover_trials(
     trials: Trials, objectives: Sequence[Objective], root: Path, note: Callable[[str], None]
 ) -> None:
-    """End abandoned trials whose runs are done; requeue the others, and what a kill left unqueued."""
+    """End abandoned trials whose runs are done, and requeue the others."""
     trials.requeue_lost()
     for trial in trials.abandoned():
         records = finished_records(root, trial.user_attrs.get(RUNS, {}).values())

@@ -1,16 +1,17 @@
-"""What a study found, from its storage and the runs' records: the best, the front, what mattered, what it cost.
+"""The results of a study, from its storage and the runs' records: best, front, importances, cost.
 
-Nothing is trained here and no data is needed. Scores are of dev. The score that won was chosen for being the best, so the
-one on fresh seeds stands beside it.
+Nothing is trained and no data is needed. Scores are of dev. The best trial was chosen for its
+score, so its score on fresh seeds stands beside it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from mtl.config import identity
 from mtl.errors import RunError
@@ -33,6 +34,7 @@ from mtl.study.trials import (
     STEPS,
     UNCOUNTED,
     is_counted,
+    is_waiting,
 )
 
 if TYPE_CHECKING:
@@ -41,19 +43,24 @@ if TYPE_CHECKING:
 
 
 MOST_WINNERS = 5
-"""Trials of a Pareto front that are run on fresh seeds."""
+"""The most trials of a Pareto front that run on fresh seeds."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrialResult:
-    """One trial. `values` is empty unless it is done; `by_seed` has each objective's value on each seed."""
+class TrialResult(BaseModel):
+    """One trial.
+
+    `values` is empty unless the trial is done. `by_seed` has each objective's value on each seed.
+    `first` names a known config that went first. `same_as` is the trial with the same runs.
+    """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     number: int
     outcome: str
     point: Point
     cell: str | None
     values: tuple[float, ...]
-    by_seed: Mapping[str, Sequence[float | None]]
+    by_seed: dict[str, list[float | None]]
     reason: str | None
     first: str | None
     same_as: int | None
@@ -62,29 +69,33 @@ class TrialResult:
     seconds: float | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fresh:
-    """A winner on seeds that had no part in choosing it: each objective over the seeds, and why a seed lacks."""
+class Fresh(BaseModel):
+    """A best trial on fresh seeds: scores by objective, and reasons for missing seeds."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     trial: int
     cell: str
     seeds: tuple[int, ...]
-    scores: Mapping[str, Summary]
-    missing: Mapping[int, str]
+    scores: dict[str, Summary]
+    missing: dict[int, str]
 
 
-@dataclass(frozen=True, kw_only=True)
-class StudyResults:
-    """What there is to say of a study. `seconds` are those of its coordinators, all together."""
+class StudyResults(BaseModel):
+    """The results of a study, as `results.json` holds them. `seconds` is the time of all calls."""
 
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, validate_by_name=True)
+
+    schema_number: Literal[1] = Field(default=1, alias="schema")
+    """Version 0.1.0 wrote no schema number."""
     name: str
     question: str
     objectives: tuple[Objective, ...]
     sampler: str
     pruner: str
     seeds: tuple[int, ...]
-    budget: Mapping[str, float]
-    space: Mapping[str, str]
+    budget: dict[str, int | float]
+    space: dict[str, str]
     trials: tuple[TrialResult, ...]
     front: tuple[int, ...]
     importances: tuple[Importance, ...]
@@ -93,61 +104,59 @@ class StudyResults:
 
     @property
     def best(self) -> TrialResult | None:
-        """The best trial by the one objective; None with several, or before one is done."""
+        """The best trial. None with several objectives, or before a trial is done."""
         return self.trial(self.front[0]) if len(self.objectives) == 1 and self.front else None
 
     def trial(self, number: int) -> TrialResult:
         """The trial of that number."""
-        return next(one for one in self.trials if one.number == number)
+        return next(trial for trial in self.trials if trial.number == number)
 
     def winners(self) -> list[TrialResult]:
-        """The best trial, or the front of several objectives."""
+        """The best trial, or the Pareto front of several objectives."""
         return [self.trial(number) for number in self.front]
 
     @property
     def counted(self) -> list[TrialResult]:
-        """The trials that count towards the budget and have ended."""
-        return [one for one in self.trials if one.outcome not in (*UNCOUNTED, "running")]
+        """The ended trials that count towards the budget."""
+        return [trial for trial in self.trials if trial.outcome not in (*UNCOUNTED, "running")]
 
     @property
     def own(self) -> list[TrialResult]:
-        """Those with runs of their own: no point that had been tried."""
-        return [one for one in self.counted if one.same_as is None]
+        """The counted trials with runs of their own: their cell was new."""
+        return [trial for trial in self.counted if trial.same_as is None]
 
     @property
     def pruned_share(self) -> float | None:
-        """Which part of the trials was pruned."""
-        return (
-            sum(one.outcome == "pruned" for one in self.own) / len(self.own) if self.own else None
-        )
+        """The share of pruned trials."""
+        own = self.own
+        return sum(trial.outcome == "pruned" for trial in own) / len(own) if own else None
 
     @property
     def saved_share(self) -> float | None:
-        """Which part of the steps of all trials pruning has saved."""
-        full = sum(one.all_steps for one in self.own)
-        saved = sum(one.all_steps - one.steps for one in self.own if one.outcome == "pruned")
+        """The share of all trials' steps that pruning saved."""
+        full = sum(trial.all_steps for trial in self.own)
+        pruned = [trial for trial in self.own if trial.outcome == "pruned"]
+        saved = sum(trial.all_steps - trial.steps for trial in pruned)
         return saved / full if full else None
 
     def history(self) -> list[tuple[int, float, float]]:
-        """(number, value, best so far) of every trial done, in the order of their numbers; one objective."""
-        found: list[tuple[int, float, float]] = []
-        for one in self.trials:
-            if one.values:
-                sign = self.objectives[0].sign
-                best = (
-                    max(one.values[0] * sign, found[-1][2] * sign if found else -float("inf"))
-                    * sign
-                )
-                found.append((one.number, one.values[0], best))
-        return found
+        """(number, value, best so far) of each done trial in order; for one objective."""
+        better = max if self.objectives[0].sign > 0 else min
+        history: list[tuple[int, float, float]] = []
+        for trial in self.trials:
+            if trial.values:
+                value = trial.values[0]
+                best = better(value, history[-1][2]) if history else value
+                history.append((trial.number, value, best))
+        return history
 
     def as_json(self) -> dict[str, Any]:
-        """Everything as plain data."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        """Everything as plain data, with the best trial, the history and the shares."""
+        plain: dict[str, Any] = json.loads(self.model_dump_json(by_alias=True))
         best = self.best
         return plain | {
             "best": None if best is None else best.number,
-            "history": [list(one) for one in self.history()] if len(self.objectives) == 1 else None,
+            "history": [list(row) for row in self.history()] if len(self.objectives) == 1 else None,
             "pruned_share": self.pruned_share,
             "saved_share": self.saved_share,
         }
@@ -156,11 +165,12 @@ class StudyResults:
 def make_results(
     definition: Study, study: optuna.Study, runs: Path, *, judge: bool = True
 ) -> StudyResults:
-    """What the storage and the runs say now; without `judge` nothing of what mattered, which takes a second."""
+    """The results so far. Without `judge` there are no importances, which take a second."""
     frozen = study.get_trials(deepcopy=False)
-    trials = [trial_result(one) for one in frozen if one.state.name != "WAITING"]
+    trials = [trial_result(trial) for trial in frozen if not is_waiting(trial)]
     front = front_of(trials, definition.objectives)
     budget = {"trials": definition.trials, "hours": definition.hours}
+    fresh = [fresh_of(trial, definition, runs) for trial in front[:MOST_WINNERS]]
     return StudyResults(
         name=definition.name,
         question=definition.question,
@@ -170,66 +180,60 @@ def make_results(
         seeds=definition.seeds,
         budget={key: value for key, value in budget.items() if value is not None},
         space={
-            one.name: one.shown() + (f"; when {one.when}" if one.when else "")
-            for one in definition.space
+            parameter.name: parameter.shown()
+            + (f"; when {parameter.when}" if parameter.when else "")
+            for parameter in definition.space
         },
         trials=tuple(trials),
-        front=tuple(one.number for one in front),
+        front=tuple(trial.number for trial in front),
         importances=tuple(importances(study, definition)) if judge else (),
-        fresh=tuple(
-            one
-            for trial in front[:MOST_WINNERS]
-            if (one := fresh_of(trial, definition, runs)) is not None
-        ),
+        fresh=tuple(result for result in fresh if result is not None),
         seconds=seconds_spent(study.user_attrs),
     )
 
 
 def trial_result(trial: FrozenTrial) -> TrialResult:
     """A trial from its attributes."""
-    said, done = trial.user_attrs, trial.state.name == "COMPLETE"
-    ended = trial.state.is_finished()
+    attributes, done = trial.user_attrs, trial.state.name == "COMPLETE"
+    ended, duration = trial.state.is_finished(), trial.duration
+    timed = duration is not None and is_counted(trial)
     return TrialResult(
         number=trial.number,
-        outcome=said.get(OUTCOME, "failed") if ended else "running",
-        point=said.get(POINT, {}),
-        cell=said.get(CELL),
+        outcome=attributes.get(OUTCOME, "failed") if ended else "running",
+        point=attributes.get(POINT, {}),
+        cell=attributes.get(CELL),
         values=tuple(trial.values) if done else (),
-        by_seed=said.get("scores", {}),
-        reason=said.get(REASON),
-        first=said.get(FIRST),
-        same_as=said.get(SAME),
-        steps=said.get(STEPS, 0),
-        all_steps=said.get(ALL_STEPS, 0),
-        seconds=trial.duration.total_seconds()
-        if trial.duration is not None and is_counted(trial)
-        else None,
+        by_seed=attributes.get("scores", {}),
+        reason=attributes.get(REASON),
+        first=attributes.get(FIRST),
+        same_as=attributes.get(SAME),
+        steps=attributes.get(STEPS, 0),
+        all_steps=attributes.get(ALL_STEPS, 0),
+        seconds=duration.total_seconds() if duration is not None and timed else None,
     )
 
 
 def front_of(trials: Sequence[TrialResult], objectives: Sequence[Objective]) -> list[TrialResult]:
-    """The trials that no other beats in everything; of equal ones the first. One objective: the best alone."""
-    done = [one for one in trials if one.values and one.same_as is None]
-    found = []
-    for one in done:
-        beaten = any(
-            dominates(other.values, one.values, objectives)
-            or (other.values == one.values and other.number < one.number)
-            for other in done
-        )
-        if not beaten:
-            found.append(one)
-    return found
+    """The Pareto front: done trials that no other dominates; of equal trials the first.
+
+    With one objective it holds the best trial only.
+    """
+    done = [trial for trial in trials if trial.values and trial.same_as is None]
+
+    def beats(other: TrialResult, trial: TrialResult) -> bool:
+        equal = other.values == trial.values and other.number < trial.number
+        return equal or dominates(other.values, trial.values, objectives)
+
+    return [trial for trial in done if not any(beats(other, trial) for other in done)]
 
 
 def fresh_of(trial: TrialResult, definition: Study, runs: Path) -> Fresh | None:
-    """A winner's scores on fresh seeds, as far as they are there; None before any was begun."""
+    """A best trial's scores on fresh seeds so far. None if the study has no fresh seeds."""
     if trial.cell is None or not definition.fresh:
         return None
-    seeds = definition.fresh_seeds()
     records: dict[int, Record] = {}
     missing: dict[int, str] = {}
-    for seed in seeds:
+    for seed in definition.fresh_seeds():
         folder = RunFolder(runs / identity.run_id(trial.cell, seed))
         try:
             record = folder.record()
@@ -241,14 +245,13 @@ def fresh_of(trial: TrialResult, definition: Study, runs: Path) -> Fresh | None:
         else:
             records[seed] = record
     scores = {}
-    for one in definition.objectives:
-        found = {seed: one.of(record) for seed, record in records.items()}
-        missing |= {
-            seed: f"{one.key} is undefined" for seed, value in found.items() if value is None
-        }
-        values = [value for value in found.values() if value is not None]
-        if summary := summarise(values):
-            scores[one.key] = summary
+    for goal in definition.objectives:
+        values = {seed: goal.of(record) for seed, record in records.items()}
+        undefined = [seed for seed, value in values.items() if value is None]
+        missing |= dict.fromkeys(undefined, f"{goal.key} is undefined")
+        known = [value for value in values.values() if value is not None]
+        if summary := summarise(known):
+            scores[goal.key] = summary
     return Fresh(
         trial=trial.number, cell=trial.cell, seeds=tuple(records), scores=scores, missing=missing
     )

@@ -1,4 +1,4 @@
-"""What a study found in words and rows: for the terminal, W&B and reports, said in one place."""
+"""The results of a study as sentences and tables: for the terminal, W&B and reports."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from mtl.study.space import in_words
 
 
 def values_in_words(trial: TrialResult, results: StudyResults) -> str:
-    """`dev/overall 0.543`, an objective after the other."""
+    """`dev/overall 0.543`, one objective after another."""
     pairs = zip(results.objectives, trial.values, strict=True)
-    return ", ".join(f"{one.key} {value:.3f}" for one, value in pairs)
+    return ", ".join(f"{objective.key} {value:.3f}" for objective, value in pairs)
 
 
 def winner(results: StudyResults) -> list[str]:
-    """What won, what it scored, and what that is worth: sentences."""
+    """Sentences on the best trials: point, score, score on fresh seeds."""
     if not results.front:
         return ["No trial is done yet."]
     lines = []
-    fresh = {one.trial: one for one in results.fresh}
+    fresh = {result.trial: result for result in results.fresh}
     for trial in results.winners():
         name = "Best" if len(results.objectives) == 1 else "On the front"
         seeds = ", ".join(map(str, results.seeds))
         lines.append(f"{name}: trial {trial.number}: {in_words(trial.point) or 'the base'}")
-        lines.append(
-            f"  the score that won: {values_in_words(trial, results)} (seed{'s' * (len(results.seeds) > 1)} {seeds})"
-        )
+        several = "s" if len(results.seeds) > 1 else ""
+        score = values_in_words(trial, results)
+        lines.append(f"  the score that won: {score} (seed{several} {seeds})")
         if trial.number in fresh:
             lines.append(f"  {fresh_in_words(fresh[trial.number])}")
     return lines
@@ -36,61 +36,63 @@ def fresh_in_words(fresh: Fresh) -> str:
     if not fresh.seeds:
         return "on fresh seeds: not run yet"
     scores = ", ".join(f"{key} {mean_sd(score)}" for key, score in fresh.scores.items())
-    lacks = (
-        f"; missing: {', '.join(f'{seed} ({why})' for seed, why in fresh.missing.items())}"
-        if fresh.missing
-        else ""
-    )
-    return f"on fresh seeds {', '.join(map(str, fresh.seeds))}: {scores} (sd, n={len(fresh.seeds)}){lacks}"
+    missing = ", ".join(f"{seed} ({reason})" for seed, reason in fresh.missing.items())
+    more = f"; missing: {missing}" if missing else ""
+    seeds = ", ".join(map(str, fresh.seeds))
+    return f"on fresh seeds {seeds}: {scores} (sd, n={len(fresh.seeds)}){more}"
 
 
 def effort(results: StudyResults) -> str:
-    """How many trials there were, how many were pruned, what that saved, and how long it took."""
+    """One sentence on the number of trials, on pruning, and on time."""
     own, known = len(results.own), len(results.counted) - len(results.own)
     parts = [f"{len(results.counted)} trials"]
     if known:
         parts.append(f"{known} of them points tried before")
-    pruned = sum(one.outcome == "pruned" for one in results.own)
+    pruned = sum(trial.outcome == "pruned" for trial in results.own)
     if results.pruned_share is not None and results.saved_share is not None:
-        parts.append(
-            f"{pruned} of {own} pruned ({results.pruned_share:.0%}), which saved {results.saved_share:.0%} of the steps"
-        )
+        saved = f"which saved {results.saved_share:.0%} of the steps"
+        parts.append(f"{pruned} of {own} pruned ({results.pruned_share:.0%}), {saved}")
     for outcome in ("diverged", "undefined", "failed", "refused"):
-        if number := sum(one.outcome == outcome for one in results.trials):
+        if number := sum(trial.outcome == outcome for trial in results.trials):
             parts.append(f"{number} {outcome}")
     return f"{'; '.join(parts)}; {duration(results.seconds)} of searching."
 
 
 def trial_table(results: StudyResults) -> tuple[list[str], list[list[str]]]:
-    """A row a trial, the lost and surplus ones left out: number, objectives, how it ended, and the point."""
-    columns = ["trial", *(one.key for one in results.objectives), "ended", "steps", "point"]
+    """A row for each trial, except lost and surplus ones: number, objectives, end, point."""
+    columns = ["trial", *(goal.key for goal in results.objectives), "ended", "steps", "point"]
     rows = []
-    for one in results.trials:
-        if one.outcome in ("lost", "surplus"):
+    for trial in results.trials:
+        if trial.outcome in ("lost", "surplus"):
             continue
-        values = [f"{value:.4f}" for value in one.values] or ["-"] * len(results.objectives)
-        ended = one.outcome if one.same_as is None else f"as trial {one.same_as}"
-        steps = f"{one.steps}/{one.all_steps}" if one.all_steps else "-"
-        name = f"{one.first}: " if one.first else ""
-        rows.append([str(one.number), *values, ended, steps, name + in_words(one.point)])
+        values = [f"{value:.4f}" for value in trial.values] or ["-"] * len(results.objectives)
+        ended = trial.outcome if trial.same_as is None else f"as trial {trial.same_as}"
+        steps = f"{trial.steps}/{trial.all_steps}" if trial.all_steps else "-"
+        name = f"{trial.first}: " if trial.first else ""
+        rows.append([str(trial.number), *values, ended, steps, name + in_words(trial.point)])
     return columns, rows
 
 
 def importance_table(
     results: StudyResults, objective: str
 ) -> tuple[list[str], list[list[str]], list[str]]:
-    """Columns, a row a parameter with its share by each evaluator, and notes on what could not be judged."""
-    found = [one for one in results.importances if one.objective == objective]
-    names = [name for name in results.space if any(name in one.shares for one in found)]
-    names.sort(key=lambda name: -max(one.shares.get(name, 0.0) for one in found))
+    """The importances for an objective: columns, a row for each parameter, and notes.
+
+    There is a column for each evaluator. Notes say what could not be estimated.
+    """
+    estimates = [each for each in results.importances if each.objective == objective]
+    names = [name for name in results.space if any(name in each.shares for each in estimates)]
+    names.sort(key=lambda name: -max(each.shares.get(name, 0.0) for each in estimates))
     rows = [
-        [name, *(f"{one.shares[name]:.2f}" if name in one.shares else "-" for one in found)]
+        [name, *(f"{each.shares[name]:.2f}" if name in each.shares else "-" for each in estimates)]
         for name in names
     ]
-    notes = [f"{one.evaluator}: {one.reason}." for one in found if one.reason]
-    notes += [f"{one.evaluator} does not judge parameters that come and go: {', '.join(one.left_out)}."
-              for one in found if one.shares and one.left_out]  # fmt: skip
-    return ["parameter", *(one.evaluator for one in found)], rows, notes
+    notes = [f"{each.evaluator}: {each.reason}." for each in estimates if each.reason]
+    for each in estimates:
+        if each.shares and each.left_out:
+            left_out = ", ".join(each.left_out)
+            notes.append(f"{each.evaluator} does not judge conditional parameters: {left_out}.")
+    return ["parameter", *(each.evaluator for each in estimates)], rows, notes
 
 
 def tracked_numbers(results: StudyResults) -> dict[str, float | None]:

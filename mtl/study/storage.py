@@ -1,4 +1,4 @@
-"""Where a study's trials are kept: SQLite beside the runs, or any database of Optuna's by its URL."""
+"""The storage of a study's trials: SQLite beside the runs, or any database that Optuna supports."""
 
 from __future__ import annotations
 

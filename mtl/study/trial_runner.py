@@ -215,7 +215,7 @@ class TrialRunner:
             running.trial.report(value, evaluation)
 
     def _should_prune(self, running: RunningTrial) -> bool:
-        """Whether the pruner stops a trial. The study's first points run in full, as a reference."""
+        """Whether the pruner stops a trial. The study's first points always run in full."""
         if self.definition.pruner == "none" or not running.scores:
             return False
         return FIRST not in running.trial.user_attrs and bool(running.trial.should_prune())

@@ -30,15 +30,17 @@ trials than the budget; never started.
 COUNTED_ONCE = ("done", "pruned", "diverged", "undefined", "failed")
 UNCOUNTED = ("refused", "lost", "surplus")
 OWNER, CELL, RUNS, OUTCOME, REASON, QUEUED, POINT, SAME, STEPS, ALL_STEPS, FIRST = (
-    "owner", "cell", "runs", "outcome", "reason", "queued", "point", "same_as", "steps", "all_steps", "first",
+    "owner", "cell", "runs", "outcome", "reason", "queued", "point", "same_as", "steps",
+    "all_steps", "first",
 )  # fmt: skip
 """Names of attributes.
 
 `owner`: id of the coordinator. `queued`: name of a place in the queue; a place that was filled
-twice runs once. `same_as`: number of the trial with the same runs. `steps`: trained, of `all_steps`.
+twice runs once. `same_as`: number of the trial with the same runs. `steps`: trained steps, of
+`all_steps`.
 """
 ORPHAN_SECONDS = 60.0
-"""Age at which a trial without an owner is abandoned. The owner is written a moment after the start."""
+"""Age at which a trial without an owner is abandoned. A new trial gets its owner in a moment."""
 DIGITS = 4
 """Significant digits of a drawn number."""
 
@@ -74,7 +76,7 @@ class Trials:
             self.study.enqueue_trial(dict(point), user_attrs=attributes)
 
     def claim(self, trial: optuna.Trial) -> bool:
-        """Make a new trial this coordinator's. Returns False, and ends the trial, if it is surplus."""
+        """Own a new trial. Returns False, and ends the trial, if it is surplus."""
         self.write(trial, **{OWNER: self.owner})
         # Numbers are unique: coordinators that ask at once agree on which trial is surplus.
         before = [known for known in self.all() if known.number < trial.number]

@@ -45,13 +45,13 @@ def gather_study(folder: Path) -> StudyArchive:
 
 def study_report(archive: StudyArchive) -> Document:
     """The document of a study's records. Raises RunError where the results are damaged."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     from mtl.report.studies.document import study_document
     from mtl.study.results import StudyResults
 
     try:
-        results = TypeAdapter(StudyResults).validate_python(archive.study)
+        results = StudyResults.model_validate(archive.study)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
