@@ -29,7 +29,8 @@ from mtl.model.losses import task_loss
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import Prepared, prepare
 from mtl.tasks.metrics import Predictions, score_all
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 from mtl.training.interrupt import Interruption
 from mtl.training.progress import Progress
 from mtl.training.run import Training

@@ -8,7 +8,8 @@ import pytest
 
 from mtl.data.course.files import read_course
 from mtl.errors import DataError
-from mtl.tasks.registry import TASKS, Split, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import Split, TaskName
 
 SST, QUORA, STS = TASKS["sst"], TASKS["quora"], TASKS["sts"]
 HEADER = {"sst": "\tid\tsentence\tsentiment\n"}

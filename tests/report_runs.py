@@ -17,7 +17,8 @@ from mtl.config.schema import RunConfig
 from mtl.runs.folder import RunFolder
 from mtl.runs.record import SCHEMA, Record, failed_record
 from mtl.tasks.metrics import Predictions, score_all
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 
 ROWS: dict[TaskName, int] = {"sst": 60, "quora": 50, "sts": 40}
 FINGERPRINT = "0123456789abcdef"

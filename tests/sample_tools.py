@@ -8,7 +8,8 @@ import numpy as np
 
 from mtl.data.rows import Rows
 from mtl.data.sample.build import sample_rows
-from mtl.tasks.registry import TASKS, Split, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import Split, TaskName
 
 
 def rows(name: TaskName, split: Split) -> Rows:

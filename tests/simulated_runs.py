@@ -21,7 +21,8 @@ from scipy.special import ndtri
 
 from mtl.stats.examples import Arm, Examples, examples
 from mtl.tasks.metrics import Predictions
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 
 ALL: tuple[TaskName, ...] = ("sst", "quora", "sts")
 BASELINE = "baseline"

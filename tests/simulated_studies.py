@@ -12,7 +12,7 @@ from scipy.special import ndtri, stdtrit
 from mtl.stats.estimate import difference
 from mtl.stats.examples import Arm
 from mtl.stats.verdicts import judge
-from mtl.tasks.registry import TaskName
+from mtl.tasks.task import TaskName
 from tests.simulated_runs import ALL, BASELINE, World, draw_arms
 
 NULL = ("one", "two", "three", "four")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mtl.stats.examples import Arm, Examples
-from mtl.tasks.registry import TaskName
+from mtl.tasks.task import TaskName
 
 
 def run(values: list[float] | np.ndarray) -> Examples:

@@ -9,7 +9,8 @@ import pytest
 
 from mtl.data.course.files import read_course
 from mtl.errors import DataError
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 from tests.course_tools import QUORA, SST, STS, put, refusal
 
 

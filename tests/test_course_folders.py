@@ -15,7 +15,8 @@ from mtl.data.course.write import write_course
 from mtl.data.load import load_rows
 from mtl.data.rows import Rows
 from mtl.errors import DataError
-from mtl.tasks.registry import SPLITS, TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import SPLITS, TaskName
 from tests.course_tools import QUORA, SST, STS, put
 
 COURSE = Path(__file__).resolve().parents[2] / "shared" / "data" / "cs224n"

@@ -16,7 +16,8 @@ from mtl.data.course.write import write_course
 from mtl.data.load import load_rows
 from mtl.data.rows import Rows, fingerprint
 from mtl.errors import ConfigError, DataError
-from mtl.tasks.registry import SPLITS, TASKS, Split, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import SPLITS, Split, TaskName
 
 COURSE = Path(__file__).resolve().parents[2] / "shared" / "data" / "cs224n"
 

@@ -21,7 +21,7 @@ from mtl.stats.effects import (
 )
 from mtl.stats.estimate import difference
 from mtl.stats.examples import Arm, Examples
-from mtl.tasks.registry import TaskName
+from mtl.tasks.task import TaskName
 
 TASKS: tuple[TaskName, ...] = ("sst",)
 TWO = {"pairing": "siamese", "surgery": "sum"}

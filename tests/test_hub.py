@@ -13,7 +13,8 @@ from mtl.data.hub import fetch_hub
 from mtl.data.load import load_rows
 from mtl.data.rows import fingerprint
 from mtl.errors import DataError
-from mtl.tasks.registry import SPLITS, TASKS
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import SPLITS
 from tests.hub_tools import PAIRS, SST, as_lines, datasets, hub, mirror, own_cache
 
 __all__ = ["hub", "mirror", "own_cache"]

@@ -22,7 +22,8 @@ from mtl.tasks.metrics import (
     score,
     score_all,
 )
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 
 ALL: tuple[TaskName, ...] = ("sst", "quora", "sts")
 

@@ -12,7 +12,8 @@ import pytest
 
 from mtl.data.rows import Rows
 from mtl.data.sample import build as sample
-from mtl.tasks.registry import SPLITS, TASKS, Split, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import SPLITS, Split, TaskName
 from tests.sample_tools import labels, rows, words
 
 GOLDEN: dict[tuple[TaskName, Split], str] = {

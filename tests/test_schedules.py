@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl.data.schedules import SCHEDULES, Step, consolidated, pooled
-from mtl.tasks.registry import TaskName
+from mtl.tasks.task import TaskName
 
 COURSE: dict[TaskName, int] = {"sst": 8544, "quora": 141506, "sts": 6040}
 SMALL: dict[TaskName, int] = {"sst": 37, "quora": 64, "sts": 5}

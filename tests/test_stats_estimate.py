@@ -12,7 +12,8 @@ from mtl.stats.estimate import Estimate, contrast, difference, mean_squares, obs
 from mtl.stats.examples import Arm, Examples, examples
 from mtl.stats.verdicts import judge
 from mtl.tasks.metrics import Predictions, overall, score
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 from tests.stats_tools import arm, random_arm
 
 

@@ -8,7 +8,7 @@ from mtl.ablation.evidence import ArmScores
 from mtl.ablation.results import Difference, Verdict
 from mtl.stats import verdicts
 from mtl.stats.estimate import Estimate, contrast, obstacle
-from mtl.tasks.registry import TaskName
+from mtl.tasks.task import TaskName
 
 
 def compare(

@@ -15,7 +15,8 @@ from mtl.runs.record import Record
 from mtl.stats.examples import Examples, examples
 from mtl.stats.verdicts import Summary, summarise
 from mtl.tasks.metrics import Predictions
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 
 
 class Runs(ABC):

@@ -26,7 +26,7 @@ from mtl.ablation.results import (
 from mtl.grid.arm import Arm
 from mtl.stats.effects import Effect, interactions, main_effects, shapley
 from mtl.stats.verdicts import BestOf, expected_best, judge
-from mtl.tasks.registry import TaskName
+from mtl.tasks.task import TaskName
 
 APART = "scored on other dev rows or by another rule; compare runs on the same data"
 """Why arms of two groups have no verdict."""

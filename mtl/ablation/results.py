@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mtl.ablation.claims import Claim, Judgement
 from mtl.stats.verdicts import BestOf, Summary, Word
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 
 Score = Literal["sst", "quora", "sts", "overall"]
 

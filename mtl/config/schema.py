@@ -33,7 +33,8 @@ from mtl.config.sections import (
 )
 from mtl.config.validation import Problem
 from mtl.errors import ConfigError
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 
 
 class RunConfig(Section):

@@ -16,7 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from mtl.config.validation import Expected
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 
 Pairing = Literal["siamese", "concat"]
 Pooling = Literal["pooler", "cls", "mean", "max"]

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from mtl.data.rows import Rows, fingerprint
-from mtl.tasks.registry import SPLITS, TASKS, Split, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import SPLITS, Split, TaskName
 
 Key = tuple[str, ...]
 

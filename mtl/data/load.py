@@ -13,7 +13,8 @@ from mtl.cache import cache_folder
 from mtl.data.course.files import OnBadRow, check_folder, read_course
 from mtl.data.rows import Rows
 from mtl.errors import DataError, suggestion
-from mtl.tasks.registry import TASKS, Split, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import Split, TaskName
 
 BUILT_IN = ("sample", "hub")
 

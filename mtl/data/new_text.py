@@ -15,7 +15,8 @@ from mtl.data.course.cells import data_error, id_problem, sentence_problem, show
 from mtl.data.course.records import Broken, Record, split_records
 from mtl.data.rows import Rows
 from mtl.errors import DataError, suggestion
-from mtl.tasks.registry import TASKS, Task
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import Task
 
 Entry = tuple[int, dict[str, Any]]
 """The line (from 1) of a row, and its cells by column."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mtl.tasks.registry import Split, Task, TaskName
+from mtl.tasks.task import Split, Task, TaskName
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ import numpy as np
 
 from mtl.config.sections import Schedule
 from mtl.rng import numpy_stream
-from mtl.tasks.registry import TaskName
+from mtl.tasks.task import TaskName
 
 Sizes = Mapping[TaskName, int]
 Step = dict[TaskName, np.ndarray]

@@ -19,7 +19,7 @@ import numpy as np
 
 from mtl.cache import cache_folder
 from mtl.data.rows import Rows
-from mtl.tasks.registry import Split, TaskName
+from mtl.tasks.task import Split, TaskName
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -13,7 +13,7 @@ from mtl.config.keys import flatten
 from mtl.config.schema import RunConfig
 from mtl.methods.toggles import COSTLY
 from mtl.runs.record import Record
-from mtl.tasks.registry import TaskName
+from mtl.tasks.task import TaskName
 
 
 class Costs:

@@ -20,7 +20,8 @@ from mtl.model.multitask import MultiTaskModel
 from mtl.model.packing import pack
 from mtl.model.pairing import Pairer
 from mtl.tasks.metrics import Predictions
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 
 TOKENS_A_PASS = {"cpu": 2048, "cuda": 65536}
 """The most tokens in a pass through the encoder."""

@@ -23,7 +23,7 @@ from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import make_pairer
 from mtl.runs.record import Opening, Record
 from mtl.tasks.metrics import Predictions, score_all
-from mtl.tasks.registry import Split, TaskName
+from mtl.tasks.task import Split, TaskName
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 
 Line = dict[str, Any]
 """JSON with `norm` by task, `cosine` by pair (`sst/sts`), `conflict`, `projected`, `dominant`,

@@ -16,7 +16,7 @@ from torch import Tensor
 from mtl.config.schema import RunConfig
 from mtl.model.batch import Batch
 from mtl.model.multitask import MultiTaskModel
-from mtl.tasks.registry import TaskName
+from mtl.tasks.task import TaskName
 
 ByTask = dict[TaskName, Tensor]
 Summary = dict[str, dict[str, list[float]]]

@@ -22,7 +22,7 @@ from mtl.config.sections import Surgery as SurgeryName
 from mtl.data.schedules import Step
 from mtl.methods.conflicts import Line, describe
 from mtl.methods.gradients import Gradient, gram, put, take
-from mtl.tasks.registry import TaskName
+from mtl.tasks.task import TaskName
 
 LossesOf = Callable[[Step], dict[TaskName, Tensor]]
 """Runs the model on some tasks' rows and gives each task's mean loss, with its graph."""

@@ -16,7 +16,8 @@ from mtl.config.schema import RunConfig
 from mtl.config.settings import config_from
 from mtl.errors import ConfigError
 from mtl.methods.toggle import Method, Source, Toggle
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 
 
 def _freezing(config: RunConfig) -> str | None:

@@ -14,7 +14,8 @@ from mtl.data.tokens import TokenizedRows
 from mtl.model.frozen.cache import DISABLED, FrozenCache
 from mtl.model.packing import Packed, pack
 from mtl.model.pairing import Pairer, lay_out
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 
 
 @dataclass(frozen=True, kw_only=True)

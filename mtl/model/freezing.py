@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mtl.config.schema import RunConfig
-from mtl.tasks.registry import TaskName
+from mtl.tasks.task import TaskName
 
 
 @dataclass(frozen=True, kw_only=True)

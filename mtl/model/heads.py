@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from mtl.config.sections import Pairing
 from mtl.model.dropout import dropout
-from mtl.tasks.registry import Task
+from mtl.tasks.task import Task
 
 
 class Head(nn.Module):

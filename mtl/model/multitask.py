@@ -20,7 +20,8 @@ from mtl.model.heads import Head, make_head
 from mtl.model.linear import arrange
 from mtl.model.packing import Packed
 from mtl.rng import torch_stream
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 
 
 class MultiTaskModel(nn.Module):

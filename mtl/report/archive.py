@@ -27,7 +27,8 @@ from mtl.errors import RunError
 from mtl.files import write_bytes
 from mtl.runs.record import Opening, Record
 from mtl.tasks.metrics import Predictions, probabilities
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 
 SCHEMA = 2
 """Schema 1 had no results; `mtl.report.upgrade` judges its runs once, on reading."""

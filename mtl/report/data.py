@@ -11,7 +11,7 @@ from mtl.report.archive import Archive, ArchivedRuns, Evaluation
 from mtl.report.published import published_row
 from mtl.runs.record import Opening, Record
 from mtl.tasks.metrics import Predictions
-from mtl.tasks.registry import TaskName
+from mtl.tasks.task import TaskName
 
 Sentences = Mapping[tuple[TaskName, str], tuple[str, ...]]
 """The sentences of dev rows by task and id."""

@@ -11,7 +11,7 @@ from mtl.config.schema import RunConfig
 from mtl.data.load import load_rows
 from mtl.data.rows import Rows
 from mtl.report.data import Sentences
-from mtl.tasks.registry import TaskName
+from mtl.tasks.task import TaskName
 
 
 def dev_sentences(configs: Iterable[RunConfig], fingerprints: Container[str]) -> Sentences:

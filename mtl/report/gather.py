@@ -25,7 +25,8 @@ from mtl.report.paths import each_text, short_names, shortened, without_paths
 from mtl.runs.folder import RunFolder
 from mtl.runs.record import Record
 from mtl.tasks.metrics import Predictions
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 
 KEPT = (
     "run_id", "cell", "seed", "status", "config", "metrics", "undefined", "best_step", "steps",

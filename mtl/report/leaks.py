@@ -12,7 +12,7 @@ from mtl.config.schema import RunConfig
 from mtl.errors import MtlError
 from mtl.report.archive import Archive, Leak
 from mtl.runs.record import Record
-from mtl.tasks.registry import TaskName
+from mtl.tasks.task import TaskName
 
 MOST_ROWS = 60_000
 """Up to this many rows of train and dev, counting takes a second or two."""

@@ -30,7 +30,7 @@ from mtl.locks import LockInUse, LocksUnsupported, exclusive, is_held
 from mtl.runs.predictions import read_predictions, write_predictions
 from mtl.runs.record import SCHEMA, Opening, Record, damaged, parse_record
 from mtl.tasks.metrics import Predictions
-from mtl.tasks.registry import Split, TaskName
+from mtl.tasks.task import Split, TaskName
 
 CONFIG, RECORD, OPENINGS, LOCK = "config.yaml", "record.json", "test.json", ".lock"
 GRIDS, STUDIES = "grids", "studies"

@@ -13,7 +13,8 @@ import numpy as np
 from mtl.errors import RunError
 from mtl.files import write_bytes
 from mtl.tasks.metrics import Predictions
-from mtl.tasks.registry import TASKS, Split, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import Split, TaskName
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:

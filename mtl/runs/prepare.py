@@ -22,7 +22,7 @@ from mtl.model.pairing import PAIRERS, Pairer
 from mtl.model.pretrained import Pretrained, find_encoder
 from mtl.rng import numpy_stream
 from mtl.runs.record import Data
-from mtl.tasks.registry import Split, TaskName
+from mtl.tasks.task import Split, TaskName
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -7,7 +7,7 @@ from mtl.errors import MtlError, RunError
 from mtl.runs.folder import RunFolder
 from mtl.runs.record import Metrics, Record
 from mtl.tasks.metrics import score_all
-from mtl.tasks.registry import Split, TaskName
+from mtl.tasks.task import Split, TaskName
 
 
 def verify(folder: RunFolder) -> list[str]:

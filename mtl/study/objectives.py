@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mtl.runs.record import Record
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 
 Direction = Literal["maximize", "minimize"]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mtl.methods import conflicts
 from mtl.methods.penalty import Summary
-from mtl.tasks.registry import TaskName
+from mtl.tasks.task import TaskName
 
 
 @dataclass(kw_only=True)

@@ -9,7 +9,7 @@ import numpy as np
 from mtl.config.schema import RunConfig
 from mtl.data.schedules import SCHEDULES, Step
 from mtl.data.tokens import TokenizedRows
-from mtl.tasks.registry import TaskName
+from mtl.tasks.task import TaskName
 
 NO_LIMIT = 2**62
 

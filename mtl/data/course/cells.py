@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from mtl.errors import DataError
-from mtl.tasks.registry import Task
+from mtl.tasks.task import Task
 
 MAX_CELL = 131_072
 """Most characters in a cell (the limit of the csv module). A longer cell is a quoting fault."""

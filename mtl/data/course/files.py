@@ -25,7 +25,7 @@ from mtl.data.course.header import check_first_line, check_shift, column_words, 
 from mtl.data.course.records import Broken, Record, split_records
 from mtl.data.rows import Rows
 from mtl.errors import DataError, suggestion
-from mtl.tasks.registry import Split, Task
+from mtl.tasks.task import Split, Task
 
 OnBadRow = Literal["error", "skip"]
 

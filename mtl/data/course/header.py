@@ -12,7 +12,8 @@ from pathlib import Path
 from mtl.data.course.cells import data_error, shown
 from mtl.data.course.records import Record
 from mtl.errors import DataError, suggestion
-from mtl.tasks.registry import TASKS, Split, Task
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import Split, Task
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "|": "bars", " ": "spaces"}
 

@@ -18,7 +18,8 @@ from mtl.data.sample.draw import Draw, Example
 from mtl.data.sample.questions import POSITIVE_SHARE, question_pair
 from mtl.data.sample.scenes import scene_pair
 from mtl.data.sample.sentiment import review
-from mtl.tasks.registry import SPLITS, TASKS, Split, Task, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import SPLITS, Split, Task, TaskName
 
 SEED = "mtl sample 1"
 SIZES: dict[Split, int] = {"train": 1600, "dev": 400, "test": 400}

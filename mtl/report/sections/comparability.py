@@ -12,7 +12,8 @@ from mtl.report.archive import Leak
 from mtl.report.data import ReportData
 from mtl.report.document import Block, Cell, Paragraph, Section, columns, number, table, text
 from mtl.runs.record import Record
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 
 RULES = {
     "mean": "plain mean of the tasks' metrics",

@@ -27,7 +27,8 @@ from mtl.report.document import (
     text,
 )
 from mtl.tasks.metrics import Predictions
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 
 MOST_LISTED = 3
 """Examples that are listed each way."""
