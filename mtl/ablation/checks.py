@@ -1,4 +1,4 @@
-"""What can be wrong with a plan as a whole, said in one place: refused combinations, idle factors, claims about no arm."""
+"""Errors of a whole plan: combinations that cannot run, factors without effect, claims without their arm."""
 
 from __future__ import annotations
 
@@ -85,12 +85,12 @@ def check_claims(definition: Definition, baseline: str, arms: Mapping[str, RunCo
                 problems.append(f"{place}: {name!r} does not train {claim.task}; it has {trained}.")
         if len(named) < 2 or not set(named.values()) <= arms.keys():
             continue
-        one, other = named.values()
-        if one == other:
-            problems.append(f"{place}: {one!r} is compared with itself.")
-        elif claim.task == "overall" and arms[one].tasks != arms[other].tasks:
+        first, second = named.values()
+        if first == second:
+            problems.append(f"{place}: {first!r} is compared with itself.")
+        elif claim.task == "overall" and arms[first].tasks != arms[second].tasks:
             problems.append(
-                f"{place}: overall is not the same mean in {one!r} and {other!r}, which train other tasks; name a task."
+                f"{place}: overall is not the same mean in {first!r} and {second!r}, which train other tasks; name a task."
             )
     if problems:
         raise ConfigError("\n".join(problems))

@@ -1,4 +1,4 @@
-"""Factors and designs: which combinations of levels a definition asks for, what they are called, and which is the baseline."""
+"""The factors and combinations of a definition, their names, and the baseline."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Factor:
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """What may become an arm: a named one with its settings, a combination of levels, or the base itself."""
+    """A possible arm: a named arm with its settings, a combination of levels, or the base."""
 
     name: str
     settings: Settings = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Candidate:
 
 
 def factors_of(definition: Definition, base: Settings) -> list[Factor]:
-    """The factors, each with its reference level first. Raises ConfigError for one that cannot vary anything."""
+    """The factors, each with its reference level first. Raises ConfigError for a factor without effect."""
     problems: list[str] = []
     factors: list[Factor] = []
     setter: dict[str, str] = {}
@@ -84,7 +84,7 @@ def factors_of(definition: Definition, base: Settings) -> list[Factor]:
 
 
 def validated(settings: Settings, source: str) -> RunConfig:
-    """A config that may still exclude itself. Raises ConfigError for values that the config refuses."""
+    """A config whose settings may exclude each other. Raises ConfigError for invalid values."""
     try:
         return RunConfig.model_validate(settings)
     except ValidationError:
@@ -188,7 +188,7 @@ def _name(
 def candidates_of(
     definition: Definition, factors: Sequence[Factor], baseline: str | Levels
 ) -> list[Candidate]:
-    """What the definition asks for, the baseline first, then the named arms. Raises ConfigError."""
+    """The candidates: the baseline, the named arms, the combinations. Raises ConfigError."""
     found = [
         Candidate(name=name, settings=settings, named=True, baseline=name == baseline)
         for name, settings in definition.arms.items()
@@ -220,16 +220,16 @@ def no_baseline(
 
 
 def together(settings: Sequence[Settings]) -> Settings:
-    """Several factors' settings at once. Null turns a section off, and the knobs of it vanish, whatever the order."""
-    found: Settings = {}
-    for one in settings:
-        found = _join(found, one)
-    return found
+    """The settings of several factors together. A null section drops its knobs, in any order."""
+    joined: Settings = {}
+    for part in settings:
+        joined = _join(joined, part)
+    return joined
 
 
-def _join(one: Settings, two: Settings) -> Settings:
-    joined = dict(one)
-    for key, value in two.items():
+def _join(first: Settings, second: Settings) -> Settings:
+    joined = dict(first)
+    for key, value in second.items():
         if key not in joined:
             joined[key] = value
         elif isinstance(joined[key], dict) and isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Settings in pieces: what a definition and the words of a command line are made of, checked one at a time."""
+"""The words of a command line for grids: `key=value`, `key=value,value`, seeds; and level names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ MAX_SEEDS = 1000
 
 
 def level_name(value: Any) -> str:
-    """A value as a level is named: the way it is written in YAML, floats shortest (`1e-5`)."""
+    """The name of a value as a level: its shortest YAML form.
+
+    >>> level_name(1e-5), level_name(["sst", "sts"]), level_name(None)
+    ('1e-5', '[sst, sts]', 'null')
+    """
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(level_name, value))}]"
     if isinstance(value, dict):
@@ -35,7 +39,7 @@ def level_name(value: Any) -> str:
 
 
 def refusals(document: YamlDocument) -> list[str]:
-    """Why the config refuses these settings, one at a time; what excludes what is left to the whole plan."""
+    """Errors in these settings by themselves. Settings that exclude each other are left to the whole plan."""
     try:
         RunConfig.model_validate(document.value)
     except ValidationError as error:
@@ -51,7 +55,7 @@ def refusals(document: YamlDocument) -> list[str]:
 def assignments(
     words: Sequence[str], problems: list[str]
 ) -> tuple[Settings, tuple[int, ...] | None]:
-    """What `key=value` words set, and the seeds they name."""
+    """The settings of `key=value` words, and the seeds of `seed=0,1,2`; errors go to `problems`."""
     settings: Settings = {}
     written: dict[str, Any] = {}
     seeds: tuple[int, ...] | None = None
@@ -74,7 +78,7 @@ def assignments(
 
 
 def listed(word: str) -> tuple[str, list[Any]]:
-    """`pairing=siamese,concat` as a key and its values. Raises ConfigError."""
+    """The key and the values of `pairing=siamese,concat`. Raises ConfigError."""
     key, equals, text = word.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"{short(word)}: expected key=value,value,...")
@@ -91,7 +95,7 @@ def seeds_of(word: str, problems: list[str]) -> tuple[int, ...]:
 
 
 def pieces(text: str) -> Iterator[str]:
-    """The text cut at its commas, except those inside brackets and quotes."""
+    """The text split at its commas, but not inside brackets and quotes."""
     start, depth, quote = 0, 0, ""
     for position, character in enumerate(text):
         if quote:

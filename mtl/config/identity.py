@@ -1,4 +1,4 @@
-"""What makes two runs the same run.
+"""The identity of a run: two runs with equal ids compute the same.
 
 cell = sha256(canonical config without seed, with the encoder and the data named by content, + numerics version)[:12];
 run_id = <cell>-s<seed>. The same cell met in two grids and a study is one run. Where files lie does not matter: a folder
@@ -13,14 +13,14 @@ import json
 from mtl.config.schema import RunConfig
 
 NUMERICS = 3
-"""Raised whenever the same config would give other numbers, so that old and new runs are never taken for one another.
+"""Raised when the same config gives other numbers, so that old and new runs have different ids.
 
 The store of hidden states (`mtl.model.frozen.layers`) is named by it too.
 """
 
 
 def cell(config: RunConfig, *, data: str, encoder: str) -> str:
-    """The 12 hex digits that name what a run computes, whatever its seed. `data` and `encoder` are fingerprints."""
+    """The 12 hex digits of a run without its seed. `data` and `encoder` are fingerprints."""
     plain = config.canonical() | {"data": data, "encoder": encoder, "numerics": NUMERICS}
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""What each config key can be, as the config's own schema has it: what conditions and factors are checked against."""
+"""The kinds of value of each config key, from the config's JSON schema. Conditions and factors are checked with them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mtl.config.schema import RunConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """What a key can be: `kinds` among number, text, true/false, null, list, settings; `items` the kinds in a list.
+    """The values of a key: `kinds` among number, text, true/false, null, list, settings.
 
-    `choices` are the only texts that it, or an item of its list, can be; None where any text can be.
+    `items` are the kinds in a list. `choices` are the allowed texts; None allows any text.
     """
 
     kinds: frozenset[str]
@@ -24,7 +24,7 @@ class Key:
 
 @cache
 def config_keys() -> dict[str, Key]:
-    """Every config key but `seed`, sections too, and what it can be, as the config's own schema has it."""
+    """Every config key and section but `seed`, which is not part of a cell."""
     schema = RunConfig.model_json_schema()
 
     def options(part: dict[str, Any]) -> list[dict[str, Any]]:
@@ -36,17 +36,17 @@ def config_keys() -> dict[str, Key]:
             else [part]
         )
 
-    found: dict[str, Key] = {}
+    keys: dict[str, Key] = {}
 
     def walk(properties: dict[str, Any], prefix: str) -> None:
         for name, part in properties.items():
-            found[prefix + name] = _key(options(part))
+            keys[prefix + name] = _key(options(part))
             for option in options(part):
                 walk(option.get("properties", {}), f"{prefix}{name}.")
 
     walk(schema["properties"], "")
-    del found["seed"]  # no part of a cell
-    return found
+    del keys["seed"]
+    return keys
 
 
 def _key(options: list[dict[str, Any]]) -> Key:
@@ -82,5 +82,5 @@ def kind_of(value: Any) -> str:
 
 
 def own_factors(grid: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
-    """The factors of a grid that are no config keys, with their level names."""
+    """The factors of a grid that are not config keys, with their level names."""
     return {factor: tuple(levels) for factor, levels in grid.items() if factor not in config_keys()}

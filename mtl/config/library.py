@@ -1,6 +1,6 @@
-"""The folders that people edit (`ablations/`, `studies/`) as libraries of definitions, found by name.
+"""Libraries of definitions by name: the folders `ablations/` and `studies/`.
 
-What lies in the working folder wins over what comes with `mtl`: in the wheel beside its engine, in a clone at the top.
+A file in the working folder wins over the one that ships with `mtl`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SUFFIXES = (".yaml", ".yml")
 
 @dataclass(frozen=True, kw_only=True)
 class Library:
-    """Definitions of one kind: `folder` is what people edit, `package` and `inside` where the wheel keeps its own."""
+    """Definitions of one kind: `folder` in the working folder, `package`/`inside` in the wheel."""
 
     kind: str
     folder: str
@@ -24,7 +24,7 @@ class Library:
     inside: str
 
     def folders(self) -> list[Path]:
-        """The folders that are there; the first wins."""
+        """The folders that exist; a file in an earlier one wins."""
         shipped = Path(str(resources.files(self.package))) / self.inside
         beside = Path(__file__).parents[2] / self.folder  # an editable clone
         found: dict[Path, Path] = {}
@@ -43,7 +43,7 @@ class Library:
         return found
 
     def find(self, word: str) -> Path:
-        """The file that a name, or a path, means. Raises ConfigError with the nearest name."""
+        """The file of a name or a path. Raises ConfigError with the nearest name."""
         if word.endswith(SUFFIXES) or "/" in word:
             return Path(word)
         found = self.paths()

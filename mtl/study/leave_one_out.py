@@ -1,7 +1,7 @@
-"""The winner taken apart: what each of its differences from the base is worth, as an ablation on fresh seeds.
+"""Makes an ablation of a study's best trial: how much each change from the base is worth, on fresh seeds.
 
-The factors are the parameters in which the winner differs from the base; one that others rest on (`smart` and its weight)
-goes together with them, and so do those that the config does not let go alone (surgery and its schedule).
+A factor is a parameter in which the trial differs from the base. Parameters that depend on each other form one factor:
+`smart` and its weights, or surgery and the schedule that it needs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ABSENT = object()
 
 
 def leave_one_out(definition: Study, point: Point, seeds: Sequence[int]) -> Definition:
-    """The ablation of a trial: everything, then without each of its changes. Raises ConfigError where it changes nothing."""
+    """A leave-one-out definition of a trial. Raises ConfigError for a trial that changes nothing."""
     space = definition.make_space()
     groups = _groups(space, point)
     if not groups:
@@ -47,7 +47,7 @@ def leave_one_out(definition: Study, point: Point, seeds: Sequence[int]) -> Defi
 
 
 def _groups(space: Space, point: Point) -> list[list[str]]:
-    """The parameters that differ from the base, those together that cannot go alone."""
+    """The parameters that differ from the base, grouped with those that they cannot be reset without."""
     base = space.plain({}).resolved()
     best = space.plain(point).resolved()
     groups: list[list[str]] = []
@@ -66,14 +66,14 @@ def _groups(space: Space, point: Point) -> list[list[str]]:
 
 
 def _below(parameter: Parameter, other: Parameter) -> bool:
-    """Whether a parameter is a knob of a section that the other switches on."""
+    """Whether a parameter sets keys in a section that the other one turns on."""
     return any(
         key.startswith(f"{section}.") for key in parameter.sets() for section in other.sets()
     )
 
 
 def _joined(space: Space, point: Point, groups: list[list[str]]) -> list[list[str]] | None:
-    """The groups with two put together where one of them cannot go alone; None where all can."""
+    """The groups with one merged into another that it needs; None if each can be reset alone."""
     for group in groups:
         if not _refused(space, point, group):
             continue

@@ -1,4 +1,4 @@
-"""What a study seeks: the numbers of a record that can be an objective, and which way is better."""
+"""Objectives of a study: the numbers of a record that can be optimised, and their directions."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _OF_KIND = {
     "binary": ("accuracy", "macro_f1", "calibration_error"),
     "classes": ("accuracy", "macro_f1", "calibration_error"),
 }
-_SMALL = ("mean_squared_error", "calibration_error")
-"""Metrics of which less is better."""
+_MINIMISED = ("mean_squared_error", "calibration_error")
+"""Metrics that are minimised."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """A number of a run's record, and which way it should go."""
+    """A number of a run's record and the direction in which it improves."""
 
     key: str
     direction: Direction
 
     @property
     def sign(self) -> int:
-        """1 where more is better, else -1."""
+        """1 if larger is better, else -1."""
         return 1 if self.direction == "maximize" else -1
 
     def of(self, record: Record) -> float | None:
@@ -40,23 +40,23 @@ class Objective:
         return None if value is None else float(value)
 
     def task(self) -> TaskName | None:
-        """The task that it is a score of, if of one."""
+        """The task whose score it is; None for the others."""
         part = self.key.split("/")[1] if "/" in self.key else ""
         return next((task for task in TASKS if task == part), None)
 
 
 def known_objectives() -> dict[str, Direction]:
-    """Every objective there is, and the way it should go."""
-    found: dict[str, Direction] = {"dev/overall": "maximize", SECONDS: "minimize"}
+    """Every objective with its default direction."""
+    known: dict[str, Direction] = {"dev/overall": "maximize", SECONDS: "minimize"}
     for name, task in TASKS.items():
         for metric in _OF_KIND.get(task.kind, _OF_KIND["classes"]):
-            found[f"dev/{name}/{metric}"] = "minimize" if metric in _SMALL else "maximize"
-    return found
+            known[f"dev/{name}/{metric}"] = "minimize" if metric in _MINIMISED else "maximize"
+    return known
 
 
 def dominates(
-    one: Sequence[float], other: Sequence[float], objectives: Sequence[Objective]
+    first: Sequence[float], second: Sequence[float], objectives: Sequence[Objective]
 ) -> bool:
-    """Whether `one` is nowhere worse than `other`, and somewhere better."""
-    pairs = [(a * o.sign, b * o.sign) for a, b, o in zip(one, other, objectives, strict=True)]
+    """Whether `first` is at least as good in every objective, and better in one (Pareto dominance)."""
+    pairs = [(a * o.sign, b * o.sign) for a, b, o in zip(first, second, objectives, strict=True)]
     return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)

@@ -1,9 +1,8 @@
-"""The space of a study: parameters, and the way from a point of it to a config and back.
+"""The search space of a study: its parameters, and how a point of it becomes a config and back.
 
-A parameter is a list of levels (a config key's values, or several settings under one name) or a range of whole or real
-numbers. One with a condition (`when`) is there only where the condition holds for what the parameters before it have set.
-A point names each parameter that is there with its value: the level's name, or the number. Nothing is drawn here; whoever
-draws (a sampler) is asked parameter by parameter.
+A parameter is a list of levels (values of a config key, or several settings under one name) or a range of numbers. A
+parameter with a condition (`when`) is active only where the condition holds for the parameters before it. A point has
+a value for each active parameter: a level's name or a number. Samplers draw the values (`mtl.study.drawing`).
 """
 
 from __future__ import annotations
@@ -33,7 +32,8 @@ Point = dict[str, Value]
 class Parameter:
     """One dimension: `levels` (name -> settings), or numbers from `low` to `high`, both included.
 
-    `step` is the distance of numbers in a grid of them, None for all real ones; `log` draws them evenly by their logarithm.
+    `step` is the distance between the numbers of a grid; None for a continuous range. `log` draws
+    numbers evenly by their logarithm.
     """
 
     name: str
@@ -46,13 +46,13 @@ class Parameter:
     when: str | None = None
 
     def settings(self, value: Value) -> Settings:
-        """What a value sets."""
+        """The settings of a value."""
         if self.kind == "levels":
             return self.levels[str(value)]
         return dict(spread(YamlDocument(source=self.name, value={self.name: value})).value)
 
     def sets(self) -> set[str]:
-        """The config keys that it sets."""
+        """The config keys that the parameter sets."""
         if self.kind != "levels":
             return {self.name}
         return {key for settings in self.levels.values() for key in flatten(settings)}
@@ -98,7 +98,7 @@ class Parameter:
 
 
 class Space:
-    """Parameters over a base, those that conditions rest on before those that have the conditions."""
+    """Parameters over a base. A parameter comes after those that its condition reads."""
 
     def __init__(self, base: Settings, parameters: Sequence[Parameter]) -> None:
         self.base = base
@@ -106,19 +106,21 @@ class Space:
         own = own_levels(parameters)
         self.own = set(own)
         self._conditions: dict[str, Condition] = {
-            one.name: compile_where(one.when, own) for one in parameters if one.when is not None
+            parameter.name: compile_where(parameter.when, own)
+            for parameter in parameters
+            if parameter.when is not None
         }
 
     def __getitem__(self, name: str) -> Parameter:
-        return next(one for one in self.parameters if one.name == name)
+        return next(parameter for parameter in self.parameters if parameter.name == name)
 
     @property
     def conditional(self) -> bool:
-        """Whether parameters come and go."""
+        """Whether a parameter has a condition."""
         return bool(self._conditions)
 
     def draw(self, suggest: Callable[[Parameter], Value]) -> Point:
-        """A point: every parameter that is there, in order, with what `suggest` says of it."""
+        """A point: each active parameter, in order, with the value that `suggest` gives."""
         point: Point = {}
         for parameter in self.parameters:
             if self.holds(parameter, point):
@@ -126,7 +128,7 @@ class Space:
         return point
 
     def holds(self, parameter: Parameter, point: Mapping[str, Value]) -> bool:
-        """Whether a parameter is there beside the values of those before it."""
+        """Whether a parameter is active, given the values of those before it."""
         condition = self._conditions.get(parameter.name)
         if condition is None:
             return True
@@ -138,18 +140,18 @@ class Space:
         return condition.holds(cell)
 
     def plain(self, point: Mapping[str, Value]) -> RunConfig:
-        """The config of a point as it is written; it may still exclude itself (`RunConfig.problems`)."""
+        """The config of a point. Its settings may exclude each other (`RunConfig.problems`)."""
         settings = together([self[name].settings(value) for name, value in point.items()])
         return validated(merge(self.base, settings), "study")
 
     def point(self, config: RunConfig) -> Point:
-        """The point that computes what a config does. Raises ConfigError with what keeps it out of the space."""
+        """The point that computes the same as a config. Raises ConfigError with the settings outside the space."""
         target = config.resolved()
         plain = config.model_dump(mode="json")
         there = target.model_dump(mode="json")
         problems: list[str] = []
 
-        def found(parameter: Parameter) -> Value:
+        def value_in(parameter: Parameter) -> Value:
             if parameter.kind == "levels":
                 for level, settings in parameter.levels.items():
                     if validated(merge(plain, settings), "study").resolved() == target:
@@ -166,7 +168,7 @@ class Space:
             )
             return parameter.ends()[0]
 
-        point = self.draw(found)
+        point = self.draw(value_in)
         if not problems:
             here = flatten(self.plain(point).resolved().model_dump(mode="json"))
             there = flatten(there)
@@ -186,12 +188,16 @@ class Space:
 
 
 def own_levels(parameters: Iterable[Parameter]) -> dict[str, tuple[str, ...]]:
-    """The parameters that are no config keys, with their level names."""
-    return {one.name: tuple(one.levels) for one in parameters if one.name not in config_keys()}
+    """The parameters that are not config keys, with their level names."""
+    return {
+        parameter.name: tuple(parameter.levels)
+        for parameter in parameters
+        if parameter.name not in config_keys()
+    }
 
 
 def rests_on(key: str, parameter: Parameter) -> bool:
-    """Whether a condition on `key` depends on what the parameter sets: the key itself, or the section that it is in."""
+    """Whether a parameter sets `key`, or a section around it, so that conditions on it depend on it."""
     return key == parameter.name or any(is_within(key, own) for own in parameter.sets())
 
 

@@ -1,4 +1,4 @@
-"""Samplers and pruners by name, and what each of them needs. Optuna is imported where one is made."""
+"""Samplers and pruners by name, and what each needs. Optuna is imported when one is made."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
 PRUNERS: tuple[PrunerName, ...] = get_args(PrunerName)
 DEFAULT_SAMPLER: SamplerName = "tpe"
 WARM_TRIALS = 3
-"""Trials that end before the median of any is compared with."""
+"""Trials that must end before the median pruner stops any."""
 STARTUP_TRIALS = 10
-"""Random trials before TPE has something to go by."""
+"""Random trials before TPE models the scores."""
 
 
 def default_pruner(objectives: Sequence[Objective]) -> PrunerName:
-    """Median, or none where several objectives leave no one number to judge by."""
+    """Median; none with several objectives, where pruning has no single number to compare."""
     return "median" if len(objectives) < 2 else "none"
 
 
@@ -40,10 +40,10 @@ def make_sampler(
 
     seed %= 2**32
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that an argument may change in a later version
+        warnings.simplefilter("ignore")  # Optuna warns of experimental arguments
         if name == "tpe":
-            # Groups let parameters that come and go be modelled together wherever they are there together.
-            group = any(one.when is not None for one in space)
+            # `group` models conditional parameters jointly where they are active together.
+            group = any(parameter.when is not None for parameter in space)
             return samplers.TPESampler(
                 seed=seed, multivariate=True, group=group, n_startup_trials=STARTUP_TRIALS
             )
@@ -57,7 +57,7 @@ def make_sampler(
 
 
 def make_pruner(name: str, epochs: int) -> BasePruner:
-    """The pruner of that name; `epochs` is how often a trial is scored at most."""
+    """The pruner of that name; `epochs` is the most scores of a trial."""
     from optuna import pruners
 
     if name == "median":
@@ -70,7 +70,7 @@ def make_pruner(name: str, epochs: int) -> BasePruner:
 
 
 def most_epochs(space: Sequence[Parameter], below: Settings) -> int:
-    """How often dev is scored in a trial at most: once an epoch."""
+    """The most scores of dev in a trial: one per epoch."""
     most = [int(get_key(RunConfig.model_validate(below), "train.epochs"))]
     for one in space:
         if one.kind == "int" and one.name == "train.epochs":
@@ -91,7 +91,7 @@ def strategy_problems(
     below: Settings,
     written: Mapping[str, Any],
 ) -> list[tuple[str, str]]:
-    """What the sampler or pruner cannot do with this space: (key, message)."""
+    """Spaces and objectives that the sampler or pruner cannot handle: (key, message)."""
     found: list[tuple[str, str]] = []
     numbers = [one for one in space if one.kind != "levels"]
     conditional = [one.name for one in space if one.when is not None]
