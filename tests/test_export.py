@@ -41,7 +41,9 @@ def own_vectors(run: Trained) -> np.ndarray:
         for text in SENTENCES
     ]
     with torch.no_grad():
-        found: np.ndarray = model.encoder(pack(*pairer.singles(pieces)), how=model.pooling).numpy()
+        found: np.ndarray = model.encoder(
+            pack(*pairer.singles(pieces)), pooling=model.pooling
+        ).numpy()
     return found
 
 

@@ -237,8 +237,8 @@ def test_a_diverged_run_names_the_step_at_which_it_did(
     def poisoned(training: Training, rows: Any) -> None:
         real(training, rows)
         if training.state.step == 3:
-            for task in training.pending[-1].losses:
-                training.pending[-1].losses[task].fill_(float("nan"))
+            for task in training.log.pending[-1].losses:
+                training.log.pending[-1].losses[task].fill_(float("nan"))
 
     monkeypatch.setattr(Training, "step", poisoned)
     record = train(config(tiny), runs=tmp_path)
