@@ -11,7 +11,7 @@ from mtl.report.document import (
     Cell,
     Document,
     Example,
-    Examples,
+    ExampleList,
     Figure,
     Listing,
     Paragraph,
@@ -73,7 +73,7 @@ def sample() -> Document:
             ),
             small,
         ),
-        "flips": (Examples(title="Flipped", items=flips),),
+        "flips": (ExampleList(title="Flipped", items=flips),),
         "methods": (
             Paragraph(text="Yu et al., arXiv:2001.06782; see https://example.org/x", tone="note"),
         ),
@@ -123,7 +123,7 @@ def hostile() -> Document:
             Listing(items=(attack,)),
             table(attack[:100], heads, rows if place == 0 else rows[:1], attack),
             Figure(name="x", drawing="x", caption=attack, alt=attack, data={}),
-            Examples(title=attack, items=(example,)),
+            ExampleList(title=attack, items=(example,)),
         )
         sections.append(Section(title=attack, key=f"part-{place}", blocks=blocks))
     return Document(name=ATTACKS[0], title=ATTACKS[1], lead=ATTACKS[9], sections=tuple(sections))
