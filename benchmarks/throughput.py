@@ -76,7 +76,7 @@ def main() -> None:
                 words, options, device, stored=name in STORED, deep=DEEP in name
             )
             print(f"  {speed[name]['ratio']:.2f} times the plain loop", file=sys.stderr, flush=True)
-    machine = environment(device)
+    machine = environment(device).model_dump(mode="json")
     if options.json:
         rows = {"rows": speed, "smart": smart, "surgery": surgery}
         print(json.dumps({"options": vars(options), "environment": machine, **rows}, indent=1))
