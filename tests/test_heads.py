@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from mtl.config.sections import Pairing
 from mtl.model.heads import HEADS, MLP, Cosine, Dot, Features, Head, Linear, make_head
 from mtl.model.losses import task_loss
-from mtl.tasks.registry import TASKS, Kind, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import Kind, TaskName
 
 GELU_1 = 0.8413447460685429  # the normal distribution at 1: the erf form; tanh gives 0.84119
 WEIGHTS: dict[str, tuple[list[list[float]], list[float]]] = {

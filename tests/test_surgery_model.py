@@ -14,7 +14,7 @@ from mtl.data.schedules import Step
 from mtl.methods.gradients import gram, put, take
 from mtl.methods.surgery import Surgery
 from mtl.rng import numpy_stream
-from mtl.tasks.registry import TaskName
+from mtl.tasks.task import TaskName
 from mtl.training.loop import train
 from mtl.training.run import Training
 from tests.surgery_tools import combined, drawn, every_real_surgery

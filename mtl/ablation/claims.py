@@ -14,7 +14,8 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from mtl.config.validation import Expected, FileModel, Problem, by_line, validated
 from mtl.config.yaml_file import YamlDocument
 from mtl.errors import short
-from mtl.tasks.registry import TASKS, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 
 Expectation = Literal["helps", "hurts", "no difference", "worst class", "train above dev"]
 Judgement = Literal["reproduced", "contradicted", "no difference at this scale", "undecided"]

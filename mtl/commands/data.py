@@ -12,7 +12,8 @@ import click
 from mtl.commands.options import CONTEXT, bad_row_option, json_option
 from mtl.commands.printing import make_table, print_json, stdout
 from mtl.errors import ConfigError, suggestion
-from mtl.tasks.registry import SPLITS, TASKS, Split, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import SPLITS, Split, TaskName
 
 if TYPE_CHECKING:
     from mtl.data.course.files import OnBadRow

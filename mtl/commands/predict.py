@@ -12,7 +12,8 @@ import click
 
 from mtl.commands.options import CONTEXT, check_runs_folder, device_option, runs_option
 from mtl.errors import ConfigError, DataError, RunError
-from mtl.tasks.registry import TASKS, Task, TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import Task, TaskName
 
 if TYPE_CHECKING:
     from mtl.tasks.metrics import Predictions

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mtl.tasks.registry import Kind
+from mtl.tasks.task import Kind
 
 
 def task_loss(kind: Kind, outputs: Tensor, labels: Tensor) -> Tensor:

@@ -25,10 +25,8 @@ SCORES: dict[tuple[Row, str], dict[str, float]] = {
 }
 """Accuracy of sst and quora, Pearson's r of sts, and their plain mean, by model and split."""
 
-SST_CLASSES = (0.42, 0.73, 0.07, 0.66, 0.47)
+SST_RECALLS = (0.42, 0.73, 0.07, 0.66, 0.47)
 """The final model's dev accuracy on the gold classes 0 to 4 of sst."""
-
-SST_NAMES = ("negative", "somewhat negative", "neutral", "somewhat positive", "positive")
 
 
 @dataclass(frozen=True, kw_only=True)

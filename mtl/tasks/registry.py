@@ -5,9 +5,7 @@ Source of the files and metrics: the CS224N default project.
 
 from __future__ import annotations
 
-from mtl.tasks.task import SPLITS, HubSource, Kind, Split, Task, TaskName
-
-__all__ = ["SPLITS", "TASKS", "Kind", "Split", "Task", "TaskName"]
+from mtl.tasks.task import HubSource, Task, TaskName
 
 SST = Task(
     name="sst",

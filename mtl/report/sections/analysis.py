@@ -14,7 +14,6 @@ import numpy as np
 from mtl.ablation.results import ArmResult
 from mtl.report.data import ReportData
 from mtl.report.document import Block, Example, ExampleList, Figure, Paragraph, Section
-from mtl.report.published import SST_NAMES
 from mtl.tasks.metrics import Predictions, probabilities
 from mtl.tasks.registry import TASKS
 
@@ -178,4 +177,4 @@ def _example(
 
 
 def _class(label: int | np.integer[Any]) -> str:
-    return f"{label} ({SST_NAMES[int(label)]})"
+    return f"{label} ({TASKS['sst'].class_names[int(label)]})"

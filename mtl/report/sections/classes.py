@@ -10,10 +10,13 @@ from mtl.ablation.results import ArmResult
 from mtl.report.archive import chosen_classes
 from mtl.report.data import ReportData
 from mtl.report.document import Block, Cell, Column, Figure, Section, Table, text
-from mtl.report.published import PAPER, SST_CLASSES, SST_NAMES, published_row
+from mtl.report.published import PAPER, SST_RECALLS, published_row
 from mtl.report.wording import summary_cell
 from mtl.stats.verdicts import summarise
 from mtl.tasks.metrics import confusion_matrix
+from mtl.tasks.registry import TASKS
+
+NAMES = TASKS["sst"].class_names
 
 
 def section(data: ReportData) -> Section | None:
@@ -22,16 +25,16 @@ def section(data: ReportData) -> Section | None:
         return None
     heads = (
         Column(title="model"),
-        *(Column(title=f"{label} {name}", kind="number") for label, name in enumerate(SST_NAMES)),
+        *(Column(title=f"{label} {name}", kind="number") for label, name in enumerate(NAMES)),
     )
     rows = [
-        (text(arm.name), *(_recall(data, arm, label) for label in range(len(SST_NAMES))))
+        (text(arm.name), *(_recall(data, arm, label) for label in range(len(NAMES))))
         for arm in arms
     ]
     rows.append(
         (
             text(f"published final model ({PAPER})"),
-            *(Cell(text=f"{value:.2f}", sort=value) for value in SST_CLASSES),
+            *(Cell(text=f"{value:.2f}", sort=value) for value in SST_RECALLS),
         )
     )
     final = [arm.name for arm in arms if published_row(data.arms[arm.name].config) == "final"]
@@ -58,12 +61,12 @@ def _recall(data: ReportData, arm: ArmResult, label: int) -> Cell:
 def _confusion(data: ReportData, arms: list[ArmResult]) -> Figure | None:
     panels: list[dict[str, Any]] = []
     for arm in arms:
-        counts = np.zeros((len(SST_NAMES), len(SST_NAMES)), dtype=np.int64)
+        counts = np.zeros((len(NAMES), len(NAMES)), dtype=np.int64)
         for seed in arm.seeds:
             predictions = data.predictions(arm.name, seed, "sst")
             if predictions is not None and predictions.gold is not None:
                 counts += confusion_matrix(
-                    predictions.gold.astype(np.int64), chosen_classes(predictions), len(SST_NAMES)
+                    predictions.gold.astype(np.int64), chosen_classes(predictions), len(NAMES)
                 )
         if counts.sum():
             panels.append({"arm": arm.name, "counts": counts.tolist(), "seeds": len(arm.seeds)})
@@ -76,5 +79,5 @@ def _confusion(data: ReportData, arms: list[ArmResult]) -> Figure | None:
         "gold class, over all seeds.",
         alt=f"Confusion matrices of {len(panels)} models; the diagonal is the accuracy on each "
         "class, in the table above.",
-        data={"names": list(SST_NAMES), "panels": panels},
+        data={"names": list(NAMES), "panels": panels},
     )
