@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mtl.commands.options import CONTEXT, check_not_a_file, json_option, runs_option
 from mtl.commands.printing import print_json
 from mtl.errors import RunError
+
+if TYPE_CHECKING:
+    from mtl.report.write import Written
 
 
 @click.command(context_settings=CONTEXT)
@@ -74,6 +78,11 @@ def report(
             f"{done.places.markdown} holds sentences of the data. Do not publish it, or omit them with "
             "--no-text."
         )
+    print_report(done, as_json)
+
+
+def print_report(done: Written, as_json: bool) -> None:
+    """The verdict and the paths of the files."""
     if as_json:
         files = [str(path) for path in done.files]
         print_json({"name": done.places.name, "files": files, "results": done.report.results})

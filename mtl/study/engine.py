@@ -180,10 +180,7 @@ def search(
             results = make_results(definition, study, runs, judge=False)
             fresh = fresh_runs(definition, results, planner, sources)
             if any(not run.ended for run in fresh):
-                seeds = ", ".join(map(str, definition.fresh_seeds()))
-                study_view.note(f"the best again, on fresh seeds: {seeds}")
-                for run in fresh:
-                    study_view.add_run(run)
+                study_view.begin_fresh(fresh, definition.fresh_seeds())
                 execution.run(fresh, interruption)
         finally:
             study_view.end()

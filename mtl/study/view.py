@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -54,6 +55,12 @@ class StudyView(View):
             self.drop_placeholders(1)
             self._view.left[run.run_id] = run
             self._view.total = max(self._view.total, self._view.done + len(self._view.left))
+
+    def begin_fresh(self, runs: Sequence[PlannedRun], seeds: Sequence[int]) -> None:
+        """Begin with the runs of the best trial on fresh seeds."""
+        self.note(f"the best again, on fresh seeds: {', '.join(map(str, seeds))}")
+        for run in runs:
+            self.add_run(run)
 
     def drop_placeholders(self, count: int) -> None:
         """Drop placeholders of runs that will not be trained."""
