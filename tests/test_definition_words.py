@@ -72,8 +72,8 @@ def test_the_name_of_a_grid_is_what_it_says() -> None:
 @pytest.mark.parametrize(
     ("grids", "sets", "message"),
     [
-        ([], [], "nothing varies but the seed"),
-        (["seed=0,1"], [], "nothing varies but the seed"),
+        ([], [], "only the seed varies"),
+        (["seed=0,1"], [], "only the seed varies"),
         (["pairing"], [], "'pairing': expected key=value,value,..."),
         (["=siamese"], [], "expected key=value"),
         (["paring=siamese,concat"], [], "grid.paring: no config key. Did you mean 'pairing'?"),
@@ -97,7 +97,7 @@ def test_the_name_of_a_grid_is_what_it_says() -> None:
         (
             ["pairing=siamese,concat"],
             ["smart=null", "smart.mu=0"],
-            "smart=null turns smart off, and smart.mu would do nothing",
+            "smart=null disables smart, so smart.mu would have no effect",
         ),
     ],
 )

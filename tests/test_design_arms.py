@@ -203,9 +203,7 @@ def test_where_that_removes_everything_is_an_error(tmp_path: Path) -> None:
     text = "where: [limit == 7]\ngrid: {pairing: [siamese, concat]}"
     assert refusal(tmp_path, text) == "mine.yaml:2: where removes all 2 arms: 'limit == 7'"
     alone = "where: [pairing == 'siamese']\ngrid: {pairing: [siamese, concat]}"
-    assert "the baseline 'baseline' is all there is: nothing to compare it with" in refusal(
-        tmp_path, alone
-    )
+    assert "the baseline 'baseline' is the only arm; add another" in refusal(tmp_path, alone)
 
 
 # --- what makes no plan

@@ -89,7 +89,7 @@ def test_a_point_is_a_config_and_back() -> None:
     assert space.point(off) == {"pairing": "concat", "smart": "null", "freeze.unfrozen": "all"}
     with pytest.raises(ConfigError, match="freeze.unfrozen=2 is none of the values"):
         space.point(RunConfig.model_validate({"heads": {"sts": "auto"}, "freeze": {"unfrozen": 2}}))
-    with pytest.raises(ConfigError, match="pooling=mean, which the space does not vary"):
+    with pytest.raises(ConfigError, match="pooling=mean, which neither the base nor the space has"):
         space.point(RunConfig.model_validate({"heads": {"sts": "auto"}, "pooling": "mean"}))
 
 
@@ -101,12 +101,12 @@ BAD: dict[str, tuple[str, str]] = {
     "a real number for a whole": ("  train.epochs: {float: [1, 3.5]}", r"mine.yaml:3: train.epochs: .*valid integer"),
     "log with 0": ("  train.weight_decay: {float: [0, 0.1], log: true}", r"mine.yaml:3: .*log: needs a low end above 0"),
     "log and step": ("  train.lr: {float: [1e-5, 1e-3], log: true, step: 1e-5}", "log and step exclude each other"),
-    "no room": ("  train.lr: {float: [1e-3, 1e-5]}", "has no room"),
+    "an empty range": ("  train.lr: {float: [1e-3, 1e-5]}", "is empty"),
     "a step beyond the range": ("  train.epochs: {int: [1, 4], step: 5}", "at most 3"),
     "a step that misses the end": ("  train.epochs: {int: [1, 4], step: 2}", "4 is not reached in steps of 2; the last is 3"),
     "an infinite end": ("  train.lr: {float: [1e-5, .inf]}", "two numbers"),
     "one value": ("  pairing: [concat]", "one value goes under `set`"),
-    "the same value twice": ("  train.lr: [1e-5, 0.00001]", "the level 1e-5 is there twice"),
+    "the same value twice": ("  train.lr: [1e-5, 0.00001]", "the level 1e-5 is listed twice"),
     "an unknown word": ("  train.lr: {float: [1e-5, 1e-3], logg: true}", "space.train.lr.logg: unknown key. Did you mean 'log'"),
     "a seed": ("  seed: [1, 2]", "seeds are no parameter"),
     "the same key twice": (
@@ -124,10 +124,10 @@ BAD: dict[str, tuple[str, str]] = {
         "  pooling: {choices: [pooler, mean], when: \"pairing == 'concat'\"}",
         "form a circle",
     ),
-    "a knob of what is off": ("  smart: [null, {}]\n  smart.mu: {float: [0, 1]}", 'Say so: when: "smart != null"'),
+    "a knob of what is off": ("  smart: [null, {}]\n  smart.mu: {float: [0, 1]}", 'Add the condition when: "smart != null"'),
     "several objectives with pruning": (
         "  pairing: [siamese, concat]\nobjective: [dev/sst/accuracy, dev/sts/pearson]\npruner: median",
-        "mine.yaml:5: pruner: median needs one number",
+        "mine.yaml:5: pruner: median compares trials by one score",
     ),
     "an unknown objective": ("  pairing: [siamese, concat]\nobjective: dev/sst/pearson", r"no objective 'dev/sst/pearson'"),
     "an objective that not all have": (
@@ -135,15 +135,15 @@ BAD: dict[str, tuple[str, str]] = {
         "not every trial trains sts",
     ),
     "another overall in each trial": ("  tasks: [[sst], [sst, sts]]", "not the same mean"),
-    "cmaes without numbers": ("  pairing: [siamese, concat]\nsampler: cmaes", "cmaes moves in numbers"),
+    "cmaes without numbers": ("  pairing: [siamese, concat]\nsampler: cmaes", "cmaes needs two int or float"),
     "cmaes with two objectives": (
         "  train.lr: {float: [1e-5, 1e-3]}\n  train.warmup: {float: [0, 0.5]}\nsampler: cmaes\n"
         "objective: [dev/sst/accuracy, dev/sts/pearson]",
-        "cmaes seeks one objective",
+        "cmaes optimises one objective",
     ),
     "gp with conditions": (
         "  smart: [null, {}]\n  smart.mu: {float: [0, 1], when: 'smart != null'}\nsampler: gp",
-        "gp cannot model parameters that come and go",
+        "gp cannot model conditional parameters",
     ),
     "nothing to prune": ("  pairing: [siamese, concat]\nset: {train.epochs: 1}\npruner: median", "has nothing to prune"),
     "an unknown sampler": ("  pairing: [siamese, concat]\nsampler: tpee", "Did you mean 'tpe'"),

@@ -1,4 +1,4 @@
-"""Errors of a whole plan: combinations that cannot run, factors without effect, claims without their arm."""
+"""Errors of a whole plan: refused combinations, factors without effect, claims without an arm."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ SHOWN = 5
 def refusals(definition: Definition, refused: Mapping[tuple[str, str], Sequence[str]]) -> list[str]:
     """A message for each reason that combinations are refused for.
 
-    `refused` is (why, the condition that holds for them all) -> the combinations.
+    `refused` maps (reason, condition that holds for all of them) -> the combinations.
     """
     where = definition.at("grid")
-    found = []
-    for (why, condition), shown in list(refused.items())[:SHOWN]:
-        which = (
-            f"the combination {shown[0]}"
-            if len(shown) == 1
-            else f"{len(shown)} combinations, such as {shown[0]},"
+    messages = []
+    for (reason, condition), combinations in list(refused.items())[:SHOWN]:
+        subject = (
+            f"the combination {combinations[0]}"
+            if len(combinations) == 1
+            else f"{len(combinations)} combinations, such as {combinations[0]},"
         )
         remedy = "The base or `set` causes it."
         if condition:
             remedy = f"To leave it out: where: [{_quoted(f'not ({condition})')}]"
-        found.append(f"{where}: {which} cannot be run: {why} {remedy}")
+        messages.append(f"{where}: {subject} cannot be run: {reason} {remedy}")
     if len(refused) > SHOWN:
-        found.append(f"{where}: and {len(refused) - SHOWN} more reasons.")
-    return found
+        messages.append(f"{where}: and {len(refused) - SHOWN} more reasons.")
+    return messages
 
 
 def _quoted(text: str) -> str:
@@ -45,27 +45,30 @@ def _quoted(text: str) -> str:
 def idle_factors(
     definition: Definition, factors: Sequence[Factor], cells: Mapping[Levels, str]
 ) -> list[str]:
-    """A message for each factor all of whose levels compute the same in every combination of the others."""
-    found = []
-    for at, factor in enumerate(factors):
-        beside: dict[Levels, str] = {}
+    """A message for each factor without effect.
+
+    Its levels compute the same in every combination of the other factors' levels.
+    """
+    messages = []
+    for position, factor in enumerate(factors):
+        cell_of: dict[Levels, str] = {}
         compared = varies = False
         for levels, cell in cells.items():
-            others = levels[:at] + levels[at + 1 :]
-            compared = compared or others in beside
-            if beside.setdefault(others, cell) != cell:
+            rest = levels[:position] + levels[position + 1 :]
+            compared = compared or rest in cell_of
+            if cell_of.setdefault(rest, cell) != cell:
                 varies = True
                 break
         if compared and not varies:
-            found.append(
+            messages.append(
                 f"{definition.at('grid', factor.name)}: {factor.name} changes nothing: its levels "
                 f"{', '.join(factor.levels)} give the same runs in every combination."
             )
-    return found
+    return messages
 
 
 def check_claims(definition: Definition, baseline: str, arms: Mapping[str, RunConfig]) -> None:
-    """Raises ConfigError for claims about arms that are not in the plan, or tasks that an arm does not train."""
+    """Raise ConfigError for claims about unknown arms, or about tasks that an arm lacks."""
     problems = []
     for number, claim in enumerate(definition.claims):
         place = f"{definition.at('claims', number)}: claims.{number}"
@@ -78,7 +81,8 @@ def check_claims(definition: Definition, baseline: str, arms: Mapping[str, RunCo
             if name not in arms:
                 there = ", ".join(list(arms)[:MANY])
                 problems.append(
-                    f"{place}.{key}: no arm {short(name)}; there are {there}.{suggestion(name, arms)}"
+                    f"{place}.{key}: no arm {short(name)}; there are {there}."
+                    f"{suggestion(name, arms)}"
                 )
             elif claim.task != "overall" and claim.task not in arms[name].tasks:
                 trained = ", ".join(arms[name].tasks)
@@ -90,7 +94,8 @@ def check_claims(definition: Definition, baseline: str, arms: Mapping[str, RunCo
             problems.append(f"{place}: {first!r} is compared with itself.")
         elif claim.task == "overall" and arms[first].tasks != arms[second].tasks:
             problems.append(
-                f"{place}: overall is not the same mean in {first!r} and {second!r}, which train other tasks; name a task."
+                f"{place}: overall is not the same mean in {first!r} and {second!r}, "
+                "which train different tasks; name a task."
             )
     if problems:
         raise ConfigError("\n".join(problems))

@@ -1,7 +1,7 @@
 """Claims: statements of a paper that an ablation reproduces or contradicts.
 
-A claim names an arm, usually a second arm to compare it with, and the expected result. `judge_claim` is pure: the verdict
-on the difference comes from the statistics.
+A claim names an arm, the expected result, and usually a second arm to compare with. `judge_claim`
+is pure: the statistics give it the verdict on the difference.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Score = Annotated[float | None, Expected("a score")]
 
 
 class Published(FileModel):
-    """The scores that a claim rests on, and their place in the paper; None where it gives none."""
+    """The published scores of a claim's arms and their place in the paper; None if unpublished."""
 
     arm: Score = None
     than: Score = None
@@ -52,7 +52,11 @@ class Published(FileModel):
 
 
 class Claim(FileModel):
-    """One statement. `than` None is the baseline; `label` (`class` in YAML) is the class of `worst class`."""
+    """One statement.
+
+    `than` is the arm to compare with; None means the baseline. `label` (`class` in YAML) is the
+    class of `worst class`.
+    """
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -79,7 +83,7 @@ class Claim(FileModel):
         return value
 
     def problems(self) -> list[Problem]:
-        """Keys that have no effect beside `expect`, or that it needs."""
+        """Keys that `expect` needs, or that have no effect with it."""
         messages: dict[str, str] = {}
         if self.expect in ALONE and self.than is not None:
             messages["than"] = f"has no effect with expect: {self.expect}; leave it out."
@@ -105,18 +109,21 @@ def judge_claim(
 ) -> Judgement:
     """Judge a claim by the evidence in the records.
 
-    For helps, hurts and no difference, `evidence` is the verdict on arm against than (None with one seed):
+    For helps, hurts and no difference, `evidence` is the verdict on `arm` against `than`, None with
+    one seed:
         expected \\ verdict   helps         hurts         no difference                 undecided
         helps                reproduced    contradicted  no difference at this scale   undecided
         hurts                contradicted  reproduced    no difference at this scale   undecided
         no difference        contradicted  contradicted  reproduced                    undecided
-    For expectations about one arm, `evidence` has one row per seed; fewer than two rows decide nothing:
-    * worst class: the recalls of classes 0, 1, ... Reproduced where the class is below all others with every seed,
-      contradicted where another class is at or below it with every seed.
-    * train above dev: (train, dev). Reproduced where train is above dev by more than `margin` with every seed,
-      contradicted where it is below by more with every seed, no difference at this scale where the two are within
-      `margin` with every seed.
-    A missing number (None) leaves the claim undecided. Raises ValueError where the evidence is not of the claim's kind.
+    For expectations about one arm, `evidence` has one row per seed. The condition must hold with
+    every seed; else, and with fewer than two rows, the claim is undecided:
+    * worst class: the recalls of classes 0, 1, ... Reproduced if the class is below all others,
+      contradicted if another class is at or below it.
+    * train above dev: (train, dev). Reproduced if train is above dev by more than `margin`,
+      contradicted if it is below by more, no difference at this scale if both are within
+      `margin`.
+    A missing number (None) leaves the claim undecided. Raises ValueError for evidence of the
+    wrong kind.
     """
     if claim.expect in ALONE:
         if evidence is None or isinstance(evidence, str):
@@ -131,7 +138,8 @@ def judge_claim(
         return "undecided"
     if evidence not in VERDICTS:
         raise ValueError(
-            f"{claim.expect!r} is judged by a verdict among {', '.join(VERDICTS)}; came {evidence!r}"
+            f"{claim.expect!r} is judged by a verdict among {', '.join(VERDICTS)}; "
+            f"came {evidence!r}"
         )
     if evidence == "undecided":
         return "undecided"

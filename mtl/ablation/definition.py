@@ -1,8 +1,9 @@
-"""Definitions: the question of an ablation as people write it, in YAML or on the command line.
+"""Definitions of ablations, from YAML or from the command line.
 
-Reading checks what can be checked a piece at a time, with file, line and key: unknown keys, values that the config refuses,
-conditions that do not parse. Whether the pieces make a plan is for `mtl.ablation.design`. A definition is plain data and
-whole: a base that is a file is taken in, so that `to_yaml` can be kept beside the runs and reads back as the same.
+Reading checks each key by itself, with file and line: unknown keys, values that the config
+refuses, conditions that do not parse. `mtl.ablation.design` checks whether the keys make a plan.
+A definition is plain data and complete: the settings of a base file are copied into it. So
+`to_yaml` can be stored beside the runs and reads back as an equal definition.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from mtl.errors import ConfigError, short
 class Definition:
     """A question and the plan that answers it.
 
-    `base` is a preset, `settings` the `set` on top of it. `grid` is factor -> level name -> settings. `source` and
-    `lines` say where it was written, for messages; they are no part of it.
+    `base` is a preset, `settings` the `set` on top of it. `grid` maps factor -> level name ->
+    settings. `source` and `lines` locate errors; they are not compared.
     """
 
     name: str
@@ -48,38 +49,39 @@ class Definition:
     lines: dict[Place, int] = field(default_factory=dict, compare=False, repr=False)
 
     def at(self, *place: str | int) -> str:
-        """`file:line` of a place, or of what is around it."""
+        """`file:line` of a place, or of the section around it."""
         return YamlDocument(source=self.source, value=None, lines=self.lines).where(place)
 
     def own_factors(self) -> dict[str, tuple[str, ...]]:
-        """The factors that are no config keys, with their level names."""
+        """The factors that are not config keys, with their level names."""
         return own_factors(self.grid)
 
     def canonical(self) -> dict[str, Any]:
-        """The definition as plain data, without its name and what is empty; `read_definition` takes it."""
-        found: dict[str, Any] = {"question": self.question, "base": self.base, "set": self.settings}
-        found |= {"seeds": list(self.seeds), "arms": self.arms}
-        found["grid"] = {
+        """The definition as a file has it, without its name and its empty keys."""
+        grid = {
             factor: [get_key(settings, factor) for settings in levels.values()]
             if factor in config_keys()
             else dict(levels)
             for factor, levels in self.grid.items()
         }
-        found |= {
+        keys: dict[str, Any] = {
+            "question": self.question,
+            "base": self.base,
+            "set": self.settings,
+            "seeds": list(self.seeds),
+            "arms": self.arms,
+            "grid": grid,
             "design": self.design,
             "where": list(self.where),
             "baseline": self.baseline,
             "margin": self.margin,
+            "claims": [claim.plain() for claim in self.claims],
         }
-        found["claims"] = [claim.plain() for claim in self.claims]
-        return {key: value for key, value in found.items() if value not in (None, {}, [])}
+        return {key: value for key, value in keys.items() if value not in (None, {}, [])}
 
     def to_yaml(self) -> str:
-        """The definition as a file, which begins with its question."""
-        question = "".join(mark if mark.isprintable() else " " for mark in self.question)
-        return (
-            f"# {' '.join(question.split())}\n{dump_yaml({'name': self.name} | self.canonical())}"
-        )
+        """The text of a file that begins with the question as a comment."""
+        return dump_yaml({"name": self.name} | self.canonical(), heading=self.question)
 
 
 LIBRARY = Library(kind="ablation", folder="ablations", package="mtl.ablation", inside="definitions")
@@ -91,7 +93,10 @@ def definitions() -> dict[str, Path]:
 
 
 def find_definition(word: str) -> Definition:
-    """The definition that a name of the library, or a path, means. Raises ConfigError with the nearest."""
+    """The definition with a name of the library, or at a path.
+
+    Raises ConfigError, for an unknown name with the nearest one.
+    """
     return read_definition(LIBRARY.find(word))
 
 
@@ -108,29 +113,20 @@ def read_definition(path: Path) -> Definition:
 def from_words(
     grids: Sequence[str], sets: Sequence[str] = (), base: str = "baseline"
 ) -> Definition:
-    """A definition on the spot: `pairing=siamese,concat`, `seed=0,1,2`, and `key=value` for all arms.
+    """A definition from command-line words.
 
-    Its name is `grid-` and 8 digits of a hash of what it says. Raises ConfigError with every problem.
+    `grids` are factors and seeds, as in `pairing=siamese,concat` and `seed=0,1,2`; `sets` are
+    `key=value` for all arms. The name is `grid-` and 8 digits of the definition's hash. Raises
+    ConfigError with every problem.
     """
     problems: list[str] = []
-    grid: dict[str, list[Any]] = {}
-    seeds: tuple[int, ...] | None = None
-    for word in grids:
-        key, values = listed(word)
-        if key == "seed" and seeds is None:
-            seeds = seeds_of(word, problems)
-        elif key in grid or key == "seed":
-            problems.append(
-                f"{short(word)}: {key} is given a second time; write all its values in one list."
-            )
-        else:
-            grid[key] = values
-    settings, more = assignments(sets, problems)
-    if seeds is not None and more is not None:
+    grid, grid_seeds = _factors_and_seeds(grids, problems)
+    settings, set_seeds = assignments(sets, problems)
+    if grid_seeds is not None and set_seeds is not None:
         problems.append("seed: given in --grid and as a setting; keep one of the two.")
     if not grid:
         problems.append(
-            "--grid: nothing varies but the seed. Add a factor, as in --grid pairing=siamese,concat."
+            "--grid: only the seed varies. Add a factor, as in --grid pairing=siamese,concat."
         )
         raise ConfigError("\n".join(problems))
     value = {
@@ -141,17 +137,37 @@ def from_words(
     document = YamlDocument(source="--grid", value=value)
     fields = definition_fields(document, Path(), "grid", problems) | {
         "source": "the command line",
-        "seeds": seeds or more or DEFAULT_SEEDS,
+        "seeds": grid_seeds or set_seeds or DEFAULT_SEEDS,
     }
-    found = _with_settings(Definition(**fields), settings, [])
-    text = json.dumps(found.canonical(), sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return replace(found, name=f"grid-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
+    definition = _with_settings(Definition(**fields), settings, [])
+    plain = definition.canonical()
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return replace(definition, name=f"grid-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
+
+
+def _factors_and_seeds(
+    words: Sequence[str], problems: list[str]
+) -> tuple[dict[str, list[Any]], tuple[int, ...] | None]:
+    """The values of each factor among `key=value,value` words, and the seeds if a word has them."""
+    grid: dict[str, list[Any]] = {}
+    seeds: tuple[int, ...] | None = None
+    for word in words:
+        key, values = listed(word)
+        if key == "seed" and seeds is None:
+            seeds = seeds_of(word, problems)
+        elif key in grid or key == "seed":
+            problems.append(
+                f"{short(word)}: {key} is given a second time; write all its values in one list."
+            )
+        else:
+            grid[key] = values
+    return grid, seeds
 
 
 def with_words(definition: Definition, words: Sequence[str]) -> Definition:
     """The definition with `key=value` words over its `set`; `seed=0,1` sets its seeds.
 
-    Raises ConfigError, also for a key that the definition's grid varies: there the word would have no effect.
+    Raises ConfigError, also for a key that the grid varies: there the word would have no effect.
     """
     problems: list[str] = []
     settings, seeds = assignments(words, problems)
@@ -159,13 +175,17 @@ def with_words(definition: Definition, words: Sequence[str]) -> Definition:
 
 
 def _with_settings(definition: Definition, settings: Settings, problems: list[str]) -> Definition:
-    """The definition with these over its `set`. Raises ConfigError with `problems`, and for what the grid varies."""
+    """The definition with these settings over its `set`.
+
+    Raises ConfigError with `problems`, and with every key that the grid varies.
+    """
     for key in flatten(settings):
         for factor, levels in definition.grid.items():
             varied = {leaf for level in levels.values() for leaf in flatten(level)}
             if any(is_within(leaf, key) for leaf in varied):
                 problems.append(
-                    f"{key}: {definition.name} varies it ({factor}: {', '.join(levels)}); leave it out."
+                    f"{key}: {definition.name} varies it ({factor}: {', '.join(levels)}); "
+                    "leave it out."
                 )
     if problems:
         raise ConfigError("\n".join(dict.fromkeys(problems)))

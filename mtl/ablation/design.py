@@ -1,14 +1,16 @@
-"""From a definition to its arms: which configs are run, what each is called, and which of them are one and the same.
+"""Expands a definition into its arms: their configs, their names, and which compute the same.
 
-`expand` is pure. Named arms and the grid's combinations are put side by side; conditions (`where`) take some out; what the
-config refuses is an error that says how to take it out; what computes the same (`cell_of`) becomes one arm. Where a
-factor's level turns a method off (`smart: null`), other factors' knobs of that method vanish.
+`expand` is pure. It lists the named arms and the grid's combinations, and drops those that a
+condition (`where`) excludes. A combination that the config refuses is an error that says how to
+exclude it. Candidates that compute the same (`cell_of`) become one arm. Where a factor's level
+disables a method (`smart: null`), the other factors' settings of that method are dropped.
 
-Designs, with the reference level of a factor the one that is the base config's (else the first):
+Designs. A factor's reference level is that of the base config, else its first level:
     full            every combination
     one-at-a-time   all references; then every other level of each factor alone
     pairwise        one-at-a-time; then the other levels of each two factors together
-    leave-one-out   `everything`, which is each factor's last level that is not the reference; then each factor back
+    leave-one-out   `everything`: the last level of each factor, which is not its reference;
+                    then each factor in turn back at its reference
 """
 
 from __future__ import annotations
@@ -45,7 +47,11 @@ from mtl.grid.arm import Arm
 
 @dataclass(frozen=True, kw_only=True)
 class Design:
-    """The plan: arms, the baseline first; factors, the reference level first; and the arm of each combination."""
+    """The plan of a grid.
+
+    The baseline is the first of `arms`, the reference the first of a factor's levels.
+    `combinations` maps each combination of levels to the name of its arm.
+    """
 
     arms: tuple[Arm, ...]
     baseline: str
@@ -53,7 +59,7 @@ class Design:
     combinations: dict[Levels, str]
 
     def find(self, name: str) -> Arm | None:
-        """The arm of that name, or the one that it fell together with."""
+        """The arm of that name, or the arm that computes the same; None if there is none."""
         for arm in self.arms:
             if name == arm.name or name in arm.merged:
                 return arm
@@ -61,19 +67,21 @@ class Design:
 
 
 def expand(definition: Definition, cell_of: Callable[[RunConfig], str]) -> Design:
-    """The arms of a definition; `cell_of` names what a resolved config computes. Raises ConfigError."""
+    """The plan of a definition. Raises ConfigError with every problem.
+
+    `cell_of` names what a resolved config computes; equal cells become one arm.
+    """
     base = merge(preset_layer(definition.base).value, definition.settings)
     factors = factors_of(definition, base)
-    chosen = chosen_baseline(definition, factors)
-    candidates = candidates_of(definition, factors, chosen)
+    baseline = chosen_baseline(definition, factors)
     plan = _Plan(definition, base, factors, cell_of)
-    for candidate in candidates:
+    for candidate in candidates_of(definition, factors, baseline):
         plan.add(candidate)
     return plan.design()
 
 
 class _Plan:
-    """Collects arms one by one, the baseline first, and what is wrong with them."""
+    """Collects candidates as arms, the baseline first, with their problems."""
 
     def __init__(
         self,
@@ -88,9 +96,12 @@ class _Plan:
         self.levels = [factor.levels for factor in factors]
         self.cell_of = cell_of
         own = definition.own_factors()
+        # The definition's own factors, and the position of each in a combination.
         self.own = {factor.name: at for at, factor in enumerate(factors) if factor.name in own}
         self.conditions: list[Condition] = [compile_where(text, own) for text in definition.where]
-        self.asked = frozenset(key for condition in self.conditions for key in condition.keys)
+        self.condition_keys = frozenset[str]().union(
+            *(condition.keys for condition in self.conditions)
+        )
         self.arms: dict[str, Candidate] = {}
         self.configs: dict[str, RunConfig] = {}
         self.cells: dict[str, str] = {}
@@ -101,29 +112,23 @@ class _Plan:
         self.removed: list[Candidate] = []
 
     def add(self, candidate: Candidate) -> None:
-        """Take a candidate in, or note why not."""
-        settings = candidate.settings
-        if candidate.levels is not None:
-            settings = together(
-                [levels[name] for levels, name in zip(self.levels, candidate.levels, strict=True)]
-            )
-        merged = merge(self.base, settings)
-        try:
-            plain = RunConfig.model_validate(merged)
-        except ValidationError:
-            plain = validated(merged, self.place(candidate))
+        """Add a candidate as an arm, or note why it is none."""
+        plain = self.plain(candidate)
         config = plain.resolved()
         if self.conditions and not self.holds(config, candidate.levels):
             self.removed.append(candidate)
             return
-        # In a combination a knob of what is off vanishes, and with it what it alone would be refused for.
-        if (found := plain.problems()) and (candidate.levels is None or config.problems()):
-            self.refuse(candidate, config, found)
+        # Resolving drops the settings of disabled methods. A combination is refused only for
+        # problems that remain.
+        problems = plain.problems()
+        if problems and (candidate.levels is None or config.problems()):
+            self.refuse(candidate, config, problems)
             return
         cell = self.cell_of(config)
         if self.cells.setdefault(candidate.name, cell) != cell:
             self.problems.append(
-                f"{self.place(candidate)}: two different arms are called {candidate.name!r}; rename one."
+                f"{self.place(candidate)}: two different arms are called {candidate.name!r}; "
+                "rename one."
             )
         elif cell not in self.arms:
             self.arms[cell], self.configs[cell] = candidate, config
@@ -134,66 +139,104 @@ class _Plan:
         if candidate.levels is not None:
             self.combinations[candidate.levels] = cell
 
+    def plain(self, candidate: Candidate) -> RunConfig:
+        """A candidate's config as written, before it is resolved."""
+        settings = candidate.settings
+        if candidate.levels is not None:
+            settings = together(
+                [levels[name] for levels, name in zip(self.levels, candidate.levels, strict=True)]
+            )
+        merged = merge(self.base, settings)
+        try:  # the place is slow to find, and needed for errors only
+            return RunConfig.model_validate(merged)
+        except ValidationError:
+            return validated(merged, self.place(candidate))
+
     def place(self, candidate: Candidate) -> str:
+        """`file:line` of a candidate, with its name if it is a named arm."""
         if candidate.named:
             return f"{self.definition.at('arms', candidate.name)}: arm {candidate.name!r}"
         return (
             self.definition.at("base") if candidate.levels is None else self.definition.at("grid")
         )
 
-    def changes_nothing(self, candidate: Candidate, other: Candidate) -> str:
-        what = (
-            f"changes nothing against the baseline {other.name!r}"
-            if other.baseline
-            else f"is the same run as {other.name!r}"
+    def changes_nothing(self, candidate: Candidate, same: Candidate) -> str:
+        """The message for a named arm that computes the same as another arm."""
+        verdict = (
+            f"changes nothing against the baseline {same.name!r}"
+            if same.baseline
+            else f"is the same run as {same.name!r}"
         )
         settings = ", ".join(
             f"{key}={level_name(value)}" for key, value in flatten(candidate.settings).items()
         )
         why = f"{settings} has no effect there" if settings else "it has no settings"
         return (
-            f"{self.place(candidate)} {what}: {why}. Leave it out, or change something that counts."
+            f"{self.place(candidate)} {verdict}: {why}. "
+            "Leave it out, or change a setting that has an effect."
         )
 
     def holds(self, config: RunConfig, levels: Levels | None) -> bool:
+        """Whether a candidate meets every condition."""
         cell: dict[str, Any] = {}
-        for key in self.asked:
-            at = self.own.get(key)
-            cell[key] = (
-                get_key(config, key) if at is None else None if levels is None else levels[at]
-            )
+        for key in self.condition_keys:
+            position = self.own.get(key)
+            if position is None:
+                cell[key] = get_key(config, key)
+            else:
+                cell[key] = None if levels is None else levels[position]
         return all(condition.holds(cell) for condition in self.conditions)
 
-    def refuse(self, candidate: Candidate, config: RunConfig, found: Sequence[Problem]) -> None:
-        """Note a candidate that the config refuses, and for a combination the condition that removes it."""
-        for problem in found:
-            if candidate.levels is None:
-                self.problems.append(f"{self.place(candidate)}: {problem.message}")
-                continue
-            parts = []
-            for factor, level in zip(self.factors, candidate.levels, strict=True):
-                keys = {key for settings in factor.levels.values() for key in flatten(settings)}
-                if not any(is_within(key, used) for key in keys for used in problem.uses):
-                    continue
+    def refuse(self, candidate: Candidate, config: RunConfig, problems: Sequence[Problem]) -> None:
+        """Note a candidate that the config refuses; a combination with its condition."""
+        if candidate.levels is None:
+            place = self.place(candidate)
+            self.problems += [f"{place}: {problem.message}" for problem in problems]
+            return
+        levels = {
+            factor.name: level for factor, level in zip(self.factors, candidate.levels, strict=True)
+        }
+        shown = ", ".join(f"{name}={level}" for name, level in levels.items())
+        for problem in problems:
+            condition = self.condition_of(problem, config, levels)
+            self.refused.setdefault((problem.message, condition), []).append(shown)
+
+    def condition_of(self, problem: Problem, config: RunConfig, levels: dict[str, str]) -> str:
+        """The condition that holds where the factors of a problem have these levels."""
+        parts = []
+        for factor in self.factors:
+            keys = {key for settings in factor.levels.values() for key in flatten(settings)}
+            if any(is_within(key, used) for key in keys for used in problem.uses):
                 own = factor.name in self.own
-                parts.append(
-                    f"{factor.name} == {literal(level if own else get_key(config, factor.name))}"
-                )
-            shown = ", ".join(
-                f"{factor.name}={level}"
-                for factor, level in zip(self.factors, candidate.levels, strict=True)
-            )
-            self.refused.setdefault((problem.message, " and ".join(parts)), []).append(shown)
+                value = levels[factor.name] if own else get_key(config, factor.name)
+                parts.append(f"{factor.name} == {literal(value)}")
+        return " and ".join(parts)
 
     def design(self) -> Design:
-        """The plan. Raises ConfigError with all that was found wrong."""
+        """The plan. Raises ConfigError with every problem."""
+        names = self.checked_names()
+        design = Design(
+            arms=tuple(self.finished()),
+            baseline=names[0],
+            factors={factor.name: tuple(factor.levels) for factor in self.factors},
+            combinations={
+                levels: self.arms[cell].name for levels, cell in self.combinations.items()
+            },
+        )
+        configs = {arm.name: arm.config for arm in design.arms}
+        check_claims(self.definition, design.baseline, configs)
+        return design
+
+    def checked_names(self) -> list[str]:
+        """The names of the arms, the baseline first. Raises ConfigError with every problem."""
         definition = self.definition
         problems = self.problems + refusals(definition, self.refused)
         problems += idle_factors(definition, self.factors, self.combinations)
         if not problems and self.removed and not self.arms:
             conditions = "; ".join(definition.where)
             problems.append(
-                f"{definition.at('where')}: where removes all {len(self.removed)} arms: {short(conditions)}"
+                f"{definition.at('where')}: where removes all {len(self.removed)} arms: "
+                f"{short(conditions)}"
             )
         if problems:
             raise ConfigError("\n".join(problems))
@@ -203,20 +246,13 @@ class _Plan:
                 raise no_baseline(definition, candidate.name, names, "is removed by `where`")
         if len(names) == 1:
             raise ConfigError(
-                f"{definition.at('where')}: the baseline {names[0]!r} is all there is: nothing to compare it with."
+                f"{definition.at('where')}: the baseline {names[0]!r} is the only arm; "
+                "add another to compare it with."
             )
-        design = Design(
-            arms=tuple(self.finished()),
-            baseline=names[0],
-            factors={factor.name: tuple(factor.levels) for factor in self.factors},
-            combinations={
-                levels: self.arms[cell].name for levels, cell in self.combinations.items()
-            },
-        )
-        check_claims(definition, design.baseline, {arm.name: arm.config for arm in design.arms})
-        return design
+        return names
 
     def finished(self) -> Iterator[Arm]:
+        """The arms with their changes from the baseline."""
         baseline: dict[str, Any] | None = None
         factors = [factor.name for factor in self.factors]
         first_levels: dict[str, Levels] = {}
@@ -237,17 +273,20 @@ class _Plan:
 
 
 def _changes(baseline: Settings, plain: Settings) -> dict[str, Any]:
-    """What to set in the baseline's resolved settings to get these; `smart` that is switched on is one change."""
+    """The settings that turn the baseline's resolved settings into these.
+
+    Enabling `smart` is one change.
+    """
     changes: dict[str, Any] = {}
     for key, value in plain.items():
         old = baseline[key]
         if old == value:
             continue
         if isinstance(value, dict):
-            # What SMART is measured against where the baseline has none: the published values.
+            # Without SMART in the baseline, its settings are compared with the published values.
             below = old if isinstance(old, dict) else Smart().model_dump(mode="json")
             inner = {name: item for name, item in value.items() if below[name] != item}
-            if key == "heads":  # a head of a task that is not trained is no difference
+            if key == "heads":  # the head of a task that is not trained is no difference
                 inner = {task: head for task, head in inner.items() if task in plain["tasks"]}
             changes |= (
                 {f"{key}.{name}": item for name, item in inner.items()}

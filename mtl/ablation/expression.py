@@ -1,7 +1,8 @@
-"""The text of a condition as a tree: tokens, checks, and Python's `ast` on a mask of the text.
+"""Parses the text of a condition: tokens, then Python's `ast` on a mask of the text.
 
-In the mask every operand is a name, or a quoted text, of the same length. So columns stay, and keys may hold dots and
-dashes. `mtl.ablation.where` takes only some nodes of the tree and has their meaning. Nothing is run as code.
+The mask replaces every operand by a name, or by quoted text, of the same length. So columns stay
+the same, and keys may contain dots and dashes. `mtl.ablation.where` gives some nodes of the tree
+a meaning and refuses the others. Nothing is run as code.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Expression:
     def token(self, node: ast.expr) -> Token:
         """The token that a name or a quoted text of the tree stands for."""
         token = self._at[node.col_offset]
-        if token.end != node.end_col_offset:  # two texts side by side, which Python joins
+        if token.end != node.end_col_offset:  # Python joins two quoted texts side by side
             position = next(later.start for later in self.tokens if later.start >= token.end)
             self._misplaced(position, "")
         return token
@@ -105,7 +106,7 @@ class Expression:
             self.fail(0, f"nested deeper than {MAX_DEPTH}")
 
     def _misplaced(self, position: int, reason: str) -> NoReturn:
-        """Fail at the column where Python stops to understand the mask."""
+        """Fail at the column where Python's parser stopped."""
         if "never closed" in reason:
             self.fail(position, f"the bracket `{self.text[position]}` is not closed")
         if "comma" in reason:

@@ -44,7 +44,10 @@ class Candidate:
 
 
 def factors_of(definition: Definition, base: Settings) -> list[Factor]:
-    """The factors, each with its reference level first. Raises ConfigError for a factor without effect."""
+    """The factors, each with its reference level first.
+
+    Raises ConfigError for a factor without effect, and for a key that two factors set.
+    """
     problems: list[str] = []
     factors: list[Factor] = []
     setter: dict[str, str] = {}
@@ -54,33 +57,43 @@ def factors_of(definition: Definition, base: Settings) -> list[Factor]:
         for key in dict.fromkeys(key for settings in levels.values() for key in flatten(settings)):
             if setter.setdefault(key, name) != name:
                 problems.append(
-                    f"{where}: {key} is set by the factor {setter[key]} too; one of the two would do nothing."
+                    f"{where}: {key} is set by the factor {setter[key]} too; "
+                    "one of the two would have no effect."
                 )
-        if len(levels) < 2:
-            only = (
-                f"has one level, {next(iter(levels))}, and so changes nothing; put it under `set`"
-                if levels
-                else "has no levels"
+        if len(levels) > 1:
+            reference = _reference_level(levels, base, plain, where, problems)
+            factors.append(Factor(name=name, levels={reference: levels[reference]} | levels))
+        elif levels:
+            problems.append(
+                f"{where} has one level, {next(iter(levels))}, and so changes nothing; "
+                "put it under `set`, or give it more levels."
             )
-            problems.append(f"{where} {only}, or give it more levels.")
-            continue
-        configs = {
-            level: validated(merge(base, settings), f"{where}={level}")
-            for level, settings in levels.items()
-        }
-        for one, two in combinations(levels, 2):
-            if configs[one] == configs[two]:
-                problems.append(f"{where}: the levels {one} and {two} are the same; keep one.")
-        same = [level for level, config in configs.items() if config == plain]
-        same += [
-            level for level, config in configs.items() if config.resolved() == plain.resolved()
-        ]
-        first = (same or list(levels))[0]
-        ordered = {first: levels[first]} | levels
-        factors.append(Factor(name=name, levels=ordered))
+        else:
+            problems.append(f"{where} has no levels; give it two or more.")
     if problems:
         raise ConfigError("\n".join(problems))
     return factors
+
+
+def _reference_level(
+    levels: Mapping[str, Settings],
+    base: Settings,
+    plain: RunConfig,
+    where: str,
+    problems: list[str],
+) -> str:
+    """The level of the base config (`plain`), else the first level. Equal levels are a problem."""
+    configs = {
+        level: validated(merge(base, settings), f"{where}={level}")
+        for level, settings in levels.items()
+    }
+    for first, second in combinations(levels, 2):
+        if configs[first] == configs[second]:
+            problems.append(f"{where}: the levels {first} and {second} are the same; keep one.")
+    as_written = [level for level, config in configs.items() if config == plain]
+    resolved = plain.resolved()
+    as_resolved = [level for level, config in configs.items() if config.resolved() == resolved]
+    return [*as_written, *as_resolved, *levels][0]
 
 
 def validated(settings: Settings, source: str) -> RunConfig:
@@ -92,7 +105,10 @@ def validated(settings: Settings, source: str) -> RunConfig:
 
 
 def chosen_baseline(definition: Definition, factors: Sequence[Factor]) -> str | Levels:
-    """The baseline as a name, or as a combination; `baseline` where it is the base itself. Raises ConfigError."""
+    """The baseline: an arm's name, a combination, or `baseline` for the base itself.
+
+    Raises ConfigError for an unknown factor or level.
+    """
     chosen = definition.baseline
     if chosen is None:
         if BASELINE in definition.arms or not factors:
@@ -111,28 +127,31 @@ def chosen_baseline(definition: Definition, factors: Sequence[Factor]) -> str | 
         if level not in known[name]:
             there = ", ".join(known[name])
             raise ConfigError(
-                f"{where}: {name} has no level {level}; it has {there}.{suggestion(level, known[name])}"
+                f"{where}: {name} has no level {level}; it has {there}."
+                f"{suggestion(level, known[name])}"
             )
     return tuple(chosen.get(factor.name, next(iter(factor.levels))) for factor in factors)
 
 
 def _reference(factors: Sequence[Factor]) -> Levels:
+    """The first level of each factor."""
     return tuple(next(iter(factor.levels)) for factor in factors)
 
 
 def _everything(factors: Sequence[Factor]) -> Levels:
+    """The last level of each factor."""
     return tuple(list(factor.levels)[-1] for factor in factors)
 
 
 def _combinations(definition: Definition, factors: Sequence[Factor]) -> Iterator[Levels]:
-    """The combinations of the design, the simplest first. Raises ConfigError where there are far too many."""
+    """The combinations of the design, the simplest first. Raises ConfigError for too many."""
     others = [list(factor.levels)[1:] for factor in factors]
+    one_at_a_time = 1 + sum(map(len, others))
+    pairs = sum(len(first) * len(second) for first, second in combinations(others, 2))
     counts = {
         "full": math.prod(len(factor.levels) for factor in factors),
-        "one-at-a-time": 1 + sum(map(len, others)),
-        "pairwise": 1
-        + sum(map(len, others))
-        + sum(len(one) * len(two) for one, two in combinations(others, 2)),
+        "one-at-a-time": one_at_a_time,
+        "pairwise": one_at_a_time + pairs,
         "leave-one-out": 1 + len(factors),
     }
     count = counts[definition.design]
@@ -154,73 +173,77 @@ def _combinations(definition: Definition, factors: Sequence[Factor]) -> Iterator
         _with(reference, {at: level}) for at, levels in enumerate(others) for level in levels
     )
     if definition.design == "pairwise":
-        for one, two in combinations(range(len(factors)), 2):
-            yield from (
-                _with(reference, {one: a, two: b}) for a, b in product(others[one], others[two])
-            )
+        for first, second in combinations(range(len(factors)), 2):
+            for pair in product(others[first], others[second]):
+                yield _with(reference, dict(zip((first, second), pair, strict=True)))
 
 
 def _with(levels: Levels, changed: Mapping[int, str]) -> Levels:
+    """The combination with other levels at some positions."""
     return tuple(changed.get(at, level) for at, level in enumerate(levels))
 
 
 def _name(
     definition: Definition, factors: Sequence[Factor], levels: Levels, baseline: str | Levels
 ) -> str:
-    """A combination's name: what is not at its reference level, or what is left out."""
+    """A combination's name: the levels that are not the reference, or the factor left out."""
     reference = _reference(factors)
     if definition.design == "leave-one-out":
         back = [
             factor.name
-            for factor, one, last in zip(factors, levels, _everything(factors), strict=True)
-            if one != last
+            for factor, level, last in zip(factors, levels, _everything(factors), strict=True)
+            if level != last
         ]
         return f"without {back[0]}" if back else EVERYTHING
     if levels == reference:
         return BASELINE if levels == baseline and BASELINE not in definition.arms else REFERENCE
     return ", ".join(
         f"{factor.name}={level}"
-        for factor, level, plain in zip(factors, levels, reference, strict=True)
-        if level != plain
+        for factor, level, default in zip(factors, levels, reference, strict=True)
+        if level != default
     )
 
 
 def candidates_of(
     definition: Definition, factors: Sequence[Factor], baseline: str | Levels
 ) -> list[Candidate]:
-    """The candidates: the baseline, the named arms, the combinations. Raises ConfigError."""
-    found = [
+    """The candidates: the baseline, the named arms, the combinations.
+
+    Raises ConfigError where none of them is the baseline.
+    """
+    candidates = [
         Candidate(name=name, settings=settings, named=True, baseline=name == baseline)
         for name, settings in definition.arms.items()
     ]
     for levels in _combinations(definition, factors) if factors else ():
         name = _name(definition, factors, levels, baseline)
         chosen = levels == baseline or (name == baseline and name not in definition.arms)
-        found.append(Candidate(name=name, levels=levels, baseline=chosen))
-    if baseline == BASELINE and not any(candidate.baseline for candidate in found):
-        found.append(Candidate(name=BASELINE, baseline=True))
-    if not any(candidate.baseline for candidate in found):
-        raise no_baseline(
-            definition, baseline, [candidate.name for candidate in found], "is not in the plan"
-        )
-    return sorted(found, key=lambda candidate: not candidate.baseline)
+        candidates.append(Candidate(name=name, levels=levels, baseline=chosen))
+    if not any(candidate.baseline for candidate in candidates):
+        if baseline != BASELINE:
+            names = [candidate.name for candidate in candidates]
+            raise no_baseline(definition, baseline, names, "is not in the plan")
+        candidates.append(Candidate(name=BASELINE, baseline=True))
+    return sorted(candidates, key=lambda candidate: not candidate.baseline)
 
 
 def no_baseline(
     definition: Definition, baseline: str | Levels, names: Sequence[str], why: str
 ) -> ConfigError:
-    word = baseline if isinstance(baseline, str) else ", ".join(baseline)
-    there = ", ".join(names[:MANY]) + (
-        f" and {len(names) - MANY} more" if len(names) > MANY else ""
-    )
-    return ConfigError(
-        f"{definition.at('baseline')}: the baseline {short(word)} {why}; there are {there or 'none'}."
-        + suggestion(word, names[:1000])
-    )
+    """The error for a baseline that is no arm of the plan."""
+    name = baseline if isinstance(baseline, str) else ", ".join(baseline)
+    there = ", ".join(names[:MANY]) or "none"
+    if len(names) > MANY:
+        there += f" and {len(names) - MANY} more"
+    place = f"{definition.at('baseline')}: the baseline {short(name)}"
+    return ConfigError(f"{place} {why}; there are {there}.{suggestion(name, names[:1000])}")
 
 
 def together(settings: Sequence[Settings]) -> Settings:
-    """The settings of several factors together. A null section drops its knobs, in any order."""
+    """The settings of several factors together.
+
+    A null section wins over its keys, in any order.
+    """
     joined: Settings = {}
     for part in settings:
         joined = _join(joined, part)
@@ -235,5 +258,5 @@ def _join(first: Settings, second: Settings) -> Settings:
         elif isinstance(joined[key], dict) and isinstance(value, dict):
             joined[key] = _join(joined[key], value)
         else:
-            joined[key] = None  # a section that is off; two factors never set the same key
+            joined[key] = None  # a disabled section; two factors never set the same key
     return joined

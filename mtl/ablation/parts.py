@@ -1,6 +1,7 @@
-"""The parts that ablations and studies share in their files: settings, levels, a base, seeds, names.
+"""The parts that the files of ablations and studies share: settings, levels, base, seeds, names.
 
-Each function takes a part of the file with its lines, adds its errors to `problems`, and returns what is right.
+Each function takes a part of the file with its lines, adds its errors to `problems`, and returns
+the values without errors.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def fail(document: YamlDocument, problems: list[str], message: str, *place: str)
 
 
 def settings_part(document: YamlDocument, value: Any, problems: list[str], *place: str) -> Settings:
-    """Checked settings, with dotted keys written out; null is `{}`."""
+    """Checked settings, with dotted keys nested; null is `{}`."""
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -88,7 +89,10 @@ def settings_part(document: YamlDocument, value: Any, problems: list[str], *plac
 def base_part(
     document: YamlDocument, base: str, folder: Path, problems: list[str]
 ) -> tuple[str, Settings]:
-    """A preset and settings on top. A file as base is `baseline` with the file's settings, without its seed."""
+    """The preset of a base, and the settings on top of it.
+
+    A base file is `baseline` with the file's settings, without its seed.
+    """
     try:
         if not base.endswith(SUFFIXES):
             preset_layer(base)
@@ -113,7 +117,7 @@ def value_levels(
         part = spread(YamlDocument(source=document.source, value={key: value}, lines=own))
         name = level_name(get_key(part.value, key))
         if name in levels:
-            fail(document, problems, f"the level {name} is there twice; keep one.", *place)
+            fail(document, problems, f"the level {name} is listed twice; keep one.", *place)
         errors = refusals(part)
         problems += errors
         if not errors:
@@ -122,6 +126,7 @@ def value_levels(
 
 
 def _line(document: YamlDocument, *place: str) -> int:
+    """The line of a place, or of the section around it; 0 if unknown."""
     for end in range(len(place), 0, -1):
         if place[:end] in document.lines:
             return document.lines[place[:end]]
@@ -131,7 +136,7 @@ def _line(document: YamlDocument, *place: str) -> int:
 def named_levels(
     document: YamlDocument, levels: Mapping[str, Any], problems: list[str], *place: str
 ) -> dict[str, Settings]:
-    """The levels of a factor of the file's own: name -> settings."""
+    """The levels of a factor that is not a config key: name -> settings."""
     for name in levels:
         check_label(document, "a level", problems, *place, name)
     return {
@@ -141,7 +146,7 @@ def named_levels(
 
 
 def check_label(document: YamlDocument, kind: str, problems: list[str], *place: str) -> None:
-    """The last key of a place must do as a name in tables and in conditions."""
+    """Check that the last key of a place can be a name in tables and conditions."""
     name = place[-1]
     quotes = {"'", '"'} <= set(name)
     if not name.strip() or len(name) > MAX_NAME or not name.isprintable() or quotes:
@@ -152,12 +157,10 @@ def check_label(document: YamlDocument, kind: str, problems: list[str], *place: 
 
 
 def check_own_name(document: YamlDocument, problems: list[str], *place: str) -> None:
-    """The last key of a place must do as a key in conditions."""
+    """Check that the last key of a place can be a key in conditions."""
     name = place[-1]
     if not re.fullmatch(WORD, name) or name in RESERVED or len(name) > MAX_NAME:
-        message = (
-            "a name here is made of letters, digits, _ - and dots, and is no word of a condition."
-        )
+        message = "expected a name of letters, digits, _ - and dots that is no word of a condition."
         fail(document, problems, message, *place)
 
 

@@ -1,4 +1,7 @@
-"""Reads an ablation's definition from YAML: every error at once, each with file, line and key."""
+"""Reads an ablation's definition from YAML.
+
+All errors are reported at once, each with file, line and key.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ Mappings = Annotated[dict[str, Any], Field(min_length=1)]
 
 
 class DefinitionFile(FileModel):
-    """A definition as written. Settings, levels, conditions and claims are read in a second step."""
+    """A definition as written. A second step reads settings, levels, conditions and claims."""
 
     name: FolderName = None
     question: Question
@@ -68,7 +71,7 @@ class DefinitionFile(FileModel):
     claims: Any = None
 
     def problems(self) -> list[Problem]:
-        """A definition that compares nothing, and a design without factors."""
+        """A definition without arms and grid, or a design without factors."""
         problems = []
         if not self.arms and not self.grid:
             message = "expected arms or a grid: there is nothing to compare."
@@ -87,7 +90,9 @@ KEYS = tuple(DefinitionFile.model_fields)
 def definition_fields(
     document: YamlDocument, folder: Path, name: str, problems: list[str]
 ) -> dict[str, Any]:
-    """The fields of a `Definition`; `name` is for a file without one, `problems` those found before.
+    """The fields of a `Definition`.
+
+    `name` is the default for a file without one, `problems` are earlier errors.
 
     Raises ConfigError with every error, one per line.
     """
@@ -139,9 +144,7 @@ def _levels(
         message = "seeds are no factor: every arm runs with all of `seeds: [0, 1, 2]`."
     elif isinstance(value, dict):
         if factor in keys:
-            message = (
-                "is a config key and takes a list of values; named levels need a name of their own."
-            )
+            message = "is a config key and takes a list of values; named levels need another name."
             fail(document, problems, message, *place)
         else:
             check_own_name(document, problems, *place)

@@ -1,11 +1,12 @@
-"""Conditions on a cell: the expressions under `where` of an ablation, and `when` of a study's parameter.
+"""Conditions on a cell: `where` of an ablation, and `when` of a study's parameter.
 
     pairing == 'concat' and not (train.lr > 1e-4 or surgery in ['dominant', 'pcgrad'])
 
-The grammar is a part of Python's: and, or, not; one of == != < <= > >= in, not in between two operands; numbers, quoted
-text, true, false, null, keys and lists. A key is a config key (`train.lr`), with the cell's value after `auto` and `same`
-are resolved, or a factor of the definition's own, with the name of its level. A key that the cell lacks (`smart.mu` where
-SMART is off) is null. A comparison that can never be true is an error: a number with text, an unknown key, a misspelt choice.
+The grammar is a subset of Python's: and, or, not; == != < <= > >= in, not in between two operands;
+numbers, quoted text, true, false, null, keys and lists. A key is a config key (`train.lr`), with
+the value after `auto` and `same` are resolved, or a factor of the definition's own, with the name
+of its level. A key that the cell lacks (`smart.mu` where SMART is disabled) is null. A comparison
+that can never be true is an error: a number with text, an unknown key, a misspelt choice.
 """
 
 from __future__ import annotations
@@ -42,9 +43,10 @@ class Condition:
 
 
 def compile_where(text: str, own: Mapping[str, Iterable[str]]) -> Condition:
-    """The condition that `text` states; `own` are the definition's own factors with their levels.
+    """The condition of a text.
 
-    Raises ConfigError that points at the place.
+    `own` are the definition's own factors with their levels. Raises ConfigError that points at the
+    column of the mistake.
 
     >>> compile_where("train.lr > 1e-4", {}).holds({"train.lr": 1e-3})
     True
@@ -69,9 +71,9 @@ def literal(value: Any) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Operand:
-    """A part of a condition: its value in a cell, the kinds of that value, and its place in the text.
+    """A part of a condition: its value in a cell, its kinds, and its columns in the text.
 
-    `texts` are the quoted texts in it, which are checked against the choices of the other side.
+    `texts` are its quoted texts. They are checked against the choices of the other operand.
     """
 
     value: Callable[[Cell], Any]
@@ -161,12 +163,10 @@ class _Compiler:
         return _answer(holds, node)
 
     def _equality(self, left: _Operand, right: _Operand, equal: bool, position: int) -> Truth:
-        for side, other in ((left, right), (right, left)):
-            if "settings" in side.key.kinds and other.key.kinds != {"null"}:
-                self.fail(
-                    side.start,
-                    f"{side.shown} is a group of settings; compare it with null, or name one of its keys",
-                )
+        for side, opposite in ((left, right), (right, left)):
+            if "settings" in side.key.kinds and opposite.key.kinds != {"null"}:
+                message = "is a group of settings; compare it with null, or name one of its keys"
+                self.fail(side.start, f"{side.shown} {message}")
         null = "null" in left.key.kinds | right.key.kinds
         if not null and not left.key.kinds & right.key.kinds:
             both = f"{_described(left)} is compared with {_described(right)}"
@@ -204,13 +204,13 @@ class _Compiler:
         )
 
     def _check_choices(self, left: _Operand, right: _Operand) -> None:
-        for side, other in ((left, right), (right, left)):
-            for text in other.texts if side.key.choices is not None else ():
+        for side, opposite in ((left, right), (right, left)):
+            for text in opposite.texts if side.key.choices is not None else ():
                 known = sorted(side.key.choices or ())
                 if text not in known:
                     hint = suggestion(text, known)
                     message = f"{side.shown} is never {text!r}.{hint} It can be {', '.join(known)}"
-                    self.fail(other.start, message)
+                    self.fail(opposite.start, message)
 
     def _truth(self, operand: _Operand) -> Truth:
         if operand.key.kinds != {"true/false"}:

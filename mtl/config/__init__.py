@@ -1,1 +1,1 @@
-"""From words and files to a validated run configuration, and its identity."""
+"""Builds a validated run configuration from words and files, and names it by its content."""

@@ -1,4 +1,4 @@
-"""The words of a command line for grids: `key=value`, `key=value,value`, seeds; and level names."""
+"""Command-line words for grids: `key=value`, `key=value,value` and seeds; and level names."""
 
 from __future__ import annotations
 
@@ -31,15 +31,13 @@ def level_name(value: Any) -> str:
         return f"{{{', '.join(f'{key}: {level_name(item)}' for key, item in value.items())}}}"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return (
-        re.sub(r"e([-+])0*", lambda match: f"e{match[1]}".replace("+", ""), repr(value))
-        if isinstance(value, float)
-        else str(value)
-    )
+    if isinstance(value, float):  # 1e-05 becomes 1e-5, 1e+22 becomes 1e22
+        return re.sub(r"e([-+])0*", lambda match: f"e{match[1]}".replace("+", ""), repr(value))
+    return str(value)
 
 
 def refusals(document: YamlDocument) -> list[str]:
-    """Errors in these settings by themselves. Settings that exclude each other are left to the whole plan."""
+    """The errors of single settings. Settings that exclude each other are checked elsewhere."""
     try:
         RunConfig.model_validate(document.value)
     except ValidationError as error:
@@ -69,16 +67,17 @@ def assignments(
             problems += refusals(layer)
             settings = merge(settings, layer.value)
             written |= flatten(layer.value)
-    for off in [key for key, value in written.items() if value is None]:
-        if knobs := [key for key in written if key.startswith(f"{off}.")]:
+    for section in [key for key, value in written.items() if value is None]:
+        if keys := [key for key in written if key.startswith(f"{section}.")]:
             problems.append(
-                f"{off}=null turns {off} off, and {', '.join(knobs)} would do nothing. Keep one of the two."
+                f"{section}=null disables {section}, so {', '.join(keys)} would have no effect. "
+                "Keep one of the two."
             )
     return settings, seeds
 
 
 def listed(word: str) -> tuple[str, list[Any]]:
-    """The key and the values of `pairing=siamese,concat`. Raises ConfigError."""
+    """The key and the values of a word such as `pairing=siamese,concat`. Raises ConfigError."""
     key, equals, text = word.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"{short(word)}: expected key=value,value,...")
@@ -86,7 +85,7 @@ def listed(word: str) -> tuple[str, list[Any]]:
 
 
 def seeds_of(word: str, problems: list[str]) -> tuple[int, ...]:
-    """The seeds of `seed=0,1,2`; the defaults where they are wrong."""
+    """The seeds of a word such as `seed=0,1,2`; the defaults where they are wrong."""
     try:
         return checked_seeds(listed(word)[1])
     except ConfigError as error:
@@ -95,7 +94,7 @@ def seeds_of(word: str, problems: list[str]) -> tuple[int, ...]:
 
 
 def pieces(text: str) -> Iterator[str]:
-    """The text split at its commas, but not inside brackets and quotes."""
+    """The text split at commas outside brackets and quotes."""
     start, depth, quote = 0, 0, ""
     for position, character in enumerate(text):
         if quote:
@@ -113,21 +112,21 @@ def pieces(text: str) -> Iterator[str]:
 
 
 def checked_seeds(values: Any) -> tuple[int, ...]:
-    """Seeds from a list of them. Raises ConfigError without a place."""
+    """The seeds of a list. Raises ConfigError without file and line."""
     whole = isinstance(values, list) and all(_is_seed(value) for value in values)
     if not whole or not values:
         raise ConfigError(
             f"expected seeds, whole numbers from 0, as in [0, 1, 2], came {short(values)}."
         )
     if len(set(values)) != len(values):
-        raise ConfigError(f"a seed is named twice in {short(values)}; a run is not repeated.")
+        raise ConfigError(f"a seed is listed twice in {short(values)}; keep one.")
     if len(values) > MAX_SEEDS:
         raise ConfigError(f"{len(values)} seeds; at most {MAX_SEEDS}.")
     return tuple(values)
 
 
 def seed_count(value: Any) -> tuple[int, ...]:
-    """The seeds 0, 1, ... for their number; empty where the value is no such number."""
+    """The seeds 0, 1, ... for a number of seeds; empty for any other value."""
     return tuple(range(value)) if _is_seed(value) and 1 <= value <= MAX_SEEDS else ()
 
 

@@ -1,4 +1,7 @@
-"""The kinds of value of each config key, from the config's JSON schema. Conditions and factors are checked with them."""
+"""The kinds of value of each config key, from the config's JSON schema.
+
+Conditions and factors are checked with them.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +33,9 @@ def config_keys() -> dict[str, Key]:
     def options(part: dict[str, Any]) -> list[dict[str, Any]]:
         if "$ref" in part:
             return [schema["$defs"][part["$ref"].rpartition("/")[2]]]
-        return (
-            [option for inner in part["anyOf"] for option in options(inner)]
-            if "anyOf" in part
-            else [part]
-        )
+        if "anyOf" in part:
+            return [option for inner in part["anyOf"] for option in options(inner)]
+        return [part]
 
     keys: dict[str, Key] = {}
 
@@ -49,16 +50,27 @@ def config_keys() -> dict[str, Key]:
     return keys
 
 
+_KINDS = {
+    "integer": "number",
+    "number": "number",
+    "string": "text",
+    "boolean": "true/false",
+    "null": "null",
+    "array": "list",
+    "object": "settings",
+}
+"""JSON schema type -> kind."""
+
+
 def _key(options: list[dict[str, Any]]) -> Key:
-    names = {"integer": "number", "number": "number", "string": "text", "boolean": "true/false", "null": "null",
-             "array": "list", "object": "settings"}  # fmt: skip
+    """The key of the alternatives that its schema lists."""
     kinds, items, choices, free = set(), set(), set(), False
     for option in options:
-        kinds.add(names[option["type"]])
+        kinds.add(_KINDS[option["type"]])
         inner = [option]
         if option["type"] == "array":
             inner = option.get("prefixItems") or [option["items"]]
-            items |= {names[item["type"]] for item in inner}
+            items |= {_KINDS[item["type"]] for item in inner}
         for part in inner:
             if part["type"] == "string":
                 listed = part.get("enum") or ([part["const"]] if "const" in part else [])
@@ -72,13 +84,14 @@ def _key(options: list[dict[str, Any]]) -> Key:
 
 
 def kind_of(value: Any) -> str:
+    """The kind of a value: null, true/false, number, text or list."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true/false"
-    return (
-        "number" if isinstance(value, int | float) else "text" if isinstance(value, str) else "list"
-    )
+    if isinstance(value, int | float):
+        return "number"
+    return "text" if isinstance(value, str) else "list"
 
 
 def own_factors(grid: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:

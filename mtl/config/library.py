@@ -16,7 +16,11 @@ SUFFIXES = (".yaml", ".yml")
 
 @dataclass(frozen=True, kw_only=True)
 class Library:
-    """Definitions of one kind: `folder` in the working folder, `package`/`inside` in the wheel."""
+    """Definitions of one kind.
+
+    They lie in `folder` of the working folder, and in the folder `inside` of `package` in the
+    wheel. `kind` names them in messages.
+    """
 
     kind: str
     folder: str
@@ -24,32 +28,35 @@ class Library:
     inside: str
 
     def folders(self) -> list[Path]:
-        """The folders that exist; a file in an earlier one wins."""
+        """The folders that exist; a file in an earlier folder wins."""
         shipped = Path(str(resources.files(self.package))) / self.inside
-        beside = Path(__file__).parents[2] / self.folder  # an editable clone
-        found: dict[Path, Path] = {}
-        for folder in (Path(self.folder), shipped if shipped.is_dir() else beside):
+        if not shipped.is_dir():  # a clone of the repository
+            shipped = Path(__file__).parents[2] / self.folder
+        folders: dict[Path, Path] = {}
+        for folder in (Path(self.folder), shipped):
             if folder.is_dir():
-                found.setdefault(folder.resolve(), folder)
-        return list(found.values())
+                folders.setdefault(folder.resolve(), folder)
+        return list(folders.values())
 
     def paths(self) -> dict[str, Path]:
         """Every definition by name."""
-        found: dict[str, Path] = {}
+        paths: dict[str, Path] = {}
         for folder in self.folders():
             for path in sorted(folder.iterdir()):
                 if path.suffix in SUFFIXES and path.is_file():
-                    found.setdefault(path.stem, path)
-        return found
+                    paths.setdefault(path.stem, path)
+        return paths
 
     def find(self, word: str) -> Path:
-        """The file of a name or a path. Raises ConfigError with the nearest name."""
+        """The file with a name, or at a path. Raises ConfigError with the nearest name."""
         if word.endswith(SUFFIXES) or "/" in word:
             return Path(word)
-        found = self.paths()
-        if word not in found:
+        paths = self.paths()
+        if word not in paths:
+            names = ", ".join(sorted(paths)) or "none"
+            example = f"{self.folder}/{word if word.isidentifier() else 'mine'}.yaml"
             raise ConfigError(
-                f"no {self.kind} {short(word)}; there are {', '.join(sorted(found)) or 'none'}.{suggestion(word, found)} A file of "
-                f"your own is named with its path, as in {self.folder}/{word if word.isidentifier() else 'mine'}.yaml."
+                f"no {self.kind} {short(word)}; there are {names}.{suggestion(word, paths)} "
+                f"Write the path of a file of your own, as in {example}."
             )
-        return found[word]
+        return paths[word]

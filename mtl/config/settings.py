@@ -1,6 +1,6 @@
 """Builds a `RunConfig` from layers: defaults < preset < YAML files < `key=value` words.
 
-Each layer keeps its source. An error names the file and line, the preset, or the word of the command line.
+Each layer keeps its source, so that an error names the file and line, the preset or the word.
 """
 
 from __future__ import annotations
@@ -17,13 +17,28 @@ from mtl.errors import ConfigError, short, suggestion
 
 
 def config_from(words: Sequence[str], *, base: str | None = None) -> RunConfig:
-    """The config of command-line words: at most one preset, YAML files, and `key=value`, in any order.
+    """The config of command-line words: at most one preset, YAML files and `key=value`.
 
-    `base` is the preset where no word names one. Raises ConfigError with every error, one per line.
+    The words may have any order. `base` is the preset where no word names one. Raises ConfigError
+    with every error, one per line.
 
     >>> config_from(["final", "train.epochs=2"]).train.epochs
     2
     """
+    presets, files, assignments = _sorted(words)
+    if len(presets) > 1:
+        raise ConfigError(f"expected at most one preset, came {', '.join(presets)}.")
+    if base is not None and not presets:
+        presets = [base]
+    layers = [preset_layer(name) for name in presets]
+    layers += [file_layer(path) for path in files]
+    layers += assignment_layers(assignments)
+    _refuse_keys_of_disabled_sections(assignments)
+    return build(layers)
+
+
+def _sorted(words: Sequence[str]) -> tuple[list[str], list[Path], list[str]]:
+    """Presets, files and `key=value` words. Raises ConfigError for a word that is none of them."""
     presets, files, assignments = [], [], []
     for word in words:
         if "=" in word and not _is_file(word):
@@ -34,18 +49,11 @@ def config_from(words: Sequence[str], *, base: str | None = None) -> RunConfig:
             files.append(Path(word))
         else:
             raise ConfigError(
-                f"{short(word)} is neither a preset ({', '.join(PRESETS)}), a YAML file, nor key=value."
+                f"{short(word)} is neither a preset ({', '.join(PRESETS)}), a YAML file, "
+                "nor key=value."
                 + suggestion(word, [*PRESETS, *(f"{key}=" for key in RunConfig.model_fields)])
             )
-    if len(presets) > 1:
-        raise ConfigError(f"expected at most one preset, came {', '.join(presets)}.")
-    if base is not None and not presets:
-        presets = [base]
-    layers = [preset_layer(name) for name in presets]
-    layers += [file_layer(path) for path in files]
-    layers += assignment_layers(assignments)
-    _refuse_keys_of_disabled_sections(assignments)
-    return build(layers)
+    return presets, files, assignments
 
 
 def _is_file(word: str) -> bool:
@@ -66,7 +74,7 @@ def preset_layer(name: str) -> YamlDocument:
 
 
 def file_layer(path: Path) -> YamlDocument:
-    """The settings of a YAML file, with dotted keys written out. Raises ConfigError."""
+    """The settings of a YAML file, with dotted keys nested. Raises ConfigError."""
     document = read_yaml(path)
     if document.value is None:
         return YamlDocument(source=document.source, value={})
@@ -78,7 +86,10 @@ def file_layer(path: Path) -> YamlDocument:
 
 
 def assignment_layers(words: Iterable[str]) -> list[YamlDocument]:
-    """One layer per `key=value` word. Values are YAML, so lists and `null` work. Raises ConfigError."""
+    """One layer per `key=value` word. Values are YAML, such as `[sst, sts]` and `null`.
+
+    Raises ConfigError.
+    """
     layers = []
     for word in words:
         key, _, text = word.partition("=")
@@ -91,20 +102,24 @@ def assignment_layers(words: Iterable[str]) -> list[YamlDocument]:
 
 
 def _refuse_keys_of_disabled_sections(words: Sequence[str]) -> None:
-    """Raise ConfigError for words that contradict each other, as `smart=null` and `smart.epsilon=1e-4` do."""
+    """Raise ConfigError for contradictions such as `smart=null smart.epsilon=1e-4`."""
     keys = {word: word.partition("=")[0].strip() for word in words}
-    for off, section in keys.items():
-        if parse_yaml(off.partition("=")[2], off).value is None:
-            knobs = [word for word, key in keys.items() if key.startswith(f"{section}.")]
-            if knobs:
-                raise ConfigError(
-                    f"{off!r} turns {section} off, and {', '.join(map(repr, knobs))} would do nothing. "
-                    f"Leave {off!r} out, or write {section}={{}} to turn it on with its defaults."
-                )
+    for word, section in keys.items():
+        if parse_yaml(word.partition("=")[2], word).value is not None:
+            continue
+        settings = [repr(setting) for setting, key in keys.items() if key.startswith(f"{section}.")]
+        if settings:
+            raise ConfigError(
+                f"{word!r} disables {section}, so {', '.join(settings)} would have no effect. "
+                f"Leave {word!r} out, or write {section}={{}} to enable it with its defaults."
+            )
 
 
 def build(layers: Sequence[YamlDocument]) -> RunConfig:
-    """The config of the layers; a later layer wins. Raises ConfigError with every error, one per line."""
+    """The config of the layers; a later layer wins.
+
+    Raises ConfigError with every error, one per line.
+    """
     config, messages = validated(RunConfig, layers)
     if messages:
         raise ConfigError("\n".join(messages))
@@ -112,7 +127,7 @@ def build(layers: Sequence[YamlDocument]) -> RunConfig:
 
 
 def spread(document: YamlDocument) -> YamlDocument:
-    """Write dotted keys out: `{train.lr: 1}` becomes `{train: {lr: 1}}`, with its line numbers.
+    """Nest dotted keys: `{train.lr: 1}` becomes `{train: {lr: 1}}`, with its line numbers.
 
     Raises ConfigError for a key that is set twice.
     """
@@ -157,7 +172,7 @@ def _overlap(first: Any, second: Any) -> bool:
 
 
 def _lists_of_words(value: Any, key: str = "") -> Any:
-    """Take `tasks=sst,sts` for the list `tasks=[sst, sts]`, and likewise `freeze.scope`."""
+    """Read `tasks=sst,sts` as the list `tasks=[sst, sts]`, and likewise `freeze.scope`."""
     if key in ("tasks", "freeze.scope") and isinstance(value, str) and value != "all":
         return [part.strip() for part in value.split(",")]
     if key in ("", "freeze") and isinstance(value, dict):

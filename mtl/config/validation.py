@@ -1,7 +1,8 @@
 """Validates plain data with a pydantic model and describes every error by file, line and key.
 
-A wrong key does not hide the others: the model is validated again without the wrong keys, and its own `problems()`
-(settings that exclude each other) are added, except where they rest on a wrong key.
+A wrong key does not hide other errors. The model is validated again without the wrong keys, and
+its own `problems()` (settings that exclude each other) are added, except those that concern a
+wrong key.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class FileModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     def problems(self) -> list[Problem]:
-        """Keys that are right by themselves and exclude each other."""
+        """Keys that are valid alone and exclude each other."""
         return []
 
 
@@ -55,7 +56,7 @@ class Expected:
 
 
 def wrong(message: str) -> PydanticCustomError:
-    """An error that a validator raises; the message is shown as it is."""
+    """The error for a validator to raise. Its message is shown unchanged."""
     return PydanticCustomError("wrong", "{text}", {"text": message})
 
 
@@ -69,8 +70,8 @@ def validated(
 ) -> tuple[Model, list[str]]:
     """The model of the merged layers, and a message for every error.
 
-    A wrong key has its default in the model, or its value in `stand_ins`. `prefix` stands before the keys in messages.
-    `hint` may know what an unknown key means.
+    In the model, a wrong key has its default, or its value in `stand_ins`. `prefix` stands before
+    the keys in messages. `hint` gives the hint for an unknown key, if it has one.
     """
     raw: dict[str, Any] = {}
     for layer in layers:
@@ -112,7 +113,7 @@ def short_key(key: str) -> str:
 
 
 def _source(layers: Sequence[YamlDocument], place: Place) -> str:
-    """`file:line` in the last layer that sets the place."""
+    """`file:line` of a place in the last layer that sets it."""
     for layer in reversed(layers):
         value = layer.value
         for part in place:
@@ -129,7 +130,7 @@ def _source(layers: Sequence[YamlDocument], place: Place) -> str:
 def _without(
     model: type[Model], raw: dict[str, Any], keys: set[str], stand_ins: dict[str, Any]
 ) -> Model:
-    """The model of the data without some keys."""
+    """The model of the data without some keys, of which `stand_ins` replace the required ones."""
 
     def keep(settings: dict[str, Any], prefix: str) -> dict[str, Any]:
         return {
@@ -140,7 +141,7 @@ def _without(
 
     try:
         return model.model_validate(stand_ins | keep(raw, ""), by_alias=True, by_name=False)
-    except ValidationError:  # a section that needs the key; leave the section out
+    except ValidationError:  # a section requires the key; leave the whole section out
         sections = {key.partition(".")[0] for key in keys}
         rest = {name: value for name, value in raw.items() if name not in keys | sections}
         return model.model_validate(stand_ins | rest, by_alias=True, by_name=False)
@@ -149,7 +150,7 @@ def _without(
 def _described(
     error: ValidationError, model: type[BaseModel], raw: Any, hint: Callable[[str], str]
 ) -> list[tuple[Place, str]]:
-    """Place and message of every error, those of one place in one message."""
+    """The place and message of every error; errors at one place are joined."""
     messages: dict[Place, list[str]] = {}
     itemised: set[Place] = set()
     for item in error.errors(include_url=False):
@@ -170,10 +171,11 @@ def _described(
         messages.setdefault(place, []).append(message)
     for place in itemised & messages.keys():
         del messages[place]
-    return [(place, "; or ".join(dict.fromkeys(said))) for place, said in messages.items()]
+    return [(place, "; or ".join(dict.fromkeys(texts))) for place, texts in messages.items()]
 
 
 def _unexpected(expected: Expected, item: Any, place: Place, raw: Any) -> str:
+    """`expected TEXT, came VALUE`, with the nearest choice."""
     if item["type"] == "missing":
         return f"expected {expected.text}, came nothing."
     value = raw
@@ -185,7 +187,7 @@ def _unexpected(expected: Expected, item: Any, place: Place, raw: Any) -> str:
 
 
 def _in_words(item: Any) -> str:
-    """Pydantic's message in words that need no Python."""
+    """Pydantic's message without Python's terms."""
     came = f", came {short(item['input'])}"
     if item["type"] in ("tuple_type", "list_type"):
         return f"expected a list{came}"
@@ -217,7 +219,7 @@ def _deeper(key: str, model: type[BaseModel]) -> str:
 
 
 def _place(loc: tuple[str | int, ...], raw: Any, *, missing: bool) -> Place:
-    """The keys of an error's location, without the names that pydantic adds for a union's branches."""
+    """The keys of an error's location, without the branches of unions that pydantic adds."""
     place: list[str | int] = []
     value = raw
     for part in loc:
@@ -230,7 +232,7 @@ def _place(loc: tuple[str | int, ...], raw: Any, *, missing: bool) -> Place:
 
 
 def _field(model: type[BaseModel], place: Place) -> tuple[type[BaseModel], Expected | None, int]:
-    """The model around the last key of a place, and the last `Expected` on the way with its depth."""
+    """The model with the last key of a place, and the deepest `Expected` there with its depth."""
     section: type[BaseModel] = model
     inner: type[BaseModel] | None = model
     expected: tuple[Expected | None, int] = None, 0
@@ -249,6 +251,7 @@ def _field(model: type[BaseModel], place: Place) -> tuple[type[BaseModel], Expec
 
 
 def _by_alias(model: type[BaseModel], key: str | int) -> FieldInfo | None:
+    """The field that a file calls `key`."""
     for name, field in model.model_fields.items():
         if key == (field.validation_alias or name):
             return field

@@ -1,7 +1,8 @@
-"""YAML 1.2 for settings files: plain data only, no duplicate keys, and a line number for every value.
+"""YAML 1.2 for settings files: plain data, no duplicate keys, a line number for every value.
 
-PyYAML's scanner gives the events; the values are built here. The full loaders of PyYAML (1.1 words, last duplicate wins) and
-of ruamel.yaml (`1_000` is a number, `2001-01-01` a date, 5 s for hostile nesting) accept what must be refused.
+PyYAML's parser gives the events; the values are built here. The full loaders accept too much:
+PyYAML's reads YAML 1.1 (`no` is false) and keeps the last of two equal keys; ruamel.yaml reads
+`1_000` as a number and `2001-01-01` as a date, and needs 5 s for hostile nesting.
 """
 
 from __future__ import annotations
@@ -37,26 +38,26 @@ _WORDS: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class YamlDocument:
-    """Plain data, its source (a file, or words of the command line) and the line (from 1) of each place."""
+    """Plain data, its source (a file or a command-line word), and the line of each place, from 1."""
 
     source: str
     value: Any
     lines: dict[Place, int] = field(default_factory=dict)
 
     def where(self, place: Place) -> str:
-        """`file:line` of a place; the line of the nearest section around it where it has none."""
+        """`file:line` of a place; without a line of its own, that of the section around it."""
         for end in range(len(place), -1, -1):
             if place[:end] in self.lines:
                 return f"{self.source}:{self.lines[place[:end]]}"
         return self.source
 
     def part(self, value: Any, *place: str | int) -> YamlDocument:
-        """`value` as a document with the lines that the place (at most three keys deep) has in this one."""
+        """`value` as a document with this document's lines of a place, at most three keys deep."""
         return YamlDocument(source=self.source, value=value, lines=self._lines_below.get(place, {}))
 
     @cached_property
     def _lines_below(self) -> dict[Place, dict[Place, int]]:
-        """Place -> the lines of all places in it. One pass, so that files with many parts stay fast."""
+        """Place -> the lines of all places in it. One pass, so that large files stay fast."""
         below: dict[Place, dict[Place, int]] = {}
         for place, line in self.lines.items():
             for end in range(min(len(place), 3) + 1):
@@ -86,7 +87,7 @@ def read_yaml(path: Path) -> YamlDocument:
 
 
 def parse_yaml(text: str, source: str = "<text>") -> YamlDocument:
-    """Parse one YAML document. Raises ConfigError with `source:line` for anything but plain data."""
+    """Parse one YAML document of plain data. Raises ConfigError with `source:line`."""
     if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
         raise ConfigError(f"{source}: larger than {MAX_BYTES} bytes; a settings file is a few kB.")
     try:
@@ -117,7 +118,7 @@ def scalar(text: str) -> Any:
 
 
 class _Builder:
-    """Builds the value of one document from PyYAML's events, and notes the lines."""
+    """Builds the value of one document, and its lines, from PyYAML's events."""
 
     def __init__(self, text: str, source: str) -> None:
         self.source = source
@@ -143,7 +144,7 @@ class _Builder:
                 event, "anchors and aliases (& and *) are not allowed; write the value out."
             )
         if event.tag is not None:
-            raise self._error(event, f"the tag {event.tag} is not allowed; write a plain value.")
+            raise self._error(event, f"the tag {event.tag} is not allowed; write the value alone.")
         if len(place) > MAX_DEPTH:
             raise self._error(event, f"nested deeper than {MAX_DEPTH} levels.")
         self.lines.setdefault(place, _line(event))
@@ -204,6 +205,15 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _represent_text)
 
 
-def dump_yaml(value: Any) -> str:
-    """YAML text in block style that `parse_yaml` reads back as the same value; keys keep their order."""
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+def dump_yaml(value: Any, *, heading: str = "") -> str:
+    """YAML text in block style that `parse_yaml` reads back as the same value.
+
+    Keys keep their order. `heading` becomes a comment on the first line.
+
+    >>> dump_yaml({"lr": "1e-5"}, heading="Which rate?")
+    "# Which rate?\\nlr: '1e-5'\\n"
+    """
+    printable = "".join(mark if mark.isprintable() else " " for mark in heading)
+    comment = f"# {' '.join(printable.split())}\n" if heading else ""
+    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return f"{comment}{text}"

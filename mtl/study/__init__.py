@@ -1,1 +1,1 @@
-"""The engine of `mtl study`: a space of settings, a search over it, and what the search found."""
+"""The engine of `mtl study`: a space of settings, a search over it, and its results."""

@@ -1,14 +1,13 @@
-"""Studies: a question, a space of settings and what is sought in it, in YAML.
+"""Studies: a question, a space of settings and the objectives of its search, in YAML.
 
-Reading checks all that can be checked without data (`mtl.study.reading`). A definition is plain data and whole, so that it
-can be kept in the study's storage and read from there.
+`mtl.study.reading` checks all that needs no data. A definition is plain data and complete, so that
+the study's storage can keep it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +22,20 @@ from mtl.rng import numpy_stream
 from mtl.runs.prepare import Sources
 from mtl.study.objectives import Objective
 from mtl.study.reading import KEYS, study_fields
-from mtl.study.space import Parameter, Point, Space, Value, in_words
+from mtl.study.space import Parameter, Point, Space, Value, in_words, random_value
 
 RANDOM_POINTS = 200
-"""Points that are tried before a value is said to be of no use."""
+"""How many random points are tried before a value counts as unusable."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """A question, the space that is searched for its answer, and how.
+    """A question, the space to search for its answer, and the strategy of the search.
 
-    `base` is a preset, `settings` the `set` on top of it. The mean over `seeds` is what a trial scores; the best is run
-    again on `fresh` further seeds. `trials` and `hours` limit the whole study, over all its restarts. `first` are the
-    trials before any that is sought: a preset, or settings over base and set. `written` is the document as it was.
+    `base` is a preset, `settings` the `set` on top of it. A trial's score is the mean over `seeds`;
+    the best trial runs again on `fresh` further seeds. `trials` and `hours` limit the whole study,
+    over all its restarts. `first` are the trials before the sampler's: presets, or settings over
+    base and set. `written` is the document as read. `source` and `lines` locate errors.
     """
 
     name: str
@@ -56,11 +56,11 @@ class Study:
     lines: dict[Place, int] = field(default_factory=dict, compare=False, repr=False)
 
     def at(self, *place: str | int) -> str:
-        """`file:line` of a place, or of what is around it."""
+        """`file:line` of a place, or of the section around it."""
         return YamlDocument(source=self.source, value=None, lines=self.lines).where(place)
 
     def below(self) -> Settings:
-        """What every trial starts from: base and set."""
+        """The settings that every trial starts from: base and set."""
         return merge(preset_layer(self.base).value, self.settings)
 
     def make_space(self) -> Space:
@@ -68,117 +68,102 @@ class Study:
         return Space(self.below(), self.space)
 
     def fresh_seeds(self) -> tuple[int, ...]:
-        """Seeds that no trial has seen: the ones after the largest."""
+        """The seeds after the largest one, which no trial has seen."""
         start = max(self.seeds) + 1
         return tuple(range(start, start + self.fresh))
 
     def points(self) -> dict[str, Point]:
-        """The first trials by name, as points. Raises ConfigError for one that is not in the space."""
-        space, found, problems = self.make_space(), dict[str, Point](), list[str]()
+        """The first trials by name, as points.
+
+        Raises ConfigError for a trial that is not in the space.
+        """
+        space, points, problems = self.make_space(), dict[str, Point](), list[str]()
         for number, entry in enumerate(self.first):
             if isinstance(entry, str):
                 name, settings = entry, merge(preset_layer(entry).value, self.settings)
             else:
-                name = (
-                    ", ".join(f"{key}={value}" for key, value in flatten(entry).items()) or "base"
-                )
-                settings = merge(self.below(), entry)
+                words = [f"{key}={value}" for key, value in flatten(entry).items()]
+                name, settings = ", ".join(words) or "base", merge(self.below(), entry)
             try:
                 config = RunConfig.model_validate(settings)
                 config.check()
-                found[name] = space.point(config)
+                points[name] = space.point(config)
             except ConfigError as error:
                 problems.append(
                     f"{self.at('first', number)}: first: {name} is not in the space: {error}."
                 )
         if problems:
             raise ConfigError("\n".join(problems))
-        return found
+        return points
 
     def check(self, sources: Sources) -> str:
-        """The cell of the base, once all that needs the encoder or the data has been checked.
+        """Check all that needs the encoder or the data; returns the cell of the base.
 
-        Raises ConfigError for a level that the encoder or the tasks refuse, DataError or EncoderError.
+        Raises ConfigError for a value that the encoder or the tasks refuse, DataError or
+        EncoderError.
         """
         self.points()
         space, problems = self.make_space(), list[str]()
         for parameter in self.space:
+            place = f"{self.at('space', parameter.name)}: space.{parameter.name}"
             for value in parameter.ends():
                 config = space.plain({parameter.name: value}).resolved()
                 try:
                     sources.pretrained(config)
                 except ConfigError as error:
-                    problems.append(
-                        f"{self.at('space', parameter.name)}: space.{parameter.name}: {error}"
-                    )
-            problems += [
-                f"{self.at('space', parameter.name)}: space.{parameter.name}: {why}"
-                for why in idle(space, parameter)
-            ]
+                    problems.append(f"{place}: {error}")
+            problems += [f"{place}: {reason}" for reason in unusable(space, parameter)]
         if problems:
             raise ConfigError("\n".join(dict.fromkeys(problems)))
         return sources.cell(space.plain({}))
 
     def canonical(self) -> dict[str, Any]:
-        """The definition as plain data, which `study_from` takes."""
-        rest = {
-            key: value
-            for key, value in self.written.items()
-            if key not in ("name", "base", "set", "budget")
-        }
-        budget = {"trials": self.trials, "hours": self.hours}
-        found = {
+        """The definition as plain data, which `study_from` reads."""
+        replaced = ("name", "base", "set", "budget")
+        rest = {key: value for key, value in self.written.items() if key not in replaced}
+        keys = {
             "name": self.name,
             "question": self.question,
             "base": self.base,
             "set": self.settings,
         }
-        found |= rest | {
-            "objective": {one.key: one.direction for one in self.objectives},
+        keys |= rest | {
+            "objective": {objective.key: objective.direction for objective in self.objectives},
             "seeds": list(self.seeds),
         }
-        return found | {
-            "budget": {key: value for key, value in budget.items() if value is not None}
-        }
+        budget = {"trials": self.trials, "hours": self.hours}
+        keys["budget"] = {key: value for key, value in budget.items() if value is not None}
+        return keys
 
     def to_yaml(self) -> str:
-        """The definition as a file, which begins with its question."""
-        question = "".join(mark if mark.isprintable() else " " for mark in self.question)
-        return f"# {' '.join(question.split())}\n{dump_yaml(self.canonical())}"
+        """The text of a file that begins with the question as a comment."""
+        return dump_yaml(self.canonical(), heading=self.question)
 
 
-def idle(space: Space, parameter: Parameter) -> Iterator[str]:
-    """Why values of a parameter are never trained with, as far as random points show it."""
-    draw = numpy_stream(0, f"idle/{parameter.name}")
-
-    def at_random(one: Parameter) -> Value:
-        ends = one.ends()
-        if one.kind == "levels":
-            return ends[int(draw.integers(len(ends)))]
-        share = float(draw.random())
-        low, high = (math.log(one.low), math.log(one.high)) if one.log else (one.low, one.high)
-        value = low + share * (high - low)
-        value = math.exp(value) if one.log else value
-        return round(value) if one.kind == "int" else min(max(value, one.low), one.high)
-
+def unusable(space: Space, parameter: Parameter) -> Iterator[str]:
+    """Why values of a parameter cannot be run, judged by random points of the space."""
+    generator = numpy_stream(0, f"idle/{parameter.name}")
     for value in parameter.ends():
-        met, why = 0, ""
+
+        def suggest(drawn: Parameter, value: Value = value) -> Value:
+            return value if drawn is parameter else random_value(drawn, generator)
+
+        active, reason = False, ""
         for _ in range(RANDOM_POINTS):
-            point = space.draw(
-                lambda one, value=value: value if one is parameter else at_random(one)  # type: ignore[misc]
-            )
+            point = space.draw(suggest)
             if parameter.name not in point:
                 continue
-            met += 1
-            found = space.plain(point).problems()
-            if not found:
+            active = True
+            problems = space.plain(point).problems()
+            if not problems:
                 break
-            why = found[0].message
+            reason = problems[0].message
         else:
-            if not met:
+            if not active:
                 yield f"its condition never holds (when: {parameter.when})."
                 return
-            yield f"with {in_words({parameter.name: value})} no point of the space can be run, such as: {why}"
+            shown = in_words({parameter.name: value})
+            yield f"with {shown} no point of the space can be run, such as: {reason}"
 
 
 LIBRARY = Library(kind="study", folder="studies", package="mtl.study", inside="spaces")
@@ -190,7 +175,10 @@ def studies() -> dict[str, Path]:
 
 
 def find_study(word: str) -> Study:
-    """The study that a name of the library, or a path, means. Raises ConfigError with the nearest."""
+    """The study with a name of the library, or at a path.
+
+    Raises ConfigError, for an unknown name with the nearest one.
+    """
     return read_study(LIBRARY.find(word))
 
 
@@ -200,11 +188,13 @@ def read_study(path: Path) -> Study:
 
 
 def study_from(document: YamlDocument, folder: Path, name: str) -> Study:
-    """A study from a document; `name` is for one that has none. Raises ConfigError with every problem."""
+    """A study from a document; `name` is the default name.
+
+    Raises ConfigError with every problem.
+    """
     if not isinstance(document.value, dict):
-        raise ConfigError(
-            f"{document.source}: expected a study ({', '.join(KEYS)}), came {short(document.value)}."
-        )
+        came = short(document.value)
+        raise ConfigError(f"{document.source}: expected a study ({', '.join(KEYS)}), came {came}.")
     return Study(**study_fields(document, folder, name), written=document.value)
 
 
@@ -213,6 +203,8 @@ def with_words(study: Study, words: Sequence[str], *, name: str | None = None) -
 
     Raises ConfigError, also for a key that the study varies: there the word would have no effect.
     """
+    if not words and name is None:
+        return study
     problems: list[str] = []
     settings, seeds = assignments(words, problems)
     for key in flatten(settings):
@@ -228,10 +220,6 @@ def with_words(study: Study, words: Sequence[str], *, name: str | None = None) -
         "seeds": list(seeds or study.seeds),
         "name": name or study.name,
     }
-    if not words and name is None:
-        return study
     value = study.canonical() | changed
-    found = study_from(
-        YamlDocument(source=study.source, value=value, lines=study.lines), Path(), study.name
-    )
-    return replace(found, source=study.source)
+    document = YamlDocument(source=study.source, value=value, lines=study.lines)
+    return study_from(document, Path(), study.name)

@@ -1,7 +1,7 @@
-"""Makes an ablation of a study's best trial: how much each change from the base is worth, on fresh seeds.
+"""Makes an ablation of a study's best trial: what each change from the base is worth.
 
-A factor is a parameter in which the trial differs from the base. Parameters that depend on each other form one factor:
-`smart` and its weights, or surgery and the schedule that it needs.
+A factor is a parameter in which the trial differs from the base. Parameters that depend on each
+other form one factor: `smart` and its weights, or a surgery and the schedule that it needs.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _ABSENT = object()
 
 
 def leave_one_out(definition: Study, point: Point, seeds: Sequence[int]) -> Definition:
-    """A leave-one-out definition of a trial. Raises ConfigError for a trial that changes nothing."""
+    """A leave-one-out definition of a trial. Raises ConfigError for a trial without changes."""
     space = definition.make_space()
     groups = _groups(space, point)
     if not groups:
         raise ConfigError(
-            f"{definition.name}: the best trial is the base itself: there is nothing to leave out."
+            f"{definition.name}: the best trial is the base itself; there is nothing to leave out."
         )
     grid: dict[str, dict[str, Settings]] = {}
     for group in groups:
@@ -47,17 +47,15 @@ def leave_one_out(definition: Study, point: Point, seeds: Sequence[int]) -> Defi
 
 
 def _groups(space: Space, point: Point) -> list[list[str]]:
-    """The parameters that differ from the base, grouped with those that they cannot be reset without."""
+    """The parameters that differ from the base, in groups that can be reset alone."""
     base = space.plain({}).resolved()
     best = space.plain(point).resolved()
     groups: list[list[str]] = []
     for name in point:
         parameter = space[name]
-        owner = next(
-            (group for group in groups if any(_below(parameter, space[one]) for one in group)), None
-        )
-        if owner is not None:
-            owner.append(name)
+        switched = [group for group in groups if any(_below(parameter, space[s]) for s in group)]
+        if switched:
+            switched[0].append(name)
         elif any(get_key(base, key) != get_key(best, key) for key in parameter.sets()):
             groups.append([name])
     while (joined := _joined(space, point, groups)) is not None:
@@ -65,36 +63,37 @@ def _groups(space: Space, point: Point) -> list[list[str]]:
     return groups
 
 
-def _below(parameter: Parameter, other: Parameter) -> bool:
-    """Whether a parameter sets keys in a section that the other one turns on."""
+def _below(parameter: Parameter, switch: Parameter) -> bool:
+    """Whether a parameter sets keys in a section that `switch` sets as a whole."""
     return any(
-        key.startswith(f"{section}.") for key in parameter.sets() for section in other.sets()
+        key.startswith(f"{section}.") for key in parameter.sets() for section in switch.sets()
     )
 
 
 def _joined(space: Space, point: Point, groups: list[list[str]]) -> list[list[str]] | None:
-    """The groups with one merged into another that it needs; None if each can be reset alone."""
+    """The groups with two merged that need each other; None if each can be reset alone."""
     for group in groups:
         if not _refused(space, point, group):
             continue
-        for other in groups:
-            if other is not group and not _refused(space, point, [*group, *other]):
-                rest = [one for one in groups if one is not group and one is not other]
-                return [*rest, [*group, *other]]
+        for partner in groups:
+            if partner is not group and not _refused(space, point, [*group, *partner]):
+                rest = [kept for kept in groups if kept is not group and kept is not partner]
+                return [*rest, [*group, *partner]]
         raise ConfigError(
-            f"without {' and '.join(group)} the best trial cannot be run, whatever else is left out."
+            f"the best trial cannot be run without {' and '.join(group)}, "
+            "even with another change left out."
         )
     return None
 
 
 def _refused(space: Space, point: Point, group: Sequence[str]) -> bool:
-    return bool(
-        space.plain({name: value for name, value in point.items() if name not in group}).problems()
-    )
+    """Whether the config refuses the trial without a group."""
+    rest = {name: value for name, value in point.items() if name not in group}
+    return bool(space.plain(rest).problems())
 
 
 def _before(space: Space, group: Sequence[str]) -> Settings:
-    """The base's settings for every key that a group sets. A knob whose section is off has none."""
+    """The base's settings for every key that a group sets; none for keys of a disabled section."""
     base = space.plain({}).model_dump(mode="json")
     before: Settings = {}
     for name in group:
@@ -109,14 +108,14 @@ def _factor(
     space: Space, group: Sequence[str], point: Point, before: Settings, chosen: Settings
 ) -> tuple[str, dict[str, Settings]]:
     """A factor's name and its two levels, the base's first."""
-    (first, *others) = group
-    inside = all(_below(space[other], space[first]) for other in others)
+    first, *rest = group
+    inside = all(_below(space[name], space[first]) for name in rest)
     if first in config_keys() and inside:
         levels = {
             level_name(get_key(before, first)): before,
             level_name(get_key(chosen, first)): chosen,
         }
         return first, levels
-    if not others:
+    if not rest:
         return first, {"base": before, str(point[first]): chosen}
     return "-and-".join(name.replace(".", "_") for name in group), {"base": before, "best": chosen}

@@ -1,4 +1,4 @@
-"""Objectives of a study: the numbers of a record that can be optimised, and their directions."""
+"""Objectives of a study: the numbers of a record that can be optimised, with directions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Objective:
         return None if value is None else float(value)
 
     def task(self) -> TaskName | None:
-        """The task whose score it is; None for the others."""
+        """The task whose score it is; None for `seconds` and `dev/overall`."""
         part = self.key.split("/")[1] if "/" in self.key else ""
         return next((task for task in TASKS if task == part), None)
 
@@ -57,6 +57,6 @@ def known_objectives() -> dict[str, Direction]:
 def dominates(
     first: Sequence[float], second: Sequence[float], objectives: Sequence[Objective]
 ) -> bool:
-    """Whether `first` is at least as good in every objective, and better in one (Pareto dominance)."""
+    """Whether `first` Pareto-dominates `second`: never worse, and better in one objective."""
     pairs = [(a * o.sign, b * o.sign) for a, b, o in zip(first, second, objectives, strict=True)]
     return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)

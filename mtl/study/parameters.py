@@ -1,4 +1,4 @@
-"""Reads the space of a study: every error with file, line and key."""
+"""Reads the space of a study. Every error has its file, line and key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mtl.config.settings import spread
 from mtl.config.validation import Expected, FileModel, Problem, validated
 from mtl.config.yaml_file import YamlDocument
 from mtl.errors import ConfigError, short, suggestion
-from mtl.study.space import Parameter, ordered, own_levels, rests_on
+from mtl.study.space import Parameter, depends_on, ordered, own_levels
 
 FORMS = ("int", "float", "choices", "levels")
 
@@ -40,21 +40,19 @@ class _Range(FileModel):
     when: When = None
 
     def problems(self) -> list[Problem]:
-        """Ends without room between them, and steps or logarithms that do not fit them."""
+        """Ends in the wrong order, and a step or `log` that does not fit them."""
         if self.ends is None:
             return []
         low, high = self.ends
         steps = 0.0 if self.step is None else (high - low) / self.step
         if low >= high:
             message = (
-                f"[{level_name(low)}, {level_name(high)}] has no room: the first must be smaller."
+                f"[{level_name(low)}, {level_name(high)}] is empty: the first must be smaller."
             )
         elif self.log and low <= 0:
             message = f"log: needs a low end above 0, came {level_name(low)}."
         elif self.log and self.step is not None:
-            message = (
-                "log and step exclude each other: steps are even, logarithms are not. Keep one."
-            )
+            message = "log and step exclude each other: steps are even, log is not. Keep one."
         elif self.step is not None and self.step > high - low:
             most, came = level_name(high - low), level_name(self.step)
             message = f"step: expected a number above 0 and at most {most}, came {came}."
@@ -68,6 +66,8 @@ class _Range(FileModel):
 
 
 class IntRange(_Range):
+    """Whole numbers."""
+
     ends: Annotated[
         tuple[int, int] | None,
         BeforeValidator(_as_tuple),
@@ -77,6 +77,8 @@ class IntRange(_Range):
 
 
 class FloatRange(_Range):
+    """Real numbers."""
+
     ends: Annotated[
         tuple[float, float] | None, BeforeValidator(_as_tuple), Expected("[low, high], two numbers")
     ] = Field(validation_alias="float")
@@ -91,7 +93,7 @@ class Choices(FileModel):
 
 
 class NamedLevels(FileModel):
-    """Several settings under one name as one level."""
+    """Named groups of settings, each of them one level."""
 
     levels: Annotated[
         dict[str, Any], Field(min_length=2), Expected("two levels or more (name: settings)")
@@ -102,17 +104,17 @@ class NamedLevels(FileModel):
 def read_space(
     document: YamlDocument, space: Mapping[str, Any], problems: list[str]
 ) -> list[Parameter]:
-    """The parameters, those that conditions rest on before those that have the conditions."""
+    """The parameters, each after those that its condition reads."""
     parameters = [
         parameter
         for name, value in space.items()
         if (parameter := _parameter(document, name, value, problems)) is not None
     ]
     _check_keys_set_once(document, parameters, problems)
-    asked = _check_conditions(document, parameters, problems)
-    arranged = ordered(parameters, asked)
+    condition_keys = _check_conditions(document, parameters, problems)
+    arranged = ordered(parameters, condition_keys)
     if arranged is None:
-        message = "the conditions (`when`) form a circle: each waits for another."
+        message = "the conditions (`when`) form a circle: each depends on another."
         fail(document, problems, message, "space")
     return arranged or parameters
 
@@ -120,7 +122,7 @@ def read_space(
 def _parameter(
     document: YamlDocument, name: str, value: Any, problems: list[str]
 ) -> Parameter | None:
-    """One parameter; None where it is wrong."""
+    """One parameter; None where it has an error."""
     place, keys = ("space", name), config_keys()
     forms = [form for form in FORMS if isinstance(value, dict) and form in value]
     message = ""
@@ -129,7 +131,7 @@ def _parameter(
     elif name not in keys:
         if isinstance(value, dict) and not set(forms) & {"int", "float", "choices"}:
             return _named(document, name, value, problems, short_form=not forms)
-        own = " One of your own has named levels: {low: {train.lr: 1e-5}, high: ...}."
+        own = " A parameter of your own has named levels: {low: {train.lr: 1e-5}, high: ...}."
         message = f"no config key.{suggestion(name, keys) or own}"
     elif not isinstance(value, dict):
         return _choices(document, name, {"choices": value}, problems, *place)
@@ -217,51 +219,52 @@ def _check_keys_set_once(
         for key in sorted(parameter.sets()):
             first = setter.setdefault(key, parameter.name)
             if first != parameter.name:
-                message = f"{key} is set by {first} too; one of the two would do nothing."
+                message = f"{key} is set by {first} too; one of the two would have no effect."
                 fail(document, problems, message, "space", parameter.name)
 
 
 def _check_conditions(
     document: YamlDocument, parameters: list[Parameter], problems: list[str]
 ) -> dict[str, frozenset[str]]:
-    """The keys that each parameter's condition asks for."""
-    own, asked = own_levels(parameters), dict[str, frozenset[str]]()
+    """The keys that each parameter's condition reads."""
+    own, condition_keys = own_levels(parameters), dict[str, frozenset[str]]()
     for parameter in parameters:
         if parameter.when is None:
             continue
         try:
-            asked[parameter.name] = compile_where(parameter.when, own).keys
+            condition_keys[parameter.name] = compile_where(parameter.when, own).keys
         except ConfigError as error:
             fail(document, problems, f"when: {error}", "space", parameter.name)
-    for name, keys in asked.items():
+    for name, keys in condition_keys.items():
+        rest = [parameter.name for parameter in parameters if parameter.name != name]
         for key in sorted(keys):
-            if not any(rests_on(key, parameter) for parameter in parameters):
-                names = ", ".join(other.name for other in parameters if other.name != name)
+            if not any(depends_on(key, parameter) for parameter in parameters):
                 message = (
-                    f"when: {key} is not in the space, so the condition is the same for every trial. "
-                    f"In the space: {names or 'nothing else'}."
+                    f"when: {key} is not in the space, so the condition never changes. "
+                    f"In the space: {', '.join(rest) or 'nothing else'}."
                 )
                 fail(document, problems, message, "space", name)
-    return asked
+    return condition_keys
 
 
 def check_knobs_of_disabled_sections(
     document: YamlDocument, parameters: list[Parameter], problems: list[str]
 ) -> None:
-    """A knob needs a condition where a level sets its section to null."""
+    """A parameter in a section needs a condition where a level sets the section to null."""
     for switch in parameters:
         for section in sorted(switch.sets()):
-            if not _turns_off(switch.levels, section):
+            if not _disables(switch.levels, section):
                 continue
             for parameter in parameters:
                 inside = any(is_within(key, section) and key != section for key in parameter.sets())
                 if inside and parameter is not switch and parameter.when is None:
                     message = (
-                        f'has no effect where {section} is null. Say so: when: "{section} != null".'
+                        f"has no effect where {section} is null. "
+                        f'Add the condition when: "{section} != null".'
                     )
                     fail(document, problems, message, "space", parameter.name)
 
 
-def _turns_off(levels: Mapping[str, Settings], key: str) -> bool:
+def _disables(levels: Mapping[str, Settings], key: str) -> bool:
     """Whether a level sets the key to null."""
     return any(key in flat and flat[key] is None for flat in map(flatten, levels.values()))

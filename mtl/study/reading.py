@@ -1,4 +1,7 @@
-"""Reads a study from YAML: every error at once, each with file, line and key, before anything trains."""
+"""Reads a study from YAML before anything trains.
+
+All errors are reported at once, each with file, line and key.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +84,7 @@ def _some_budget(value: Any) -> Any:
 
 
 class StudyFile(FileModel):
-    """A study as written. Settings and parameters are read in a second step."""
+    """A study as written. A second step reads settings and parameters."""
 
     name: FolderName = None
     question: Question
@@ -117,7 +120,7 @@ _STAND_INS = {"question": "question", "space": {"limit": [1, 2]}}
 
 
 def study_fields(document: YamlDocument, folder: Path, name: str) -> dict[str, Any]:
-    """The fields of a `Study` but `written`; `name` is for a file without one.
+    """The fields of a `Study` but `written`; `name` is the default name.
 
     Raises ConfigError with every error, one per line.
     """
@@ -131,9 +134,11 @@ def study_fields(document: YamlDocument, folder: Path, name: str) -> dict[str, A
     if not problems:
         start = merge(preset_layer(base).value, settings)
         check_knobs_of_disabled_sections(document, space, problems)
-        found = _objective_problems(space, objectives, start)
-        found += strategy_problems(space, objectives, file.sampler, pruner, start, document.value)
-        problems += [f"{document.where((key,))}: {key}: {message}" for key, message in found]
+        messages = _objective_problems(space, objectives, start)
+        messages += strategy_problems(
+            space, objectives, file.sampler, pruner, start, document.value
+        )
+        problems += [f"{document.where((key,))}: {key}: {message}" for key, message in messages]
     if problems:
         raise ConfigError("\n".join(by_line(problems)))
     return {
@@ -158,7 +163,7 @@ def study_fields(document: YamlDocument, folder: Path, name: str) -> dict[str, A
 def _first(
     document: YamlDocument, entries: list[Any], problems: list[str]
 ) -> tuple[str | Settings, ...]:
-    """The trials before any that the sampler suggests: presets, or settings over base and set."""
+    """The trials before the sampler's: presets, or settings over base and set."""
     trials: list[str | Settings] = []
     for entry in entries:
         if not isinstance(entry, str):
@@ -175,7 +180,7 @@ def _first(
 def _objective_problems(
     space: list[Parameter], objectives: tuple[Objective, ...], start: Settings
 ) -> list[tuple[str, str]]:
-    """Objectives that a trial lacks, or that mean something else in another trial."""
+    """Objectives that some trials lack, or that are not comparable between trials."""
     problems: list[tuple[str, str]] = []
     tasks = [start["tasks"]] if start.get("tasks") else []
     for parameter in space:
@@ -183,7 +188,10 @@ def _objective_problems(
         varied = [level["tasks"] for level in levels if "tasks" in level]
         tasks += varied
         if varied and any(objective.key == "dev/overall" for objective in objectives):
-            message = "tasks vary, so dev/overall is not the same mean in all trials; name a task's metric."
+            message = (
+                "tasks vary, so dev/overall is not the same mean in all trials; "
+                "name a task's metric."
+            )
             problems.append(("objective", message))
     for objective in objectives:
         task = objective.task()

@@ -1,8 +1,8 @@
-"""The search space of a study: its parameters, and how a point of it becomes a config and back.
+"""The search space of a study: its parameters, and how points become configs and back.
 
-A parameter is a list of levels (values of a config key, or several settings under one name) or a range of numbers. A
-parameter with a condition (`when`) is active only where the condition holds for the parameters before it. A point has
-a value for each active parameter: a level's name or a number. Samplers draw the values (`mtl.study.drawing`).
+A parameter is a list of levels (values of a config key, or named groups of settings) or a range of
+numbers. A parameter with a condition (`when`) is active only where the condition holds for the
+parameters before it. A point has a value for each active parameter: a level's name or a number.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mtl.ablation.factors import together, validated
 from mtl.ablation.where import Condition, compile_where
@@ -21,6 +21,9 @@ from mtl.config.schema import RunConfig
 from mtl.config.settings import spread
 from mtl.config.yaml_file import YamlDocument
 from mtl.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Value = str | int | float
 """A parameter's value in a point: a level's name, or a number."""
@@ -61,27 +64,21 @@ class Parameter:
         """Its levels, or its smallest and largest number."""
         if self.kind == "levels":
             return list(self.levels)
-        return (
-            [int(self.low), int(self.high)]
-            if self.kind == "int"
-            else [float(self.low), float(self.high)]
-        )
+        number = int if self.kind == "int" else float
+        return [number(self.low), number(self.high)]
 
     def count(self) -> float:
         """How many values it can have."""
         if self.kind == "levels":
             return len(self.levels)
-        return (
-            math.inf
-            if self.step is None
-            else math.floor((self.high - self.low) / self.step + 1e-9) + 1
-        )
+        if self.step is None:
+            return math.inf
+        return math.floor((self.high - self.low) / self.step + 1e-9) + 1
 
     def takes(self, value: object) -> bool:
         """Whether a number is one of its values."""
-        if isinstance(value, bool) or not isinstance(
-            value, int if self.kind == "int" else int | float
-        ):
+        numbers = int if self.kind == "int" else int | float
+        if isinstance(value, bool) or not isinstance(value, numbers):
             return False
         if not self.low <= value <= self.high:
             return False
@@ -89,7 +86,7 @@ class Parameter:
         return abs(steps - round(steps)) < 1e-9
 
     def shown(self) -> str:
-        """`siamese, concat`; `0.0001 to 0.01, log`."""
+        """Its values in words: `siamese, concat`, or `0.0001 to 0.01, log`."""
         if self.kind == "levels":
             return ", ".join(self.levels)
         low, high = map(level_name, self.ends())
@@ -145,46 +142,75 @@ class Space:
         return validated(merge(self.base, settings), "study")
 
     def point(self, config: RunConfig) -> Point:
-        """The point that computes the same as a config. Raises ConfigError with the settings outside the space."""
-        target = config.resolved()
-        plain = config.model_dump(mode="json")
-        there = target.model_dump(mode="json")
+        """The point that computes the same as a config.
+
+        Raises ConfigError with the settings that are outside the space.
+        """
         problems: list[str] = []
 
-        def value_in(parameter: Parameter) -> Value:
-            if parameter.kind == "levels":
-                for level, settings in parameter.levels.items():
-                    if validated(merge(plain, settings), "study").resolved() == target:
-                        return level
-                shown = ", ".join(
-                    f"{key}={level_name(get_key(there, key))}" for key in sorted(parameter.sets())
-                )
-            elif parameter.takes(value := get_key(there, parameter.name)):
-                return int(value) if parameter.kind == "int" else float(value)
-            else:
-                shown = f"{parameter.name}={level_name(value)}"
-            problems.append(
-                f"{shown} is none of the values of {parameter.name} ({parameter.shown()})"
-            )
+        def value(parameter: Parameter) -> Value:
+            match = _value_in(config, parameter)
+            if match is not None:
+                return match
+            settings = config.resolved().model_dump(mode="json")
+            shown = _assignments(settings, sorted(parameter.sets()))
+            values = f"{parameter.name} ({parameter.shown()})"
+            problems.append(f"{shown} is none of the values of {values}")
             return parameter.ends()[0]
 
-        point = self.draw(value_in)
+        point = self.draw(value)
         if not problems:
-            here = flatten(self.plain(point).resolved().model_dump(mode="json"))
-            there = flatten(there)
-            other = [
-                key
-                for key in {**there, **here}
-                if here.get(key) != there.get(key) and key != "seed"
-            ]
-            if other:
-                names = ", ".join(f"{key}={level_name(there.get(key))}" for key in other)
-                problems.append(
-                    f"it has {names}, which the space does not vary and its base has not"
-                )
+            target = config.resolved().model_dump(mode="json")
+            reached = self.plain(point).resolved().model_dump(mode="json")
+            if different := _different_keys(target, reached):
+                shown = _assignments(target, different)
+                problems.append(f"it has {shown}, which neither the base nor the space has")
         if problems:
             raise ConfigError("; ".join(problems))
         return point
+
+
+def _value_in(config: RunConfig, parameter: Parameter) -> Value | None:
+    """The parameter's value in a config; None where the config has none of its values."""
+    target = config.resolved()
+    if parameter.kind != "levels":
+        value = get_key(target.model_dump(mode="json"), parameter.name)
+        if not parameter.takes(value):
+            return None
+        return int(value) if parameter.kind == "int" else float(value)
+    plain = config.model_dump(mode="json")
+    for level, settings in parameter.levels.items():
+        if validated(merge(plain, settings), "study").resolved() == target:
+            return level
+    return None
+
+
+def _assignments(settings: Settings, keys: Iterable[str]) -> str:
+    """`pairing=concat, smart=null`."""
+    return ", ".join(f"{key}={level_name(get_key(settings, key))}" for key in keys)
+
+
+def _different_keys(target: Settings, reached: Settings) -> list[str]:
+    """The dotted keys, but the seed, that differ."""
+    first, second = flatten(target), flatten(reached)
+    keys = {**first, **second}
+    return [key for key in keys if first.get(key) != second.get(key) and key != "seed"]
+
+
+def random_value(parameter: Parameter, generator: np.random.Generator) -> Value:
+    """A random value: a level, or a number, even on the parameter's scale."""
+    ends = parameter.ends()
+    if parameter.kind == "levels":
+        return ends[int(generator.integers(len(ends)))]
+    share = float(generator.random())
+    low, high = parameter.low, parameter.high
+    if parameter.log:
+        low, high = math.log(low), math.log(high)
+    value = low + share * (high - low)
+    value = math.exp(value) if parameter.log else value
+    if parameter.kind == "int":
+        return round(value)
+    return min(max(value, parameter.low), parameter.high)
 
 
 def own_levels(parameters: Iterable[Parameter]) -> dict[str, tuple[str, ...]]:
@@ -196,34 +222,35 @@ def own_levels(parameters: Iterable[Parameter]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def rests_on(key: str, parameter: Parameter) -> bool:
-    """Whether a parameter sets `key`, or a section around it, so that conditions on it depend on it."""
+def depends_on(key: str, parameter: Parameter) -> bool:
+    """Whether a condition on `key` depends on a parameter, which sets it or a section around it."""
     return key == parameter.name or any(is_within(key, own) for own in parameter.sets())
 
 
 def ordered(
-    parameters: Sequence[Parameter], asked: Mapping[str, Iterable[str]]
+    parameters: Sequence[Parameter], condition_keys: Mapping[str, Iterable[str]]
 ) -> list[Parameter] | None:
-    """The parameters, each after those that its condition rests on; None where conditions go in a circle.
+    """The parameters, each after those that its condition reads; None for circular conditions.
 
-    `asked` has the keys of each parameter's condition.
+    `condition_keys` has the keys of each parameter's condition.
     """
-    left, done = list(parameters), list[Parameter]()
-    while left:
-        ready = [
-            one
-            for one in left
-            if not any(rests_on(key, other) for key in asked.get(one.name, ()) for other in left)
-        ]
-        if not ready:
+    waiting, done = list(parameters), list[Parameter]()
+
+    def is_ready(parameter: Parameter) -> bool:
+        keys = condition_keys.get(parameter.name, ())
+        return not any(depends_on(key, earlier) for key in keys for earlier in waiting)
+
+    while waiting:
+        ready = next(filter(is_ready, waiting), None)
+        if ready is None:
             return None
-        done.append(ready[0])
-        left.remove(ready[0])
+        done.append(ready)
+        waiting.remove(ready)
     return done
 
 
 def in_words(point: Mapping[str, object]) -> str:
-    """`pairing=concat, train.lr=3.1e-05`."""
+    """A point in words: `pairing=concat, train.lr=3.1e-05`."""
     return ", ".join(
         f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
         for name, value in point.items()

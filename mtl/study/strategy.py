@@ -1,9 +1,9 @@
-"""Samplers and pruners by name, and what each needs. Optuna is imported when one is made."""
+"""Samplers and pruners by name, and their requirements. Optuna is imported on first use."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -28,7 +28,7 @@ STARTUP_TRIALS = 10
 
 
 def default_pruner(objectives: Sequence[Objective]) -> PrunerName:
-    """Median; none with several objectives, where pruning has no single number to compare."""
+    """Median; with several objectives none, as trials have no single score to compare."""
     return "median" if len(objectives) < 2 else "none"
 
 
@@ -57,7 +57,7 @@ def make_sampler(
 
 
 def make_pruner(name: str, epochs: int) -> BasePruner:
-    """The pruner of that name; `epochs` is the most scores of a trial."""
+    """The pruner of that name. `epochs` is the largest number of scores of a trial."""
     from optuna import pruners
 
     if name == "median":
@@ -70,17 +70,14 @@ def make_pruner(name: str, epochs: int) -> BasePruner:
 
 
 def most_epochs(space: Sequence[Parameter], below: Settings) -> int:
-    """The most scores of dev in a trial: one per epoch."""
-    most = [int(get_key(RunConfig.model_validate(below), "train.epochs"))]
-    for one in space:
-        if one.kind == "int" and one.name == "train.epochs":
-            most.append(int(one.high))
-        most += [
-            found["train.epochs"]
-            for level in one.levels.values()
-            if "train.epochs" in (found := flatten(level))
-        ]
-    return max(most)
+    """The largest number of epochs of a trial; dev is scored once per epoch."""
+    epochs = [int(get_key(RunConfig.model_validate(below), "train.epochs"))]
+    for parameter in space:
+        if parameter.kind == "int" and parameter.name == "train.epochs":
+            epochs.append(int(parameter.high))
+        levels = map(flatten, parameter.levels.values())
+        epochs += [level["train.epochs"] for level in levels if "train.epochs" in level]
+    return max(epochs)
 
 
 def strategy_problems(
@@ -92,33 +89,34 @@ def strategy_problems(
     written: Mapping[str, Any],
 ) -> list[tuple[str, str]]:
     """Spaces and objectives that the sampler or pruner cannot handle: (key, message)."""
-    found: list[tuple[str, str]] = []
-    numbers = [one for one in space if one.kind != "levels"]
-    conditional = [one.name for one in space if one.when is not None]
-    if len(objectives) > 1 and pruner != "none":
-        found.append(("pruner", f"{pruner} needs one number to judge a trial by; there are {len(objectives)} objectives. "
-                      "Use pruner: none, or one objective."))  # fmt: skip
-    elif pruner != "none" and objectives and objectives[0].key == "seconds":
-        found.append(("pruner", "seconds are known when a run has ended; use pruner: none."))
-    elif pruner != "none" and most_epochs(space, below) == 1 and "pruner" in written:
-        found.append(
-            (
-                "pruner",
-                f"{pruner} has nothing to prune: with train.epochs=1 dev is scored once, at the end.",
-            )
+    messages = [("sampler", message) for message in _sampler_problems(space, objectives, sampler)]
+    if pruner == "none":
+        return messages
+    reason = ""
+    if len(objectives) > 1:
+        reason = (
+            f"{pruner} compares trials by one score; there are {len(objectives)} objectives. "
+            "Use pruner: none, or one objective."
         )
-    if sampler == "cmaes":
-        if len(objectives) > 1:
-            found.append(("sampler", "cmaes seeks one objective; use tpe or nsga2 for several."))
-        if len(numbers) < 2:
-            found.append(("sampler", f"cmaes moves in numbers and needs two parameters of int or float; there are "
-                          f"{len(numbers)}. Use tpe."))  # fmt: skip
+    elif objectives and objectives[0].key == "seconds":
+        reason = "seconds are known only when a run has ended; use pruner: none."
+    elif "pruner" in written and most_epochs(space, below) == 1:
+        reason = f"{pruner} has nothing to prune: with train.epochs=1 dev is scored once."
+    return [("pruner", reason), *messages] if reason else messages
+
+
+def _sampler_problems(
+    space: Sequence[Parameter], objectives: Sequence[Objective], sampler: str
+) -> Iterator[str]:
+    numbers = [parameter for parameter in space if parameter.kind != "levels"]
+    conditional = [parameter.name for parameter in space if parameter.when is not None]
+    if sampler == "cmaes" and len(objectives) > 1:
+        yield "cmaes optimises one objective; use tpe or nsga2 for several."
+    if sampler == "cmaes" and len(numbers) < 2:
+        yield f"cmaes needs two int or float parameters; there are {len(numbers)}. Use tpe."
     if sampler in ("cmaes", "gp") and conditional:
-        found.append(("sampler", f"{sampler} cannot model parameters that come and go ({', '.join(conditional)} with "
-                      "`when`). Use tpe."))  # fmt: skip
+        names = ", ".join(conditional)
+        yield f"{sampler} cannot model conditional parameters ({names} with `when`). Use tpe."
     needs = {"cmaes": ("cmaes",), "gp": ("torch", "scipy")}.get(sampler, ())
     if missing := [name for name in needs if find_spec(name) is None]:
-        found.append(
-            ("sampler", f"{sampler} needs {' and '.join(missing)}: pip install {' '.join(missing)}")
-        )
-    return found
+        yield f"{sampler} needs {' and '.join(missing)}: pip install {' '.join(missing)}"
