@@ -1,8 +1,9 @@
 """What must not change unless `NUMERICS` is raised: the names of runs and the bits of short runs.
 
-`tests/golden/names.json` holds the cells of presets, of every arm of every shipped definition, of the shipped studies'
-named points and of the committed records. `tests/golden/losses.json` holds the losses of a short run of each preset,
-by the machine that they were computed on. After a change that is meant to change numbers:
+`tests/golden/names.json` holds the cells of presets, of every arm of every shipped definition, of
+the shipped studies' named points and of the committed records. `tests/golden/losses.json` holds
+the losses of a short run of each preset, by the machine that they were computed on. After a change
+that is meant to change numbers:
 
     python -m tests.golden_values
 """
@@ -63,7 +64,8 @@ def names() -> dict[str, Any]:
 
 
 def committed(sources: Any) -> dict[str, dict[str, str]]:
-    """The names of the committed records, each computed anew from its record's config and the data it names."""
+    """The names of the committed records, each computed anew from its record's config and the
+    data it names."""
     from mtl.config import identity
     from mtl.config.schema import RunConfig
 
@@ -81,7 +83,8 @@ def committed(sources: Any) -> dict[str, dict[str, str]]:
 
 
 def short_run(name: str, runs: Path) -> dict[str, Any]:
-    """The numbers of a short run, as hexadecimal floats: losses and gradient norms by step, and scores."""
+    """The numbers of a short run, as hexadecimal floats: losses and gradient norms by step, and
+    scores."""
     from mtl import config_from, train
     from tests.conftest import write_tiny_data
 

@@ -1,4 +1,7 @@
-"""A coordinator as a process of its own, for tests that kill it: `python -m tests.grid_coordinator DEFINITION RUNS`."""
+"""A coordinator as a process of its own, for tests that kill it.
+
+python -m tests.grid_coordinator DEFINITION RUNS
+"""
 
 from __future__ import annotations
 

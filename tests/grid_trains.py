@@ -19,7 +19,7 @@ def plainly(config: RunConfig, options: RunOptions, **more: Any) -> Record:
 
 
 def counted(config: RunConfig, options: RunOptions, **more: Any) -> Record:
-    """Train, and add a line to `ends.log` beside the runs for every run that this call trained to its end."""
+    """Train, and add a line to `ends.log` beside the runs for every run that this call finished."""
     begun: list[str] = []
     progress = more["progress"]
     begin = progress.begin

@@ -29,14 +29,17 @@ needs_chromium = pytest.mark.skipif(
     programs() is None,
     reason="Chromium or its driver is absent: apt-get install chromium chromium-driver",
 )
-SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="600" height="200"><circle cx="9" cy="9" r="9" fill="#c00"/></svg>'
+SVG = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" width="600" height="200"><circle cx="9" cy="9" '
+    b'r="9" fill="#c00"/></svg>'
+)
 ARMS = ["baseline", "arm 2", "failed arm", "arm 10", "frozen, sts only", "SMART", "joined pairs"]
 OVERALL: list[float | None] = [0.61, 0.7, None, 0.605, -0.1, 1e-5, 0.7]
 COSTS = "100 s,9 s,20 s,8 s,30 s,7 s,0 s".split(",")
 
 
 def sample() -> Document:
-    """A report with one of everything: a table wider than a phone, a figure, and a section that is long."""
+    """A report with one of everything: a table wider than a phone, a figure, a long section."""
     heads = columns(
         "arm",
         "freezing",
@@ -100,11 +103,12 @@ ATTACKS = [
     "w" * 100_000,
     "many words " * 9_000,
 ]
-ACTIVE_SVG = b"""<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" onload="parent.hostile=10"
-width="90" height="90"><script>parent.hostile=11</script><style>@import url(http://127.0.0.1:9/leak);</style>
+ACTIVE_SVG = b"""<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"
+onload="parent.hostile=10" width="90" height="90"><script>parent.hostile=11</script><style>@import url(http://127.0.0.1:9/leak);</style>
 <image xlink:href="http://127.0.0.1:9/leak"/><image xlink:href="data:image/png;base64,AAAA"/>
 <a xlink:href="javascript:parent.hostile=12"><text>x</text></a><use xlink:href="#shape"/>
-<rect id="shape" style="fill: url(http://127.0.0.1:9/leak)" clip-path="url(#box)" width="9" height="9"/>
+<rect id="shape" style="fill: url(http://127.0.0.1:9/leak)" clip-path="url(#box)" width="9"
+height="9"/>
 <foreignObject><body xmlns="http://www.w3.org/1999/xhtml"><iframe src="http://127.0.0.1:9/leak"/></body></foreignObject></svg>"""
 
 

@@ -42,7 +42,10 @@ def fill_grid(
     leave_out: Sequence[tuple[str, int]] = (),
     **options: Any,
 ) -> dict[tuple[str, int], RunFolder]:
-    """A run for each arm and seed; `gains` make an arm right more often. Returns the folders by arm and seed."""
+    """A run for each arm and seed; `gains` make an arm right more often.
+
+    Returns the folders by arm and seed.
+    """
     found = {}
     for arm in grid.design.arms:
         for seed in grid.seeds[arm.name]:
@@ -66,7 +69,10 @@ def write_run(
     ids: Mapping[TaskName, Sequence[str]] | None = None,
     parts: str = FINGERPRINT,
 ) -> RunFolder:
-    """One run that is done: predictions of dev, three evaluations, a record whose scores are those of its predictions."""
+    """A finished run: predictions of dev, three evaluations, and a record.
+
+    The record's scores are those of the predictions.
+    """
     folder = RunFolder(runs / identity.run_id(cell, config.seed))
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.begin(config)
@@ -103,16 +109,20 @@ def write_run(
         "seconds": 20.0 + config.seed,
         "throughput": {"examples_per_second": 50.0, "tokens_per_second": 1000.0},
         "peak_memory": 2**30,
-        "diagnostics": {"trained_bytes": 2**20, "frozen_bytes": 0, "surgery": None, "smart": None} | dict(diagnostics or {}),
+        "diagnostics": {"trained_bytes": 2**20, "frozen_bytes": 0, "surgery": None, "smart": None}
+                       | dict(diagnostics or {}),
         "data": {
             "fingerprint": parts,
-            "parts": {f"{split}/{task}": f"{parts}-{task}" for split in ("train", "dev") for task in config.tasks},
-            "rows": {f"{split}/{task}": rows[task] for split in ("train", "dev") for task in config.tasks},
+            "parts": {f"{split}/{task}": f"{parts}-{task}"
+                      for split in ("train", "dev") for task in config.tasks},
+            "rows": {f"{split}/{task}": rows[task]
+                     for split in ("train", "dev") for task in config.tasks},
             "trained_on": {task: rows[task] for task in config.tasks},
             "skipped": {},
         },
-        "environment": {"python": "3.11.7", "packages": {"torch": "2.13.0"}, "numerics": 1, "processor": "a processor",
-                        "cores": 2, "threads": 1, "device": "cpu", "cuda": None, "platform": "/somewhere"},
+        "environment": {"python": "3.11.7", "packages": {"torch": "2.13.0"}, "numerics": 1,
+                        "processor": "a processor", "cores": 2, "threads": 1, "device": "cpu",
+                        "cuda": None, "platform": "/somewhere"},
     })  # fmt: skip
     folder.finish(record)
     return folder

@@ -32,7 +32,11 @@ arms:
   sts alone: {tasks: [sst, sts]}
 margin: 0.01
 claims:
-  - {claim: 1. Freezing helps sts, arm: better, task: sts, expect: helps, published: {arm: 0.690, than: 0.551, where: dev}}
+  - claim: 1. Freezing helps sts
+    arm: better
+    task: sts
+    expect: helps
+    published: {arm: 0.690, than: 0.551, where: dev}
   - {claim: 8. Neutral is worst, arm: better, expect: worst class, class: 2}
   - {claim: 9. Train is above dev, arm: better, expect: train above dev}
 """
@@ -77,7 +81,10 @@ def section(markdown: str, title: str) -> str:
 
 
 def tables(text: str) -> list[list[dict[str, str]]]:
-    """The tables of a part: rows by column title; titles that repeat get the one before them in front."""
+    """The tables of a part: rows by column title.
+
+    A title that repeats gets the title before it in front.
+    """
     found = []
     for block in re.findall(r"(?:^\|.*\|\n)+", text + "\n", re.MULTILINE):
         lines = [

@@ -1,4 +1,7 @@
-"""A coordinator of a study as a process of its own: `python -m tests.study_coordinator STUDY RUNS [STORAGE]`."""
+"""A coordinator of a study as a process of its own, for tests that kill it.
+
+python -m tests.study_coordinator STUDY RUNS [STORAGE]
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A training run that is a formula: what studies are tested on where thousands of steps are needed, in no time.
+"""A training run that is a formula: studies are tested on it without training.
 
-The score rises over epochs towards a level that depends on the settings as people know it: a best learning rate, pairs
-joined, some layers frozen, a little noise by seed. `FormulaPool` stands in for worker processes; `instant` is a `train` for
-real ones.
+The score rises over epochs towards a level that depends on the settings as in practice: a best
+learning rate, joined pairs, some frozen layers, a little noise by seed. `FormulaPool` replaces
+worker processes; `instant` is a `train` for real ones.
 """
 
 from __future__ import annotations
@@ -64,7 +64,10 @@ def record(config: RunConfig, run_id: str, status: str, epoch: int) -> Record:
 
 
 class FormulaPool:
-    """A pool of so many slots; every time it is waited for, each run is an epoch further. `steps` counts all."""
+    """A pool with a number of slots. Each wait trains every run for one epoch.
+
+    `steps` counts the epochs of all runs.
+    """
 
     def __init__(self, root: Path, slots: int = 2) -> None:
         self.root, self.slots, self.steps, self.began = root, slots, 0, list[str]()
@@ -107,7 +110,10 @@ class FormulaPool:
 
 
 def instant(config: RunConfig, options: RunOptions, **more: Any) -> Record:
-    """A run by the formula in a worker process, 20 ms an epoch; it notes its end, and goes on where it was stopped."""
+    """A run by the formula in a worker process, 20 ms an epoch.
+
+    It notes its end, and resumes where it was stopped.
+    """
     sources, progress = more["sources"], more["progress"]
     config = config.resolved()
     run_id = identity.run_id(sources.cell(config), config.seed)

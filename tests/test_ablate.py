@@ -1,4 +1,4 @@
-"""Grids end to end, on a tiny encoder: run, judge, go on, survive bad runs, and train nothing twice."""
+"""Grids end to end, on a tiny encoder: run, judge, resume, survive bad runs, never run twice."""
 
 from __future__ import annotations
 

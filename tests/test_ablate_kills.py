@@ -1,4 +1,7 @@
-"""Workers and coordinators are killed at random moments: nothing is lost, nothing runs twice, and the numbers are the same."""
+"""Workers and coordinators are killed at random moments.
+
+Nothing is lost, nothing runs twice, and the numbers are the same.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +99,7 @@ def test_random_kills_of_workers_and_coordinators_change_nothing(
     while sum(killed.values()) < KILLS:
         time.sleep(draw.uniform(0.2, 3.0))
         if coordinator.poll() is not None:
-            # All done before all kills: take one run's record away, and its end with it, so that there is work again.
+            # The grid is done before the last kill: remove a run's record to have work again.
             assert coordinator.returncode == 0
             redo(stormy, draw)
             coordinator = start(definition, stormy)

@@ -133,7 +133,12 @@ def test_every_key_of_a_claim_is_read_and_written_back() -> None:
   expect: worst class
   class: 2
   published: {arm: 0.07, where: Table 3}
-- {claim: It helps sts, arm: mine, than: other, task: sts, expect: helps, published: {arm: 0.690, than: 0.551}}
+- claim: It helps sts
+  arm: mine
+  than: other
+  task: sts
+  expect: helps
+  published: {arm: 0.690, than: 0.551}
 """
     claims, problems = read(text)
     assert not problems
@@ -211,7 +216,10 @@ def test_a_mistake_in_a_claim_is_named_with_its_place(text: str, message: str) -
 
 
 def test_all_mistakes_are_told_at_once_each_with_its_line() -> None:
-    text = "- {claim: It, arm: mine, expect: helps}\n- claim: It\n  arm: mine\n  expect: wins\n  task: all\n- 7\n"
+    text = (
+        "- {claim: It, arm: mine, expect: helps}\n- claim: It\n  arm: mine\n  expect: wins\n"
+        "  task: all\n- 7\n"
+    )
     claims, problems = read(text)
     assert [problem.split(": ")[0] for problem in problems] == [
         "claims.yaml:4",

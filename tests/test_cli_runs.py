@@ -92,7 +92,10 @@ def test_predict_labels_new_text_the_same_in_every_form(
 ) -> None:
     runs, ids = two_runs
     table = '\tid\tsentence1\tsentence2\n0\tx1\ta good cat\ta cat\n1\tx2\tno dog\t"a ""film"""\n'
-    lines = '{"id": "x1", "sentence1": "a good cat", "sentence2": "a cat"}\n{"id": "x2", "sentence1": "no dog", "sentence2": "a \\"film\\""}\n'
+    lines = (
+        '{"id": "x1", "sentence1": "a good cat", "sentence2": "a cat"}\n'
+        '{"id": "x2", "sentence1": "no dog", "sentence2": "a \\"film\\""}\n'
+    )
     (tmp_path / "in.csv").write_text(table)
     for run in ids:
         from_file = mtl(

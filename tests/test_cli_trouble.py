@@ -1,4 +1,4 @@
-"""What hostile shells, wrong files and wrong words meet: a message and an exit code, and never a lost run."""
+"""Hostile shells, wrong files and wrong words get a message and an exit code; no run is lost."""
 
 from __future__ import annotations
 
@@ -216,7 +216,8 @@ def test_one_task_in_a_file_needs_no_brackets(text: str, tmp_path: Path) -> None
         ("train=fast", "'train=fast': train: expected settings (key: value), came 'fast'"),
         (
             "freeze.scope=foo",
-            "'freeze.scope=foo': freeze.scope.0: expected all, or tasks among sst, quora, sts, came 'foo'",
+            "'freeze.scope=foo': freeze.scope.0: expected all, or tasks among sst, quora, sts, "
+            "came 'foo'",
         ),
         (
             "freeze.scope=5",

@@ -79,9 +79,13 @@ def test_there_are_three_presets() -> None:
 def test_every_setting_of_the_published_sketch_is_there_under_its_name() -> None:
     fields = list(RunConfig.model_fields)
     assert fields == (
-        "seed encoder data tasks limit max_length pairing pooling heads schedule freeze surgery smart train overall".split()
+        "seed encoder data tasks limit max_length pairing pooling heads schedule freeze surgery "
+        "smart train overall".split()
     )
-    names = "epochs max_steps batch_size lr weight_decay warmup decay dropout max_grad_norm precision select"
+    names = (
+        "epochs max_steps batch_size lr weight_decay warmup decay dropout max_grad_norm "
+        "precision select"
+    )
     assert list(type(RunConfig().train).model_fields) == names.split()
 
 
@@ -228,10 +232,14 @@ def test_a_config_written_to_yaml_is_read_back_as_the_same(
     assert written(config.resolved(), tmp_path_factory.getbasetemp()) == config.resolved()
 
 
-KEYS = st.sampled_from(["seed", "tasks", "heads", "heads.sst", "train", "train.lr", "train.lr.x", "train.", ".", ".train", "a..b",
-                        "freeze.scope", "freeze.scope.0", "smart.steps", "tasks.0", "heads.x1", "1", "limit", "'a", "{", "-"])  # fmt: skip
-VALUES = st.sampled_from(["1", "[]", "[[]]", "{}", "{a: 1}", "null", "sst", "sst,", ",", "[sst, {a: 1}]", "[sst, 1]", "all", "true",
-                          "*a", "&a 1", "[", "'", "!!int 1", "- 1", "a: 1", "---", "1e999", "{lr: {a: [1]}}", "{lr.x: 1}"])  # fmt: skip
+KEYS = st.sampled_from(["seed", "tasks", "heads", "heads.sst", "train", "train.lr", "train.lr.x",
+                        "train.", ".", ".train", "a..b",
+                        "freeze.scope", "freeze.scope.0", "smart.steps", "tasks.0", "heads.x1", "1",
+                        "limit", "'a", "{", "-"])  # fmt: skip
+VALUES = st.sampled_from(["1", "[]", "[[]]", "{}", "{a: 1}", "null", "sst", "sst,", ",",
+                          "[sst, {a: 1}]", "[sst, 1]", "all", "true",
+                          "*a", "&a 1", "[", "'", "!!int 1", "- 1", "a: 1", "---", "1e999",
+                          "{lr: {a: [1]}}", "{lr.x: 1}"])  # fmt: skip
 WORDS = st.lists(
     st.builds("{}={}".format, KEYS | st.text(max_size=4), VALUES | st.text(max_size=6)), max_size=4
 )

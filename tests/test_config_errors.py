@@ -51,15 +51,24 @@ def test_two_presets_are_refused() -> None:
 @pytest.mark.parametrize(
     ("word", "key"),
     [
-        ("seed=true", "seed"), ("seed=1.0", "seed"), ("seed='1'", "seed"), ("seed=null", "seed"), ("seed=[1]", "seed"),
-        ("train.epochs=true", "train.epochs"), ("train.epochs=2.5", "train.epochs"), ("train.lr=true", "train.lr"),
-        ("train.lr=fast", "train.lr"), ("train.lr='1e-4'", "train.lr"), ("train.lr={a: 1}", "train.lr"),
-        ("freeze.dropout=1", "freeze.dropout"), ("freeze.dropout=yes", "freeze.dropout"), ("freeze.unfrozen=true", "freeze.unfrozen"),
-        ("freeze.unfrozen=some", "freeze.unfrozen"), ("freeze.unfrozen=1.5", "freeze.unfrozen"), ("freeze.scope=3", "freeze.scope"),
-        ("encoder=5", "encoder"), ("encoder=", "encoder"), ("encoder=''", "encoder"), ("data=null", "data"),
-        ("tasks=all", "tasks"), ("tasks=[]", "tasks"), ("tasks={sst: 1}", "tasks"), ("tasks=null", "tasks"),
-        ("train=3", "train"), ("heads=[mlp]", "heads"), ("freeze=null", "freeze"), ("limit=true", "limit"),
-        ("pairing=both", "pairing"), ("pairing=true", "pairing"), ("smart=1", "smart"), ("train.max_steps=1e3", "train.max_steps"),
+        ("seed=true", "seed"), ("seed=1.0", "seed"), ("seed='1'", "seed"), ("seed=null", "seed"),
+        ("seed=[1]", "seed"),
+        ("train.epochs=true", "train.epochs"), ("train.epochs=2.5", "train.epochs"),
+        ("train.lr=true", "train.lr"),
+        ("train.lr=fast", "train.lr"), ("train.lr='1e-4'", "train.lr"),
+        ("train.lr={a: 1}", "train.lr"),
+        ("freeze.dropout=1", "freeze.dropout"), ("freeze.dropout=yes", "freeze.dropout"),
+        ("freeze.unfrozen=true", "freeze.unfrozen"),
+        ("freeze.unfrozen=some", "freeze.unfrozen"), ("freeze.unfrozen=1.5", "freeze.unfrozen"),
+        ("freeze.scope=3", "freeze.scope"),
+        ("encoder=5", "encoder"), ("encoder=", "encoder"), ("encoder=''", "encoder"),
+        ("data=null", "data"),
+        ("tasks=all", "tasks"), ("tasks=[]", "tasks"), ("tasks={sst: 1}", "tasks"),
+        ("tasks=null", "tasks"),
+        ("train=3", "train"), ("heads=[mlp]", "heads"), ("freeze=null", "freeze"),
+        ("limit=true", "limit"),
+        ("pairing=both", "pairing"), ("pairing=true", "pairing"), ("smart=1", "smart"),
+        ("train.max_steps=1e3", "train.max_steps"),
     ],
 )  # fmt: skip
 def test_a_value_of_the_wrong_type_is_refused_with_its_key_and_what_came(
@@ -228,12 +237,14 @@ def test_training_refuses_excluded_settings_however_the_config_was_made(
 def test_all_mistakes_come_at_once_each_with_its_file_line_and_key(tmp_path: Path) -> None:
     path = put(
         tmp_path,
-        "# a question\ntasks: [sst, quora, sts]\ntrain:\n  lr: fast\n  epochs: true\n  dropout: 1.5\npairng: concat\n"
+        "# a question\ntasks: [sst, quora, sts]\ntrain:\n  lr: fast\n  epochs: true\n"
+        "  dropout: 1.5\npairng: concat\n"
         "heads:\n  sst: mpl\nfreeze.unfrozen: -1\noverall: .nan\n",
     )
     lines = refusal(path, "max_length=4", "train.decay=never").splitlines()
     starts = [
-        f"{path}:4: train.lr: ", f"{path}:5: train.epochs: ", f"{path}:6: train.dropout: ", f"{path}:7: pairng: ",
+        f"{path}:4: train.lr: ", f"{path}:5: train.epochs: ", f"{path}:6: train.dropout: ",
+        f"{path}:7: pairng: ",
         f"{path}:9: heads.sst: ", f"{path}:10: freeze.unfrozen: ", f"{path}:11: overall: ",
         "'max_length=4':1: max_length: ", "'train.decay=never':1: train.decay: ",
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Config layers: the command line wins over YAML, YAML over the preset; words without effect are refused."""
+"""Config layers: words win over YAML, YAML over the preset; words without effect are refused."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_long_values_are_taken() -> None:
     assert config_from(["encoder=" + "a" * 300]).encoder == "a" * 300
 
 
-# --- words that would do nothing
+# --- words that would have no effect
 
 
 @pytest.mark.parametrize(
@@ -143,9 +143,12 @@ def test_a_word_that_would_do_nothing_is_refused_where_it_is_typed(
 @pytest.mark.parametrize(
     "words",
     [
-        ["freeze.scope=all"], ["freeze.dropout=false"], ["heads.quora=dot"], ["heads.sts=same"], ["heads.sts=auto"],
-        ["final", "freeze.scope=sst,quora,sts"], ["tasks=sts,sst"], ["tasks=sst", "pairing=siamese"], ["smart={}"],
-        ["smart.lambda_s=0", "smart.mu=0"], ["final", "freeze.states=fp16"], ["train.weight_decay=-0.0"], ["limit=null"],
+        ["freeze.scope=all"], ["freeze.dropout=false"], ["heads.quora=dot"], ["heads.sts=same"],
+        ["heads.sts=auto"],
+        ["final", "freeze.scope=sst,quora,sts"], ["tasks=sts,sst"],
+        ["tasks=sst", "pairing=siamese"], ["smart={}"],
+        ["smart.lambda_s=0", "smart.mu=0"], ["final", "freeze.states=fp16"],
+        ["train.weight_decay=-0.0"], ["limit=null"],
         ["train.lr=3e-5", "concat"], ["smart.mu=0"],
     ],
 )  # fmt: skip

@@ -25,7 +25,7 @@ SHIPPED = Path(__file__).parents[1] / "ablations"
 
 
 def refusal(folder: Path, text: str) -> str:
-    """What a definition is refused with; `question` and a grid are there unless the text has its own."""
+    """The error of a definition; a question and a grid are added where the text has none."""
     if "question" not in text:
         text = f"{text}\nquestion: why?"
     if not re.search(r"^(grid|arms)\b", text, re.M):
@@ -85,7 +85,10 @@ def test_little_need_be_said(tmp_path: Path) -> None:
 
 def test_a_base_that_is_a_file_is_taken_in_without_its_seed(tmp_path: Path) -> None:
     put(tmp_path, "train.lr: 3e-5\nseed: 7\nsmart: {mu: 0}", "best/config.yaml")
-    text = "question: why?\nbase: ../best/config.yaml\nset: {smart.lambda_s: 3}\narms: {a: {pairing: concat}}"
+    text = (
+        "question: why?\nbase: ../best/config.yaml\nset: {smart.lambda_s: 3}\n"
+        "arms: {a: {pairing: concat}}"
+    )
     found = read_definition(put(tmp_path, text, "questions/mine.yaml"))
     assert found.base == "baseline"
     assert found.settings == {"train": {"lr": 3e-5}, "smart": {"mu": 0, "lambda_s": 3}}
@@ -98,8 +101,10 @@ def test_a_base_that_is_a_file_is_taken_in_without_its_seed(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("value", "name"),
-    [(None, "null"), (True, "true"), (3, "3"), (1e-5, "1e-5"), (2.5e-4, "0.00025"), (1.0, "1.0"), (1e22, "1e22"),
-     ("all", "all"), (["sst", "sts"], "[sst, sts]"), ({}, "{}"), ({"lambda_s": 3, "mu": None}, "{lambda_s: 3, mu: null}")],
+    [(None, "null"), (True, "true"), (3, "3"), (1e-5, "1e-5"), (2.5e-4, "0.00025"), (1.0, "1.0"),
+     (1e22, "1e22"),
+     ("all", "all"), (["sst", "sts"], "[sst, sts]"), ({}, "{}"),
+     ({"lambda_s": 3, "mu": None}, "{lambda_s: 3, mu: null}")],
 )  # fmt: skip
 def test_a_value_is_a_level_under_its_own_name(value: Any, name: str) -> None:
     assert level_name(value) == name
@@ -111,19 +116,24 @@ def test_a_value_is_a_level_under_its_own_name(value: Any, name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("questio: why?\nquestion: why?", "mine.yaml:1: questio: unknown key. Did you mean 'question'? Keys here: name,"),
+        ("questio: why?\nquestion: why?",
+         "mine.yaml:1: questio: unknown key. Did you mean 'question'? Keys here: name,"),
         ("pairing: concat", "mine.yaml:1: pairing: unknown key. Settings go under `set`."),
         ("question: ''", "mine.yaml:1: question: expected text of 1 to 2000 characters"),
-        ("question:\n", "mine.yaml:1: question: expected text of 1 to 2000 characters, came nothing."),
+        ("question:\n",
+         "mine.yaml:1: question: expected text of 1 to 2000 characters, came nothing."),
         ("name: ../evil", "mine.yaml:1: name: expected a name that a folder can have"),
-        ("base: finall", "mine.yaml:1: base: no preset 'finall'; there are baseline, final, concat. Did you mean 'final'?"),
+        ("base: finall",
+         "mine.yaml:1: base: no preset 'finall'; there are baseline, final, concat. Did you mean "
+         "'final'?"),
         ("base: nowhere.yaml", "nowhere.yaml: cannot be read"),
         ("base: 3", "mine.yaml:1: base: expected a preset or a path, came 3."),
         ("set:\n  pairng: concat", "mine.yaml:2: pairng: unknown key. Did you mean 'pairing'?"),
         ("set: {lr: 1}", "Did you mean 'train.lr'?"),
         ("set: {train.lr: -1}", "mine.yaml:1: train.lr: must be greater than 0, came -1"),
         ("set: {train.lr: 1, train: {lr: 1}}", "is set here a second time"),
-        ("set: {seed: 3}", "mine.yaml:1: set.seed: the seeds of all arms are set by `seeds: [0, 1, 2]`."),
+        ("set: {seed: 3}",
+         "mine.yaml:1: set.seed: the seeds of all arms are set by `seeds: [0, 1, 2]`."),
         ("set: [1]", "mine.yaml:1: set: expected settings (key: value), came [1]."),
         ("seeds: []", "mine.yaml:1: seeds: expected seeds, whole numbers from 0"),
         ("seeds: 0", "expected seeds, whole numbers from 0"),
@@ -133,35 +143,47 @@ def test_a_value_is_a_level_under_its_own_name(value: Any, name: str) -> None:
         ("seeds: 100000", "expected seeds"),
         ("arms: {}", "mine.yaml:1: arms: expected arms (name: settings), came {}."),
         ("arms: [a, b]", "arms: expected arms (name: settings)"),
-        ("arms: {a: concat}", "mine.yaml:1: arms.a: expected settings (key: value), came 'concat'."),
+        ("arms: {a: concat}",
+         "mine.yaml:1: arms.a: expected settings (key: value), came 'concat'."),
         ("arms:\n  a:\n    freeze.unfrozen: -2", "mine.yaml:3: freeze.unfrozen:"),
         ("arms: {a: {seed: 1}}", "arms.a.seed: the seeds of all arms"),
         ("arms: {' ': {pairing: concat}}", "the name of an arm: 1 to 100 printable characters"),
         ("grid: {}", "mine.yaml:1: grid: expected factors (key: [value, value]), came {}."),
-        ("grid:\n  paring: [siamese, concat]", "mine.yaml:2: grid.paring: no config key. Did you mean 'pairing'?"),
+        ("grid:\n  paring: [siamese, concat]",
+         "mine.yaml:2: grid.paring: no config key. Did you mean 'pairing'?"),
         ("grid: {zzz: [1, 2]}", "A factor of your own has named levels"),
-        ("grid: {pairing: [siamese, joined]}", "mine.yaml:1: pairing: must be 'siamese' or 'concat', came 'joined'"),
+        ("grid: {pairing: [siamese, joined]}",
+         "mine.yaml:1: pairing: must be 'siamese' or 'concat', came 'joined'"),
         ("grid:\n  train.lr:\n  - 1e-5\n  - fast", "mine.yaml:4: train.lr:"),
-        ("grid: {pairing: concat}", "mine.yaml:1: grid.pairing: expected a list of values, came 'concat'."),
-        ("grid: {pairing: [concat, concat]}", "grid.pairing: the level concat is listed twice; keep one."),
-        ("grid: {pairing: {a: {pairing: concat}}}", "grid.pairing: is a config key and takes a list of values"),
+        ("grid: {pairing: concat}",
+         "mine.yaml:1: grid.pairing: expected a list of values, came 'concat'."),
+        ("grid: {pairing: [concat, concat]}",
+         "grid.pairing: the level concat is listed twice; keep one."),
+        ("grid: {pairing: {a: {pairing: concat}}}",
+         "grid.pairing: is a config key and takes a list of values"),
         ("grid: {rate: {low: {train.lr: 0}}}", "mine.yaml:1: train.lr: must be greater than 0"),
         ("grid: {rate: {low: 3}}", "grid.rate.low: expected settings (key: value), came 3."),
         ("grid: {rate: {'a ''b\"': {}}}", "quotes of one kind only"),
         ("grid: {'my rate': {low: {}}}", "expected a name of letters"),
         ("grid: {not: {low: {}}}", "is no word of a condition"),
         ("grid: {seed: [0, 1]}", "grid.seed: seeds are no factor"),
-        ("design: ful", "mine.yaml:1: design: expected one of full, one-at-a-time, leave-one-out, pairwise, came 'ful'. Did"),
+        ("design: ful",
+         "mine.yaml:1: design: expected one of full, one-at-a-time, leave-one-out, pairwise, came "
+         "'ful'. Did"),
         ("design: pairwise\narms: {a: {}}", "design: pairwise has no effect without a grid"),
         ("where: 3", "mine.yaml:1: where: expected a list of conditions in quotes, came 3."),
         ("where:\n- true\n", "expected a list of conditions in quotes, came [True]"),
-        ("where:\n- 'true'\n- paring == 'concat'", "mine.yaml:3: where: unknown key 'paring'. Did you mean 'pairing'?"),
-        ("baseline: [a]", "mine.yaml:1: baseline: expected an arm's name, or {factor: level}, came ['a']."),
-        ("margin: -0.1", "mine.yaml:1: margin: expected a difference of scores, 0 or more, came -0.1."),
+        ("where:\n- 'true'\n- paring == 'concat'",
+         "mine.yaml:3: where: unknown key 'paring'. Did you mean 'pairing'?"),
+        ("baseline: [a]",
+         "mine.yaml:1: baseline: expected an arm's name, or {factor: level}, came ['a']."),
+        ("margin: -0.1",
+         "mine.yaml:1: margin: expected a difference of scores, 0 or more, came -0.1."),
         ("margin: .inf", "margin: expected a difference"),
         ("margin: true", "margin: expected a difference"),
         ("claims: {a: 1}", "mine.yaml:1: claims: expected a list of claims"),
-        ("claims:\n- {claim: It, arm: a, expect: helps}\n- {claim: It, arm: a}", "mine.yaml:3: claims.1.expect:"),
+        ("claims:\n- {claim: It, arm: a, expect: helps}\n- {claim: It, arm: a}",
+         "mine.yaml:3: claims.1.expect:"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_line_and_key(tmp_path: Path, text: str, message: str) -> None:
@@ -169,7 +191,10 @@ def test_a_mistake_is_named_with_its_line_and_key(tmp_path: Path, text: str, mes
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
-    text = "base: finall\nset:\n  lr: 3\nseeds: []\narms: {a: {pairing: x}}\nwhere: [a == 1]\nmargin: no\nclaims: 3\n"
+    text = (
+        "base: finall\nset:\n  lr: 3\nseeds: []\narms: {a: {pairing: x}}\nwhere: [a == 1]\n"
+        "margin: no\nclaims: 3\n"
+    )
     lines = [line for line in refusal(tmp_path, text).splitlines() if line.startswith("mine.yaml:")]
     assert [int(line.split(":")[1]) for line in sorted(lines)] == [1, 3, 4, 5, 6, 7, 8]
 

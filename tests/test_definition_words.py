@@ -1,4 +1,4 @@
-"""Definitions made of words on the command line; a definition that is written reads back the same."""
+"""Definitions from command-line words; a written definition reads back the same."""
 
 from __future__ import annotations
 

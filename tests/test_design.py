@@ -1,4 +1,4 @@
-"""Designs: what a definition expands to, worked by hand, as laws, and for the shipped definitions."""
+"""Designs: the arms of definitions, worked by hand, as laws, and for the shipped definitions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ SHIPPED = sorted((Path(__file__).parents[1] / "ablations").glob("*.yaml"))
 def test_named_arms_stand_beside_the_base(tmp_path: Path) -> None:
     design = plan(
         tmp_path,
-        "base: final\nset: {limit: 9}\narms: {all: {freeze.unfrozen: all}, joined: {pairing: concat}}",
+        "base: final\nset: {limit: 9}\n"
+        "arms: {all: {freeze.unfrozen: all}, joined: {pairing: concat}}",
     )
     assert names(design) == ["baseline", "all", "joined"]
     assert design.baseline == "baseline"
@@ -149,7 +150,10 @@ def test_leave_one_out_goes_back_from_everything(tmp_path: Path) -> None:
 
 
 def test_a_factor_of_its_own_has_named_levels(tmp_path: Path) -> None:
-    text = "grid:\n  rate: {high: {train.lr: 1e-3, train.warmup: 0.1}, plain: {}}\n  pairing: [siamese, concat]"
+    text = (
+        "grid:\n  rate: {high: {train.lr: 1e-3, train.warmup: 0.1}, plain: {}}\n"
+        "  pairing: [siamese, concat]"
+    )
     design = plan(tmp_path, text)
     assert design.factors["rate"] == ("plain", "high")
     assert design.combinations["high", "concat"] == "rate=high, pairing=concat"

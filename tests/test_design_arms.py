@@ -1,4 +1,4 @@
-"""Designs: baselines, settings that give the same run are one arm, `where`, and plans that are refused."""
+"""Designs: baselines, arms that compute the same, `where`, and plans that are refused."""
 
 from __future__ import annotations
 
@@ -67,14 +67,25 @@ def test_arms_and_grid_are_a_union(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("baseline: basline\narms: {baseline: {}, a: {limit: 1}}", "mine.yaml:2: the baseline 'basline' is not in the plan; there are baseline, a. Did you mean 'baseline'?"),
-        ("baseline: a\ngrid: {limit: [1, 2, 3]}", "is not in the plan; there are reference, limit=2, limit=3."),
-        ("baseline: {pairng: concat}\ngrid: {pairing: [siamese, concat]}", "baseline: no factor 'pairng'; there are pairing. Did you mean 'pairing'?"),
-        ("baseline: {pairing: joined}\ngrid: {pairing: [siamese, concat]}", "baseline: pairing has no level joined; it has siamese, concat."),
-        ("baseline: {pairing: concat}\narms: {a: {limit: 1}}", "baseline: no factor 'pairing'; there are none."),
-        ("where: [pairing == 'concat']\ngrid: {pairing: [siamese, concat], limit: [1, 2]}", "the baseline 'baseline' is removed by `where`; there are pairing=concat, pairing=concat, limit=2."),
-        ("where: [limit != null]\narms: {a: {limit: 1}}", "the baseline 'baseline' is removed by `where`; there are a."),
-        ("baseline: {pairing: siamese}\ndesign: leave-one-out\ngrid: {pairing: [siamese, concat], limit: [1, 2]}", "'siamese, 1' is not in the plan; there are everything, without pairing, without limit."),
+        ("baseline: basline\narms: {baseline: {}, a: {limit: 1}}",
+         "mine.yaml:2: the baseline 'basline' is not in the plan; there are baseline, a. Did you "
+         "mean 'baseline'?"),
+        ("baseline: a\ngrid: {limit: [1, 2, 3]}",
+         "is not in the plan; there are reference, limit=2, limit=3."),
+        ("baseline: {pairng: concat}\ngrid: {pairing: [siamese, concat]}",
+         "baseline: no factor 'pairng'; there are pairing. Did you mean 'pairing'?"),
+        ("baseline: {pairing: joined}\ngrid: {pairing: [siamese, concat]}",
+         "baseline: pairing has no level joined; it has siamese, concat."),
+        ("baseline: {pairing: concat}\narms: {a: {limit: 1}}",
+         "baseline: no factor 'pairing'; there are none."),
+        ("where: [pairing == 'concat']\ngrid: {pairing: [siamese, concat], limit: [1, 2]}",
+         "the baseline 'baseline' is removed by `where`; there are pairing=concat, pairing=concat, "
+         "limit=2."),
+        ("where: [limit != null]\narms: {a: {limit: 1}}",
+         "the baseline 'baseline' is removed by `where`; there are a."),
+        ("baseline: {pairing: siamese}\ndesign: leave-one-out\n"
+         "grid: {pairing: [siamese, concat], limit: [1, 2]}",
+         "'siamese, 1' is not in the plan; there are everything, without pairing, without limit."),
     ],
 )  # fmt: skip
 def test_a_baseline_that_is_not_in_the_plan_lists_what_is(
@@ -119,7 +130,10 @@ def test_what_only_a_vanished_knob_is_refused_for_is_not_refused(tmp_path: Path)
 
 
 def test_an_own_factor_can_turn_a_method_off_too(tmp_path: Path) -> None:
-    text = "grid:\n  smart.lambda_s: [1, 3]\n  noise: {off: {smart: null}, clip: {smart: {}}, big: {smart.projection: normalise}}"
+    text = (
+        "grid:\n  smart.lambda_s: [1, 3]\n"
+        "  noise: {off: {smart: null}, clip: {smart: {}}, big: {smart.projection: normalise}}"
+    )
     design = plan(tmp_path, text)
     assert len(design.arms) == 5
     assert design.factors["noise"][0] == "off"
@@ -150,7 +164,10 @@ def test_settings_of_the_base_stay_where_a_level_turns_a_method_on(tmp_path: Pat
 
 
 def test_changes_lead_from_the_baseline_to_the_arm(tmp_path: Path) -> None:
-    text = "grid: {tasks: [[sst, quora, sts], sst], smart: [null, {mu: 0}], pairing: [siamese, concat], freeze.scope: [all, [sts]], freeze.unfrozen: [all, 2]}"
+    text = (
+        "grid: {tasks: [[sst, quora, sts], sst], smart: [null, {mu: 0}], pairing: [siamese, "
+        "concat], freeze.scope: [all, [sts]], freeze.unfrozen: [all, 2]}"
+    )
     text += "\nwhere: not (tasks == ['sst'] and freeze.scope == ['sts'])"
     for baseline in (
         "",
@@ -185,14 +202,20 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
 
 
 def test_where_takes_cells_out_of_arms_and_grid(tmp_path: Path) -> None:
-    text = "arms: {a: {limit: 5}, b: {limit: 50}}\ngrid: {pairing: [siamese, concat], limit: [1, 20]}\n"
+    text = (
+        "arms: {a: {limit: 5}, b: {limit: 50}}\n"
+        "grid: {pairing: [siamese, concat], limit: [1, 20]}\n"
+    )
     design = plan(tmp_path, f"{text}where: [limit < 30, not (pairing == 'concat' and limit == 20)]")
     assert names(design) == ["baseline", "a", "limit=20", "pairing=concat"]
     assert set(design.combinations) == {("siamese", "1"), ("siamese", "20"), ("concat", "1")}
 
 
 def test_where_sees_what_is_resolved_and_own_factors_by_level(tmp_path: Path) -> None:
-    text = "set: {heads.sts: auto}\ngrid:\n  pairing: [siamese, concat]\n  size: {small: {limit: 1}, large: {limit: 9}}\n"
+    text = (
+        "set: {heads.sts: auto}\ngrid:\n  pairing: [siamese, concat]\n"
+        "  size: {small: {limit: 1}, large: {limit: 9}}\n"
+    )
     design = plan(
         tmp_path, f"{text}where: [not (heads.sts == 'linear' and size == 'large'), smart == null]"
     )
@@ -212,26 +235,48 @@ def test_where_that_removes_everything_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("arms:\n  a: {limit: 1}\n  idle: {heads.sts: dot}", "mine.yaml:4: arm 'idle' changes nothing against the baseline 'baseline': heads.sts=dot has no effect there."),
-        ("arms: {a: {limit: 1}, idle: {}}", "arm 'idle' changes nothing against the baseline 'baseline': it has no settings."),
-        ("arms: {a: {freeze.scope: [sts]}}", "arm 'a' changes nothing against the baseline 'baseline': freeze.scope=[sts] has no effect there."),
+        ("arms:\n  a: {limit: 1}\n  idle: {heads.sts: dot}",
+         "mine.yaml:4: arm 'idle' changes nothing against the baseline 'baseline': heads.sts=dot "
+         "has no effect there."),
+        ("arms: {a: {limit: 1}, idle: {}}",
+         "arm 'idle' changes nothing against the baseline 'baseline': it has no settings."),
+        ("arms: {a: {freeze.scope: [sts]}}",
+         "arm 'a' changes nothing against the baseline 'baseline': freeze.scope=[sts] has no "
+         "effect there."),
         ("arms:\n  a: {limit: 1}\n  b: {limit: 1}", "mine.yaml:4: arm 'b' is the same run as 'a'"),
-        ("arms: {idle: {}}\ngrid: {pairing: [siamese, concat]}", "arm 'idle' changes nothing against the baseline 'baseline'"),
-        ("arms: {a: {surgery: dominant}}", "mine.yaml:2: arm 'a': surgery='dominant' needs several tasks in one step"),
-        ("arms: {pairing=concat: {limit: 1}}\ngrid: {pairing: [siamese, concat]}", "two different arms are called 'pairing=concat'; rename one."),
-        ("grid:\n  limit: [1, 2]\n  pairing: [concat]", "mine.yaml:4: pairing has one level, concat, and so changes nothing; put it under `set`"),
+        ("arms: {idle: {}}\ngrid: {pairing: [siamese, concat]}",
+         "arm 'idle' changes nothing against the baseline 'baseline'"),
+        ("arms: {a: {surgery: dominant}}",
+         "mine.yaml:2: arm 'a': surgery='dominant' needs several tasks in one step"),
+        ("arms: {pairing=concat: {limit: 1}}\ngrid: {pairing: [siamese, concat]}",
+         "two different arms are called 'pairing=concat'; rename one."),
+        ("grid:\n  limit: [1, 2]\n  pairing: [concat]",
+         "mine.yaml:4: pairing has one level, concat, and so changes nothing; put it under `set`"),
         ("grid: {pairing: []}", "mine.yaml:2: pairing has no levels"),
-        ("grid: {size: {a: {limit: 1}, b: {limit: 1}}}", "size: the levels a and b are the same; keep one."),
+        ("grid: {size: {a: {limit: 1}, b: {limit: 1}}}",
+         "size: the levels a and b are the same; keep one."),
         ("grid: {train.lr: [1, 1.0]}", "train.lr: the levels 1 and 1.0 are the same; keep one."),
-        ("grid: {limit: [1, 2], size: {a: {limit: 3}, b: {}}}", "size: limit is set by the factor limit too"),
-        ("grid: {pairing: [siamese, concat], freeze.scope: [all, [sts]]}", "freeze.scope changes nothing: its levels all, [sts] give the same runs in every combination."),
-        ("set: {tasks: [sst]}\ngrid: {pairing: [siamese, concat], limit: [1, 2]}", "pairing changes nothing"),
-        ("set: {surgery: dominant}\ngrid: {limit: [1, 2]}", "2 combinations, such as limit=1, cannot be run: surgery='dominant' needs several tasks in one step; schedule='pooled' gives one. Use schedule=consolidated, or surgery=sum. The base or `set` causes it."),
-        ("arms: {a: {limit: 1}}\nclaims: [{claim: It, arm: b, expect: helps}]", "mine.yaml:3: claims.0.arm: no arm 'b'; there are baseline, a."),
-        ("arms: {apple: {limit: 1}}\nclaims: [{claim: It, arm: apple, than: aple, expect: helps}]", "claims.0.than: no arm 'aple'; there are baseline, apple. Did you mean 'apple'?"),
-        ("arms: {a: {limit: 1}}\nclaims: [{claim: It, arm: baseline, expect: helps}]", "'baseline' is compared with itself"),
-        ("arms: {a: {tasks: [sts]}}\nclaims: [{claim: It, arm: a, task: sst, expect: helps}]", "'a' does not train sst; it has sts."),
-        ("arms: {a: {tasks: [sts]}}\nclaims: [{claim: It, arm: a, expect: helps}]", "overall is not the same mean in 'a' and 'baseline'"),
+        ("grid: {limit: [1, 2], size: {a: {limit: 3}, b: {}}}",
+         "size: limit is set by the factor limit too"),
+        ("grid: {pairing: [siamese, concat], freeze.scope: [all, [sts]]}",
+         "freeze.scope changes nothing: its levels all, [sts] give the same runs in every "
+         "combination."),
+        ("set: {tasks: [sst]}\ngrid: {pairing: [siamese, concat], limit: [1, 2]}",
+         "pairing changes nothing"),
+        ("set: {surgery: dominant}\ngrid: {limit: [1, 2]}",
+         "2 combinations, such as limit=1, cannot be run: surgery='dominant' needs several tasks "
+         "in one step; schedule='pooled' gives one. Use schedule=consolidated, or surgery=sum. The "
+         "base or `set` causes it."),
+        ("arms: {a: {limit: 1}}\nclaims: [{claim: It, arm: b, expect: helps}]",
+         "mine.yaml:3: claims.0.arm: no arm 'b'; there are baseline, a."),
+        ("arms: {apple: {limit: 1}}\nclaims: [{claim: It, arm: apple, than: aple, expect: helps}]",
+         "claims.0.than: no arm 'aple'; there are baseline, apple. Did you mean 'apple'?"),
+        ("arms: {a: {limit: 1}}\nclaims: [{claim: It, arm: baseline, expect: helps}]",
+         "'baseline' is compared with itself"),
+        ("arms: {a: {tasks: [sts]}}\nclaims: [{claim: It, arm: a, task: sst, expect: helps}]",
+         "'a' does not train sst; it has sts."),
+        ("arms: {a: {tasks: [sts]}}\nclaims: [{claim: It, arm: a, expect: helps}]",
+         "overall is not the same mean in 'a' and 'baseline'"),
     ],
 )  # fmt: skip
 def test_what_makes_no_plan_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
@@ -278,7 +323,8 @@ def test_a_grid_beyond_all_measure_is_refused_before_it_is_made() -> None:
     ]
     with pytest.raises(
         ConfigError,
-        match=f"grid: 160000 combinations; at most {MAX_COMBINATIONS}. design: one-at-a-time has 77",
+        match=f"grid: 160000 combinations; at most {MAX_COMBINATIONS}. "
+        "design: one-at-a-time has 77",
     ):
         expand(from_words(words), cell_of)
 

@@ -1,4 +1,5 @@
-"""Run identity is a promise: no cell changes its name, and no run its bits, unless `NUMERICS` is raised."""
+"""Run identity is a promise: no cell changes its name, and no run its bits, unless `NUMERICS` is
+raised."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def test_a_committed_record_is_named_by_its_own_config() -> None:
 
 @pytest.mark.parametrize("name", sorted(SHORT_RUNS))
 def test_a_short_run_gives_the_same_numbers(name: str, tmp_path: Path) -> None:
-    """The same bits on a machine that the file knows, and the same numbers to rounding on any other."""
+    """The same bits on a machine that the file knows, and the same numbers to rounding on any
+    other."""
     known = json.loads(LOSSES.read_text("utf-8"))
     run = short_run(name, tmp_path)
     if machine() in known:

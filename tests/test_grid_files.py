@@ -1,4 +1,4 @@
-"""The design and the results of a grid as files: what is written reads back, also what earlier versions wrote."""
+"""The design and the results of a grid as files: they read back, also those of earlier versions."""
 
 from __future__ import annotations
 

@@ -91,7 +91,8 @@ def test_concat_shortens_the_longer_side_first() -> None:
 @pytest.mark.parametrize(
     ("first", "second", "budget", "kept"),
     [(9, 4, 10, (6, 4)), (9, 9, 11, (6, 5)), (4, 9, 10, (4, 6)), (3, 3, 6, (3, 3)),
-     (0, 9, 5, (0, 5)), (9, 0, 5, (5, 0)), (100, 100, 10, (5, 5)), (5, 100, 10, (5, 5)), (4, 100, 10, (4, 6)), (2, 2, 9, (2, 2))],
+     (0, 9, 5, (0, 5)), (9, 0, 5, (5, 0)), (100, 100, 10, (5, 5)), (5, 100, 10, (5, 5)),
+     (4, 100, 10, (4, 6)), (2, 2, 9, (2, 2))],
 )  # fmt: skip
 def test_shortening_by_hand(first: int, second: int, budget: int, kept: tuple[int, int]) -> None:
     assert shorten(first, second, budget) == kept

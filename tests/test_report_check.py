@@ -155,7 +155,8 @@ def test_reporting_and_checking_load_neither_torch_nor_wandb() -> None:
     fill()
     program = (
         "import sys\nfrom mtl.cli import main\n"
-        "for words in (['report', 'tiny', '--html', '--csv', '--latex'], ['report', 'tiny', '--check']):\n"
+        "report = ['report', 'tiny']\n"
+        "for words in ([*report, '--html', '--csv', '--latex'], [*report, '--check']):\n"
         "    main(words, standalone_mode=False)\n"
         "    loaded = sorted({'torch', 'wandb', 'transformers'} & sys.modules.keys())\n"
         "    assert not loaded, loaded\n"
@@ -175,7 +176,11 @@ seeds: [0, 1]
 arms:
   {json.dumps(ARM)}: {{freeze.unfrozen: 1}}
 claims:
-  - {{claim: "1. | `claims` $too$\\n- <b>", arm: {json.dumps(ARM)}, task: sts, expect: helps, published: {{where: "| $p$"}}}}
+  - claim: "1. | `claims` $too$\\n- <b>"
+    arm: {json.dumps(ARM)}
+    task: sts
+    expect: helps
+    published: {{where: "| $p$"}}
 """
 
 

@@ -1,4 +1,4 @@
-"""Tables that other programs read back, figures that depend on their numbers alone, records that lose nothing."""
+"""Tables that other programs read, figures that depend on numbers only, records without loss."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ def test_latex_reads_back() -> None:
 
 def unlatex(value: str) -> str:
     """What LaTeX prints for what `to_latex` writes, by its own list of names."""
-    names = {"textbackslash": "\\", "textasciitilde": "~", "textasciicircum": "^", "textless": "<", "textgreater": ">",
+    names = {"textbackslash": "\\", "textasciitilde": "~", "textasciicircum": "^", "textless": "<",
+             "textgreater": ">",
              "textbar": "|", "textquotedbl": '"', "textasciigrave": "`"}  # fmt: skip
     value = re.sub(
         r"\\(text\w+)\{\}", lambda match: f"\0{list(names).index(match[1])}\0", value
@@ -95,30 +96,39 @@ def unlatex(value: str) -> str:
 
 # --- figures
 
-NAME = "$\\no{$ <script>alert(1)</script> & 'a very long name that has to be cut somewhere' \u05d0\u2603"
+NAME = (
+    "$\\no{$ <script>alert(1)</script> & 'a very long name that has to be cut somewhere' "
+    "\u05d0\u2603"
+)
 LINE = {"value": 0.1, "low": -0.1, "high": 0.3}
 FIGURES: dict[str, dict[str, Any]] = {
     "effects": {
         "baseline": "b", "margin": 0.01,
-        "panels": [{"score": "overall", "lines": [{"arm": NAME, "word": word, **LINE} for word in ("helps", "undecided")]}],
+        "panels": [{"score": "overall",
+                    "lines": [{"arm": NAME, "word": word, **LINE}
+                              for word in ("helps", "undecided")]}],
     },
-    "factors": {"score": "sts", "margin": 0.01, "lines": [{"kind": "main effect", "of": NAME, **LINE}]},
-    "confusion": {"names": list("abcde"), "panels": [{"arm": NAME, "counts": np.eye(5, dtype=int).tolist(), "seeds": 2}]},
+    "factors": {"score": "sts", "margin": 0.01,
+                "lines": [{"kind": "main effect", "of": NAME, **LINE}]},
+    "confusion": {"names": list("abcde"),
+                  "panels": [{"arm": NAME, "counts": np.eye(5, dtype=int).tolist(), "seeds": 2}]},
     "regression": {
         "panels": [
-            {"arm": NAME, "seed": 0, "predicted": [1.0, 2.0, 3.0], "gold": [1.0, 2.5, 2.0], "line": [0.5, 0.8], "extremes": [0, 1, 2]},
-            {"arm": "flat", "seed": 0, "predicted": [1.0, 1.0], "gold": [1.0, 2.0], "line": None, "extremes": []},
+            {"arm": NAME, "seed": 0, "predicted": [1.0, 2.0, 3.0], "gold": [1.0, 2.5, 2.0],
+             "line": [0.5, 0.8], "extremes": [0, 1, 2]},
+            {"arm": "flat", "seed": 0, "predicted": [1.0, 1.0], "gold": [1.0, 2.0], "line": None,
+             "extremes": []},
         ]
     },
     "curves": {
-        "panels": [{"score": "sst", "lines": [{"arm": NAME, "split": s, "runs": [[[1.0, 0.2], [2.0, 0.3]]]} for s in ("train", "dev")]}]
+        "panels": [{"score": "sst",
+                    "lines": [{"arm": NAME, "split": split, "runs": [[[1.0, 0.2], [2.0, 0.3]]]}
+                              for split in ("train", "dev")]}]
     },
 }  # fmt: skip
 
 
-def test_a_figure_is_stale_where_something_else_would_be_seen_and_not_for_a_machines_last_bits() -> (
-    None
-):
+def test_a_figure_is_stale_where_it_would_look_different_and_not_for_a_machines_last_bits() -> None:
     def of(value: float) -> str:
         return digest(
             Figure(
@@ -165,7 +175,8 @@ def test_drawing_leaves_a_notebooks_own_settings_and_figures_alone() -> None:
         "matplotlib.rcParams['font.size'] = 33\n"
         "from mtl.report.render.figures import draw\n"
         "from mtl.report.document import Figure\n"
-        f"draw(Figure(name='f', drawing='factors', caption='', alt='', data={FIGURES['factors']!r}))\n"
+        f"data = {FIGURES['factors']!r}\n"
+        "draw(Figure(name='f', drawing='factors', caption='', alt='', data=data))\n"
         "assert matplotlib.rcParams['font.size'] == 33\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
@@ -174,7 +185,10 @@ def test_drawing_leaves_a_notebooks_own_settings_and_figures_alone() -> None:
 
 # --- records
 
-GRID = "question: q\nname: kept\nset: {encoder: random-tiny, heads.sts: auto}\nseeds: [0, 1]\narms: {other: {freeze.unfrozen: 1}}\n"
+GRID = (
+    "question: q\nname: kept\nset: {encoder: random-tiny, heads.sts: auto}\nseeds: [0, 1]\n"
+    "arms: {other: {freeze.unfrozen: 1}}\n"
+)
 
 
 def test_records_give_the_same_statistics_bit_for_bit(tmp_path: Path) -> None:

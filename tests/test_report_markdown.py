@@ -16,11 +16,16 @@ from mtl.report.render.markdown import escape, render
 from mtl.report.render.plain import MOST, clean
 
 HOSTILE = [
-    "a | b", "`code`", "``", "$x^2$", "$$", "<script>alert(1)</script>", "</td></tr></table>", "&lt;b&gt; &amp; &#124;",
-    "**bold** *it* __b__ _i_ ~~s~~ snake_case_name", "[link](http://x)", "![i](x.png)", "[ref]: http://x", "[^1]", "[ ] task", "[x] t",
-    "# heading", "## h", "- item", "+ item", "* item", "1. one", "12) twelve", "> quote", "---", "===", "***", "| --- |", "    code",
-    "http://evil.example www.evil.example a@b.example", "\\", "\\|", "a\\", "line\nbreak", "tab\there", "# ", "-", "+", "1.", "=", "#",
-    "{{ x }}", "{% raw %}", ":smile:", "<!-- c -->", "<a href=x>", "^sup^", "==m==", "'\"", "𝔘nicode ☃", "\u05e9\u05dc\u05d5\u05dd",
+    "a | b", "`code`", "``", "$x^2$", "$$", "<script>alert(1)</script>", "</td></tr></table>",
+    "&lt;b&gt; &amp; &#124;",
+    "**bold** *it* __b__ _i_ ~~s~~ snake_case_name", "[link](http://x)", "![i](x.png)",
+    "[ref]: http://x", "[^1]", "[ ] task", "[x] t",
+    "# heading", "## h", "- item", "+ item", "* item", "1. one", "12) twelve", "> quote", "---",
+    "===", "***", "| --- |", "    code",
+    "http://evil.example www.evil.example a@b.example", "\\", "\\|", "a\\", "line\nbreak",
+    "tab\there", "# ", "-", "+", "1.", "=", "#",
+    "{{ x }}", "{% raw %}", ":smile:", "<!-- c -->", "<a href=x>", "^sup^", "==m==", "'\"",
+    "𝔘nicode ☃", "\u05e9\u05dc\u05d5\u05dd",
 ]  # fmt: skip
 MARKDOWN = MarkdownIt("gfm-like", {"linkify": False})
 
@@ -51,7 +56,7 @@ def document(value: str) -> Document:
 
 
 def seen(value: str) -> dict[str, list[str]]:
-    """What a renderer makes of a document with `value` everywhere: its inline texts by the block around them."""
+    """The inline texts of a rendered document with `value` everywhere, by the block around them."""
     tokens = MARKDOWN.parse(render(document(value), "figures"))
     found: dict[str, list[str]] = {}
     for before, token in zip(tokens, tokens[1:], strict=False):

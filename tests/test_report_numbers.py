@@ -1,4 +1,4 @@
-"""Every number of a report, computed again from the raw prediction files with csv, numpy and scipy."""
+"""Every number of a report, recomputed from the prediction files with csv, numpy and scipy."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ def contributions(folder: RunFolder, task: str) -> np.ndarray:
 def interval(
     arm: list[RunFolder], baseline: list[RunFolder], tasks: list[str]
 ) -> tuple[float, float, float]:
-    """The difference and its 95 % interval for crossed seeds and examples, from the textbook's sums of squares."""
+    """The difference and its 95 % interval for crossed seeds and examples.
+
+    From the textbook's sums of squares.
+    """
     seeds = len(arm)
     scores = np.array(
         [[metric(a, t) - metric(b, t) for t in tasks] for a, b in zip(arm, baseline, strict=True)]
@@ -154,22 +157,19 @@ def test_the_closer_look_is_at_the_rows_that_the_raw_predictions_single_out() ->
     gold, outputs = raw(folders["better", 0], "sts")
     fitted = scipy.stats.linregress(outputs[:, 0], gold)
     residual = gold - (fitted.slope * outputs[:, 0] + fitted.intercept)
-    for what, place in (
+    for name, place in (
         ("smallest residual", np.abs(residual).argmin()),
         ("largest residual above the line", residual.argmax()),
     ):
-        assert (
-            f"- {what}: gold {gold[place]:.2f}, predicted {outputs[place, 0]:.2f}, residual {residual[place]:+.3f} (sts-{place:04d})"
-            in look
-        )
+        numbers = f"gold {gold[place]:.2f}, predicted {outputs[place, 0]:.2f}"
+        line = f"- {name}: {numbers}, residual {residual[place]:+.3f} (sts-{place:04d})"
+        assert line in look
     gold, outputs = raw(folders["better", 0], "quora")
     false = np.where(gold == 0, outputs[:, 0], -np.inf).argmax()
     if outputs[false, 0] > 0:
         probability = 1 / (1 + math.exp(-outputs[false, 0]))
-        assert (
-            f"wrongly called paraphrase, most confidently: probability {probability:.3f} (quora-{false:04d})"
-            in look
-        )
+        shown = f"probability {probability:.3f} (quora-{false:04d})"
+        assert f"wrongly called paraphrase, most confidently: {shown}" in look
     gold, outputs = raw(folders["better", 0], "sst")
     of_truth = scipy.special.softmax(outputs, axis=1)[np.arange(len(gold)), gold.astype(int)]
     assert f"probability {of_truth.min():.2g}; taken for" in look

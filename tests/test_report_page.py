@@ -116,7 +116,8 @@ def test_on_a_phone_a_table_scrolls_and_its_row_names_stay(browser: Browser, htm
     left = "document.querySelector('#table-results tbody th').getBoundingClientRect().left"
     before = browser.run(left)
     scrolled = browser.run(
-        "(box => { box.scrollLeft = 300; return box.scrollLeft; })(document.querySelector('#results .scroll'))"
+        "(box => { box.scrollLeft = 300; return box.scrollLeft; })"
+        "(document.querySelector('#results .scroll'))"
     )
     assert scrolled == 300
     assert browser.run(left) == before
@@ -162,7 +163,10 @@ def test_paper_shows_all_rows_and_sections_and_no_controls(browser: Browser, htm
     for selector in ("nav", ".filter", ".anchor"):
         assert browser.style(selector, "display") == "none", selector
     assert browser.style("thead button", "display", "::after") == "none"
-    cut = "[...document.querySelectorAll('.scroll')].filter((box) => box.scrollWidth > box.clientWidth + 1).length"
+    cut = (
+        "[...document.querySelectorAll('.scroll')]"
+        ".filter((box) => box.scrollWidth > box.clientWidth + 1).length"
+    )
     assert browser.run(cut) == 0
     assert browser.style(".scroll", "maxHeight") == "none"
     link = browser.style("#methods a[href^=http]", "content", "::after")
@@ -222,8 +226,11 @@ def test_contents_stand_beside_the_text_on_a_desk_and_follow_the_reading(
     browser: Browser, html: str
 ) -> None:
     browser.open(html, at="#methods", size=DESK)
-    right, left = browser.run("[document.querySelector('nav'), document.querySelector('main')].map((e) => "
-                              "e.getBoundingClientRect()).flatMap((box, i) => i ? [box.left] : [box.right])")  # fmt: skip
+    right, left = browser.run(
+        "[document.querySelector('nav'), document.querySelector('main')]"
+        ".map((e) => e.getBoundingClientRect())"
+        ".flatMap((box, i) => i ? [box.left] : [box.right])"
+    )
     assert right <= left
     assert [link.text for link in browser.all("nav a")] == [
         "Verdict",
@@ -238,7 +245,8 @@ def test_contents_stand_beside_the_text_on_a_desk_and_follow_the_reading(
 
 @pytest.mark.parametrize(
     ("cell", "expected"),
-    [("0.812 ± 0.006 (sd, n=3)", ["0.812 ± 0.006", "(sd, n=3)"]), ("+0.03 [+0.01, +0.05]", ["+0.03", "[+0.01, +0.05]"]),
+    [("0.812 ± 0.006 (sd, n=3)", ["0.812 ± 0.006", "(sd, n=3)"]),
+     ("+0.03 [+0.01, +0.05]", ["+0.03", "[+0.01, +0.05]"]),
      ("12", ["12"]), ("", [""]), ("62 s(x1)", ["62 s(x1)"])],
 )  # fmt: skip
 def test_a_numbers_cell_breaks_only_before_what_is_in_brackets(

@@ -44,7 +44,10 @@ def test_no_request_leaves_and_the_console_stays_empty(browser: Browser, html: s
 def test_a_foreign_script_image_or_style_in_the_page_would_be_stopped(
     browser: Browser, html: str
 ) -> None:
-    foreign = "<script>window.hostile = 1</script><img src='/leak' onerror='window.hostile = 2'><style>h1{color:red}</style>"
+    foreign = (
+        "<script>window.hostile = 1</script><img src='/leak' onerror='window.hostile = 2'>"
+        "<style>h1{color:red}</style>"
+    )
     browser.open(html.replace("</header>", foreign + "</header>"))
     assert browser.run("window.hostile") is None
     assert sorted(browser.requests()) == [browser.opened, f"{browser.address}/leak"]  # tried,
@@ -66,19 +69,22 @@ def test_hostile_text_is_shown_and_runs_nothing(browser: Browser, hostile_html: 
     assert browser.run("document.scripts.length") == 1
     assert (
         browser.run(
-            "document.querySelectorAll('iframe, object, embed, form, body link, body style, svg').length"
+            "document.querySelectorAll("
+            "'iframe, object, embed, form, body link, body style, svg').length"
         )
         == 0
     )
     assert (
         browser.run(
-            "[...document.querySelectorAll('*')].flatMap((e) => e.getAttributeNames()).filter((n) => n.startsWith('on'))"
+            "[...document.querySelectorAll('*')].flatMap((e) => e.getAttributeNames())"
+            ".filter((n) => n.startsWith('on'))"
         )
         == []
     )
     assert (
         browser.run(
-            "[...document.links].map((a) => a.getAttribute('href')).filter((h) => !h.startsWith('#part-'))"
+            "[...document.links].map((a) => a.getAttribute('href'))"
+            ".filter((h) => !h.startsWith('#part-'))"
         )
         == []
     )
@@ -100,7 +106,10 @@ def test_hostile_text_is_shown_and_runs_nothing(browser: Browser, hostile_html: 
         "blockquote",
         ".numbers",
     ]
-    texts = "arguments[0].map((place) => document.querySelector(`#part-${arguments[1]} ${place}`).textContent)"
+    texts = (
+        "arguments[0].map((place) => "
+        "document.querySelector(`#part-${arguments[1]} ${place}`).textContent)"
+    )
     for part, attack in enumerate(whole):
         assert browser.run(texts, places, part) == [attack] * len(places)
         assert (
@@ -166,8 +175,10 @@ def test_a_figure_without_its_picture_is_refused_by_name() -> None:
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [("plain\ttext\nof two lines", "plain\ttext\nof two lines"), ("\u202ex", "[U+202E]x"), ("\x00", "[U+0000]"),
-     ("\ud83d", "[U+D83D]"), ("😀 é ﷺ", "😀 é ﷺ"), ("a\r\nb\rc", "a\nb[U+000D]c"), (0.5, "0.5"), (None, None)],
+    [("plain\ttext\nof two lines", "plain\ttext\nof two lines"), ("\u202ex", "[U+202E]x"),
+     ("\x00", "[U+0000]"),
+     ("\ud83d", "[U+D83D]"), ("😀 é ﷺ", "😀 é ﷺ"), ("a\r\nb\rc", "a\nb[U+000D]c"), (0.5, "0.5"),
+     (None, None)],
 )  # fmt: skip
 def test_characters_that_do_not_show_are_named(given: Any, expected: str | None) -> None:
     assert visible(given) == expected

@@ -1,4 +1,4 @@
-"""Studies by formula: what is asked, told, pruned and counted, and that a search finds more than luck does."""
+"""Studies by formula: trials are asked, told, pruned and counted, and a search beats luck."""
 
 from __future__ import annotations
 
@@ -125,7 +125,8 @@ def test_known_configs_go_first_and_are_not_pruned(
     )
     found, _ = by_formula(study, tmp_path, sources=sources)
     begin = found.results.trials[:3]
-    assert [one.first for one in begin] == ["baseline", "train.lr=0.0001, pairing=concat, freeze.unfrozen=2",
+    assert [one.first for one in begin] == ["baseline",
+                                            "train.lr=0.0001, pairing=concat, freeze.unfrozen=2",
                                             "train.lr=1e-06, freeze.unfrozen=0"]  # fmt: skip
     assert [one.outcome for one in begin] == ["done"] * 3
     assert begin[0].point == {"pairing": "siamese", "heads.sst": "mlp", "pooling": "pooler",
@@ -157,7 +158,7 @@ def test_what_the_config_refuses_is_told_and_counts_for_nothing(
 def test_a_space_with_nothing_left_ends_the_study(
     sampler: str, tiny_data: Path, tmp_path: Path, sources: Sources
 ) -> None:
-    """No sampler may ask for the same for ever: neither for what is known nor for what is refused."""
+    """No sampler may ask for the same point for ever, whether it is known or refused."""
     space = {"surgery": ["sum", "dominant"], "schedule": ["pooled", "consolidated"]}
     study = make_study(
         tiny_data, space=space, budget={"trials": 12}, fresh=0, pruner="none", sampler=sampler
@@ -235,7 +236,7 @@ def test_importances_are_named_and_see_what_matters(
 def test_ped_anova_says_what_makes_trials_good_and_not_what_makes_them_bad(
     tiny_data: Path, objective: str
 ) -> None:
-    """The learning rate alone makes the best tenth, the dropout alone the worst; nothing else does anything."""
+    """Only the learning rate makes the best tenth, only the dropout the worst."""
     import optuna
 
     silence_optuna()
@@ -342,7 +343,7 @@ def test_hours_are_counted_over_all_coordinators(
 def test_tpe_with_pruning_beats_random_search_on_the_same_steps(
     tiny_data: Path, tmp_path: Path, sources: Sources
 ) -> None:
-    """Over 20 seeds, on the formula's true level: the search is real, and so is what pruning saves."""
+    """Over 20 seeds, on the formula's true level: search gains, and pruning saves."""
     gains, saved = [], []
     for number in range(20):
         plain: dict[str, Any] = {
@@ -373,7 +374,8 @@ def test_tpe_with_pruning_beats_random_search_on_the_same_steps(
     mean = sum(gains) / len(gains)
     sd = (sum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1)) ** 0.5
     print(
-        f"TPE with pruning - random: {mean:+.4f}, sd {sd:.4f} over 20; better in {sum(gain > 0 for gain in gains)}"
+        f"TPE with pruning - random: {mean:+.4f}, sd {sd:.4f} over 20; "
+        f"better in {sum(gain > 0 for gain in gains)}"
     )
     print(f"steps saved by pruning: {sum(saved) / 20:.0%}, {min(saved):.0%} to {max(saved):.0%}")
     assert sum(saved) / 20 > 0.25

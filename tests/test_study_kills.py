@@ -1,4 +1,4 @@
-"""Coordinators and workers of a study are killed at random moments: no trial is lost, and none counts twice."""
+"""Coordinators and workers of a study are killed at random: no trial is lost or counted twice."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ KILLS, TRIALS = 10, 16
 def start(study: Path, runs: Path, *storage: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.study_coordinator", str(study), str(runs), *storage],
-        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
     )  # fmt: skip
 
 
@@ -114,7 +115,8 @@ def assert_a_dashboard_opens(url: str, name: str) -> None:
         "optuna_dashboard", reason="optuna-dashboard is an extra"
     )
     answer: list[str] = []
-    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies", "SERVER_NAME": "here", "SERVER_PORT": "80",
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies", "SERVER_NAME": "here",
+               "SERVER_PORT": "80",
                "wsgi.url_scheme": "http", "wsgi.errors": sys.stderr}  # fmt: skip
     body = b"".join(
         optuna_dashboard.wsgi(open_storage(url))(

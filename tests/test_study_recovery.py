@@ -1,4 +1,4 @@
-"""What a coordinator left when it ended: each trial is told or queued again, once, whoever takes it up."""
+"""The trials of a coordinator that ended are told or queued again, once, by its successor."""
 
 from __future__ import annotations
 

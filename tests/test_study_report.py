@@ -1,4 +1,4 @@
-"""A study's report: the two scores of the winner, every trial, and figures that are the same from the same numbers."""
+"""A study's report: the two scores of the winner, every trial, and reproducible figures."""
 
 from __future__ import annotations
 

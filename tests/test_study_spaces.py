@@ -1,4 +1,4 @@
-"""Studies as people write them: what is read, and what is refused with its line before anything trains."""
+"""Studies in YAML: they are read, or refused with the line before anything trains."""
 
 from __future__ import annotations
 
@@ -94,27 +94,39 @@ def test_a_point_is_a_config_and_back() -> None:
 
 
 BAD: dict[str, tuple[str, str]] = {
-    "an unknown key": ("  pairng: [siamese, concat]", r"mine.yaml:3: space.pairng: no config key. Did you mean 'pairing'"),
-    "a level out of range": ("  pairing: [siamese, joined]", r"mine.yaml:3: pairing: .*'siamese' or 'concat', came 'joined'"),
-    "a low end out of range": ("  train.lr: {float: [0, 1e-3]}", r"mine.yaml:3: train.lr: .*greater than 0"),
-    "a high end out of range": ("  max_length: {int: [64, 1024]}", r"mine.yaml:3: max_length: .*less than or equal to 512"),
-    "a real number for a whole": ("  train.epochs: {float: [1, 3.5]}", r"mine.yaml:3: train.epochs: .*valid integer"),
-    "log with 0": ("  train.weight_decay: {float: [0, 0.1], log: true}", r"mine.yaml:3: .*log: needs a low end above 0"),
-    "log and step": ("  train.lr: {float: [1e-5, 1e-3], log: true, step: 1e-5}", "log and step exclude each other"),
+    "an unknown key": ("  pairng: [siamese, concat]",
+                       r"mine.yaml:3: space.pairng: no config key. Did you mean 'pairing'"),
+    "a level out of range": ("  pairing: [siamese, joined]",
+                             r"mine.yaml:3: pairing: .*'siamese' or 'concat', came 'joined'"),
+    "a low end out of range": ("  train.lr: {float: [0, 1e-3]}",
+                               r"mine.yaml:3: train.lr: .*greater than 0"),
+    "a high end out of range": ("  max_length: {int: [64, 1024]}",
+                                r"mine.yaml:3: max_length: .*less than or equal to 512"),
+    "a real number for a whole": ("  train.epochs: {float: [1, 3.5]}",
+                                  r"mine.yaml:3: train.epochs: .*valid integer"),
+    "log with 0": ("  train.weight_decay: {float: [0, 0.1], log: true}",
+                   r"mine.yaml:3: .*log: needs a low end above 0"),
+    "log and step": ("  train.lr: {float: [1e-5, 1e-3], log: true, step: 1e-5}",
+                     "log and step exclude each other"),
     "an empty range": ("  train.lr: {float: [1e-3, 1e-5]}", "is empty"),
     "a step beyond the range": ("  train.epochs: {int: [1, 4], step: 5}", "at most 3"),
-    "a step that misses the end": ("  train.epochs: {int: [1, 4], step: 2}", "4 is not reached in steps of 2; the last is 3"),
+    "a step that misses the end": ("  train.epochs: {int: [1, 4], step: 2}",
+                                   "4 is not reached in steps of 2; the last is 3"),
     "an infinite end": ("  train.lr: {float: [1e-5, .inf]}", "two numbers"),
     "one value": ("  pairing: [concat]", "one value goes under `set`"),
     "the same value twice": ("  train.lr: [1e-5, 0.00001]", "the level 1e-5 is listed twice"),
-    "an unknown word": ("  train.lr: {float: [1e-5, 1e-3], logg: true}", "space.train.lr.logg: unknown key. Did you mean 'log'"),
+    "an unknown word": ("  train.lr: {float: [1e-5, 1e-3], logg: true}",
+                        "space.train.lr.logg: unknown key. Did you mean 'log'"),
     "a seed": ("  seed: [1, 2]", "seeds are no parameter"),
     "the same key twice": (
         "  train.lr: [1e-5, 1e-4]\n  rate: {low: {train.lr: 1e-5}, high: {train.lr: 1e-3}}",
         "train.lr is set by train.lr too",
     ),
-    "a condition that does not parse": ("  smart: [null, {}]\n  smart.mu: {float: [0, 1], when: 'smart !='}", r"mine.yaml:4: .*when:"),
-    "a condition on an unknown key": ("  smart: [null, {}]\n  smart.mu: {float: [0, 1], when: 'smrt != null'}", "unknown key 'smrt'"),
+    "a condition that does not parse": ("  smart: [null, {}]\n"
+                                        "  smart.mu: {float: [0, 1], when: 'smart !='}",
+                                        r"mine.yaml:4: .*when:"),
+    "a condition on an unknown key": ("  smart: [null, {}]\n  smart.mu: {float: [0, 1], when: "
+                                      "'smrt != null'}", "unknown key 'smrt'"),
     "a condition on an absent key": (
         "  pairing: [siamese, concat]\n  smart.mu: {float: [0, 1], when: 'smart != null'}",
         "mine.yaml:4: space.smart.mu: when: smart is not in the space",
@@ -124,18 +136,22 @@ BAD: dict[str, tuple[str, str]] = {
         "  pooling: {choices: [pooler, mean], when: \"pairing == 'concat'\"}",
         "form a circle",
     ),
-    "a knob of what is off": ("  smart: [null, {}]\n  smart.mu: {float: [0, 1]}", 'Add the condition when: "smart != null"'),
+    "a knob of what is off": ("  smart: [null, {}]\n  smart.mu: {float: [0, 1]}",
+                              'Add the condition when: "smart != null"'),
     "several objectives with pruning": (
-        "  pairing: [siamese, concat]\nobjective: [dev/sst/accuracy, dev/sts/pearson]\npruner: median",
+        "  pairing: [siamese, concat]\nobjective: [dev/sst/accuracy, dev/sts/pearson]\n"
+        "pruner: median",
         "mine.yaml:5: pruner: median compares trials by one score",
     ),
-    "an unknown objective": ("  pairing: [siamese, concat]\nobjective: dev/sst/pearson", r"no objective 'dev/sst/pearson'"),
+    "an unknown objective": ("  pairing: [siamese, concat]\nobjective: dev/sst/pearson",
+                             r"no objective 'dev/sst/pearson'"),
     "an objective that not all have": (
         "  pairing: [siamese, concat]\nset: {tasks: [sst]}\nobjective: dev/sts/pearson",
         "not every trial trains sts",
     ),
     "another overall in each trial": ("  tasks: [[sst], [sst, sts]]", "not the same mean"),
-    "cmaes without numbers": ("  pairing: [siamese, concat]\nsampler: cmaes", "cmaes needs two int or float"),
+    "cmaes without numbers": ("  pairing: [siamese, concat]\nsampler: cmaes",
+                              "cmaes needs two int or float"),
     "cmaes with two objectives": (
         "  train.lr: {float: [1e-5, 1e-3]}\n  train.warmup: {float: [0, 0.5]}\nsampler: cmaes\n"
         "objective: [dev/sst/accuracy, dev/sts/pearson]",
@@ -145,11 +161,15 @@ BAD: dict[str, tuple[str, str]] = {
         "  smart: [null, {}]\n  smart.mu: {float: [0, 1], when: 'smart != null'}\nsampler: gp",
         "gp cannot model conditional parameters",
     ),
-    "nothing to prune": ("  pairing: [siamese, concat]\nset: {train.epochs: 1}\npruner: median", "has nothing to prune"),
+    "nothing to prune": ("  pairing: [siamese, concat]\nset: {train.epochs: 1}\npruner: median",
+                         "has nothing to prune"),
     "an unknown sampler": ("  pairing: [siamese, concat]\nsampler: tpee", "Did you mean 'tpe'"),
-    "an unknown part": ("  pairing: [siamese, concat]\nspaces: 1", "unknown key. Did you mean 'space'"),
-    "a first config that is no preset": ("  pairing: [siamese, concat]\nfirst: [finall]", "Did you mean 'final'"),
-    "a budget of nothing": ("  pairing: [siamese, concat]\nbudget: {trials: 0}", "whole number from 1"),
+    "an unknown part": ("  pairing: [siamese, concat]\nspaces: 1",
+                        "unknown key. Did you mean 'space'"),
+    "a first config that is no preset": ("  pairing: [siamese, concat]\nfirst: [finall]",
+                                         "Did you mean 'final'"),
+    "a budget of nothing": ("  pairing: [siamese, concat]\nbudget: {trials: 0}",
+                            "whole number from 1"),
     "no space": ("  {}", "expected parameters"),
 }  # fmt: skip
 
@@ -190,11 +210,13 @@ def test_a_value_that_no_trial_could_have_is_refused() -> None:
     study = read(f"  surgery: [sum, dominant]\n  pairing: [siamese, concat]\n{tiny}")
     with pytest.raises(
         ConfigError,
-        match=r"mine.yaml:3: .*with surgery=dominant no point of the space can be run.*consolidated",
+        match=r"mine.yaml:3: .*with surgery=dominant no point of the space can be "
+        r"run.*consolidated",
     ):
         study.check(Sources())
+    never = "pairing == 'siamese' and not (pairing == 'siamese')"
     study = read(
-        f"  pairing: [siamese, concat]\n  pooling: {{choices: [cls, max], when: \"pairing == 'siamese' and not (pairing == 'siamese')\"}}\n{tiny}"
+        f'  pairing: [siamese, concat]\n  pooling: {{choices: [cls, max], when: "{never}"}}\n{tiny}'
     )
     with pytest.raises(ConfigError, match=r"mine.yaml:4: .*its condition never holds"):
         study.check(Sources())
@@ -277,11 +299,13 @@ def test_the_winner_is_taken_apart_by_its_differences(tmp_path: Path) -> None:
   train.lr: {float: [1e-6, 1e-3], log: true}
 """
     )
-    point: dict[str, Any] = {"pairing": "concat", "pooling": "pooler", "schedule": "consolidated", "surgery": "dominant",
+    point: dict[str, Any] = {"pairing": "concat", "pooling": "pooler", "schedule": "consolidated",
+                             "surgery": "dominant",
                              "smart": "{}", "smart.lambda_s": 2.5, "train.lr": 2e-4}  # fmt: skip
     grid = leave_one_out(study, point, [7, 8, 9])
     assert (grid.design, grid.seeds, grid.base) == ("leave-one-out", (7, 8, 9), "baseline")
-    assert set(grid.grid) == {"pairing", "surgery-and-schedule", "smart", "train.lr"} or set(grid.grid) == {
+    assert set(grid.grid) == {"pairing", "surgery-and-schedule", "smart",
+                              "train.lr"} or set(grid.grid) == {
         "pairing", "schedule-and-surgery", "smart", "train.lr"}  # fmt: skip
     design = expand(grid, lambda config: repr(config.canonical()))
     everything, *rest = design.arms
@@ -294,5 +318,7 @@ def test_the_winner_is_taken_apart_by_its_differences(tmp_path: Path) -> None:
     (tmp_path / "grid.yaml").write_text(grid.to_yaml())
     assert read_definition(tmp_path / "grid.yaml").canonical() == grid.canonical()
     with pytest.raises(ConfigError, match="is the base itself"):
-        leave_one_out(study, {"pairing": "siamese", "pooling": "pooler", "schedule": "pooled", "smart": "null",
+        leave_one_out(study,
+                      {"pairing": "siamese", "pooling": "pooler", "schedule": "pooled",
+                       "smart": "null",
                               "train.lr": 1e-5}, [1])  # fmt: skip

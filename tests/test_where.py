@@ -1,4 +1,4 @@
-"""Conditions: a small grammar that reads as people expect, points at every mistake, and never runs anything as code."""
+"""Conditions: a small grammar that points at every mistake and never runs anything as code."""
 
 from __future__ import annotations
 
@@ -122,8 +122,10 @@ def test_a_condition_knows_the_keys_it_asks_for() -> None:
 
 # --- against Python, whose grammar this is a part of
 
-WORDS = st.sampled_from(["encoder == 'a'", "encoder != data", "limit < 3", "limit >= max_length", "2.5 <= max_length",
-                         "limit in [1, 2]", "max_length not in [limit, 4, -1]", "data in ['a', 'b']", "true", "false"])  # fmt: skip
+WORDS = st.sampled_from(["encoder == 'a'", "encoder != data", "limit < 3", "limit >= max_length",
+                         "2.5 <= max_length",
+                         "limit in [1, 2]", "max_length not in [limit, 4, -1]",
+                         "data in ['a', 'b']", "true", "false"])  # fmt: skip
 EXPRESSIONS = st.recursive(
     WORDS,
     lambda inner: st.one_of(
@@ -157,7 +159,8 @@ def test_it_agrees_with_python_on_what_both_can_read(text: str, cell: dict[str, 
 @given(
     st.lists(
         st.sampled_from(
-            "( ) [ ] , == != < <= in not and or 'sum' pairing limit tasks smart 3 -1e5 true null = ' x $".split()
+            "( ) [ ] , == != < <= in not and or 'sum' pairing limit tasks smart 3 -1e5 true null = "
+            "' x $".split()
         ),
         max_size=12,
     )

@@ -75,8 +75,8 @@ def report(
     )
     if done.private:
         tell(
-            f"{done.places.markdown} holds sentences of the data. Do not publish it, or omit them with "
-            "--no-text."
+            f"{done.places.markdown} holds sentences of the data. Do not publish it, or "
+            "omit them with --no-text."
         )
     print_report(done, as_json)
 

@@ -1,8 +1,8 @@
 """`mtl sync`: send runs to W&B that were logged offline or while the server was unreachable.
 
 It runs the client's own `wandb sync`, one run at a time, a run's sessions in order. A session
-counts as sent only when the client has left its mark beside the log. A run in flight is skipped: a mark on
-half a log would keep the other half from being sent.
+counts as sent only when the client has left its mark beside the log. A run in flight is skipped: a
+mark on half a log would keep the other half from being sent.
 """
 
 from __future__ import annotations

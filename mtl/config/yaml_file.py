@@ -22,7 +22,7 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 40
 
 Place = tuple[str | int, ...]
-"""The path to a value: `("train", "lr")`, or `("arms", 0)` for an item of a list."""
+"""The keys of a value: `("train", "lr")`, or `("arms", 0)` for an item of a list."""
 
 _INT = re.compile(r"[-+]?[0-9]+")
 _BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
@@ -38,7 +38,7 @@ _WORDS: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class YamlDocument:
-    """Plain data, its source (a file or a command-line word), and the line of each place, from 1."""
+    """Plain data, its source (a file or a command-line word), and the line of each place."""
 
     source: str
     value: Any

@@ -1,6 +1,6 @@
 """How runs are executed: folders, device, W&B mode, processes. None of it changes a result.
 
-What can change a result is config (`mtl.config.schema`); everything else is an option and lies here.
+All that can change a result is config (`mtl.config.schema`); everything else is an option.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class RunOptions(BaseModel):
     Fields:
         runs: The folder of runs.
         device: `cpu`, `cuda` or `cuda:1`; None takes a GPU where there is one.
-        wandb: The W&B mode; None follows `mtl.tracking`: `$WANDB_MODE`, then whether there is a key.
+        wandb: The W&B mode; None follows `mtl.tracking`: `$WANDB_MODE`, then whether a key is set.
         on_bad_row: `error` refuses data with a bad row; `skip` leaves the row out and counts it.
         group: The W&B group. Grids and studies use their own name where this is None.
         cache_bytes: Disk space for cached hidden states of frozen layers, shared by all runs; 0
