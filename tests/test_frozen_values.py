@@ -145,7 +145,7 @@ def test_a_runs_losses_and_scores_equal_the_slow_paths_to_rounding(
     monkeypatch.setattr("mtl.training.run.make_frozen_cache", lambda *_, **__: DISABLED)
     slow = train(chosen, runs=tmp_path / "slow")
     one, two = (RunFolder(tmp_path / name / record.run_id).history() for name in ("fast", "slow"))
-    # bfloat16 rounds by up to 2^-8 at each product; some processors' sums drift by 2 % in six steps.
+    # bfloat16 rounds by up to 2^-8 at each product; on some processors the sums drift by 2 %.
     bound = 2**-5 if chosen.train.precision == "bf16" else 1e-4
     assert len(one) == len(two)
     for a, b in zip(one, two, strict=True):
