@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from mtl.cli import COMMANDS, main
+from mtl.commands.options import CONTEXT
 from mtl.config.assignments import level_name
 from mtl.config.schema import PRESETS, SECTIONS, RunConfig, default_of
 from mtl.config.sections import Idle
@@ -38,8 +39,9 @@ def toggles() -> str:
     parts = [
         MADE,
         "# Toggles\n",
-        f"All {len(TOGGLES)} settings of a run but its `seed`. Defaults are the paper's baseline.\n"
-        "[Settings](settings.md) says how to set them.\n",
+        f"All {len(TOGGLES)} settings of a run, except its `seed`. The defaults are the baseline of\n"
+        '*Freeze Your Layers* (Gorti & Thiesmeyer 2023), below "the paper".\n'
+        "[Settings](settings.md) says how to set them. [Presets](#presets) set several at once.\n",
     ]
     for section, title in GROUPS.items():
         parts += [f"## {title}\n", *_intro(section), *_settings_table(section)]
@@ -71,7 +73,7 @@ def _settings_table(section: str) -> list[str]:
         )
         for toggle in _group(section)
     ]
-    return _table(("key", "default", "values", "what it does"), rows)
+    return _table(("key", "default", "other values", "what it does"), rows)
 
 
 def _no_effect() -> list[str]:
@@ -85,15 +87,22 @@ def _no_effect() -> list[str]:
         for idle, names in keys.items()
     ]
     text = (
-        "On a command line such a setting is an error. In a grid it is not: two cells that differ\n"
-        "only there are one run.\n"
+        "On a command line such a setting is an error. In a grid it is allowed: arms that differ only\n"
+        "there compute the same, and count as one.\n"
     )
-    return ["## When a setting has no effect\n", text, *_table(("settings", "because"), rows)]
+    return [
+        "## When a setting has no effect\n",
+        text,
+        *_table(("settings", "no effect, because"), rows),
+    ]
 
 
 def _costs() -> list[str]:
     rows = [(f"`{toggle.key}`", toggle.cost) for toggle in TOGGLES if toggle.cost]
-    text = "Estimates of time (`--dry-run`) come from runs that agree in these settings.\n"
+    text = (
+        "The other settings do not change it. `--dry-run` estimates the time of a run from runs with\n"
+        "the same values here.\n"
+    )
     return ["## What changes the cost of a step\n", text, *_table(("setting", "how"), rows)]
 
 
@@ -104,8 +113,8 @@ def _published() -> list[str]:
             keys.setdefault(toggle.may_differ, []).append(f"`{toggle.key}`")
     rows = [(", ".join(names), reason) for reason, names in keys.items()]
     text = (
-        "A report prints a published score beside an arm if all settings agree with the paper's\n"
-        "model, except these:\n"
+        "A report prints a score from the paper beside an arm only if the arm has the settings of that\n"
+        "model in the paper. These settings may differ:\n"
     )
     return [
         "## What may differ from a published model\n", text, *_table(("setting", "because"), rows)
@@ -114,7 +123,11 @@ def _published() -> list[str]:
 
 def _presets() -> list[str]:
     rows = [
-        (f"`{name}`", ", ".join(f"`{key}={level_name(value)}`" for key, value in _flat(settings)))
+        (
+            f"`{name}`",
+            ", ".join(f"`{key}={level_name(value)}`" for key, value in _flat(settings))
+            or "the defaults",
+        )
         for name, settings in PRESETS.items()
     ]
     return ["## Presets\n", *_table(("preset", "settings"), rows)]
@@ -179,12 +192,13 @@ def commands() -> str:
     rows = [(f"[`mtl {name}`](#mtl-{name})", line) for name, (_, line) in COMMANDS.items()]
     parts += _table(("command", "what it does"), rows)
     parts += [
-        "Results go to stdout, progress to stderr. Exit codes: 0 done, 1 some work failed,\n"
-        "2 usage, config or data error, 130 and 143 interrupted.\n"
+        "Results go to stdout, progress to stderr. Exit codes: 0 done, 1 some work failed\n"
+        "or a run is not there, 2 wrong usage, config or data, 130 and 143 interrupted.\n"
     ]
     for path, command in _all_commands(main, ("mtl",)):
-        context = click.Context(command, info_name=" ".join(path), terminal_width=100)
-        title = "#" * min(len(path), 3) + f" {' '.join(path)}"
+        name = " ".join(path)
+        context = click.Context(command, info_name=name, terminal_width=100, **CONTEXT)
+        title = "#" * min(len(path), 3) + f" {name}"
         parts += [f"{title}\n", "```text", command.get_help(context).strip(), "```\n"]
     return "\n".join(parts)
 

@@ -113,7 +113,8 @@ def value_levels(
     levels: dict[str, Settings] = {}
     for number, value in enumerate(values):
         own = {(key, *inner): line for inner, line in lines.part(value, number).lines.items()}
-        own.setdefault((key,), _line(document, *place))
+        if line := _line(document, *place):  # 0: on the command line
+            own.setdefault((key,), line)
         part = spread(YamlDocument(source=document.source, value={key: value}, lines=own))
         name = level_name(get_key(part.value, key))
         if name in levels:

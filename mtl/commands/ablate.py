@@ -31,23 +31,30 @@ if TYPE_CHECKING:
     is_flag=False,
     flag_value="quickstart",
     metavar="[NAME|PATH|KEY=VALUE,VALUE...]",
-    help="A definition by name or path, or a factor with its levels. Several factors make a grid.  "
-    "[without a value: quickstart]",
+    help="A definition (its name or path), or a factor: a key and the values to compare. Repeat it "
+    "for more factors; their combinations are the arms.  [without a value: quickstart]",
 )
 @click.option(
     "--base",
     metavar="PRESET",
-    help="The preset that a grid of factors starts from.  [default: baseline]",
+    help="The preset of all arms, if --grid is a factor.  [default: baseline]",
 )
 @click.option(
     "--dry-run", is_flag=True, help="Print the plan and its estimated time; train nothing."
 )
 @pool_options
-@click.option("--fail-fast", is_flag=True, help="Stop at the first run that fails for good.")
 @click.option(
-    "--until-decided", is_flag=True, help="Add seeds to undecided arms, up to --max-seeds."
+    "--fail-fast", is_flag=True, help="Stop at the first run that fails after its retries."
 )
-@click.option("--max-seeds", type=click.IntRange(2), metavar="K", help="The most seeds of an arm.")
+@click.option(
+    "--until-decided", is_flag=True, help="Add seeds to undecided arms; needs --max-seeds."
+)
+@click.option(
+    "--max-seeds",
+    type=click.IntRange(2),
+    metavar="K",
+    help="With --until-decided: the most seeds per arm.",
+)
 @quiet_option
 @json_option
 def ablate(
@@ -64,9 +71,10 @@ def ablate(
 ) -> None:
     """Run a grid and print for each arm whether it helps, by how much, and how sure that is.
 
-    A definition is a YAML file in ablations/, here or in the package. KEY=VALUE goes over its
-    settings; seed=0,1 chooses the seeds. The same command trains only missing runs, and resumes
-    after an interruption.
+    An arm is one way to train; each arm runs once per seed. A definition is a YAML file with a
+    question and its arms: by name from ablations/ (of this folder, or those that ship with mtl), or
+    by path. KEY=VALUE overrides a setting of every arm; seed=0,1 chooses the seeds. The same
+    command trains only the missing runs, and resumes after an interruption.
 
     \b
     Example:

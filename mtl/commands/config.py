@@ -13,9 +13,9 @@ from mtl.commands.printing import print_json
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of a config, for editors.")
 @json_option
 def config(words: tuple[str, ...], schema: bool, as_json: bool) -> None:
-    """Print the config that `mtl train` would use, with every `auto` resolved.
+    """Print the config that `mtl train` would use, with `auto` and `same` written out.
 
-    Reads neither the data nor the encoder.
+    Neither data nor encoder are read, so a wrong folder is not seen here.
 
     \b
     Example:

@@ -32,12 +32,14 @@ def data() -> None:
 @click.argument("source", metavar="[DATA]", default="sample")
 @click.option(
     "--tasks",
+    metavar="TASKS",
     default=",".join(TASKS),
     show_default=True,
     help="The tasks, separated by commas.",
 )
 @click.option(
     "--splits",
+    metavar="SPLITS",
     default=",".join(SPLITS),
     show_default=True,
     help="The splits, separated by commas.",
@@ -78,10 +80,11 @@ def check(source: str, tasks: str, splits: str, on_bad_row: str, as_json: bool) 
 @click.option(
     "--mirror",
     type=click.Path(path_type=Path),
-    help="Read a local copy of the hub's files, without network.",
+    help="A local copy of the hub's files; read without network.",
 )
 @click.option(
     "--tasks",
+    metavar="TASKS",
     default=",".join(TASKS),
     show_default=True,
     help="The tasks, separated by commas.",
@@ -90,9 +93,10 @@ def check(source: str, tasks: str, splits: str, on_bad_row: str, as_json: bool) 
 def fetch(output: Path | None, mirror: Path | None, tasks: str, as_json: bool) -> None:
     """Download SST-5, QQP and STS-B from the Hugging Face hub into course files.
 
-    data=hub reads from the cache folder: $MTL_CACHE, else $XDG_CACHE_HOME/mtl, else ~/.cache/mtl.
-    Without network, name a local copy of the repositories with --mirror or $MTL_HUB_MIRROR: a
-    folder with files such as SetFit/sst5/train.jsonl.
+    data=hub reads these files from the cache folder, which is $MTL_CACHE, else
+    $XDG_CACHE_HOME/mtl, else ~/.cache/mtl. Without network, name a local copy of the hub's
+    repositories with --mirror or $MTL_HUB_MIRROR: a folder with files such as
+    SetFit/sst5/train.jsonl.
 
     \b
     Example:

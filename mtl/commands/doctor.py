@@ -67,9 +67,9 @@ def device() -> Check:
     if chosen.type == "cuda":
         memory = torch.cuda.get_device_properties(chosen).total_memory / 1e9
         return "device", True, f"{torch.cuda.get_device_name(chosen)}, {memory:.0f} GB"
-    products = "oneDNN" if by_onednn() else "torch's own"
+    products = "oneDNN" if by_onednn() else "torch"
     threads = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads for torch"
-    return "device", True, f"cpu: {processor()}, {threads}, products by {products}"
+    return "device", True, f"cpu: {processor()}, {threads}, matrix products by {products}"
 
 
 def encoder() -> Check:

@@ -16,8 +16,9 @@ from mtl.commands.options import CONTEXT, check_runs_folder, runs_option
 def export(run: str, folder: Path, runs: Path) -> None:
     """Write RUN's encoder to FOLDER for transformers and sentence-transformers.
 
-    RUN is a run's name or a unique prefix. sentence-transformers gives the vectors that the run's
-    heads receive for a single sentence. The heads are in heads.safetensors.
+    RUN is a run's name or a unique prefix. FOLDER is made, or is empty. With sentence-transformers,
+    the vector of a sentence is the one that the run's heads receive. The heads are in
+    heads.safetensors.
 
     \b
     Example:

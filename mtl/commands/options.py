@@ -25,16 +25,18 @@ runs_option = click.option(
     help="The folder of runs.",
 )
 device_option = click.option(
-    "--device", metavar="NAME", help="cpu, cuda or cuda:1.  [default: cuda if available]"
+    "--device",
+    metavar="NAME",
+    help="The device: cpu, cuda or cuda:1.  [default: cuda if available]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print no progress.")
 bad_row_option = click.option(
     "--on-bad-row",
     type=click.Choice(["error", "skip"]),
     default="error",
     show_default=True,
-    help="Refuse data with a bad row, or skip the row and count it.",
+    help="What to do with a row that cannot be used: stop with an error, or skip and count it.",
 )
 _wandb_option = click.option(
     "--wandb",
@@ -53,14 +55,16 @@ _cache_option = click.option(
 _workers_option = click.option(
     "--workers",
     type=click.IntRange(1),
-    help="Runs at a time.  [default: one per GPU, or one per core]",
+    metavar="N",
+    help="The number of runs at a time.  [default: one per GPU, or one per core without a GPU]",
 )
 _retry_option = click.option(
     "--retry",
     type=click.IntRange(0),
+    metavar="K",
     default=1,
     show_default=True,
-    help="Further tries of a run that fails.",
+    help="How often a failed run is tried again.",
 )
 
 _RUN_OPTIONS: Sequence[Decorator] = (

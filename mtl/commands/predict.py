@@ -29,10 +29,17 @@ if TYPE_CHECKING:
     help="The task to predict.",
 )
 @click.option(
-    "--input", "source", default="-", show_default=True, help="A file, or - for standard input."
+    "--input",
+    "source",
+    metavar="PATH",
+    default="-",
+    show_default=True,
+    help="The file to read, or - for standard input.",
 )
 @click.option(
-    "--output", type=click.Path(path_type=Path), help="A file.  [default: standard output]"
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The file to write.  [default: standard output]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, with all probabilities.")
 @runs_option
@@ -46,12 +53,16 @@ def predict(
     runs: Path,
     device: str | None,
 ) -> None:
-    """Label new text with a run's model, one line per row.
+    """Label new text with a run's model, one output line per input row.
 
-    The input is tab-separated with a header (sentence, or sentence1 and sentence2; id is optional),
-    or JSON lines with the same keys. The output columns are id, prediction, and probability or
-    score: for sst the probability of the predicted class, for quora that of a paraphrase, for sts
-    the score, whose nearest whole number is the prediction.
+    RUN is a run's name or a unique prefix. The input is tab-separated with a header, or JSON lines
+    with the same keys: sentence for sst, sentence1 and sentence2 for quora and sts. A column id is
+    optional. The output columns are id, prediction, and:
+
+    \b
+      sst    probability: of the predicted class
+      quora  probability: of a paraphrase
+      sts    score, from 0 to 5; the prediction is the nearest whole number
 
     \b
     Example:

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="The folder of reports.",
 )
-@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if the report is stale.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Write nothing; exit with 1 if the report differs from its records.",
+)
 @click.option("--html", is_flag=True, help="Also write one self-contained page, NAME.html.")
 @click.option("--latex", is_flag=True, help="Also write the tables for LaTeX, in NAME/tables.")
 @click.option("--csv", is_flag=True, help="Also write the tables as CSV, in NAME/tables.")
@@ -48,10 +52,10 @@ def report(
 ) -> None:
     """Write a report of a grid, a study or a run: verdicts, tables and figures in NAME.md.
 
-    NAME is a grid, a study (its report is study-NAME.md), or a run's name or unique prefix. The
-    default is the latest grid or study. The records of a report are kept beside it, so --check and
-    the other formats need no runs. --text shows sentences of your data: do not publish such a
-    report.
+    NAME is a grid, a study (its report is study-NAME.md), or a run's name or unique prefix. Without
+    NAME, the latest grid or study. A copy of the records is kept beside the report, so --check and
+    the other formats do not need the runs. --text shows sentences of your data: do not publish such
+    a report.
 
     \b
     Example:

@@ -70,7 +70,9 @@ def list_runs(runs: Path, as_json: bool) -> None:
 @runs_option
 @json_option
 def show(run: str, runs: Path, as_json: bool) -> None:
-    """Show one run: scores, settings and cost. RUN is a run's name or a unique prefix.
+    """Show one run: scores, settings and cost.
+
+    RUN is a run's name or a unique prefix.
 
     \b
     Example:
@@ -105,6 +107,8 @@ def show(run: str, runs: Path, as_json: bool) -> None:
 @json_option
 def diff(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
     """Show the settings and dev scores in which runs differ.
+
+    RUN is a run's name or a unique prefix.
 
     \b
     Example:
@@ -146,7 +150,7 @@ def diff(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
 def verify_runs(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
     """Verify runs against their files: metrics from predictions, checkpoint hash, W&B copy.
 
-    Without RUN, verify all runs. The exit code is 1 if any run is wrong.
+    RUN is a run's name or a unique prefix. Without RUN, verify all runs. The exit code is 1 if any run is wrong.
 
     \b
     Example:

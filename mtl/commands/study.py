@@ -29,10 +29,10 @@ PORT = 8080
 storage_option = click.option(
     "--storage",
     metavar="URL",
-    help="The Optuna storage for trials.  [default: SQLite beside the runs]",
+    help="The database of the trials, as Optuna takes it.  [default: an SQLite file below --runs]",
 )
 trial_option = click.option(
-    "--trial", type=click.IntRange(0), metavar="NUMBER", help="A trial other than the best."
+    "--trial", type=click.IntRange(0), metavar="NUMBER", help="Take this trial, not the best."
 )
 
 
@@ -54,13 +54,13 @@ def study() -> None:
     "--trials",
     type=click.IntRange(1),
     metavar="N",
-    help="Trials in all, earlier calls included.",
+    help="The most trials, those of earlier calls included.",
 )
 @click.option(
     "--hours",
     type=click.FloatRange(min=0, min_open=True),
     metavar="H",
-    help="Hours of search in all, earlier calls included.",
+    help="The most hours of search, those of earlier calls included.",
 )
 @click.option(
     "--name", metavar="NAME", help="Another name for the study, for example with other data."
@@ -81,9 +81,10 @@ def optimize(
 ) -> None:
     """Search a space until the budget is spent, then run the best trial on fresh seeds.
 
-    A space is a YAML file in studies/, here or in the package. KEY=VALUE goes over its settings;
-    seed=0,1 chooses the seeds of a trial, which is scored by their mean. The same command resumes
-    after an interruption; a larger budget continues the search.
+    A study is a YAML file: by name from studies/ (of this folder, or those that ship with mtl), or
+    by path. A trial is one choice of settings from its space. KEY=VALUE overrides a setting of
+    every trial; seed=0,1 chooses the seeds, and a trial's score is the mean over them. The same
+    command resumes after an interruption; a larger budget continues the search.
 
     \b
     Example:
@@ -175,9 +176,10 @@ def best(
 @click.option(
     "--seeds",
     type=click.IntRange(2, 1000),
+    metavar="N",
     default=3,
     show_default=True,
-    help="The number of fresh seeds.",
+    help="The number of fresh seeds: seeds that the search did not use.",
 )
 @trial_option
 @storage_option
@@ -214,11 +216,18 @@ def ablate(
 
 @study.command(context_settings=CONTEXT, short_help="Show a study in a browser.")
 @click.argument("name", default="quick")
-@click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    metavar="N",
+    default=PORT,
+    show_default=True,
+    help="The port to listen on.",
+)
 @storage_option
 @runs_option
 def dashboard(name: str, port: int, storage: str | None, runs: Path) -> None:
-    """Show a study in a browser: serve optuna-dashboard on loopback until interrupted.
+    """Show a study in a browser: serve optuna-dashboard on 127.0.0.1 until Ctrl-C.
 
     \b
     Example:
@@ -244,9 +253,9 @@ def url_of(name: str, storage: str | None, runs: Path) -> str:
         check_runs_folder(runs)
         known, spaces = known_studies(runs), studies()
         if name not in known:
-            message = f"no study {name!r} in {runs}; it has {', '.join(known) or 'none'}."
+            message = f"no study {name!r} in {runs}. Studies there: {', '.join(known) or 'none'}."
             if name in spaces:
-                raise ConfigError(f"{message} `mtl study optimize {name}` begins it.")
+                raise ConfigError(f"{message} `mtl study optimize {name}` starts it.")
             near = suggestion(name, [*known, *spaces])
             raise ConfigError(f"{message}{near} Spaces to search: {', '.join(spaces)}.")
     return storage_url(runs, name, storage)

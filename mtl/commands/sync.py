@@ -36,15 +36,20 @@ class Outcome:
     reason: str | None = None
 
 
-@click.command(context_settings=CONTEXT, epilog="Example: mtl sync --runs runs")
+@click.command(context_settings=CONTEXT)
 @click.argument("names", nargs=-1, metavar="[RUN]...")
 @runs_option
 @json_option
 @click.pass_context
 def sync(context: click.Context, names: tuple[str, ...], runs: Path, as_json: bool) -> None:
-    """Send unsent runs to W&B: all below --runs, or the named ones. A unique prefix is enough.
+    """Send offline runs to Weights & Biases: the named runs, or all in --runs.
 
-    Needs an API key (`wandb login`, or WANDB_API_KEY). The exit code is 1 if a run was not sent.
+    RUN is a run's name or a unique prefix. You need an API key (`wandb login`, or WANDB_API_KEY).
+    The exit code is 1 if a run was not sent.
+
+    \b
+    Example:
+      mtl sync --runs runs
     """
     outcomes = sync_runs(runs, names)
     if as_json:

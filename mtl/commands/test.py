@@ -26,7 +26,7 @@ from mtl.commands.printing import make_table, print_json, stdout
 @click.option(
     "--data",
     metavar="FOLDER",
-    help="The folder of the data, if it has moved.  [default: the run's own]",
+    help="The folder of the data, if it has moved since training.  [default: the run's own]",
 )
 @json_option
 def test(
@@ -39,8 +39,8 @@ def test(
 ) -> None:
     """Score chosen runs on the test split.
 
-    Choose runs on dev first. Every opening of the test split is counted, and reports print the
-    count.
+    RUN is a run's name or a unique prefix. Choose runs on dev first: every opening of the test
+    split is counted, and reports print the count.
 
     \b
     Example:

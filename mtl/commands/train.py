@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command(context_settings=CONTEXT)
 @click.argument("words", nargs=-1, metavar="[PRESET] [FILE.yaml] [KEY=VALUE]...")
 @run_options
-@click.option("--fresh", is_flag=True, help="Delete what this run has done so far and start again.")
+@click.option("--fresh", is_flag=True, help="Delete what this run has so far, and start again.")
 @quiet_option
 @json_option
 def train(
@@ -27,11 +27,11 @@ def train(
 ) -> None:
     """Train one run and print its dev scores.
 
-    PRESET is baseline (the default), final or concat: the paper's configurations. KEY=VALUE goes
-    over YAML files, these over the preset. `mtl config` prints all settings.
+    PRESET is baseline (the default), final or concat: the paper's configurations. A YAML file
+    overrides the preset, and KEY=VALUE overrides the file. `mtl config` prints all settings.
 
-    A run is named by what it computes. The same command resumes an interrupted run, and trains
-    nothing if the run is done. Ctrl-C and SIGTERM stop a run between two steps.
+    A run's name is a hash of its settings, data and encoder, and the seed. The same command
+    resumes an interrupted run, and trains nothing if the run is done. Ctrl-C and SIGTERM stop a run between two steps.
 
     \b
     Example:

@@ -47,10 +47,12 @@ class RunConfig(Section):
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     encoder: Annotated[str, Field(min_length=1)] = Field(
-        "minilm-l6", description="initial weights: minilm-l6, bert-base, a hub name, or a folder"
+        "minilm-l6",
+        description="initial weights: minilm-l6 (installed), bert-base (from the hub), another name on "
+        "the hub, a folder, or random-tiny (two untrained layers, for quick tries)",
     )
     data: Annotated[str, Field(min_length=1)] = Field(
-        "sample", description="sample, hub, or a folder of course files"
+        "sample", description="sample (built in), hub (downloaded), or a folder of course files"
     )
     tasks: Annotated[TaskNames, Field(description="the tasks to train and to evaluate")] = (
         "sst",
@@ -58,41 +60,45 @@ class RunConfig(Section):
         "sts",
     )
     limit: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="most training rows per task; dev stays whole"
+        None, description="most training rows per task; dev keeps all rows; null: no limit"
     )
     max_length: Annotated[int, Field(ge=8, le=512)] = Field(
-        128, description="most tokens per sequence, special tokens included"
+        128, description="most tokens per sequence, special tokens included; longer text is cut"
     )
     pairing: Annotated[Pairing, NO_PAIRS] = Field(
         "siamese",
-        description="siamese: each sentence of a pair alone; concat: both in one sequence",
+        description="siamese: the encoder reads each sentence of a pair alone; "
+        "concat: it reads both as one sequence",
     )
     pooling: Pooling = Field(
         "pooler",
-        description="how a sequence becomes one vector: by BERT's pooler, the state of [CLS], "
-        "or the mean or maximum over its tokens",
+        description="how a sequence becomes one vector; pooler: BERT's pooler on [CLS]; "
+        "cls: the state of [CLS]; mean, max: the mean or maximum over its tokens",
     )
     heads: Heads = Heads()
     schedule: Annotated[Schedule, ONE_TASK] = Field(
         "pooled",
-        description="which rows a step trains on; consolidated: a batch drawn from all tasks; "
-        "the others give a step one task: pooled by share of the batches, round_robin in turn, "
-        "sqrt by square root of size, annealed from share to nearly even over the epochs",
+        description="which task a step trains; consolidated: rows of all tasks in each step; the "
+        "others: one task per step; pooled: every row once per epoch, batches in random order; "
+        "round_robin: tasks in turn; sqrt: a task is drawn in proportion to the square root of its "
+        "rows; annealed: to its rows at first, nearly evenly in the last epoch",
     )
     freeze: Freeze = Freeze()
     surgery: Surgery = Field(
         "sum",
-        description="how the encoder's gradients of several tasks become one; dominant: projected "
-        "off the largest where they conflict; pcgrad: off each other; needs schedule=consolidated",
+        description="how the tasks' gradients in the encoder are combined; sum: added; pcgrad: where "
+        "two conflict, each is projected off the other; dominant: where one conflicts with the "
+        "largest, it is projected off the largest; these two need schedule=consolidated",
     )
     smart: Annotated[Smart | None, BeforeValidator(smart_or_null)] = Field(
         None,
-        description="null: off; {} turns SMART on with the published values; "
-        "any smart.* key turns it on too",
+        description="null: off; {}: on, with the published values; any smart.* key also turns it on",
     )
     train: Train = Train()
     overall: Annotated[Literal["mean", "shifted"], NO_STS] = Field(
-        "mean", description="mean of the tasks' scores; shifted: sts counts as (r + 1) / 2"
+        "mean",
+        description="the overall score; mean: the mean of the tasks' scores; "
+        "shifted: the same, but sts counts as (r + 1) / 2",
     )
 
     def head(self, task: TaskName) -> str:

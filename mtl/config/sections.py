@@ -120,16 +120,23 @@ NO_ASCENT = Idle(
 
 
 class Heads(Section):
-    """One head per task (Gorti & Thiesmeyer 2023, sections 3.1 and 3.4)."""
+    """One head per task (Gorti & Thiesmeyer 2023, sections 3.1 and 3.4).
+
+    A head maps the vectors of one row to outputs. linear: one linear layer. mlp: one hidden layer.
+    dot, cosine: dot product or cosine of the two sentences' vectors, each after a linear layer.
+    features: an mlp on the two vectors, their absolute difference and their product. pairing=concat
+    gives one vector per pair, so only linear and mlp are possible.
+    """
 
     sst: Annotated[SstHead, _no_head_of("sst")] = Field("mlp", description="head of sst")
     quora: Annotated[QuoraHead, _no_head_of("quora")] = Field(
-        "auto", description="head of quora; auto: dot for siamese pairs, linear for concatenated"
+        "auto",
+        description="head of quora; auto: dot for pairing=siamese, linear for pairing=concat",
     )
     sts: Annotated[StsHead, _no_head_of("sts")] = Field(
         "same",
         description="head of sts; same: quora's head; "
-        "auto: cosine for siamese pairs, linear for concatenated",
+        "auto: cosine for pairing=siamese, linear for pairing=concat",
     )
 
 
@@ -137,20 +144,22 @@ _SCOPE = Expected(f"all, or tasks among {', '.join(TASKS)}", choices=("all", *TA
 
 
 class Freeze(Section):
-    """Which part of the encoder trains."""
+    """Which part of the encoder trains, and for which tasks."""
 
     unfrozen: Literal["all"] | Annotated[int, Field(ge=0)] = Field(
         "all",
-        description="number of last layers that train, with the pooler; "
-        "0: only the pooler and the heads train; all: ordinary fine-tuning",
+        description="how many of the encoder's layers train, counted from the output; the pooler and "
+        "the heads always train; 0: only these; all: nothing is frozen, ordinary fine-tuning",
     )
     scope: Annotated[Literal["all"] | TaskNames, NOTHING_FROZEN, _SCOPE] = Field(
-        "all", description="the tasks whose gradients do not reach the frozen part"
+        "all",
+        description="the tasks that do not train the frozen part; all: no task does; "
+        "[sts]: it is frozen for sts, and the other tasks train it",
     )
     dropout: Annotated[bool, NOTHING_FROZEN, NO_DROPOUT] = Field(
         False,
         description="dropout inside the frozen part; "
-        "false: its output is a fixed function of the text",
+        "false: the same text gives the same output, which can be cached",
     )
     states: Annotated[States, NOTHING_FROZEN, ADDED_LATER] = Field(
         "fp32",
@@ -165,33 +174,35 @@ Beta = Annotated[float, Field(ge=0, le=1)]
 class Smart(Section):
     """Smoothness-inducing regularisation (Jiang et al. 2020).
 
-    Each task's loss becomes loss + lambda_s R_s + mu D_Breg.
+    Each task's loss becomes loss + lambda_s R_s + mu D_Breg. R_s punishes outputs that change when
+    the embeddings get noise. D_Breg punishes outputs that leave those of an averaged teacher.
     """
 
     lambda_s: Annotated[float, Field(ge=0)] = Field(
         1.0,
-        description="weight of R_s, the change of the output when the embeddings are perturbed; "
+        description="weight of R_s: how much the output changes when the embeddings get noise; "
         "published: 1, 3, 5",
     )
     mu: Annotated[float, Field(ge=0)] = Field(
-        1.0, description="weight of D_Breg, the distance to an averaged teacher; 0: no teacher"
+        1.0,
+        description="weight of D_Breg: the distance to the teacher's output; the teacher is an average "
+        "of the weights so far; 0: no teacher",
     )
     epsilon: Annotated[float, Field(gt=0), NO_PERTURBATION, NO_BOUND] = Field(
         1e-5,
-        description="for projection=clip: bound on each element of the perturbation, "
-        "in units of the embedding layer's output",
+        description="for smart.projection=clip: the largest noise on an element of an embedding",
     )
     sigma: Annotated[float, Field(gt=0), NO_PERTURBATION] = Field(
         1e-5,
-        description="standard deviation of the initial noise, "
-        "in units of the embedding layer's output",
+        description="standard deviation of the initial noise on an element of an embedding",
     )
     eta: Annotated[float, Field(gt=0), NO_PERTURBATION, NO_ASCENT] = Field(
         1e-3,
-        description="length of an ascent step: the largest move of an element in a sequence",
+        description="length of an ascent step, which moves the noise to where the output changes most; "
+        "the largest move of an element in a sequence",
     )
     steps: Annotated[int, Field(ge=0), NO_PERTURBATION] = Field(
-        1, description="number of ascent steps; 0: the noise stays random"
+        1, description="number of ascent steps; 0: the noise is random"
     )
     projection: Annotated[Literal["clip", "normalise"], NO_PERTURBATION] = Field(
         "clip",
@@ -206,8 +217,8 @@ class Smart(Section):
     )
     beta: Annotated[tuple[Beta, Beta], BeforeValidator(_as_pair), NO_TEACHER] = Field(
         (0.99, 0.999),
-        description="share of the teacher that a step keeps: in the first tenth of all steps, "
-        "and after; one number sets both",
+        description="share of the teacher that is kept at a step; the rest comes from the model; "
+        "first number: in the first tenth of all steps, second: after it; one number sets both",
     )
 
 
@@ -229,7 +240,7 @@ class Train(Section):
 
     epochs: Annotated[int, Field(ge=1)] = Field(3, description="passes over the training data")
     max_steps: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="most optimiser steps; null: no bound but the epochs"
+        None, description="most optimiser steps; null: as many as the epochs have"
     )
     batch_size: Annotated[int, Field(ge=1)] = Field(16, description="examples per step")
     lr: Annotated[float, Field(gt=0)] = Field(1e-5, description="peak learning rate")
@@ -246,11 +257,14 @@ class Train(Section):
         0.1, description="dropout probability in encoder and heads"
     )
     max_grad_norm: Annotated[float, Field(gt=0)] | None = Field(
-        1.0, description="norm to which the whole gradient is clipped; null: no clipping"
+        1.0,
+        description="largest norm of the gradient over all weights; longer ones are clipped; "
+        "null: no clipping",
     )
     precision: Precision = Field(
         "fp32", description="bf16: matrix products in bfloat16 (autocast), weights in float32"
     )
     select: Literal["best", "last"] = Field(
-        "best", description="the weights that are kept: best dev/overall, or the last step"
+        "best",
+        description="which weights are kept: those with the best dev/overall, or those of the last step",
     )

@@ -64,13 +64,13 @@ def _data_of(task: TaskName) -> Callable[[RunConfig], bool]:
     return lambda config: config.data != "sample" and task in config.tasks
 
 
-SCALE = "the scale of the experiment; the report tells it beside the row"
-NUMBERS = "it changes how numbers are kept, not the method"
+SCALE = "they are the scale of the experiment, and the report says beside the score what they are"
+NUMBERS = "they change how numbers are stored, not the method"
 
 TOGGLES: tuple[Toggle, ...] = (
     Toggle(
         key="encoder", title="encoder", may_differ=SCALE,
-        cost="by the encoder's size",
+        cost="a larger encoder costs more",
         sources=(
             Source(
                 title="encoder",
@@ -132,12 +132,12 @@ TOGGLES: tuple[Toggle, ...] = (
     ),
     Toggle(
         key="freeze.scope", title="tasks that freeze", method="freezing",
-        cost="with a scope nothing is cached",
+        cost="if it is not all, nothing is cached",
     ),
     Toggle(
         key="freeze.dropout", title="dropout in frozen layers",
         may_differ="the paper does not say",
-        cost="with dropout nothing is cached",
+        cost="true: nothing is cached",
     ),
     Toggle(key="freeze.states", title="precision of cached states", may_differ=NUMBERS),
     Toggle(
@@ -165,8 +165,8 @@ TOGGLES: tuple[Toggle, ...] = (
             ),
         ),
     ),
-    Toggle(key="smart.lambda_s", title="weight of R_s", method="SMART", cost="0 saves the ascent"),
-    Toggle(key="smart.mu", title="weight of D_Breg", method="SMART", cost="0 saves the teacher"),
+    Toggle(key="smart.lambda_s", title="weight of R_s", method="SMART", cost="0: no noise and no ascent"),
+    Toggle(key="smart.mu", title="weight of D_Breg", method="SMART", cost="0: no pass of the teacher"),
     Toggle(key="smart.epsilon", title="bound of the noise"),
     Toggle(key="smart.sigma", title="initial noise"),
     Toggle(key="smart.eta", title="length of an ascent step"),
@@ -175,12 +175,12 @@ TOGGLES: tuple[Toggle, ...] = (
     Toggle(key="smart.dropout", title="dropout of the perturbed pass"),
     Toggle(key="smart.beta", title="share of the teacher kept"),
     Toggle(
-        key="tasks", title="tasks", method="one task", cost="by the lengths of their sentences",
+        key="tasks", title="tasks", method="one task", cost="tasks differ in the length of their sentences",
         tick=lambda config: config.tasks[0] if len(config.tasks) == 1 else None,
         in_tick=lambda value, changes: len(value) == 1,
     ),
     Toggle(
-        key="data", title="data", may_differ=SCALE, cost="by the lengths of its sentences",
+        key="data", title="data", may_differ=SCALE, cost="data differ in the length of their sentences",
         sources=tuple(
             Source(title=task.name, text=task.citation, when=_data_of(task.name))
             for task in TASKS.values()

@@ -180,7 +180,7 @@ def load_study(storage: BaseStorage, name: str) -> optuna.Study:
     if name not in names:
         known = ", ".join(names) or "none"
         raise ConfigError(
-            f"no study {name!r} in the storage; it has {known}.{suggestion(name, names)}"
+            f"no study {name!r} in the storage. Studies there: {known}.{suggestion(name, names)}"
         )
     sampler = optuna.samplers.RandomSampler()
     study = optuna.load_study(study_name=name, storage=storage, sampler=sampler)

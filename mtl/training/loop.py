@@ -81,6 +81,7 @@ def train(
             folder.clear()
         record = folder.record()
         if record is not None and record.status in ("done", "diverged"):
+            (progress or Progress()).note(f"{prepared.run_id} is {record.status}: nothing to train")
             return record
         keep_memory()
         cuda_devices = [device] if device.type == "cuda" else []
