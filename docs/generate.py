@@ -39,8 +39,8 @@ def toggles() -> str:
     parts = [
         MADE,
         "# Toggles\n",
-        f"All {len(TOGGLES)} settings of a run, except its `seed`. The defaults are the baseline of\n"
-        '*Freeze Your Layers* (Gorti & Thiesmeyer 2023), below "the paper".\n'
+        f"All {len(TOGGLES)} settings of a run, except its `seed`. The defaults are the baseline\n"
+        'of *Freeze Your Layers* (Gorti & Thiesmeyer 2023), called "the paper" below.\n'
         "[Settings](settings.md) says how to set them. [Presets](#presets) set several at once.\n",
     ]
     for section, title in GROUPS.items():
@@ -87,8 +87,8 @@ def _no_effect() -> list[str]:
         for idle, names in keys.items()
     ]
     text = (
-        "On a command line such a setting is an error. In a grid it is allowed: arms that differ only\n"
-        "there compute the same, and count as one.\n"
+        "On a command line such a setting is an error. In a grid it is allowed: arms that differ\n"
+        "only there compute the same, and count as one.\n"
     )
     return [
         "## When a setting has no effect\n",
@@ -100,8 +100,8 @@ def _no_effect() -> list[str]:
 def _costs() -> list[str]:
     rows = [(f"`{toggle.key}`", toggle.cost) for toggle in TOGGLES if toggle.cost]
     text = (
-        "The other settings do not change it. `--dry-run` estimates the time of a run from runs with\n"
-        "the same values here.\n"
+        "The other settings do not change it. `--dry-run` estimates the time of a run from runs\n"
+        "with the same values here.\n"
     )
     return ["## What changes the cost of a step\n", text, *_table(("setting", "how"), rows)]
 
@@ -113,8 +113,8 @@ def _published() -> list[str]:
             keys.setdefault(toggle.may_differ, []).append(f"`{toggle.key}`")
     rows = [(", ".join(names), reason) for reason, names in keys.items()]
     text = (
-        "A report prints a score from the paper beside an arm only if the arm has the settings of that\n"
-        "model in the paper. These settings may differ:\n"
+        "A report prints a score from the paper beside an arm only if the arm has the settings of\n"
+        "that model in the paper. These settings may differ:\n"
     )
     return [
         "## What may differ from a published model\n", text, *_table(("setting", "because"), rows)

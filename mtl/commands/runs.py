@@ -150,7 +150,8 @@ def diff(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
 def verify_runs(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
     """Verify runs against their files: metrics from predictions, checkpoint hash, W&B copy.
 
-    RUN is a run's name or a unique prefix. Without RUN, verify all runs. The exit code is 1 if any run is wrong.
+    RUN is a run's name or a unique prefix. Without RUN, verify all runs. The exit code is 1
+    if any run is wrong.
 
     \b
     Example:

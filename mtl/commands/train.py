@@ -31,7 +31,8 @@ def train(
     overrides the preset, and KEY=VALUE overrides the file. `mtl config` prints all settings.
 
     A run's name is a hash of its settings, data and encoder, and the seed. The same command
-    resumes an interrupted run, and trains nothing if the run is done. Ctrl-C and SIGTERM stop a run between two steps.
+    resumes an interrupted run, and trains nothing if the run is done. Ctrl-C and SIGTERM stop a
+    run between two steps.
 
     \b
     Example:

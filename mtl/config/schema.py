@@ -48,8 +48,8 @@ class RunConfig(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     encoder: Annotated[str, Field(min_length=1)] = Field(
         "minilm-l6",
-        description="initial weights: minilm-l6 (installed), bert-base (from the hub), another name on "
-        "the hub, a folder, or random-tiny (two untrained layers, for quick tries)",
+        description="initial weights: minilm-l6 (installed), bert-base (from the hub), another "
+        "name on the hub, a folder, or random-tiny (two untrained layers, for quick tries)",
     )
     data: Annotated[str, Field(min_length=1)] = Field(
         "sample", description="sample (built in), hub (downloaded), or a folder of course files"
@@ -86,13 +86,15 @@ class RunConfig(Section):
     freeze: Freeze = Freeze()
     surgery: Surgery = Field(
         "sum",
-        description="how the tasks' gradients in the encoder are combined; sum: added; pcgrad: where "
-        "two conflict, each is projected off the other; dominant: where one conflicts with the "
-        "largest, it is projected off the largest; these two need schedule=consolidated",
+        description="how the tasks' gradients in the encoder are combined; sum: added; "
+        "pcgrad: where two conflict, each is projected off the other; "
+        "dominant: where one conflicts with the largest, it is projected off the largest; "
+        "these two need schedule=consolidated",
     )
     smart: Annotated[Smart | None, BeforeValidator(smart_or_null)] = Field(
         None,
-        description="null: off; {}: on, with the published values; any smart.* key also turns it on",
+        description="null: off; {}: on, with the published values; "
+        "any smart.* key also turns it on",
     )
     train: Train = Train()
     overall: Annotated[Literal["mean", "shifted"], NO_STS] = Field(

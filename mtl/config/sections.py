@@ -148,8 +148,8 @@ class Freeze(Section):
 
     unfrozen: Literal["all"] | Annotated[int, Field(ge=0)] = Field(
         "all",
-        description="how many of the encoder's layers train, counted from the output; the pooler and "
-        "the heads always train; 0: only these; all: nothing is frozen, ordinary fine-tuning",
+        description="how many of the encoder's layers train, counted from the output; the pooler "
+        "and the heads always train; 0: only these; all: nothing is frozen, ordinary fine-tuning",
     )
     scope: Annotated[Literal["all"] | TaskNames, NOTHING_FROZEN, _SCOPE] = Field(
         "all",
@@ -185,8 +185,8 @@ class Smart(Section):
     )
     mu: Annotated[float, Field(ge=0)] = Field(
         1.0,
-        description="weight of D_Breg: the distance to the teacher's output; the teacher is an average "
-        "of the weights so far; 0: no teacher",
+        description="weight of D_Breg: the distance to the teacher's output; the teacher is an "
+        "average of the weights so far; 0: no teacher",
     )
     epsilon: Annotated[float, Field(gt=0), NO_PERTURBATION, NO_BOUND] = Field(
         1e-5,
@@ -198,8 +198,8 @@ class Smart(Section):
     )
     eta: Annotated[float, Field(gt=0), NO_PERTURBATION, NO_ASCENT] = Field(
         1e-3,
-        description="length of an ascent step, which moves the noise to where the output changes most; "
-        "the largest move of an element in a sequence",
+        description="length of an ascent step, which moves the noise to where the output changes "
+        "most; the largest move of an element in a sequence",
     )
     steps: Annotated[int, Field(ge=0), NO_PERTURBATION] = Field(
         1, description="number of ascent steps; 0: the noise is random"
@@ -266,5 +266,6 @@ class Train(Section):
     )
     select: Literal["best", "last"] = Field(
         "best",
-        description="which weights are kept: those with the best dev/overall, or those of the last step",
+        description="which weights are kept: those with the best dev/overall, "
+        "or those of the last step",
     )

@@ -165,8 +165,14 @@ TOGGLES: tuple[Toggle, ...] = (
             ),
         ),
     ),
-    Toggle(key="smart.lambda_s", title="weight of R_s", method="SMART", cost="0: no noise and no ascent"),
-    Toggle(key="smart.mu", title="weight of D_Breg", method="SMART", cost="0: no pass of the teacher"),
+    Toggle(
+        key="smart.lambda_s", title="weight of R_s", method="SMART",
+        cost="0: no noise and no ascent",
+    ),
+    Toggle(
+        key="smart.mu", title="weight of D_Breg", method="SMART",
+        cost="0: no pass of the teacher",
+    ),
     Toggle(key="smart.epsilon", title="bound of the noise"),
     Toggle(key="smart.sigma", title="initial noise"),
     Toggle(key="smart.eta", title="length of an ascent step"),
@@ -175,12 +181,14 @@ TOGGLES: tuple[Toggle, ...] = (
     Toggle(key="smart.dropout", title="dropout of the perturbed pass"),
     Toggle(key="smart.beta", title="share of the teacher kept"),
     Toggle(
-        key="tasks", title="tasks", method="one task", cost="tasks differ in the length of their sentences",
+        key="tasks", title="tasks", method="one task",
+        cost="tasks differ in the length of their sentences",
         tick=lambda config: config.tasks[0] if len(config.tasks) == 1 else None,
         in_tick=lambda value, changes: len(value) == 1,
     ),
     Toggle(
-        key="data", title="data", may_differ=SCALE, cost="data differ in the length of their sentences",
+        key="data", title="data", may_differ=SCALE,
+        cost="data differ in the length of their sentences",
         sources=tuple(
             Source(title=task.name, text=task.citation, when=_data_of(task.name))
             for task in TASKS.values()
