@@ -79,9 +79,9 @@ def check_claims(definition: Definition, baseline: str, arms: Mapping[str, RunCo
         )
         for key, name in named.items():
             if name not in arms:
-                there = ", ".join(list(arms)[:MANY])
+                available = ", ".join(list(arms)[:MANY])
                 problems.append(
-                    f"{place}.{key}: no arm {short(name)}; there are {there}."
+                    f"{place}.{key}: no arm {short(name)}; there are {available}."
                     f"{suggestion(name, arms)}"
                 )
             elif claim.task != "overall" and claim.task not in arms[name].tasks:

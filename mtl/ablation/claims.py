@@ -9,9 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from mtl.config.validation import Expected, FileModel, Problem, by_line, validated
+from mtl.config.validation import (
+    NOT_BLANK,
+    Expected,
+    FileModel,
+    Problem,
+    by_line,
+    validated,
+)
 from mtl.config.yaml_file import YamlDocument
 from mtl.errors import short
 from mtl.tasks.registry import TASKS
@@ -28,16 +35,10 @@ CLAIM_TASKS = ("overall", *TASKS)
 CLASSES = TASKS["sst"].outputs
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("blank text")
-    return text
-
-
 Text = Annotated[
     str,
     Field(max_length=500),
-    AfterValidator(_not_blank),
+    NOT_BLANK,
     Expected("text of 1 to 500 characters"),
 ]
 Score = Annotated[float | None, Expected("a score")]

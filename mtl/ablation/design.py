@@ -97,7 +97,9 @@ class _Plan:
         self.cell_of = cell_of
         own = definition.own_factors()
         # The definition's own factors, and the position of each in a combination.
-        self.own = {factor.name: at for at, factor in enumerate(factors) if factor.name in own}
+        self.own = {
+            factor.name: position for position, factor in enumerate(factors) if factor.name in own
+        }
         self.conditions: list[Condition] = [compile_where(text, own) for text in definition.where]
         self.condition_keys = frozenset[str]().union(
             *(condition.keys for condition in self.conditions)

@@ -60,7 +60,8 @@ class Expression:
     def operator_after(self, node: ast.expr) -> int:
         """The column of the comparison operator behind an operand and its closing brackets."""
         end = node.end_col_offset or 0
-        return next(t.start for t in self.tokens if t.start >= end and t.text != ")")
+        after = (token for token in self.tokens if token.start >= end)
+        return next(token.start for token in after if token.text != ")")
 
     def fail(self, position: int, message: str) -> NoReturn:
         """Raise ConfigError with the text around a column and a caret below it."""

@@ -120,14 +120,14 @@ def chosen_baseline(definition: Definition, factors: Sequence[Factor]) -> str | 
     where = f"{definition.at('baseline')}: baseline"
     for name, level in chosen.items():
         if name not in known:
-            there = ", ".join(known) or "none"
+            available = ", ".join(known) or "none"
             raise ConfigError(
-                f"{where}: no factor {short(name)}; there are {there}.{suggestion(name, known)}"
+                f"{where}: no factor {short(name)}; there are {available}.{suggestion(name, known)}"
             )
         if level not in known[name]:
-            there = ", ".join(known[name])
+            available = ", ".join(known[name])
             raise ConfigError(
-                f"{where}: {name} has no level {level}; it has {there}."
+                f"{where}: {name} has no level {level}; it has {available}."
                 f"{suggestion(level, known[name])}"
             )
     return tuple(chosen.get(factor.name, next(iter(factor.levels))) for factor in factors)
@@ -166,11 +166,15 @@ def _combinations(definition: Definition, factors: Sequence[Factor]) -> Iterator
         return
     if definition.design == "leave-one-out":
         yield everything
-        yield from (_with(everything, {at: reference[at]}) for at in range(len(factors)))
+        yield from (
+            _with(everything, {position: level}) for position, level in enumerate(reference)
+        )
         return
     yield reference
     yield from (
-        _with(reference, {at: level}) for at, levels in enumerate(others) for level in levels
+        _with(reference, {position: level})
+        for position, levels in enumerate(others)
+        for level in levels
     )
     if definition.design == "pairwise":
         for first, second in combinations(range(len(factors)), 2):
@@ -180,7 +184,7 @@ def _combinations(definition: Definition, factors: Sequence[Factor]) -> Iterator
 
 def _with(levels: Levels, changed: Mapping[int, str]) -> Levels:
     """The combination with other levels at some positions."""
-    return tuple(changed.get(at, level) for at, level in enumerate(levels))
+    return tuple(changed.get(position, level) for position, level in enumerate(levels))
 
 
 def _name(
@@ -232,11 +236,11 @@ def no_baseline(
 ) -> ConfigError:
     """The error for a baseline that is no arm of the plan."""
     name = baseline if isinstance(baseline, str) else ", ".join(baseline)
-    there = ", ".join(names[:MANY]) or "none"
+    available = ", ".join(names[:MANY]) or "none"
     if len(names) > MANY:
-        there += f" and {len(names) - MANY} more"
+        available += f" and {len(names) - MANY} more"
     place = f"{definition.at('baseline')}: the baseline {short(name)}"
-    return ConfigError(f"{place} {why}; there are {there}.{suggestion(name, names[:1000])}")
+    return ConfigError(f"{place} {why}; there are {available}.{suggestion(name, names[:1000])}")
 
 
 def together(settings: Sequence[Settings]) -> Settings:

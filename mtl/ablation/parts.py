@@ -20,7 +20,7 @@ from mtl.config.key_kinds import config_keys
 from mtl.config.keys import Settings, get_key
 from mtl.config.library import SUFFIXES
 from mtl.config.settings import file_layer, preset_layer, spread
-from mtl.config.validation import Expected, short_key, wrong
+from mtl.config.validation import NOT_BLANK, Expected, short_key, wrong
 from mtl.config.yaml_file import YamlDocument
 from mtl.errors import ConfigError, short
 
@@ -32,12 +32,6 @@ def _folder_name(name: str) -> str:
     if not re.fullmatch(r"[^\W_][^/\\]*", name) or len(name) > MAX_NAME or not name.isprintable():
         raise ValueError("no name for a folder")
     return name
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("blank text")
-    return text
 
 
 def _seeds(value: Any) -> Any:
@@ -54,7 +48,7 @@ FolderName = Annotated[
 Question = Annotated[
     str,
     Field(max_length=2000),
-    AfterValidator(_not_blank),
+    NOT_BLANK,
     Expected("text of 1 to 2000 characters"),
 ]
 Seeds = Annotated[tuple[int, ...], BeforeValidator(_seeds)]
@@ -112,10 +106,11 @@ def value_levels(
     lines = document.part(values, *place)
     levels: dict[str, Settings] = {}
     for number, value in enumerate(values):
-        own = {(key, *inner): line for inner, line in lines.part(value, number).lines.items()}
-        if line := _line(document, *place):  # 0: on the command line
-            own.setdefault((key,), line)
-        part = spread(YamlDocument(source=document.source, value={key: value}, lines=own))
+        below = lines.part(value, number).lines
+        part_lines = {(key, *inner): line for inner, line in below.items()}
+        if line := _line(document, *place):  # 0 on the command line
+            part_lines.setdefault((key,), line)
+        part = spread(YamlDocument(source=document.source, value={key: value}, lines=part_lines))
         name = level_name(get_key(part.value, key))
         if name in levels:
             fail(document, problems, f"the level {name} is listed twice; keep one.", *place)

@@ -150,8 +150,8 @@ def _levels(
             check_own_name(document, problems, *place)
         return named_levels(document, value, problems, *place)
     elif factor not in keys:
-        own = " A factor of your own has named levels: {low: {train.lr: 1e-5}, high: ...}."
-        message = f"no config key.{suggestion(factor, keys) or own}"
+        hint = " A factor of your own has named levels: {low: {train.lr: 1e-5}, high: ...}."
+        message = f"no config key.{suggestion(factor, keys) or hint}"
     elif not isinstance(value, list):
         message = f"expected a list of values, came {short(value)}."
     else:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
@@ -53,6 +53,16 @@ class Expected:
     text: str
     choices: tuple[str, ...] = ()
     each: bool = False
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("blank text")
+    return text
+
+
+NOT_BLANK = AfterValidator(_not_blank)
+"""For a field of text: refuses white space alone."""
 
 
 def wrong(message: str) -> PydanticCustomError:

@@ -53,9 +53,11 @@ def _groups(space: Space, point: Point) -> list[list[str]]:
     groups: list[list[str]] = []
     for name in point:
         parameter = space[name]
-        switched = [group for group in groups if any(_below(parameter, space[s]) for s in group)]
-        if switched:
-            switched[0].append(name)
+        around = [
+            group for group in groups if any(_below(parameter, space[switch]) for switch in group)
+        ]
+        if around:
+            around[0].append(name)
         elif any(get_key(base, key) != get_key(best, key) for key in parameter.sets()):
             groups.append([name])
     while (joined := _joined(space, point, groups)) is not None:

@@ -58,5 +58,7 @@ def dominates(
     first: Sequence[float], second: Sequence[float], objectives: Sequence[Objective]
 ) -> bool:
     """Whether `first` Pareto-dominates `second`: never worse, and better in one objective."""
-    pairs = [(a * o.sign, b * o.sign) for a, b, o in zip(first, second, objectives, strict=True)]
-    return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
+    signs = [objective.sign for objective in objectives]
+    new = [value * sign for value, sign in zip(first, signs, strict=True)]
+    old = [value * sign for value, sign in zip(second, signs, strict=True)]
+    return new != old and all(a >= b for a, b in zip(new, old, strict=True))

@@ -131,8 +131,8 @@ def _parameter(
     elif name not in keys:
         if isinstance(value, dict) and not set(forms) & {"int", "float", "choices"}:
             return _named(document, name, value, problems, short_form=not forms)
-        own = " A parameter of your own has named levels: {low: {train.lr: 1e-5}, high: ...}."
-        message = f"no config key.{suggestion(name, keys) or own}"
+        hint = " A parameter of your own has named levels: {low: {train.lr: 1e-5}, high: ...}."
+        message = f"no config key.{suggestion(name, keys) or hint}"
     elif not isinstance(value, dict):
         return _choices(document, name, {"choices": value}, problems, *place)
     elif len(forms) != 1 or forms == ["levels"]:
@@ -247,7 +247,7 @@ def _check_conditions(
     return condition_keys
 
 
-def check_knobs_of_disabled_sections(
+def check_keys_of_disabled_sections(
     document: YamlDocument, parameters: list[Parameter], problems: list[str]
 ) -> None:
     """A parameter in a section needs a condition where a level sets the section to null."""

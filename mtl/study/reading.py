@@ -26,7 +26,7 @@ from mtl.config.validation import Expected, FileModel, by_line, validated, wrong
 from mtl.config.yaml_file import YamlDocument
 from mtl.errors import ConfigError, short, suggestion
 from mtl.study.objectives import Objective, known_objectives
-from mtl.study.parameters import check_knobs_of_disabled_sections, read_space
+from mtl.study.parameters import check_keys_of_disabled_sections, read_space
 from mtl.study.space import Parameter
 from mtl.study.strategy import (
     DEFAULT_SAMPLER,
@@ -133,7 +133,7 @@ def study_fields(document: YamlDocument, folder: Path, name: str) -> dict[str, A
     first = _first(document, file.first, problems)
     if not problems:
         start = merge(preset_layer(base).value, settings)
-        check_knobs_of_disabled_sections(document, space, problems)
+        check_keys_of_disabled_sections(document, space, problems)
         messages = _objective_problems(space, objectives, start)
         messages += strategy_problems(
             space, objectives, file.sampler, pruner, start, document.value
