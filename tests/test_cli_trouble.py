@@ -212,7 +212,7 @@ def test_one_task_in_a_file_needs_no_brackets(text: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("tasks=5", "'tasks=5': tasks: expected a list of tasks, came 5."),
+        ("tasks=5", "'tasks=5': tasks: expected a list of tasks, came 5"),
         ("train=fast", "'train=fast': train: expected settings (key: value), came 'fast'"),
         (
             "freeze.scope=foo",

@@ -200,7 +200,7 @@ def _in_words(item: Any) -> str:
     """Pydantic's message without Python's terms."""
     came = f", came {short(item['input'])}"
     if item["type"] in ("tuple_type", "list_type"):
-        return f"expected a list{came}"
+        return f"expected a list of {item['loc'][-1]}{came}"
     if item["type"] in ("model_type", "model_attributes_type", "dict_type"):
         return f"expected settings (key: value){came}"
     message = str(item["msg"]).replace("Input should be", "must be")
