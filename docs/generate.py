@@ -87,8 +87,8 @@ def _no_effect() -> list[str]:
         for idle, names in keys.items()
     ]
     text = (
-        "On a command line such a setting is an error. In a grid it is allowed: arms that differ\n"
-        "only there compute the same, and count as one.\n"
+        "On a command line such a setting is an error. In the factors of a grid it is allowed:\n"
+        "combinations that differ only there are one arm. T stands for the tasks of the run.\n"
     )
     return [
         "## When a setting has no effect\n",
@@ -100,7 +100,7 @@ def _no_effect() -> list[str]:
 def _costs() -> list[str]:
     rows = [(f"`{toggle.key}`", toggle.cost) for toggle in TOGGLES if toggle.cost]
     text = (
-        "The other settings do not change it. `--dry-run` estimates the time of a run from runs\n"
+        "The other settings hardly change it. `--dry-run` estimates the time of a run from runs\n"
         "with the same values here.\n"
     )
     return ["## What changes the cost of a step\n", text, *_table(("setting", "how"), rows)]

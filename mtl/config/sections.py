@@ -213,7 +213,7 @@ class Smart(Section):
     dropout: Annotated[bool, NO_PERTURBATION, NO_DROPOUT] = Field(
         False,
         description="new dropout masks for the perturbed pass; "
-        "false: the masks of the clean pass, so that R_s has no floor",
+        "false: the masks of the pass without noise, so that only the noise changes the output",
     )
     beta: Annotated[tuple[Beta, Beta], BeforeValidator(_as_pair), NO_TEACHER] = Field(
         (0.99, 0.999),

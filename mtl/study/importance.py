@@ -54,7 +54,7 @@ def _importance(study: optuna.Study, definition: Study, at: int, evaluator: str)
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     values = {trial.values[at] for trial in done}
     if len(done) < FEWEST or len(values) < 2:
-        few = f"{len(done)} trials are done; it takes {FEWEST}"
+        few = f"{len(done)} trials are done; it needs {FEWEST}"
         reason = few if len(done) < FEWEST else "all trials score the same"
         return Importance(objective=objective, evaluator=evaluator, shares={}, reason=reason)
     kind = getattr(optuna.importance, EVALUATORS[evaluator])
