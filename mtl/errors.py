@@ -1,6 +1,6 @@
 """The errors that a user can cause, each with its exit code on the command line.
 
-A message says what was expected, what came, and the nearest remedy. Any other exception that
+A message says what was expected, what was given, and the nearest remedy. Any other exception that
 escapes is a bug in `mtl`.
 """
 

@@ -156,20 +156,20 @@ def test_every_key_of_a_claim_is_read_and_written_back() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{a: 1}", "claims.yaml:1: claims: expected a list of claims, came {'a': 1}."),
+        ("{a: 1}", "claims.yaml:1: claims: expected a list of claims, got {'a': 1}."),
         ("- 3", "claims.0: expected settings (claim, arm,"),
         (
             "- {arm: mine, expect: helps}",
-            "claims.0.claim: expected text of 1 to 500 characters, came nothing.",
+            "claims.0.claim: expected text of 1 to 500 characters, got nothing.",
         ),
-        ("- {claim: ' ', arm: mine, expect: helps}", "came ' '."),
+        ("- {claim: ' ', arm: mine, expect: helps}", "got ' '."),
         (
             "- {claim: It, arm: 3, expect: helps}",
-            "claims.0.arm: expected text of 1 to 500 characters, came 3.",
+            "claims.0.arm: expected text of 1 to 500 characters, got 3.",
         ),
         ("- {claim: It, arm: mine}", "claims.0.expect: expected one of helps, hurts"),
-        ("- {claim: It, arm: mine, expect: help}", "came 'help'. Did you mean 'helps'?"),
-        ("- {claim: It, arm: mine, expect: helps, task: ssts}", "came 'ssts'. Did you mean 'sts'?"),
+        ("- {claim: It, arm: mine, expect: help}", "got 'help'. Did you mean 'helps'?"),
+        ("- {claim: It, arm: mine, expect: helps, task: ssts}", "got 'ssts'. Did you mean 'sts'?"),
         (
             "- {claim: It, arm: mine, expect: helps, clas: 2}",
             "claims.0.clas: unknown key. Did you mean 'class'?",
@@ -177,13 +177,13 @@ def test_every_key_of_a_claim_is_read_and_written_back() -> None:
         ("- {claim: It, arm: mine, expect: helps, class: 2}", "with expect: worst class only"),
         (
             "- {claim: It, arm: mine, expect: worst class}",
-            "expected a class, 0 to 4, came nothing.",
+            "expected a class, 0 to 4, got nothing.",
         ),
         (
             "- {claim: It, arm: mine, expect: worst class, class: 5}",
-            "expected a class, 0 to 4, came 5.",
+            "expected a class, 0 to 4, got 5.",
         ),
-        ("- {claim: It, arm: mine, expect: worst class, class: true}", "came True."),
+        ("- {claim: It, arm: mine, expect: worst class, class: true}", "got True."),
         (
             "- {claim: It, arm: mine, expect: worst class, class: 2, task: sts}",
             "claims.0.task: expected sst",
@@ -202,7 +202,7 @@ def test_every_key_of_a_claim_is_read_and_written_back() -> None:
         ),
         (
             "- {claim: It, arm: mine, expect: helps, published: {arm: .nan}}",
-            "expected a score, came nan",
+            "expected a score, got nan",
         ),
         (
             "- {claim: It, arm: mine, expect: helps, published: {dev: 1}}",

@@ -212,16 +212,16 @@ def test_one_task_in_a_file_needs_no_brackets(text: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("tasks=5", "'tasks=5': tasks: expected a list of tasks, came 5"),
-        ("train=fast", "'train=fast': train: expected settings (key: value), came 'fast'"),
+        ("tasks=5", "'tasks=5': tasks: expected a list of tasks, got 5"),
+        ("train=fast", "'train=fast': train: expected settings (key: value), got 'fast'"),
         (
             "freeze.scope=foo",
             "'freeze.scope=foo': freeze.scope.0: expected all, or tasks among sst, quora, sts, "
-            "came 'foo'.",
+            "got 'foo'.",
         ),
         (
             "freeze.scope=5",
-            "'freeze.scope=5': freeze.scope: expected all, or tasks among sst, quora, sts, came 5.",
+            "'freeze.scope=5': freeze.scope: expected all, or tasks among sst, quora, sts, got 5.",
         ),
     ],
 )

@@ -80,7 +80,7 @@ def test_the_name_of_a_grid_is_what_it_says() -> None:
         (
             ["pairing=siamese,joined"],
             [],
-            "pairing: must be 'siamese' or 'concat', came 'joined'",
+            "pairing: must be 'siamese' or 'concat', got 'joined'",
         ),
         (["pairing=siamese,concat", "pairing=concat"], [], "pairing is given a second time"),
         (["pairing=siamese,concat", "seed=0", "seed=1"], [], "seed is given a second time"),

@@ -157,7 +157,7 @@ def test_combinations_that_are_one_arm_have_no_effect_to_estimate() -> None:
 
 def test_a_combination_of_the_wrong_length_is_refused() -> None:
     with pytest.raises(
-        ValueError, match=r"one level for each of \['pairing', 'surgery'\], came \('concat',\)"
+        ValueError, match=r"one level for each of \['pairing', 'surgery'\], got \('concat',\)"
     ):
         main_effects({("concat",): "arm"}, TWO, {}, TASKS)
     with pytest.raises(ValueError, match="one level for each of"):

@@ -253,7 +253,7 @@ def known_examples(given: Predictions) -> Examples:
 
 def test_an_unknown_arm_and_an_empty_contrast_are_refused() -> None:
     arms = {"freezing": arm([1, 0], [0, 1])}
-    with pytest.raises(ValueError, match=r"came 'freezin'. Did you mean 'freezing'\?"):
+    with pytest.raises(ValueError, match=r"got 'freezin'. Did you mean 'freezing'\?"):
         contrast(arms, {"freezin": 1}, ["sst"])
     with pytest.raises(ValueError, match="a weight other than 0"):
         contrast(arms, {"freezing": 0}, ["sst"])

@@ -64,7 +64,7 @@ def test_the_critical_value_is_between_the_parts_own(
 
 
 def test_levels_are_between_0_and_1() -> None:
-    with pytest.raises(ValueError, match="came 95; 0.95 is usual"):
+    with pytest.raises(ValueError, match="got 95; 0.95 is usual"):
         estimate(0.1, 1e-4, 1e-5).interval(95)
 
 

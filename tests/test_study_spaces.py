@@ -97,7 +97,7 @@ BAD: dict[str, tuple[str, str]] = {
     "an unknown key": ("  pairng: [siamese, concat]",
                        r"mine.yaml:3: space.pairng: no config key. Did you mean 'pairing'"),
     "a level out of range": ("  pairing: [siamese, joined]",
-                             r"mine.yaml:3: pairing: .*'siamese' or 'concat', came 'joined'"),
+                             r"mine.yaml:3: pairing: .*'siamese' or 'concat', got 'joined'"),
     "a low end out of range": ("  train.lr: {float: [0, 1e-3]}",
                                r"mine.yaml:3: train.lr: .*greater than 0"),
     "a high end out of range": ("  max_length: {int: [64, 1024]}",

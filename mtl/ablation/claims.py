@@ -90,9 +90,9 @@ class Claim(FileModel):
             messages["than"] = f"has no effect with expect: {self.expect}; leave it out."
         if self.expect == "worst class":
             if self.task != "sst":
-                messages["task"] = f"expected sst, which has several classes, came {self.task}."
+                messages["task"] = f"expected sst, which has several classes, got {self.task}."
             if self.label is None:
-                messages["class"] = f"expected a class, 0 to {CLASSES - 1}, came nothing."
+                messages["class"] = f"expected a class, 0 to {CLASSES - 1}, got nothing."
         elif self.label is not None:
             messages["class"] = "has an effect with expect: worst class only; leave it out."
         return [
@@ -129,7 +129,7 @@ def judge_claim(
     if claim.expect in ALONE:
         if evidence is None or isinstance(evidence, str):
             raise ValueError(
-                f"{claim.expect!r} is judged by numbers, one row per seed; came {evidence!r}"
+                f"{claim.expect!r} is judged by numbers, one row per seed; got {evidence!r}"
             )
         if len(evidence) < 2 or any(value is None for row in evidence for value in row):
             return "undecided"
@@ -139,8 +139,7 @@ def judge_claim(
         return "undecided"
     if evidence not in VERDICTS:
         raise ValueError(
-            f"{claim.expect!r} is judged by a verdict among {', '.join(VERDICTS)}; "
-            f"came {evidence!r}"
+            f"{claim.expect!r} is judged by a verdict among {', '.join(VERDICTS)}; got {evidence!r}"
         )
     if evidence == "undecided":
         return "undecided"
@@ -171,13 +170,13 @@ def read_claims(document: YamlDocument) -> tuple[tuple[Claim, ...], list[str]]:
     """The claims of a list in YAML, and a message for every error, with its place."""
     if not isinstance(document.value, list):
         came = short(document.value)
-        return (), [f"{document.where(())}: claims: expected a list of claims, came {came}."]
+        return (), [f"{document.where(())}: claims: expected a list of claims, got {came}."]
     claims: list[Claim] = []
     problems: list[str] = []
     for number, value in enumerate(document.value):
         if not isinstance(value, dict):
             source = document.where((number,))
-            problems.append(f"{source}: claims.{number}: expected {KEYS}, came {short(value)}.")
+            problems.append(f"{source}: claims.{number}: expected {KEYS}, got {short(value)}.")
             continue
         part = document.part(value, number)
         claim, errors = validated(Claim, [part], prefix=f"claims.{number}.", stand_ins=_STAND_INS)

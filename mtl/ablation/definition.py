@@ -105,7 +105,7 @@ def read_definition(path: Path) -> Definition:
     document = read_yaml(path)
     if not isinstance(document.value, dict):
         raise ConfigError(
-            f"{path}: expected a definition ({', '.join(KEYS)}), came {short(document.value)}."
+            f"{path}: expected a definition ({', '.join(KEYS)}), got {short(document.value)}."
         )
     return Definition(**definition_fields(document, path.parent, path.stem, []))
 

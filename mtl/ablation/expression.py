@@ -117,7 +117,7 @@ class Expression:
         ended = before and (before[-1].kind in _OPERANDS or before[-1].text in (")", "]"))
         expected = "`and`, `or` or the end" if ended else "a key or a value"
         came = repr(after[0].text) if after else "the end"
-        self.fail(position, f"expected {expected}, came {came}")
+        self.fail(position, f"expected {expected}, got {came}")
 
 
 def _unreadable(character: str) -> str:

@@ -64,7 +64,7 @@ def settings_part(document: YamlDocument, value: Any, problems: list[str], *plac
     if value is None:
         return {}
     if not isinstance(value, dict):
-        message = f"expected settings (key: value), came {short(value)}."
+        message = f"expected settings (key: value), got {short(value)}."
         fail(document, problems, message, *place)
         return {}
     try:

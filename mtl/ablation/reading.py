@@ -153,7 +153,7 @@ def _levels(
         hint = " A factor of your own has named levels: {low: {train.lr: 1e-5}, high: ...}."
         message = f"no config key.{suggestion(factor, keys) or hint}"
     elif not isinstance(value, list):
-        message = f"expected a list of values, came {short(value)}."
+        message = f"expected a list of values, got {short(value)}."
     else:
         return value_levels(document, factor, value, problems, *place)
     fail(document, problems, message, *place)

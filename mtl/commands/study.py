@@ -95,7 +95,7 @@ def optimize(
 
     named = [word for word in words if "=" not in word]
     if len(named) > 1:
-        raise click.UsageError(f"one study at a time; came {', '.join(named)}.")
+        raise click.UsageError(f"one study at a time; got {', '.join(named)}.")
     with resumable():
         done = run_study(
             (named or ["quick"])[0],

@@ -116,7 +116,7 @@ def checked_seeds(values: Any) -> tuple[int, ...]:
     whole = isinstance(values, list) and all(_is_seed(value) for value in values)
     if not whole or not values:
         raise ConfigError(
-            f"expected seeds, whole numbers from 0, as in [0, 1, 2], came {short(values)}."
+            f"expected seeds, whole numbers from 0, as in [0, 1, 2], got {short(values)}."
         )
     if len(set(values)) != len(values):
         raise ConfigError(f"a seed is listed twice in {short(values)}; keep one.")

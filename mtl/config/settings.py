@@ -27,7 +27,7 @@ def config_from(words: Sequence[str], *, base: str | None = None) -> RunConfig:
     """
     presets, files, assignments = _sorted(words)
     if len(presets) > 1:
-        raise ConfigError(f"expected at most one preset, came {', '.join(presets)}.")
+        raise ConfigError(f"expected at most one preset, got {', '.join(presets)}.")
     if base is not None and not presets:
         presets = [base]
     layers = [preset_layer(name) for name in presets]
@@ -80,7 +80,7 @@ def file_layer(path: Path) -> YamlDocument:
         return YamlDocument(source=document.source, value={})
     if not isinstance(document.value, dict):
         raise ConfigError(
-            f"{path}: expected settings (`key: value`), came a {type(document.value).__name__}."
+            f"{path}: expected settings (`key: value`), got a {type(document.value).__name__}."
         )
     return spread(document)
 
@@ -95,7 +95,7 @@ def assignment_layers(words: Iterable[str]) -> list[YamlDocument]:
         key, _, text = word.partition("=")
         source = short(word)
         if not key.strip():
-            raise ConfigError(f"{source}: expected key=value, came no key.")
+            raise ConfigError(f"{source}: expected key=value, got no key.")
         parsed = parse_yaml(text, source)
         layers.append(spread(YamlDocument(source=source, value={key.strip(): parsed.value})))
     return layers

@@ -45,7 +45,7 @@ class FileModel(BaseModel):
 
 @dataclass(frozen=True)
 class Expected:
-    """Marks a field: its errors read `expected TEXT, came VALUE`, with the nearest of `choices`.
+    """Marks a field: its errors read `expected TEXT, got VALUE`, with the nearest of `choices`.
 
     `each` gives every wrong item of a list an error of its own.
     """
@@ -185,20 +185,20 @@ def _described(
 
 
 def _unexpected(expected: Expected, item: Any, place: Place, raw: Any) -> str:
-    """`expected TEXT, came VALUE`, with the nearest choice."""
+    """`expected TEXT, got VALUE`, with the nearest choice."""
     if item["type"] == "missing":
-        return f"expected {expected.text}, came nothing."
+        return f"expected {expected.text}, got nothing."
     value = raw
     for part in place:
         value = value[part]
     came = "nothing" if value is None else short(value)
     end = suggestion(value, expected.choices) if expected.choices else ""
-    return f"expected {expected.text}, came {came}.{end}"
+    return f"expected {expected.text}, got {came}.{end}"
 
 
 def _in_words(item: Any) -> str:
     """Pydantic's message without Python's terms."""
-    came = f", came {short(item['input'])}"
+    came = f", got {short(item['input'])}"
     if item["type"] in ("tuple_type", "list_type"):
         return f"expected a list of {item['loc'][-1]}{came}"
     if item["type"] in ("model_type", "model_attributes_type", "dict_type"):

@@ -65,7 +65,7 @@ def _sentence_problem(cells: dict[str, Any], column: str, task: Task) -> str | N
     return (
         sentence_problem(value)
         if isinstance(value, str)
-        else f"expected a sentence, came {shown(str(value))}"
+        else f"expected a sentence, got {shown(str(value))}"
     )
 
 
@@ -76,7 +76,7 @@ def _id_problem(value: Any) -> str | None:
         isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     ):
         return None
-    return f"expected a string or a number, came {shown(str(value))}"
+    return f"expected a string or a number, got {shown(str(value))}"
 
 
 def _other_kind(task: Task, names: list[str]) -> str:

@@ -195,9 +195,7 @@ def _present(
     """
     for combination in cells:
         if len(combination) != len(factors):
-            raise ValueError(
-                f"expected one level for each of {list(factors)}, came {combination!r}"
-            )
+            raise ValueError(f"expected one level for each of {list(factors)}, got {combination!r}")
     return {
         combination: name
         for combination, name in cells.items()
@@ -217,7 +215,7 @@ def _other_levels(cells: Cells, place: int, reference: str) -> list[str]:
 def _differing(factors: Mapping[str, str], best: Combination) -> list[int]:
     """The places of the factors whose level in `best` differs from the reference."""
     if len(best) != len(factors):
-        raise ValueError(f"expected one level for each of {list(factors)}, came {best!r}")
+        raise ValueError(f"expected one level for each of {list(factors)}, got {best!r}")
     return [place for place, reference in enumerate(factors.values()) if best[place] != reference]
 
 

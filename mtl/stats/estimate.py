@@ -74,7 +74,7 @@ class Estimate:
     def half_width(self, level: float = 0.95) -> float:
         """Half the length of the interval. Raises ValueError if `level` is not in (0, 1)."""
         if not 0 < level < 1:
-            raise ValueError(f"expected a level between 0 and 1, came {level!r}; 0.95 is usual")
+            raise ValueError(f"expected a level between 0 and 1, got {level!r}; 0.95 is usual")
         return self._half_width((1 - level) / 2, len(self.seeds), self.df)
 
     @property
@@ -273,7 +273,7 @@ def _used(
     """The arms with a weight other than 0. Raises ValueError for unknown names or no arms."""
     for name in weights:
         if name not in arms:
-            raise ValueError(f"expected one of the arms, came {name!r}.{suggestion(name, arms)}")
+            raise ValueError(f"expected one of the arms, got {name!r}.{suggestion(name, arms)}")
     used = {name: arms[name] for name, weight in weights.items() if weight != 0}
     if not used or not tasks:
         raise ValueError("a contrast needs an arm with a weight other than 0, and a task")

@@ -136,7 +136,7 @@ def judge(
     """
     if margin < 0 or looks < 1:
         raise ValueError(
-            f"expected margin >= 0 and looks >= 1, came margin={margin!r}, looks={looks!r}"
+            f"expected margin >= 0 and looks >= 1, got margin={margin!r}, looks={looks!r}"
         )
     alpha /= looks
     known = {name: estimate for name, estimate in estimates.items() if estimate is not None}

@@ -194,7 +194,7 @@ def study_from(document: YamlDocument, folder: Path, name: str) -> Study:
     """
     if not isinstance(document.value, dict):
         came = short(document.value)
-        raise ConfigError(f"{document.source}: expected a study ({', '.join(KEYS)}), came {came}.")
+        raise ConfigError(f"{document.source}: expected a study ({', '.join(KEYS)}), got {came}.")
     return Study(**study_fields(document, folder, name), written=document.value)
 
 

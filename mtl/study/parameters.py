@@ -50,12 +50,12 @@ class _Range(FileModel):
                 f"[{level_name(low)}, {level_name(high)}] is empty: the first must be smaller."
             )
         elif self.log and low <= 0:
-            message = f"log: needs a low end above 0, came {level_name(low)}."
+            message = f"log: needs a low end above 0, got {level_name(low)}."
         elif self.log and self.step is not None:
             message = "log and step exclude each other: steps are even, log is not. Keep one."
         elif self.step is not None and self.step > high - low:
-            most, came = level_name(high - low), level_name(self.step)
-            message = f"step: expected a number above 0 and at most {most}, came {came}."
+            most, step = level_name(high - low), level_name(self.step)
+            message = f"step: expected a number above 0 and at most {most}, got {step}."
         elif abs(steps - round(steps)) > 1e-9:
             end, step = level_name(high), level_name(self.step)
             last = low + math.floor(steps) * self.step
@@ -138,7 +138,7 @@ def _parameter(
     elif len(forms) != 1 or forms == ["levels"]:
         message = (
             "expected a list of values, or {int: [low, high]}, {float: [low, high]} or "
-            f"{{choices: [...]}}, came {short(value)}."
+            f"{{choices: [...]}}, got {short(value)}."
         )
     elif forms == ["choices"]:
         return _choices(document, name, value, problems, *place, "choices")

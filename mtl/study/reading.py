@@ -49,7 +49,7 @@ def _objectives(value: Any) -> tuple[Objective, ...]:
     texts = isinstance(listed, list | dict) and all(isinstance(key, str) for key in listed)
     if not listed or not texts:
         raise wrong(
-            f"expected a metric or a list of metrics, as in dev/overall, came {short(value)}."
+            f"expected a metric or a list of metrics, as in dev/overall, got {short(value)}."
         )
     known = known_objectives()
     directions = value if isinstance(value, dict) else {}
@@ -60,7 +60,7 @@ def _objectives(value: Any) -> tuple[Objective, ...]:
             problems.append(f"no objective {short(key)}; there are {', '.join(known)}.{near}")
         elif directions and directions[key] not in ("maximize", "minimize"):
             came = short(directions[key])
-            problems.append(f"{key}: expected maximize or minimize, came {came}.")
+            problems.append(f"{key}: expected maximize or minimize, got {came}.")
     if len(set(listed)) != len(listed):
         problems.append("a metric is named twice; keep one.")
     if problems:
