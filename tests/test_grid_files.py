@@ -145,3 +145,33 @@ def test_a_damaged_design_names_the_place_and_the_remedy(
         read_grid_design(grid.folder)
     assert str(path) in str(error.value)
     assert "mtl ablate --grid kept" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda plain: plain | {"looks": 0}, "damaged at looks"),
+        (lambda plain: plain | {"runs": plain["runs"] | {"better": {}}}, "damaged at runs.better"),
+        (lambda plain: plain | {"runs": plain["runs"] | {"better": {"0": 3}}}, "runs.better.0"),
+        (lambda plain: plain | {"runs": []}, "damaged at runs"),
+    ],
+)
+def test_a_damaged_design_of_schema_1_names_the_place_and_the_remedy(
+    grid: Grid, spoil: Any, message: str
+) -> None:
+    as_schema_1(grid.folder)
+    path = grid.folder / DESIGN_FILE
+    path.write_text(json.dumps(spoil(json.loads(path.read_text()))))
+    with pytest.raises(RunError, match=message) as error:
+        read_grid_design(grid.folder)
+    assert str(path) in str(error.value)
+    assert "mtl ablate --grid kept" in str(error.value)
+
+
+def test_a_design_without_the_runs_of_an_arm_is_damaged(grid: Grid) -> None:
+    path = grid.folder / DESIGN_FILE
+    plain = json.loads(path.read_text())
+    del plain["runs"]["better"]
+    path.write_text(json.dumps(plain))
+    with pytest.raises(RunError, match=r"damaged at runs: .*better"):
+        read_grid_design(grid.folder)

@@ -203,6 +203,7 @@ def test_any_words_are_a_condition_or_an_error_of_the_config(words: list[str]) -
         ("(true", "the bracket `(` is not closed", "(true"),
         ("limit in [1, 2", "the bracket `[` is not closed", "[1, 2"),
         ("limit in [1 2]", "expected `,` between the items", "1 2]"),
+        ("(limit == 1 limit == 2)", "expected `and` or `or` between", "limit == 1 limit == 2)"),
         ("true)", "expected `and`, `or` or the end, got ')'", ")"),
         ("true true", "expected `and`, `or` or the end", "true"),
         ("1 < limit < 3", "comparisons do not chain", "< 3"),

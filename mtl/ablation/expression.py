@@ -111,13 +111,26 @@ class Expression:
         if "never closed" in reason:
             self.fail(position, f"the bracket `{self.text[position]}` is not closed")
         if "comma" in reason:
-            self.fail(position, "expected `,` between the items of a list")
+            self.fail(position, f"expected {self._joint(position)}")
         before = [token for token in self.tokens if token.end <= position]
         after = [token for token in self.tokens if token.end > position]
         ended = before and (before[-1].kind in _OPERANDS or before[-1].text in (")", "]"))
         expected = "`and`, `or` or the end" if ended else "a key or a value"
         came = repr(after[0].text) if after else "the end"
         self.fail(position, f"expected {expected}, got {came}")
+
+    def _joint(self, position: int) -> str:
+        """What belongs between two values side by side in a bracket."""
+        opened: list[str] = []
+        for token in self.tokens:
+            if token.start >= position:
+                break
+            if token.text in ("(", "["):
+                opened.append(token.text)
+            elif opened and token.text in (")", "]"):
+                opened.pop()
+        in_list = opened[-1:] == ["["]
+        return "`,` between the items of a list" if in_list else "`and` or `or` between conditions"
 
 
 def _unreadable(character: str) -> str:

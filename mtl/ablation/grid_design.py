@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from mtl.ablation.claims import Claim
 from mtl.ablation.definition import Definition
@@ -18,7 +18,7 @@ from mtl.config import identity
 from mtl.grid.arm import Arm
 
 SCHEMA = 2
-"""Schema 1 named the runs only; `mtl.ablation.grid_file` reads it."""
+"""Schema 1 named the runs only; `mtl.ablation.grid_files` reads it."""
 
 
 class GridDesign(BaseModel):
@@ -45,6 +45,16 @@ class GridDesign(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True
     )
+
+    @field_validator("runs")
+    @classmethod
+    def _runs_of_every_arm(
+        cls, runs: dict[str, dict[int, str]], info: ValidationInfo
+    ) -> dict[str, dict[int, str]]:
+        names = {arm.name for arm in info.data.get("arms", ())}
+        if names and names != set(runs):
+            raise ValueError(f"expected runs of {', '.join(sorted(names))}")
+        return runs
 
     def arm(self, name: str) -> Arm:
         """The arm of that name."""

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from mtl.ablation.definition import read_definition
 from mtl.ablation.design import expand
@@ -21,6 +21,13 @@ from mtl.files import write_json
 
 DESIGN_FILE = "grid.json"
 RESULTS_FILE = "results.json"
+
+
+class _RunsOfSchema1(BaseModel):
+    """What `grid.json` of schema 1 holds: arm -> seed -> run id."""
+
+    looks: int = Field(ge=1)
+    runs: dict[str, Annotated[dict[int, str], Field(min_length=1)]]
 
 
 def write_grid_design(design: GridDesign, folder: Path) -> None:
@@ -57,9 +64,12 @@ def read_grid_design(folder: Path) -> GridDesign:
     try:
         return GridDesign.model_validate(plain)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise RunError(f"{path}: damaged at {place}: {first['msg']}; {remedy}.") from None
+        raise RunError(f"{path}: {_damage(error)}; {remedy}.") from None
+
+
+def _damage(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"damaged at {'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _design_of_schema_1(folder: Path, plain: Mapping[str, Any]) -> GridDesign:
@@ -71,21 +81,19 @@ def _design_of_schema_1(folder: Path, plain: Mapping[str, Any]) -> GridDesign:
     definition = read_definition(folder / "definition.yaml")
     remedy = f"Run `mtl ablate --grid {definition.name}` again."
     try:
-        runs: dict[str, dict[str, str]] = plain["runs"]
-        seeds = {arm: tuple(int(seed) for seed in run_ids) for arm, run_ids in runs.items()}
-        looks = int(plain["looks"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{folder / DESIGN_FILE}: damaged: {error!r}. {remedy}") from None
+        stored = _RunsOfSchema1.model_validate(plain)
+    except ValidationError as error:
+        raise RunError(f"{folder / DESIGN_FILE}: {_damage(error)}. {remedy}") from None
     design = expand(definition, _cell_without_data)
-    if {arm.name for arm in design.arms} != set(runs):
+    if {arm.name for arm in design.arms} != set(stored.runs):
         raise RunError(f"{folder}: definition.yaml and {DESIGN_FILE} name different arms. {remedy}")
     cells = {
         arm: next(iter(run_ids.values())).rpartition("-s")[0]
-        for arm, run_ids in runs.items()
-        if run_ids
+        for arm, run_ids in stored.runs.items()
     }
+    seeds = {arm: tuple(run_ids) for arm, run_ids in stored.runs.items()}
     arms = tuple(replace(arm, cell=cells[arm.name]) for arm in design.arms)
-    return grid_design(definition, replace(design, arms=arms), seeds, looks=looks)
+    return grid_design(definition, replace(design, arms=arms), seeds, looks=stored.looks)
 
 
 def _cell_without_data(config: RunConfig) -> str:
