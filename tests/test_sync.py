@@ -201,7 +201,7 @@ def test_the_example_in_the_help_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "runs").mkdir()
     monkeypatch.chdir(tmp_path)
     text: Any = CliRunner().invoke(sync, ["-h"]).stdout
-    example = next(line for line in text.splitlines() if "Example: mtl sync" in line)
+    example = next(line for line in text.splitlines() if line.startswith("    mtl sync"))
     result = CliRunner().invoke(sync, shlex.split(example.split("mtl sync", 1)[1]))
     assert result.exit_code == 0, result.exception
     assert result.stdout == "no runs in runs\n"
