@@ -117,10 +117,20 @@ def machine() -> str:
     from mtl.runs.environment import environment
 
     known = environment(torch.device("cpu"))
-    return (
-        "; ".join(str(getattr(known, key)) for key in ("processor", "products", "threads"))
-        + f"; torch {torch.__version__}"
-    )
+    parts = [known.processor, cpu_model(), torch.backends.cpu.get_cpu_capability()]
+    parts += [known.products, f"{known.threads} threads", f"torch {torch.__version__}"]
+    return "; ".join(map(str, parts))
+
+
+def cpu_model() -> str:
+    """The numbers of the processor's family and model, where Linux tells them: `25/1`."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return "unknown"
+    pairs = (line.split(":", 1) for line in lines if ":" in line)
+    known = {key.strip(): value.strip() for key, value in pairs}
+    return f"{known.get('cpu family')}/{known.get('model')}"
 
 
 def main() -> None:
