@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mtl.ablation.results import ArmResult, Difference, Results, Score
 from mtl.ablation.sentences import cost, span
-from mtl.grid.wording import NOTHING
+from mtl.grid.wording import NOTHING, plural
 from mtl.report.data import ReportData
 from mtl.report.document import (
     Block,
@@ -156,8 +156,8 @@ def _effects(data: ReportData) -> Figure | None:
         caption=f"Difference from {results.baseline} on dev, with 95 % intervals over seeds and "
         f"examples. The grey band is the margin, ±{results.margin:g}, inside which a difference "
         "is called none.",
-        alt=f"Differences of {count} arms from the baseline with intervals; the numbers are in "
-        "the table of differences.",
+        alt=f"Differences of {plural(count, 'arm')} from the baseline with intervals; the numbers "
+        "are in the table of differences.",
         data={"baseline": results.baseline, "margin": results.margin, "panels": panels},
     )
 

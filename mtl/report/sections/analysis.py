@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mtl.ablation.results import ArmResult
+from mtl.grid.wording import plural
 from mtl.report.data import ReportData
 from mtl.report.document import Block, Example, ExampleList, Figure, Paragraph, Section
 from mtl.tasks.metrics import Predictions, probabilities
@@ -163,7 +164,8 @@ def _regression(data: ReportData) -> Figure | None:
         caption="sts on dev, one seed of each model: gold similarity (0 to 5) against the "
         "prediction, with the least-squares line. Circled: the smallest residual, and the largest "
         "above and below the line.",
-        alt=f"Scatter plots of gold against predicted similarity for {len(panels)} models.",
+        alt="Scatter plots of gold against predicted similarity for "
+        f"{plural(len(panels), 'model')}.",
         data={"panels": panels},
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mtl.ablation.claims import ALONE, Claim
 from mtl.ablation.results import ClaimResult
 from mtl.ablation.sentences import verdict_of_claim
-from mtl.grid.wording import NOTHING, mean_sd
+from mtl.grid.wording import NOTHING, mean_sd, plural
 from mtl.report.data import ReportData
 from mtl.report.document import Block, Paragraph, Section, columns, table, text
 from mtl.report.wording import names
@@ -44,7 +44,7 @@ def section(data: ReportData) -> Section | None:
     judged = [result.judged for result in results]
     counts = ", ".join(f"{judged.count(word)} {word}" for word in dict.fromkeys(judged))
     blocks: list[Block] = [
-        Paragraph(text=f"{len(results)} claims: {counts}.", tone="verdict"),
+        Paragraph(text=f"{plural(len(results), 'claim')}: {counts}.", tone="verdict"),
         table("claims", heads, rows),
         Paragraph(text=MEANING),
     ]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mtl.ablation.results import ArmResult
+from mtl.grid.wording import plural
 from mtl.report.archive import chosen_classes
 from mtl.report.data import ReportData
 from mtl.report.document import Block, Cell, Column, Figure, Section, Table, text
@@ -77,7 +78,7 @@ def _confusion(data: ReportData, arms: list[ArmResult]) -> Figure | None:
         drawing="confusion",
         caption="What each gold class of sst is taken for on dev: per cent of the rows of the "
         "gold class, over all seeds.",
-        alt=f"Confusion matrices of {len(panels)} models; the diagonal is the accuracy on each "
-        "class, in the table above.",
+        alt=f"Confusion matrices of {plural(len(panels), 'model')}; the diagonal is the accuracy "
+        "on each class, in the table above.",
         data={"names": list(NAMES), "panels": panels},
     )

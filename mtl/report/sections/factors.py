@@ -6,7 +6,7 @@ from typing import Any
 
 from mtl.ablation.results import FactorEffect
 from mtl.ablation.sentences import effects_by_kind, factors_and_levels, span
-from mtl.grid.wording import NOTHING
+from mtl.grid.wording import NOTHING, plural
 from mtl.report.data import ReportData
 from mtl.report.document import (
     Block,
@@ -74,6 +74,7 @@ def _figure(score: str, margin: float, effects: list[tuple[str, FactorEffect]]) 
         name="factors",
         drawing="factors",
         caption=f"Effects of the factors on {score} on dev, with 95 % intervals.",
-        alt=f"{len(lines)} effects with their intervals; the numbers are in the table above.",
+        alt=f"{plural(len(lines), 'effect')} with their intervals; the numbers are in the "
+        "table above.",
         data={"score": score, "margin": margin, "lines": lines},
     )

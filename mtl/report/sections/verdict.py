@@ -74,7 +74,7 @@ def headline(results: Results) -> str:
     parts = [f"{title}: {names(arms[word])}." for word, title in TITLES.items() if word in arms]
     apart = [arm.name for arm in results.arms[1:] if results.primary not in arm.verdicts]
     if apart:
-        which = names(apart) if len(apart) <= MOST_NAMED else f"{len(apart)} arms"
+        which = names(apart) if len(apart) <= MOST_NAMED else plural(len(apart), "arm")
         parts.append(f"Not comparable on {results.primary}, as their tasks are others: {which}.")
     return " ".join(parts) or "There is no other arm to compare with the baseline."
 
