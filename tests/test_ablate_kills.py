@@ -81,6 +81,7 @@ def content(runs: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds worker processes in /proc")
 def test_random_kills_of_workers_and_coordinators_change_nothing(

@@ -130,6 +130,7 @@ def test_paths_in_the_docs_exist(name: str) -> None:
     assert not [path for path in named if not (ROOT / path).exists()]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # a run, a grid and a search, each in processes of their own
 def test_the_python_examples_run(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", read("docs/python.md"), re.S)

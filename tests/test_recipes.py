@@ -111,6 +111,7 @@ def test_a_new_toggle_or_method_touches_at_most_three_files() -> None:
         assert len(recipe.files) <= 3, recipe.files
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_every_recipe_works(copy: Path) -> None:
     printed = run(copy, "-c", RUN, given=json.dumps([recipe.command for recipe in recipes()]))
@@ -125,6 +126,7 @@ def test_every_recipe_works(copy: Path) -> None:
     assert "\n## Seeds\n" in (copy / "reports" / "quickstart.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_a_new_toggle_reaches_docs_and_reports_and_renames_no_run(copy: Path) -> None:
     run(copy, "docs/generate.py")
     assert "| `smart.every` | `1` |" in (copy / "docs" / "toggles.md").read_text("utf-8")

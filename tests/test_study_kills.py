@@ -40,6 +40,7 @@ def start(study: Path, runs: Path, *storage: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds worker processes in /proc")
 def test_random_kills_lose_no_trial_and_count_none_twice(tiny_data: Path, tmp_path: Path) -> None:
