@@ -22,8 +22,8 @@ SPACE: dict[str, Any] = {
 }
 
 
-def write_study(path: Path, data: Path, **more: Any) -> Path:
-    """A study in a file, over a run of eight epochs on the tiny data."""
+def study_text(data: Path, **more: Any) -> str:
+    """A study over a run of eight epochs on the tiny data; `more` goes over its keys."""
     settings = {
         "encoder": "random-tiny",
         "data": str(data),
@@ -35,24 +35,18 @@ def write_study(path: Path, data: Path, **more: Any) -> Path:
         "set": settings | more.pop("set", {}),
         "space": SPACE,
     } | more
-    path.write_text(dump_yaml(plain))
+    return dump_yaml(plain)
+
+
+def write_study(path: Path, data: Path, **more: Any) -> Path:
+    """The study of `study_text` in a file."""
+    path.write_text(study_text(data, **more))
     return path
 
 
 def make_study(data: Path, name: str = "small", **more: Any) -> Study:
     """The same without a file."""
-    settings = {
-        "encoder": "random-tiny",
-        "data": str(data),
-        "train.epochs": 8,
-        "train.batch_size": 4,
-    }
-    plain = {
-        "question": "Which is best?",
-        "set": settings | more.pop("set", {}),
-        "space": SPACE,
-    } | more
-    return study_from(parse_yaml(dump_yaml(plain), f"{name}.yaml"), Path(), name)
+    return study_from(parse_yaml(study_text(data, **more), f"{name}.yaml"), Path(), name)
 
 
 def by_formula(
