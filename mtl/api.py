@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from mtl.ablation.definition import Definition, find_definition, with_words
 from mtl.ablation.engine import Ablation, run_grid
+from mtl.ablation.margins import Margin
 from mtl.grid.view import make_view
 from mtl.report.studies.files import write_report as write_study_report
 from mtl.runs.options import PoolKeywords, PoolOptions
@@ -28,6 +29,7 @@ def ablate(
     fail_fast: bool = False,
     until_decided: bool = False,
     max_seeds: int | None = None,
+    margin: Margin | None = None,
     quiet: bool = False,
     **keywords: Unpack[PoolKeywords],
 ) -> Ablation:
@@ -42,6 +44,8 @@ def ablate(
         fail_fast: Stop at the first run that fails for good.
         until_decided: Add seeds to undecided arms, up to `max_seeds` each.
         max_seeds: The most seeds of an arm; goes with `until_decided`.
+        margin: The largest difference that does not matter: one, or one for each score; replaces
+            the definition's own.
         quiet: No progress on stderr.
         **keywords: Fields of `PoolOptions`, which go over `options`.
 
@@ -61,6 +65,8 @@ def ablate(
     definition = find_definition(grid) if isinstance(grid, str) else grid
     if words:
         definition = with_words(definition, list(words))
+    if margin is not None:
+        definition = replace(definition, margin=margin)
     return run_grid(
         definition,
         train=train_lazily,

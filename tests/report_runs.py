@@ -24,13 +24,13 @@ ROWS: dict[TaskName, int] = {"sst": 60, "quora": 50, "sts": 40}
 FINGERPRINT = "0123456789abcdef"
 
 
-def write_grid(runs: Path, text: str, folder: Path, *, looks: int = 1) -> Grid:
+def write_grid(runs: Path, text: str, folder: Path, *, max_seeds: int | None = None) -> Grid:
     """A definition, and where its grid will look for runs; no run is there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "definition.yaml"
     path.write_text(text, "utf-8")
     grid = Grid(read_definition(path), runs=runs)
-    grid.write(looks)
+    grid.fix_plan(max_seeds)
     return grid
 
 

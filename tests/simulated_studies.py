@@ -1,184 +1,87 @@
-"""Many simulated grids, judged as in reports: coverage, false calls, finds, naive intervals."""
+"""How often the statistics are right on simulated grids: shared by tests and the benchmark."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
 
-from mtl.stats.estimate import difference
+from mtl.stats.contrast import difference
+from mtl.stats.decision import holm
+from mtl.stats.estimate import Estimate
 from mtl.stats.examples import Arm
-from mtl.stats.verdicts import judge
-from mtl.tasks.task import TaskName
-from tests.simulated_runs import ALL, BASELINE, World, draw_arms
+from mtl.stats.moderation import NO_PRIOR, fit
+from tests.simulated_worlds import NAMES
 
-NULL = ("one", "two", "three", "four")
-"""Arms whose true scores are the baseline's."""
-
-GAIN = 0.02
-"""What the fifth arm is truly better by."""
-
-MEASURES: dict[str, tuple[TaskName, ...]] = {
-    "sst": ("sst",),
-    "quora": ("quora",),
-    "sts": ("sts",),
-    "overall": ALL,
-}
-MARGIN = 0.01
+BASELINE = "0"
+ALPHA = 0.05
+GAINS = (4, 6)
+"""True gains, in true standard errors, for which the power is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """Shares of simulated comparisons, 0 to 1, and means of the half-width and of `detectable`.
+    """What a method does in a world; shares are between 0 and 1.
 
-    False calls of arms without effect: each judged alone, with Holm over the grid, and the share of
-    grids with at least one false call (Holm).
+    `false_one`: of single comparisons without an effect (1 - coverage), `false_first` those of arm
+    1, `false_grids`: of grids, after Holm. `found_alone` and `found`: a gain of 4 and of 6 true
+    standard errors, alone and after Holm. `narrowest` is the coverage of the tenth of all intervals
+    that is narrowest; `false_none` how often a true difference at the margin is called none.
     """
 
-    coverage: dict[str, float]
-    false_alone: float
-    false_comparisons: float
+    grids: int
+    false_one: float
+    false_first: float
     false_grids: float
+    found_alone: tuple[float, ...]
+    found: tuple[float, ...]
     half_width: float
-    detectable: float
-    seeds_only: float
-    examples_only: float
+    df: float
+    narrowest: float
+    false_none: float
 
 
-def covered(interval: tuple[float, float], truth: float) -> bool:
-    return interval[0] <= truth <= interval[1]
+def compared(arms: Mapping[str, Arm], *, moderated: bool = True) -> dict[str, Estimate]:
+    """The differences of all arms from the baseline on overall."""
+    prior = fit(arms, NAMES) if moderated else NO_PRIOR
+    estimates = {
+        name: difference(arms, name, BASELINE, NAMES, prior) for name in arms if name != BASELINE
+    }
+    return {name: estimate for name, estimate in estimates.items() if estimate is not None}
 
 
-def study(rng: np.random.Generator, world: World, *, seeds: int, grids: int) -> Figures:
-    """Grids of four arms without effect, judged with Holm, and one arm with a gain for coverage."""
-    hits: dict[str, list[bool]] = {measure: [] for measure in MEASURES}
-    seeds_only, examples_only, halves, smallest, calls, alone = [], [], [], [], [], []
-    for _ in range(grids):
-        arms = draw_arms(rng, world, {**dict.fromkeys(NULL, 0.0), "better": GAIN}, seeds=seeds)
-        for measure, tasks in MEASURES.items():
-            estimate = difference(arms["better"], arms[BASELINE], tasks)
-            assert estimate is not None
-            hits[measure].append(covered(estimate.interval(), GAIN))
-            if tasks == ALL:
-                halves.append(estimate.half_width())
-                smallest.append(estimate.detectable())
-        seeds_only.append(covered(naive_seeds(arms["better"], arms[BASELINE], ALL), GAIN))
-        examples_only.append(covered(naive_examples(arms["better"], arms[BASELINE], ALL), GAIN))
-        null = {name: difference(arms[name], arms[BASELINE], ALL) for name in NULL}
-        for each in null.values():
-            assert each is not None
-            hits["overall"].append(covered(each.interval(), 0))
-            alone.append(each.p < 0.05)
-        verdicts = judge(null, margin=MARGIN).values()
-        calls.append([verdict.word in ("helps", "hurts") for verdict in verdicts])
+def figures(
+    grids: list[list[Estimate]], *, alpha: float = ALPHA, margin: float | None = None
+) -> Figures:
+    """The figures of grids whose arms have no effect; the last arm is an ordinary one."""
+    values = np.array([[estimate.value for estimate in grid] for grid in grids])
+    p = np.array([[estimate.p for estimate in grid] for grid in grids])
+    half = np.array([[estimate.half_width(1 - alpha) for estimate in grid] for grid in grids])
+    true_error = float(values[:, -1].std())
+    adjusted = np.array([holm(list(row)) for row in p])
+    alone, by_holm = [], []
+    for size in GAINS:
+        shifted = np.array([
+            replace(grid[-1], value=grid[-1].value + size * true_error).p for grid in grids
+        ])  # fmt: skip
+        both = p.copy()
+        both[:, -1] = shifted
+        alone.append(float(np.mean(shifted < alpha)))
+        by_holm.append(float(np.mean([holm(list(row))[-1] < alpha for row in both])))
+    narrow = half <= np.quantile(half, 0.1)
+    near = np.array([[estimate.half_width(1 - 2 * alpha) for estimate in grid] for grid in grids])
+    limit = float(np.median(near)) * 1.5 if margin is None else margin
     return Figures(
-        coverage={measure: float(np.mean(each)) for measure, each in hits.items()},
-        false_alone=float(np.mean(alone)),
-        false_comparisons=float(np.mean(calls)),
-        false_grids=float(np.mean(np.any(calls, axis=1))),
-        half_width=float(np.mean(halves)),
-        detectable=float(np.mean(smallest)),
-        seeds_only=float(np.mean(seeds_only)),
-        examples_only=float(np.mean(examples_only)),
+        grids=len(grids),
+        false_one=float(np.mean(p < alpha)),
+        false_first=float(np.mean(p[:, 0] < alpha)),
+        false_grids=float(np.mean((adjusted < alpha).any(1))),
+        found_alone=tuple(alone),
+        found=tuple(by_holm),
+        half_width=float(half.mean()),
+        df=float(np.mean([[estimate.df for estimate in grid] for grid in grids])),
+        narrowest=float(np.mean(np.abs(values[narrow]) <= half[narrow])),
+        # The true difference is exactly the margin: the estimate is moved there.
+        false_none=float(np.mean(np.abs(values + limit) + near <= limit)),
     )
-
-
-def naive_seeds(arm: Arm, baseline: Arm, tasks: Sequence[TaskName]) -> tuple[float, float]:
-    """The paired t interval over seeds, as if the dev examples were all there are."""
-    seeds = sorted(arm[tasks[0]])
-    each = [
-        np.mean([arm[task][seed].score - baseline[task][seed].score for task in tasks])
-        for seed in seeds
-    ]
-    half = -stdtrit(len(seeds) - 1, 0.025) * np.std(each, ddof=1) / math.sqrt(len(seeds))
-    return float(np.mean(each) - half), float(np.mean(each) + half)
-
-
-def naive_examples(arm: Arm, baseline: Arm, tasks: Sequence[TaskName]) -> tuple[float, float]:
-    """The interval over dev examples alone (normal limit of resampling), for fixed seeds."""
-    value, variance = 0.0, 0.0
-    for task in tasks:
-        cells = np.mean(
-            [arm[task][seed].values - baseline[task][seed].values for seed in arm[task]], axis=0
-        )
-        value += cells.mean() / len(tasks)
-        variance += cells.var(ddof=1) / len(cells) / len(tasks) ** 2
-    half = -ndtri(0.025) * math.sqrt(variance)
-    return value - half, value + half
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finds:
-    """How often a true gain is called `helps`: alone, and with Holm beside three null arms."""
-
-    alone: float
-    among_four: float
-
-
-def finds(rng: np.random.Generator, world: World, gain: float, *, seeds: int, grids: int) -> Finds:
-    alone, among = [], []
-    for _ in range(grids):
-        arms = draw_arms(rng, world, {"better": gain, **dict.fromkeys(NULL[:3], 0.0)}, seeds=seeds)
-        estimates = {
-            name: difference(arm, arms[BASELINE], ALL)
-            for name, arm in arms.items()
-            if name != BASELINE
-        }
-        among.append(judge(estimates, margin=MARGIN)["better"].word == "helps")
-        alone.append(
-            judge({"better": estimates["better"]}, margin=MARGIN)["better"].word == "helps"
-        )
-    return Finds(alone=float(np.mean(alone)), among_four=float(np.mean(among)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Peeking:
-    """Shares of false calls if seeds are added, one at a time, to the undecided arms."""
-
-    comparisons: float
-    grids: float
-    seeds: float
-
-
-def until_decided(
-    rng: np.random.Generator,
-    world: World,
-    *,
-    first: int,
-    last: int,
-    grids: int,
-    looks: int,
-    arms: int = 4,
-) -> Peeking:
-    """Arms without effect, judged with `first` to `last` seeds; the first decision counts."""
-    names = NULL[:arms]
-    calls, used = [], []
-    for _ in range(grids):
-        drawn = draw_arms(rng, world, dict.fromkeys(names, 0.0), seeds=last)
-        words, have = dict.fromkeys(names, "undecided"), dict.fromkeys(names, first)
-        for count in range(first, last + 1):
-            for name in names:
-                have[name] = count if words[name] == "undecided" else have[name]
-            estimates = {
-                name: difference(
-                    first_seeds(drawn[name], have[name]), first_seeds(drawn[BASELINE], count), ALL
-                )
-                for name in names
-            }
-            verdicts = judge(estimates, margin=MARGIN, looks=looks)
-            words |= {name: verdicts[name].word for name in names if words[name] == "undecided"}
-        calls.append([word in ("helps", "hurts") for word in words.values()])
-        used.append(np.mean(list(have.values())))
-    return Peeking(
-        comparisons=float(np.mean(calls)),
-        grids=float(np.mean(np.any(calls, axis=1))),
-        seeds=float(np.mean(used)),
-    )
-
-
-def first_seeds(arm: Arm, count: int) -> Arm:
-    """The arm with its first seeds only."""
-    return {task: {seed: runs[seed] for seed in range(count)} for task, runs in arm.items()}

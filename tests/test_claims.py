@@ -34,6 +34,17 @@ def refusal(text: str) -> str:
     return "\n".join(problems)
 
 
+def test_claims_that_begin_with_one_number_are_a_family_unless_they_name_another() -> None:
+    names = ("4. SMART helps", " 4) It helps", "12: It helps", "It helps 4.", "4 layers help")
+    found = [Claim(claim=name, arm="a", expect="helps").family_name for name in names]
+    assert found == ["4", "4", "12", None, None]
+    assert Claim(claim="4. It", arm="a", expect="helps", family="speed").family_name == "speed"
+    text = "- {claim: 4. It, arm: a, expect: helps, family: speed}"
+    (one,), problems = read(text)
+    assert not problems and one.plain()["family"] == "speed"
+    assert "claims.0.family: expected" in refusal(text.replace("speed", '""'))
+
+
 # --- judging
 
 
@@ -61,6 +72,11 @@ def test_a_claim_about_two_arms_is_judged_by_their_verdict(expect: Expectation) 
     for verdict, judgement in TABLE[expect].items():
         assert judge_claim(claim(expect), verdict) == judgement
     assert judge_claim(claim(expect), "undecided") == "undecided"
+    one_sided = {("helps", "not better"): "no gain", ("hurts", "not worse"): "no loss"}
+    for verdict in ("not better", "not worse"):
+        found = one_sided.get((expect, verdict))
+        expected = "undecided" if found is None else f"{found} at this scale"
+        assert judge_claim(claim(expect), verdict) == expected
     assert judge_claim(claim(expect), None) == "undecided"  # one seed has no verdict
 
 

@@ -178,7 +178,11 @@ def test_a_value_is_a_level_under_its_own_name(value: Any, name: str) -> None:
         ("baseline: [a]",
          "mine.yaml:1: baseline: expected an arm's name, or {factor: level}, got ['a']."),
         ("margin: -0.1",
-         "mine.yaml:1: margin: expected a difference of scores, 0 or more, got -0.1."),
+         "mine.yaml:1: margin: expected a difference of scores, 0 or more, or one for each score, "
+         "as {sts: 0.03}, got -0.1."),
+        ("margin: {sst: 0.02, sts: -1}", "mine.yaml:1: margin: expected a difference"),
+        ("margin: {stss: 0.02}", "mine.yaml:1: margin: expected a difference"),
+        ("margin: {}", "mine.yaml:1: margin: expected a difference"),
         ("margin: .inf", "margin: expected a difference"),
         ("margin: true", "margin: expected a difference"),
         ("claims: {a: 1}", "mine.yaml:1: claims: expected a list of claims"),

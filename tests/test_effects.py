@@ -19,11 +19,10 @@ from mtl.stats.effects import (
     missing,
     shapley,
 )
-from mtl.stats.estimate import difference
 from mtl.stats.examples import Arm, Examples
-from mtl.tasks.task import TaskName
+from tests.stats_tools import difference
 
-TASKS: tuple[TaskName, ...] = ("sst",)
+TASKS: tuple[str, ...] = ("sst",)
 TWO = {"pairing": "siamese", "surgery": "sum"}
 THREE = {"a": "0", "b": "0", "c": "0"}
 

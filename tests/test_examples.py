@@ -17,9 +17,12 @@ MODULES = [
     "mtl.rng",
     "mtl.methods.dominant",
     "mtl.methods.pcgrad",
+    "mtl.ablation.margins",
     "mtl.model.losses",
     "mtl.model.packing",
     "mtl.model.pairing",
+    "mtl.runs.examples",
+    "mtl.runs.halves",
     "mtl.training.optim",
 ] + [
     f"{package.__name__}.{module.name}"
@@ -35,6 +38,6 @@ def test_the_examples_of_docstrings_print_what_they_say(name: str) -> None:
 
 
 def test_the_public_statistics_have_examples() -> None:
-    for name in ("estimate", "examples", "effects", "verdicts"):
+    for name in ("contrast", "decision", "effects", "examples", "judging", "planning", "spending"):
         module = importlib.import_module(f"mtl.stats.{name}")
         assert any(test.examples for test in doctest.DocTestFinder().find(module)), name

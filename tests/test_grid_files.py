@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from mtl.ablation.engine import Grid
-from mtl.ablation.grid_files import DESIGN_FILE, RESULTS_FILE, read_grid_design, write_results
+from mtl.ablation.grid_files import (
+    DESIGN_FILE,
+    RESULTS_FILE,
+    read_grid_design,
+    read_history,
+    write_results,
+)
+from mtl.ablation.history import History
 from mtl.ablation.results import Results
 from mtl.errors import RunError
 from mtl.report import archive
@@ -39,7 +46,7 @@ COMMITTED = Path(__file__).parents[1] / "reports"
 
 @pytest.fixture
 def grid(tmp_path: Path) -> Grid:
-    grid = write_grid(tmp_path / "runs", GRID, tmp_path / "definitions", looks=2)
+    grid = write_grid(tmp_path / "runs", GRID, tmp_path / "definitions", max_seeds=4)
     fill_grid(grid, gains={"better": 0.5})
     return grid
 
@@ -48,24 +55,45 @@ def as_schema_1(folder: Path) -> None:
     """Rewrite `grid.json` as version 0.1.0 wrote it."""
     path = folder / DESIGN_FILE
     plain = json.loads(path.read_text())
-    path.write_text(json.dumps({"schema": 1, "looks": plain["looks"], "runs": plain["runs"]}))
+    path.write_text(json.dumps({"schema": 1, "looks": 1, "runs": plain["runs"]}))
 
 
 def test_the_design_reads_back_as_it_was_planned(grid: Grid) -> None:
-    assert read_grid_design(grid.folder) == grid.planned(looks=2)
+    assert read_grid_design(grid.folder) == grid.planned()
 
 
 def test_a_design_of_schema_1_is_expanded_from_its_definition(grid: Grid) -> None:
     as_schema_1(grid.folder)
-    assert read_grid_design(grid.folder) == grid.planned(looks=2)
+    before = grid.planned().model_copy(update={"history": History()})
+    assert read_grid_design(grid.folder) == before
+    assert read_history(grid.folder) == History()
+
+
+def test_a_design_of_schema_2_had_no_history(grid: Grid) -> None:
+    path = grid.folder / DESIGN_FILE
+    plain = json.loads(path.read_text())
+    del plain["history"]
+    path.write_text(json.dumps(plain | {"schema": 2, "looks": 3}))
+    before = grid.planned().model_copy(update={"history": History()})
+    assert read_grid_design(grid.folder) == before
+    assert read_history(grid.folder) == History()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema": 3}', '{"schema": 3, "history": {"a": 1}}'])
+def test_a_damaged_history_is_not_begun_again(grid: Grid, text: str) -> None:
+    path = grid.folder / DESIGN_FILE
+    path.write_text(text)
+    with pytest.raises(RunError, match=r"grid.json: damaged: .*when this grid was planned"):
+        Grid(grid.definition, runs=grid.runs)
+    assert path.read_text() == text
 
 
 def test_results_read_back_from_their_file(grid: Grid) -> None:
-    results = grid.results(looks=2)
+    results = grid.results()
     assert write_results(results, grid.folder)
     assert not write_results(results, grid.folder), "equal results were called changed"
     plain = json.loads((grid.folder / RESULTS_FILE).read_text())
-    assert plain["schema"] == 2
+    assert plain["schema"] == 3
     assert Results.model_validate(plain) == results
 
 
@@ -87,7 +115,7 @@ def test_a_report_reads_the_design_and_not_the_definition(grid: Grid, tmp_path: 
 def test_a_report_leaves_the_results_beside_the_runs(grid: Grid, tmp_path: Path) -> None:
     write_report("kept", runs=grid.runs, output=tmp_path / "reports", text=False)
     plain = json.loads((grid.folder / RESULTS_FILE).read_text())
-    assert plain == grid.results(looks=2).as_json()
+    assert plain == grid.results().as_json()
 
 
 def test_checking_a_report_writes_nothing(grid: Grid, tmp_path: Path) -> None:
@@ -106,7 +134,7 @@ def test_sections_read_the_results_that_were_kept(grid: Grid, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["quickstart", "half-precision"])
-def test_committed_records_of_schema_1_give_the_same_report_in_schema_2(
+def test_committed_records_of_schema_1_give_the_same_report_in_schema_3(
     name: str, tmp_path: Path
 ) -> None:
     kept = read(COMMITTED / name / archive.FILE)
@@ -116,7 +144,7 @@ def test_committed_records_of_schema_1_give_the_same_report_in_schema_2(
 
 
 def newer(plain: dict[str, Any]) -> dict[str, Any]:
-    return plain | {"schema": 3}
+    return plain | {"schema": 4}
 
 
 def without_arms(plain: dict[str, Any]) -> dict[str, Any]:
@@ -131,7 +159,7 @@ def unknown_setting(plain: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (newer, r"expected schema 2, got 3"),
+        (newer, r"expected schema 3, got 4"),
         (without_arms, r"damaged at arms"),
         (unknown_setting, r"damaged at arms\.1\.config\.surgery"),
     ],
@@ -150,7 +178,6 @@ def test_a_damaged_design_names_the_place_and_the_remedy(
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda plain: plain | {"looks": 0}, "damaged at looks"),
         (lambda plain: plain | {"runs": plain["runs"] | {"better": {}}}, "damaged at runs.better"),
         (lambda plain: plain | {"runs": plain["runs"] | {"better": {"0": 3}}}, "runs.better.0"),
         (lambda plain: plain | {"runs": []}, "damaged at runs"),

@@ -179,7 +179,7 @@ def test_runs_without_a_score_are_said_with_their_reason() -> None:
     assert "same: no scores. seed 0, 1, 2, 3: not run" in section(markdown, "Verdict")
 
 
-def test_a_constant_prediction_is_undefined_with_its_reason_and_never_zero() -> None:
+def test_a_constant_prediction_counts_as_r_0_and_is_named() -> None:
     _, folders = fill()
     path = folders["same", 1].path / "predictions" / "dev-sts.csv"
     lines = path.read_text().splitlines()
@@ -201,9 +201,11 @@ def test_a_constant_prediction_is_undefined_with_its_reason_and_never_zero() -> 
     )
     markdown = built()
     rows = {row["arm"]: row for row in tables(section(markdown, "Ablation"))[0]}
-    assert rows["same"]["sts"].endswith("(sd, n=3)")
+    assert rows["same"]["sts"].endswith("(sd, n=4)")
     assert rows["same"]["sst"].endswith("(sd, n=4)")
-    assert why in section(markdown, "Missing runs")
+    verdict = section(markdown, "Verdict")
+    assert "same, seed 1 has collapsed: sts: all predictions are 0. Its scores count." in verdict
+    assert why not in markdown
 
 
 def test_one_seed_gets_no_verdict_and_no_spread() -> None:
@@ -215,7 +217,7 @@ def test_one_seed_gets_no_verdict_and_no_spread() -> None:
     rows = tables(section(markdown, "Ablation"))[0]
     assert all("±" not in value for row in rows for value in row.values())
     assert rows[1]["verdict"] == "no verdict: one seed"
-    assert not re.search(r"\b(helps|hurts)\b", verdict.replace("Helps or hurts:", ""))
+    assert not re.search(r"\b(helps|hurts)\b", verdict.partition("Keep (helps) and drop")[0])
     assert {row["judged"] for row in tables(section(markdown, "Claims"))[0]} == {"undecided"}
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.special
 import scipy.stats
 
@@ -32,32 +34,79 @@ def contributions(folder: RunFolder, task: str) -> np.ndarray:
     return r + x * y - r / 2 * (x**2 + y**2)
 
 
-def interval(
-    arm: list[RunFolder], baseline: list[RunFolder], tasks: list[str]
-) -> tuple[float, float, float]:
-    """The difference and its 95 % interval for crossed seeds and examples.
+Runs = list[RunFolder]
+ARMS = ("baseline", "better", "same")
 
-    From the textbook's sums of squares.
-    """
-    seeds = len(arm)
+
+def differences(arm: Runs, baseline: Runs, task: str) -> np.ndarray:
+    """What each example adds to the difference of two arms, (seeds, examples)."""
+    pairs = zip(arm, baseline, strict=True)
+    return np.array([contributions(a, task) - contributions(b, task) for a, b in pairs])
+
+
+def squares(d: np.ndarray) -> tuple[float, float]:
+    """Mean squares of examples and of error, from the textbook's sums of squares."""
+    seeds, n = d.shape
+    total = ((d - d.mean()) ** 2).sum()
+    examples = seeds * ((d.mean(0) - d.mean()) ** 2).sum()
+    rest = total - examples - n * ((d.mean(1) - d.mean()) ** 2).sum()
+    return float(examples / (n - 1)), float(rest / ((n - 1) * (seeds - 1)))
+
+
+def variances(arm: Runs, baseline: Runs, tasks: list[str]) -> tuple[float, float]:
+    """Of one seed's difference: over the seeds, and what flips of examples make of it."""
+    scores = [
+        [metric(a, t) - metric(b, t) for t in tasks] for a, b in zip(arm, baseline, strict=True)
+    ]
+    flips = 0.0
+    for task in tasks:
+        d = differences(arm, baseline, task)
+        flips += squares(d)[1] / d.shape[1] / len(tasks) ** 2
+    return float(np.array(scores).mean(1).var(ddof=1)), flips
+
+
+def moderated(
+    pool: dict[str, Runs], arm: str, baseline: str, tasks: list[str]
+) -> tuple[float, float]:
+    """Smyth's variance of one seed's difference, and its degrees of freedom."""
+    own, flips = variances(pool[arm], pool[baseline], tasks)
+    d = len(pool[arm]) - 1
+    e = {}
+    for pair in itertools.combinations(pool, 2):
+        s2, f = variances(pool[pair[0]], pool[pair[1]], tasks)
+        e[pair] = math.log(max(s2 / f, 1e-4)) - scipy.special.digamma(d / 2) + math.log(d / 2)
+    excess = np.var(list(e.values()), ddof=1) - scipy.special.polygamma(1, d / 2)
+    d0 = 8.0
+    if excess > scipy.special.polygamma(1, 4):
+        gap = lambda x: scipy.special.polygamma(1, x / 2) - excess  # noqa: E731
+        d0 = scipy.optimize.brentq(gap, 1e-3, 8)
+    d0 = min(d0, (len(pool) - 2) * d)
+    shift = scipy.special.digamma(d0 / 2) - math.log(d0 / 2)
+    means = [
+        np.mean([value for pair, value in e.items() if name is None or name in pair])
+        for name in (None, arm, baseline)
+    ]
+    scale = max(1.0, *(math.exp(mean + shift) for mean in means))
+    return (d0 * scale * flips + d * own) / (d0 + d), d0 + d
+
+
+def interval(
+    pool: dict[str, Runs], arm: str, tasks: list[str], baseline: str = "baseline"
+) -> tuple[float, float, float]:
+    """The difference and its 95 % interval for crossed seeds and examples; `pool` has all arms."""
+    runs, others = pool[arm], pool[baseline]
+    seeds = len(runs)
     scores = np.array(
-        [[metric(a, t) - metric(b, t) for t in tasks] for a, b in zip(arm, baseline, strict=True)]
+        [[metric(a, t) - metric(b, t) for t in tasks] for a, b in zip(runs, others, strict=True)]
     )
-    of_seeds = scores.mean(1).var(ddof=1) / seeds
+    variance_of_seed, df_of_seeds = moderated(pool, arm, baseline, tasks)
+    of_seeds = variance_of_seed / seeds
     parts, freedom = [], []
     for task in tasks:
-        d = np.array(
-            [
-                contributions(a, task) - contributions(b, task)
-                for a, b in zip(arm, baseline, strict=True)
-            ]
-        )
+        d = differences(runs, others, task)
+        of_example, of_error = squares(d)
         n = d.shape[1]
-        total = ((d - d.mean()) ** 2).sum()
-        examples = seeds * ((d.mean(0) - d.mean()) ** 2).sum()
-        rest = total - examples - n * ((d.mean(1) - d.mean()) ** 2).sum()
-        extra = examples / (n - 1) - rest / ((n - 1) * (seeds - 1))
-        parts.append(max(0.0, extra) / (seeds * n) / len(tasks) ** 2)
+        parts.append(max(0.0, of_example - of_error) / (seeds * n) / len(tasks) ** 2)
         freedom.append(n - 1)
     of_examples = sum(parts)
     df = (
@@ -65,7 +114,7 @@ def interval(
         if of_examples
         else sum(freedom)
     )
-    t_seeds, t_examples = scipy.stats.t.ppf(0.975, seeds - 1), scipy.stats.t.ppf(0.975, df)
+    t_seeds, t_examples = scipy.stats.t.ppf(0.975, df_of_seeds), scipy.stats.t.ppf(0.975, df)
     variance = of_seeds + of_examples
     half = (t_seeds * of_seeds + t_examples * of_examples) / variance * math.sqrt(variance)
     value = float(scores.mean())
@@ -87,7 +136,9 @@ def test_every_number_is_what_the_raw_predictions_give() -> None:
     three = ["sst", "quora", "sts"]
     comparison, by_task = tables(section(markdown, "Ablation"))
     rows = {row["arm"]: row for row in comparison}
-    differences = {row["arm"]: row for row in by_task}
+    by_score = {row["arm"]: row for row in by_task}
+    whole = {arm: runs(arm) for arm in ARMS}
+    with_sts = whole | {"sts alone": runs("sts alone")}  # it trains sst and sts
     for arm in ("baseline", "better", "same"):
         for task in three:
             assert rows[arm][task] == spread([metric(run, task) for run in runs(arm)])
@@ -95,21 +146,16 @@ def test_every_number_is_what_the_raw_predictions_give() -> None:
             [float(np.mean([metric(run, task) for task in three])) for run in runs(arm)]
         )
     for arm in ("better", "same"):
-        overall = interval(runs(arm), runs("baseline"), three)
+        overall = interval(whole, arm, three)
         assert rows[arm]["difference of overall [95 %]"] == span(overall)
-        assert differences[arm]["overall [95 %]"] == span(overall)
+        assert by_score[arm]["overall [95 %]"] == span(overall)
         for task in three:
-            assert differences[arm][f"{task} [95 %]"] == span(
-                interval(runs(arm), runs("baseline"), [task])
-            )
+            pool = whole if task == "quora" else with_sts
+            assert by_score[arm][f"{task} [95 %]"] == span(interval(pool, arm, [task]))
     assert rows["better"]["verdict"] == "helps"
-    assert f"better ({interval(runs('better'), runs('baseline'), three)[0]:+.3f})" in section(
-        markdown, "Verdict"
-    )
+    assert f"better ({interval(whole, 'better', three)[0]:+.3f})" in section(markdown, "Verdict")
     assert rows["sts alone"]["quora"] == "-"
-    assert differences["sts alone"]["sts [95 %]"] == span(
-        interval(runs("sts alone"), runs("baseline"), ["sts"])
-    )
+    assert by_score["sts alone"]["sts [95 %]"] == span(interval(with_sts, "sts alone", ["sts"]))
 
     (results,) = tables(section(markdown, "Results"))
     assert results[0]["sst"] == rows["baseline"]["sst"]
@@ -143,9 +189,7 @@ def test_every_number_is_what_the_raw_predictions_give() -> None:
     assert curves[0]["sst train dev"] == rows["baseline"]["sst"]
 
     claims = {row["claim"]: row for row in tables(section(markdown, "Claims"))[0]}
-    assert claims["1\\. Freezing helps sts"]["found"] == span(
-        interval(runs("better"), runs("baseline"), ["sts"])
-    )
+    assert claims["1\\. Freezing helps sts"]["found"] == span(interval(with_sts, "better", ["sts"]))
     assert claims["1\\. Freezing helps sts"]["published"] == "0.690 against 0.551 (+0.139), dev"
     assert claims["9\\. Train is above dev"]["judged"] == "reproduced"
 
@@ -195,9 +239,10 @@ def test_figures_are_drawn_from_the_numbers_of_the_raw_predictions() -> None:
     for panel in figures["effects"]["panels"]:
         tasks = ["sst", "quora", "sts"] if panel["score"] == "overall" else [panel["score"]]
         for line in panel["lines"]:
-            runs = [[folders[arm, seed] for seed in range(4)] for arm in (line["arm"], "baseline")]
+            names = (*ARMS, "sts alone") if tasks in (["sst"], ["sts"]) else ARMS
+            pool = {arm: [folders[arm, seed] for seed in range(4)] for arm in names}
             assert [line["value"], line["low"], line["high"]] == pytest.approx(
-                interval(*runs, tasks)
+                interval(pool, line["arm"], tasks)
             )
     for panel in figures["curves"]["panels"]:
         for line in panel["lines"]:

@@ -8,87 +8,21 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from mtl.stats.estimate import Estimate, contrast, difference, mean_squares, obstacle
-from mtl.stats.examples import Arm, Examples, examples
-from mtl.stats.verdicts import judge
-from mtl.tasks.metrics import Predictions, overall, score
+from mtl.runs.examples import examples
+from mtl.stats.contrast import contrast, obstacle
+from mtl.stats.decision import decide
+from mtl.stats.estimate import Estimate
+from mtl.stats.examples import Arm, Examples
+from mtl.stats.layout import mean_squares
+from mtl.tasks.metrics import Predictions
 from mtl.tasks.registry import TASKS
-from mtl.tasks.task import TaskName
-from tests.stats_tools import arm, random_arm
-
-
-def predictions(task: TaskName, gold: np.ndarray, outputs: np.ndarray) -> Predictions:
-    ids = [str(number) for number in range(len(gold))]
-    return Predictions(
-        task=task, split="dev", ids=ids, gold=gold.astype(np.float64), outputs=outputs
-    )
-
-
-def random_predictions(task: TaskName, rng: np.random.Generator, count: int = 60) -> Predictions:
-    gold = (
-        rng.integers(0, int(TASKS[task].high) + 1, count)
-        if task != "sts"
-        else rng.integers(0, 26, count) / 5
-    )
-    outputs = rng.normal(size=(count, TASKS[task].outputs)) + (
-        gold[:, None] if task != "sst" else 0
-    )
-    return predictions(task, gold, outputs.astype(np.float32))
+from tests.prediction_tools import predictions, random_predictions
+from tests.stats_tools import arm, difference, random_arm
 
 
 def known(found: Estimate | None) -> Estimate:
     assert found is not None
     return found
-
-
-# --- examples
-
-
-@pytest.mark.parametrize("task", ["sst", "quora", "sts"])
-def test_an_example_s_values_average_to_the_score_that_metrics_reports(task: TaskName) -> None:
-    for seed in range(5):
-        given = random_predictions(task, np.random.default_rng(seed))
-        found = examples(given)
-        assert found is not None
-        assert found.score == score(given).metrics[TASKS[task].metric_key]
-        assert found.values.mean() == pytest.approx(found.score, abs=1e-12)
-        assert found.values.shape == (60,)
-
-
-def test_the_shifted_rule_rescales_sts_as_overall_does_and_nothing_else() -> None:
-    rng = np.random.default_rng(0)
-    for task in TASKS:
-        given = random_predictions(task, rng)
-        found = examples(given, rule="shifted")
-        assert found is not None
-        assert found.score == overall(score(given).metrics, (task,), "shifted")[0]
-        assert found.values.mean() == pytest.approx(found.score, abs=1e-12)
-
-
-def test_pearson_s_values_are_the_jackknife_s_to_first_order() -> None:
-    rng = np.random.default_rng(2)
-    count = 400
-    gold = rng.integers(0, 26, count) / 5
-    outputs = gold + rng.normal(size=count) * (0.5 + gold / 3)
-    found = examples(predictions("sts", gold, outputs[:, None]))
-    assert found is not None
-    keep = ~np.eye(count, dtype=bool)
-    without = np.array([np.corrcoef(outputs[rows], gold[rows])[0, 1] for rows in keep])
-    pseudo = count * found.score - (count - 1) * without
-    assert np.corrcoef(pseudo, found.values)[0, 1] > 0.9999
-    assert found.values.std(ddof=1) == pytest.approx(pseudo.std(ddof=1), rel=0.01)
-
-
-def test_an_undefined_correlation_has_no_examples() -> None:
-    gold = np.array([0.0, 1.0, 2.0])
-    assert examples(predictions("sts", gold, np.ones((3, 1)))) is None
-    assert examples(predictions("sts", gold, np.array([[0.0], [np.nan], [1.0]]))) is None
-
-
-def test_examples_need_gold_labels() -> None:
-    blank = Predictions(task="sst", split="test", ids=["a"], gold=None, outputs=np.zeros((1, 5)))
-    with pytest.raises(ValueError, match="sst/test: nothing to score against"):
-        examples(blank)
 
 
 # --- estimates
@@ -141,12 +75,12 @@ def test_the_value_and_the_seeds_spread_are_those_of_the_exact_overall_scores() 
     ]
     assert found.seeds == (0, 4, 9)
     assert found.value == pytest.approx(np.mean(each), abs=1e-15)
-    assert found.seed_variance == pytest.approx(np.var(each, ddof=1))
+    assert found.own_variance == pytest.approx(np.var(each, ddof=1))
 
 
 def test_overall_s_examples_part_is_the_tasks_parts_over_the_square_of_their_number() -> None:
     rng = np.random.default_rng(4)
-    tasks: tuple[TaskName, ...] = ("sst", "quora")
+    tasks = ("sst", "quora")
     one, other = random_arm(rng, tasks=tasks, count=300), random_arm(rng, tasks=tasks, count=300)
     parts = [known(difference(one, other, [task])).example_variance for task in tasks]
     assert max(parts) > 0
@@ -188,7 +122,7 @@ def test_identical_predictions_differ_by_exactly_nothing() -> None:
     same = random_arm(np.random.default_rng(7), tasks=("sst", "quora", "sts"))
     found = known(difference(same, same, list(TASKS)))
     assert (found.value, found.interval(), found.p) == (0.0, (0.0, 0.0), 1.0)
-    assert judge({"same": found}, margin=0.0)["same"].word == "no difference"
+    assert decide({"same": found}, margin=0.0)["same"].word == "no difference"
     thirds = contrast(
         {"a": same, "b": same, "c": same}, {"a": 1 / 3, "b": 2 / 3, "c": -1}, list(TASKS)
     )

@@ -13,27 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl.grid.wording import signed
+from mtl.stats.best_of import expected_best
+from mtl.stats.best_of import largest_of_normals as largest
+from mtl.stats.decision import DECIDED, OPEN, Look, Verdict, decide, holm
 from mtl.stats.estimate import Estimate
-from mtl.stats.verdicts import expected_best, holm, judge, summarise
-from mtl.stats.verdicts import largest_of_normals as largest
-from tests.stats_tools import arm, random_arm
+from mtl.stats.projection import Rule, chance_decided, detectable, seeds_needed
+from mtl.stats.summary import summarise
+from tests.stats_tools import arm, estimate, random_arm
 
-
-def estimate(
-    value: float, seed_variance: float, example_variance: float, seeds: int = 3
-) -> Estimate:
-    return Estimate(
-        value=value,
-        standard_error=math.sqrt(seed_variance / seeds + example_variance),
-        df=seeds - 1,
-        seeds=tuple(range(seeds)),
-        seed_variance=seed_variance,
-        example_variance=example_variance,
-        example_df=500,
-    )
-
-
-# --- intervals, p values, seeds needed
+# --- intervals and p values
 
 
 SIZES = st.floats(1e-8, 1e-2)
@@ -68,52 +56,60 @@ def test_levels_are_between_0_and_1() -> None:
         estimate(0.1, 1e-4, 1e-5).interval(95)
 
 
-def test_seeds_needed_by_hand() -> None:
-    """No example variance: the least S with 0.02 > t(S - 1) sqrt(0.0004 / S) is 7 (0.0185)."""
-    found = estimate(0.02, 0.0004, 0.0, seeds=3)
-    six, seven = (
-        scipy.stats.t.ppf(0.975, seeds - 1) * math.sqrt(0.0004 / seeds) for seeds in (6, 7)
+# --- what more seeds would make of it
+
+
+def rule(margin: float = 0.0, level: float = 0.05, comparisons: int = 1) -> Rule:
+    return Rule(margin=margin, level=lambda seeds: level, comparisons=comparisons)
+
+
+def test_the_chance_of_a_decision_by_hand() -> None:
+    """D = 0.02, s = 0.02, 3 seeds. With 6 more: half = t(8) 0.02 / 3 = 0.01537, and D9 has the
+    standard deviation 0.02 sqrt(1/3 - 1/9) = 0.00943, so P(D9 > half) = Phi(0.491) = 0.688."""
+    half = scipy.stats.t.ppf(0.975, 8) * 0.02 / 3
+    spread = 0.02 * math.sqrt(1 / 3 - 1 / 9)
+    found = estimate(0.02, 0.0004, 0.0)
+    expected = scipy.stats.norm.sf((half - 0.02) / spread) + scipy.stats.norm.cdf(
+        (-half - 0.02) / spread
     )
-    assert six > 0.02 > seven
-    assert found.seeds_needed(margin=0.0) == 4
-    assert estimate(0.2, 0.0004, 0.0).seeds_needed(margin=0.0) == 0
-    assert estimate(0.0, 0.0004, 0.0).seeds_needed(margin=0.05) == 0
+    assert expected == pytest.approx(0.688, abs=0.001)
+    assert chance_decided(found, rule(), 6) == pytest.approx(expected)
+    assert chance_decided(found, rule(), 0) == 0.0  # t(2) 0.02 / sqrt(3) = 0.0497: not decided
+    assert chance_decided(estimate(0.06, 0.0004, 0.0), rule(), 0) == 1.0
 
 
-def test_no_number_of_seeds_makes_up_for_too_few_examples() -> None:
-    too_few = estimate(0.02, 0.0004, 0.0002)  # 1.96 sqrt(0.0002) = 0.028
-    assert too_few.seeds_needed(margin=0.01) is None
-    assert too_few.seeds_needed(margin=0.05) is not None
-
-
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.floats(-0.1, 0.1), SIZES, SIZES, st.integers(2, 8), st.floats(0, 0.05))
-def test_seeds_needed_are_enough_one_fewer_is_not_and_harder_questions_need_more(
+def test_seeds_needed_decide_with_four_chances_in_five_and_one_fewer_does_not(
     value: float, seed: float, example: float, seeds: int, margin: float
 ) -> None:
     found = estimate(value, seed, example, seeds)
-    more = found.seeds_needed(margin=margin)
-
-    def decided(further: int) -> bool:
-        low, high = estimate(value, seed, example, seeds + further).interval()
-        return low > 0 or high < 0 or (-margin <= low and high <= margin)
-
-    if more is not None:
-        assert decided(more) and (more == 0 or not decided(more - 1))
+    more = seeds_needed(found, rule(margin))
+    if more is None:
+        assert chance_decided(found, rule(margin), 1_000_000) < 0.8
+    elif more <= 100:
+        assert chance_decided(found, rule(margin), more) >= 0.8
+        assert more == 1 or chance_decided(found, rule(margin), more - 1) < 0.8
     as_number = math.inf if more is None else more
-    for harder in (
-        found.seeds_needed(margin=margin, comparisons=5),
-        found.seeds_needed(margin=margin, alpha=0.01),
-    ):
-        assert (math.inf if harder is None else harder) >= as_number
+    harder = seeds_needed(found, rule(margin, level=0.01))
+    assert (math.inf if harder is None else harder) >= as_number
+
+
+def test_no_number_of_seeds_makes_up_for_too_few_examples() -> None:
+    too_few = estimate(0.0, 0.0004, 0.0002)  # 1.65 sqrt(0.0002) = 0.023 at the very least
+    assert seeds_needed(too_few, rule(0.02)) is None
+    assert seeds_needed(too_few, rule(0.06)) is not None
 
 
 def test_what_can_be_found_shrinks_with_seeds_down_to_what_examples_allow() -> None:
-    sizes = [estimate(0.0, 1e-4, 1e-5, seeds).detectable() for seeds in (2, 3, 5, 10, 100, 10_000)]
+    def found(seeds: int, comparisons: int = 1) -> float:
+        return detectable(estimate(0.0, 1e-4, 1e-5, seeds), level=0.05, comparisons=comparisons)
+
+    sizes = [found(seeds) for seeds in (2, 3, 5, 10, 100, 10_000)]
     assert sizes == sorted(sizes, reverse=True)
     limit = (scipy.stats.t.ppf(0.975, 500) + scipy.stats.t.ppf(0.8, 500)) * math.sqrt(1e-5)
     assert sizes[-1] == pytest.approx(limit, rel=0.01)
-    assert estimate(0.0, 1e-4, 1e-5).detectable(comparisons=4) > sizes[1]
+    assert found(3, comparisons=4) > sizes[1]
 
 
 # --- summaries, Holm, verdicts
@@ -150,79 +146,87 @@ def test_holm_is_bonferroni_on_every_subset(p: list[float]) -> None:
 
 
 def words(
-    estimates: Mapping[str, Estimate | None], margin: float = 0.01, looks: int = 1
+    estimates: Mapping[str, Estimate | None],
+    margin: float = 0.01,
+    looks: Mapping[str, Look] | None = None,
 ) -> dict[str, str]:
-    return {
-        name: str(verdict) for name, verdict in judge(estimates, margin=margin, looks=looks).items()
-    }
+    found = decide(estimates, margin=margin, looks=looks or {})
+    return {name: verdict.word for name, verdict in found.items()}
+
+
+def alone(one: Estimate, margin: float = 0.01, look: Look | None = None) -> Verdict:
+    return decide({"arm": one}, margin=margin, looks={"arm": look} if look else {})["arm"]
 
 
 def test_verdicts_in_words() -> None:
-    """`seeds` is third of five by p: alpha / 3, 3 + 7 seeds (t(9) = 2.93 < sqrt(10))."""
-    found = words(
-        {
-            "up": estimate(0.05, 1e-6, 1e-6),
-            "down": estimate(-0.05, 1e-6, 1e-6),
-            "small": estimate(0.001, 1e-6, 1e-6),
-            "seeds": estimate(0.02, 4e-4, 0.0),
-            "examples": estimate(0.01, 1e-6, 1e-3),
-            "alone": None,
-        }
-    )
+    """The 90 % interval of a standard error of 0.001, mostly of examples, is about +-0.0017."""
+    error = (1e-8, 1e-6)
+    found = words({
+        "up": estimate(0.05, *error),
+        "down": estimate(-0.05, *error),
+        "small": estimate(0.001, *error),
+        "no loss": estimate(0.008, 2e-4, 1e-6),
+        "no gain": estimate(-0.008, 2e-4, 1e-6),
+        "open": estimate(0.0, 4e-4, 1e-5),
+        "none": None,
+    }, margin=0.016)  # fmt: skip
     assert found == {
         "up": "helps",
         "down": "hurts",
         "small": "no difference",
-        "seeds": "undecided: about 7 more seeds",
-        "examples": "undecided: more dev examples needed, no number of seeds is enough",
-        "alone": "no verdict: fewer than two shared seeds",
+        "no loss": "not worse",
+        "no gain": "not better",
+        "open": "undecided",
+        "none": "no verdict",
     }
-    assert (
-        str(judge({"one": None}, margin=0.01, reasons={"one": "one seed"})["one"])
-        == "no verdict: one seed"
+    reasoned = decide({"one": None}, margin=0.01, reasons={"one": "one seed"})
+    assert str(reasoned["one"]) == "no verdict: one seed"
+
+
+def test_no_difference_is_two_tests_at_5_percent_so_the_90_percent_interval_decides() -> None:
+    one = estimate(0.0, 0.0, 1e-5)
+    half_90, half_95 = one.half_width(0.90), one.half_width(0.95)
+    between = (half_90 + half_95) / 2
+    assert alone(one, margin=between).word == "no difference"
+    assert alone(one, margin=half_90 * 0.999).word == "undecided"
+
+
+def test_an_open_verdict_always_says_how_large_a_difference_can_be() -> None:
+    one = estimate(0.004, 4e-4, 1e-5)
+    found = alone(one)
+    low, high = one.interval(0.90)
+    assert found.bound == max(-low, high) == high
+    assert str(found).startswith(f"undecided: any difference is below {high:.3f}; ")
+    gain = alone(estimate(0.012, 4e-5, 1e-5), margin=0.01)
+    assert str(gain).startswith(f"not worse: any gain is below {gain.high:.3f}, a")
+    assert all(alone(estimate(value, 4e-4, 1e-5)).bound is not None for value in (-0.03, 0.0, 0.03))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(-0.1, 0.1), SIZES, SIZES, st.integers(2, 8), st.floats(0, 0.05))
+def test_turning_the_sign_turns_the_verdict(
+    value: float, seed: float, example: float, seeds: int, margin: float
+) -> None:
+    turned = {"helps": "hurts", "hurts": "helps", "not worse": "not better",
+              "not better": "not worse"}  # fmt: skip
+    there, back = (
+        alone(estimate(sign * value, seed, example, seeds), margin=margin) for sign in (1, -1)
     )
+    assert back.word == turned.get(there.word, there.word)
+    assert back.bound == there.bound and back.more_seeds == there.more_seeds
+    assert (there.more_seeds is None) or there.word in OPEN
+    assert there.word in (*DECIDED, *OPEN)
 
 
-def test_so_many_seeds_are_named_as_somebody_might_add_and_one_seed_is_no_seeds() -> None:
-    by_need = {}
-    for value in np.linspace(0.001, 0.06, 300):
-        verdict = judge({"arm": estimate(float(value), 4e-4, 0.0)}, margin=0.0)["arm"]
-        by_need[verdict.more_seeds] = verdict.text
-    assert by_need[1] == "undecided: about 1 more seed"
-    assert by_need[None] == "helps"
-    large = max(need for need in by_need if need is not None)
-    assert large > 999 and by_need[large] == "undecided: over 100 more seeds"
-    assert by_need[max(need for need in by_need if need is not None and need <= 100)].endswith(
-        "more seeds"
-    )
-    assert all(
-        f"about {need} more seed" in text
-        for need, text in by_need.items()
-        if need is not None and need <= 100
-    )
+def test_fewer_than_20_dev_examples_get_no_verdict_however_they_agree() -> None:
+    for examples, word in ((2, "no verdict"), (19, "no verdict"), (20, "helps")):
+        assert alone(estimate(0.5, 0.0, 1e-9, examples=examples)).word == word
+    assert "2 dev examples; a verdict needs 20" in str(alone(estimate(0.5, 0, 1e-9, examples=2)))
 
 
-def test_an_arm_blocked_by_another_needs_a_seed_and_the_divisor_where_holm_stopped() -> None:
-    close = {
-        name: estimate(value, 4e-4, 0.0, seeds=12)
-        for name, value in (("a", 0.0170), ("b", 0.0169), ("c", 0.0), ("d", 0.0))
-    }
-    assert 0.05 / 4 < close["a"].p < close["b"].p < 0.05 / 3
-    found = judge(close, margin=0.0)
-    assert [found[name].word for name in close] == ["undecided"] * 4
-    expected = close["b"].seeds_needed(margin=0.0, comparisons=4)
-    assert found["b"].more_seeds == expected
-    assert expected is not None
-    assert expected >= 1
-    assert all(one.more_seeds is None or one.more_seeds >= 1 for one in found.values())
-
-
-def test_an_interval_inside_the_margin_is_within_it_even_where_it_is_clear_of_0() -> None:
-    small = judge({"arm": estimate(0.004, 1e-8, 0.0)}, margin=0.01)["arm"]
-    assert small.word == "helps"
-    assert small.within(0.01)
-    assert not small.within(0.003)
-    assert not judge({"arm": None}, margin=0.01)["arm"].within(0.01)
+def test_one_difference_in_all_seeds_and_no_examples_known_is_no_certainty() -> None:
+    assert alone(estimate(0.5, 0.0, 0.0, examples=None)).word == "no verdict"
+    assert alone(estimate(0.5, 1e-6, 0.0, examples=None)).word == "helps"
 
 
 def test_a_clear_interval_is_not_enough_among_many_arms() -> None:
@@ -230,35 +234,65 @@ def test_a_clear_interval_is_not_enough_among_many_arms() -> None:
     assert 0.05 / 4 < close.p < 0.05
     assert words({"arm": close}) == {"arm": "helps"}
     others = {str(number): estimate(0.0, 1e-3, 1e-3) for number in range(3)}
-    among = judge({"arm": close, **others}, margin=0.01)["arm"]
-    assert among.word == "undecided" and among.adjusted_p == pytest.approx(4 * close.p)
-    assert "not after Holm" in among.reason
-    assert among.more_seeds != 0
+    among = decide({"arm": close, **others}, margin=0.01)["arm"]
+    assert among.word == "not worse" and among.adjusted_p == pytest.approx(4 * close.p)
+    tight = decide({"arm": close, **others}, margin=0.0)["arm"]
+    assert tight.adjusted_p == among.adjusted_p and tight.word in OPEN
 
 
-def test_more_looks_ask_for_more() -> None:
-    close = estimate(0.02, 1e-5, 5e-5)
-    assert words({"arm": close}, looks=1) == {"arm": "helps"}
-    later = judge({"arm": close}, margin=0.01, looks=6)["arm"]
-    assert later.word == "undecided" and later.level == pytest.approx(1 - 0.05 / 6)
-    inside = estimate(0.0, 1e-6, 1.4e-5)
-    assert words({"arm": inside}, looks=1) == {"arm": "no difference"}
-    assert words({"arm": inside}, looks=6)["arm"].startswith("undecided")
+def test_holm_gives_each_arm_the_divisor_where_it_stands() -> None:
+    """The first of three is called, so the second is compared with two; the rest stop there."""
+    family: dict[str, Estimate | None] = {
+        "a": estimate(0.05, 1e-6, 1e-5),
+        "b": estimate(0.01, 1e-4, 1e-5),
+        "c": estimate(0.008, 1e-4, 1e-5),
+    }
+    found = decide(family, margin=0.0)
+    assert found["a"].word == "helps"
+    for name in ("b", "c"):
+        one = family[name]
+        assert one is not None
+        expected = detectable(one, level=0.05, comparisons=2)
+        assert found[name].detectable == pytest.approx(expected)
 
 
-def test_impossible_margins_and_looks_are_refused() -> None:
-    for margin, looks in ((-0.1, 1), (0.1, 0)):
-        with pytest.raises(ValueError, match="margin >= 0 and looks >= 1"):
-            judge({}, margin=margin, looks=looks)
+def test_a_negative_margin_is_refused() -> None:
+    for margin in (-0.1, math.nan):
+        with pytest.raises(ValueError, match="expected a margin of 0 or more"):
+            decide({}, margin=margin)
 
 
-def test_what_undecided_means_is_said_with_the_difference_that_could_be_found() -> None:
-    verdict = judge({"arm": estimate(0.01, 4e-4, 1e-5)}, margin=0.01)["arm"]
-    assert "holds 0 and more than the margin" in verdict.reason
-    assert (
-        f"3 seeds find a difference of {estimate(0.01, 4e-4, 1e-5).detectable():.4f}"
-        in verdict.reason
-    )
+# --- several looks
+
+
+def test_a_look_has_the_level_of_its_place_and_both_intervals_use_it() -> None:
+    look = Look(seeds=(3, 4, 5, 6, 7, 8), most=8)
+    close = estimate(0.018, 1e-5, 5e-5)
+    assert alone(close).word == "helps"
+    first = alone(close, look=look)
+    assert first.level == pytest.approx(1 - 0.05 * 3 / 8)
+    assert 0.05 * 3 / 8 < close.p < 0.05 and first.word == "not worse"
+    assert first.interval == close.interval(first.level)
+    assert (first.low, first.high) == close.interval(1 - 2 * 0.05 * 3 / 8)
+    assert first.adjusted_p == pytest.approx(close.p * 8 / 3)
+
+
+def test_a_further_look_is_judged_by_what_earlier_ones_left() -> None:
+    once = Look(seeds=(3,))
+    assert once.level(3, 0.05) == 0.05
+    assert once.level(6, 0.05) == pytest.approx(0.0336, abs=5e-4)
+    assert once.level(1_000_000, 0.05) == 0.05
+    # The same seeds again are no further look; an earlier number keeps its place.
+    assert Look(seeds=(3, 6)).level(3, 0.05) == pytest.approx(0.025)
+
+
+def test_the_chance_at_the_most_seeds_is_said_only_where_more_are_planned() -> None:
+    one = estimate(0.0, 4e-4, 1e-5)
+    assert alone(one).chance is None
+    planned = alone(one, look=Look(seeds=(3, 4, 5), most=5))
+    assert planned.chance is not None and planned.chance < 0.1
+    at_end = alone(estimate(0.0, 4e-4, 1e-5, seeds=5), look=Look(seeds=(3, 4, 5), most=5))
+    assert at_end.chance is None
 
 
 # --- the best of many

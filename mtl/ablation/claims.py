@@ -6,6 +6,7 @@ is pure: the statistics give it the verdict on the difference.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args
 
@@ -25,11 +26,18 @@ from mtl.tasks.registry import TASKS
 from mtl.tasks.task import TaskName
 
 Expectation = Literal["helps", "hurts", "no difference", "worst class", "train above dev"]
-Judgement = Literal["reproduced", "contradicted", "no difference at this scale", "undecided"]
+Judgement = Literal[
+    "reproduced",
+    "contradicted",
+    "no difference at this scale",
+    "no gain at this scale",
+    "no loss at this scale",
+    "undecided",
+]
 EXPECTATIONS: tuple[Expectation, ...] = get_args(Expectation)
 ALONE: tuple[Expectation, ...] = ("worst class", "train above dev")
 """Expectations about a single arm."""
-VERDICTS = ("helps", "hurts", "no difference", "undecided")
+VERDICTS = ("helps", "hurts", "no difference", "not worse", "not better", "undecided")
 ClaimTask = TaskName | Literal["overall"]
 CLAIM_TASKS = ("overall", *TASKS)
 CLASSES = TASKS["sst"].outputs
@@ -56,7 +64,8 @@ class Claim(FileModel):
     """One statement.
 
     `than` is the arm to compare with; None means the baseline. `label` (`class` in YAML) is the
-    class of `worst class`.
+    class of `worst class`. Claims with one `family` are corrected together; by default that is the
+    number with which the claim begins.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -73,7 +82,14 @@ class Claim(FileModel):
     label: Annotated[int | None, Expected(f"a class, 0 to {CLASSES - 1}")] = Field(
         None, validation_alias="class", serialization_alias="class", ge=0, lt=CLASSES
     )
+    family: Annotated[Text | None, Expected("the name of a family")] = None
     published: Annotated[Published | None, Expected("{arm, than, where}")] = None
+
+    @property
+    def family_name(self) -> str | None:
+        """The family that the claim names, or the number with which it begins: `4. SMART helps`."""
+        number = re.match(r"\s*(\d+)\s*[.):]", self.claim)
+        return self.family or (number.group(1) if number else None)
 
     @model_validator(mode="before")
     @classmethod
@@ -116,6 +132,8 @@ def judge_claim(
         helps                reproduced    contradicted  no difference at this scale   undecided
         hurts                contradicted  reproduced    no difference at this scale   undecided
         no difference        contradicted  contradicted  reproduced                    undecided
+    Not better gives "no gain at this scale" where the claim expects helps, and not worse "no loss
+    at this scale" where it expects hurts; otherwise they leave it undecided.
     For expectations about one arm, `evidence` has one row per seed. The condition must hold with
     every seed; else, and with fewer than two rows, the claim is undecided:
     * worst class: the recalls of classes 0, 1, ... Reproduced if the class is below all others,
@@ -141,7 +159,11 @@ def judge_claim(
         raise ValueError(
             f"{claim.expect!r} is judged by a verdict among {', '.join(VERDICTS)}; got {evidence!r}"
         )
-    if evidence == "undecided":
+    if evidence == "not better" and claim.expect == "helps":
+        return "no gain at this scale"
+    if evidence == "not worse" and claim.expect == "hurts":
+        return "no loss at this scale"
+    if evidence in ("undecided", "not better", "not worse"):
         return "undecided"
     if evidence == claim.expect:
         return "reproduced"
@@ -185,6 +207,6 @@ def read_claims(document: YamlDocument) -> tuple[tuple[Claim, ...], list[str]]:
     return tuple(claims), by_line(problems)
 
 
-KEYS = "settings (claim, arm, than, task, expect, class, published)"
+KEYS = "settings (claim, arm, than, task, expect, class, family, published)"
 _STAND_INS = {"claim": "claim", "arm": "arm", "expect": "helps"}
 """Values for required keys that are wrong, so that the other keys are checked too."""

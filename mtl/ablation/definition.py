@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from mtl.ablation.claims import Claim
-from mtl.ablation.reading import DEFAULT_MARGIN, KEYS, DesignName, definition_fields
+from mtl.ablation.margins import DEFAULT_MARGIN, Margin
+from mtl.ablation.reading import KEYS, DesignName, definition_fields
 from mtl.config.assignments import DEFAULT_SEEDS, assignments, listed, seeds_of
 from mtl.config.key_kinds import config_keys, own_factors
 from mtl.config.keys import Settings, flatten, get_key, is_within, merge
@@ -43,7 +44,7 @@ class Definition:
     design: DesignName = "full"
     where: tuple[str, ...] = ()
     baseline: str | dict[str, str] | None = None
-    margin: float = DEFAULT_MARGIN
+    margin: Margin = DEFAULT_MARGIN
     claims: tuple[Claim, ...] = ()
     source: str = field(default="definition", compare=False)
     lines: dict[Place, int] = field(default_factory=dict, compare=False, repr=False)

@@ -17,10 +17,18 @@ from pathlib import Path
 
 from mtl.ablation.definition import Definition
 from mtl.ablation.design import Design, expand
-from mtl.ablation.evidence import FolderRuns
+from mtl.ablation.evidence import FolderRuns, seeds_with_scores
 from mtl.ablation.grid_design import GridDesign, grid_design
-from mtl.ablation.grid_files import write_grid_design, write_results
+from mtl.ablation.grid_files import (
+    RESULTS_FILE,
+    read_history,
+    with_look,
+    write_grid_design,
+    write_results,
+)
+from mtl.ablation.history import plan_of
 from mtl.ablation.judging import make_results
+from mtl.ablation.outlook import Outlook, outlooks
 from mtl.ablation.results import Results
 from mtl.ablation.sentences import comparison, tracked_numbers
 from mtl.data.course.files import OnBadRow
@@ -35,10 +43,17 @@ from mtl.grid.worker import Setup, Train
 from mtl.runs.folder import GRIDS
 from mtl.runs.options import PoolOptions
 from mtl.runs.prepare import Sources
+from mtl.stats.decision import OPEN
 from mtl.tracking.outcome import WandbMode
 from mtl.tracking.summary import send_summary
 from mtl.tracking.tracker import Table
 from mtl.training.interrupt import Interruption
+
+SMALL_CHANCE = 0.1
+"""An arm that more seeds decide with a smaller chance is set aside."""
+
+FEWEST_TO_SET_ASIDE = 3
+"""With fewer seeds an arm is not set aside: two of them say nothing of a chance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,36 +84,73 @@ class Grid:
         self.seeds: dict[str, tuple[int, ...]] = {
             arm.name: definition.seeds for arm in self.design.arms
         }
+        self.history = read_history(self.folder)
 
     def plan(self, workers: int) -> Plan:
         """The runs of all arms on their seeds."""
         return self.planner.plan(self.design.arms, self.seeds, workers)
 
-    def results(self, looks: int = 1) -> Results:
-        """What the runs on disk say now."""
-        return make_results(self.planned(looks), FolderRuns(self.runs))
+    def outlooks(self) -> tuple[Outlook, ...]:
+        """What the grid can find, by score: from runs that are there, else usual variances."""
+        rows = self.planner.dev_rows(self.design.arms[0])
+        return outlooks(self.planned(), FolderRuns(self.runs), rows)
 
-    def planned(self, looks: int = 1) -> GridDesign:
+    def results(self) -> Results:
+        """What the runs on disk say now. This is a look at the data, and is kept as one."""
+        runs = FolderRuns(self.runs)
+        self.history = read_history(self.folder)
+        design = with_look(self.planned(), runs)
+        self.history = design.history
+        self.write()
+        return make_results(design, runs)
+
+    def planned(self) -> GridDesign:
         """The design with the seeds planned so far."""
-        return grid_design(self.definition, self.design, self.seeds, looks=looks)
+        return grid_design(self.definition, self.design, self.seeds, self.history)
 
-    def add_seeds(self, results: Results, most: int) -> bool:
-        """Plan one more seed for every undecided arm that seeds can decide.
+    def fix_plan(self, max_seeds: int | None) -> None:
+        """Put what is asked, and how it will be judged, beside the runs, before they are there."""
+        before = not self.history.plans and (self.folder / RESULTS_FILE).exists()
+        runs = FolderRuns(self.runs)
+        with_runs = seeds_with_scores(self.planned(), runs)
+        plan = plan_of(
+            arms={arm.name: arm.cell for arm in self.design.arms},
+            baseline=self.design.baseline,
+            margin=self.definition.margin,
+            claims=self.definition.claims,
+            seeds=self.definition.seeds,
+            max_seeds=max_seeds,
+            done=with_runs,
+            looks=len(self.history.looks),
+            before=before,
+        )
+        self.history = self.history.with_plan(plan)
+        self.write()
+
+    def add_seeds(self, results: Results, most: int) -> tuple[bool, list[str]]:
+        """Plan one more seed for every open arm, except those that are set aside.
 
         The largest difference comes first. The baseline gets the seed too, where it lacks it. No
-        arm gets more than `most` seeds. Returns whether anything was added.
+        arm gets more than `most` seeds. An arm is set aside if it has at least three seeds and the
+        chance that `most` seeds decide it is small. Returns whether anything was added, and the
+        arms that are set aside, with that chance in words.
         """
-        undecided = []
+        undecided, aside = [], []
         for arm in results.arms:
             verdict = arm.verdicts.get(results.primary)
+            if verdict is None or verdict.word not in OPEN or verdict.estimate is None:
+                continue
+            if len(self.seeds[arm.name]) >= most:
+                continue
             if (
-                verdict is not None
-                and verdict.word == "undecided"
-                and verdict.more_seeds is not None
+                verdict.chance is not None
+                and verdict.chance < SMALL_CHANCE
+                and len(verdict.estimate.seeds) >= FEWEST_TO_SET_ASIDE
             ):
-                assert verdict.estimate is not None
+                aside.append(f"{arm.name} ({100 * verdict.chance:.0f} %)")
+            else:
                 undecided.append((-abs(verdict.estimate.value), arm.name))
-        names = [name for _, name in sorted(undecided) if len(self.seeds[name]) < most]
+        names = [name for _, name in sorted(undecided)]
         for name in names:
             self.seeds[name] = _with_next(self.seeds[name], self.seeds[results.baseline])
         if names:
@@ -111,13 +163,13 @@ class Grid:
             *(name for name in self.seeds if name not in (results.baseline, *names)),
         ]
         self.seeds = {name: self.seeds[name] for name in order}
-        return bool(names)
+        return bool(names), aside
 
-    def write(self, looks: int) -> None:
-        """Put the question and the names of its runs beside the runs."""
+    def write(self) -> None:
+        """Put the question, the names of its runs and its history beside the runs."""
         self.folder.mkdir(parents=True, exist_ok=True)
         write_bytes(self.folder / "definition.yaml", self.definition.to_yaml().encode())
-        write_grid_design(self.planned(looks), self.folder)
+        write_grid_design(self.planned(), self.folder)
 
 
 def _with_next(seeds: tuple[int, ...], baseline: tuple[int, ...]) -> tuple[int, ...]:
@@ -140,15 +192,15 @@ def run_grid(
 
     Calling it again trains only what is missing. A run whose worker dies or raises is tried
     `options.retry` more times. With `until_decided`, arms that are undecided get further seeds, up
-    to `max_seeds` each; decisions then use a level that allows for looking that often. Raises
+    to `max_seeds` each; each look at the data then has a level of its own. Raises
     Interrupted after SIGINT or SIGTERM, once runs under way have saved themselves.
     """
     options = options.replace(wandb=options.wandb_mode, group=options.group or definition.name)
     view = view or View()
-    looks = planned_looks(definition, until_decided, max_seeds)
+    check_seeds(definition, until_decided, max_seeds)
     grid = Grid(definition, runs=options.runs, on_bad_row=options.on_bad_row)
     chosen = slots(options.workers, options.device, len(definition.seeds) * len(grid.design.arms))
-    grid.write(looks)
+    grid.fix_plan(max_seeds)
     pool = LocalPool(Setup(train=train, options=options), chosen, grid.folder)
     execution = Execution(options.runs, pool, view, retry=options.retry, fail_fast=fail_fast)
     trained = 0
@@ -161,12 +213,19 @@ def run_grid(
                     view.note(opening(plan, len(chosen), chosen[0].threads))
                     view.begin(plan, grid.planner.costs)
                     execution.run(plan.runs, interruption)
-                results = grid.results(looks)
-                stopped = fail_fast and execution.failures
-                if max_seeds is None or stopped or not grid.add_seeds(results, max_seeds):
+                results = grid.results()
+                if max_seeds is None or (fail_fast and execution.failures):
+                    break
+                added, aside = grid.add_seeds(results, max_seeds)
+                if aside:
+                    view.note(
+                        f"Set aside for now, as {max_seeds} seeds are not likely to decide them: "
+                        f"{', '.join(aside)}."
+                    )
+                if not added:
                     break
                 view.note("Some arms are undecided: one more seed for each.")
-                grid.write(looks)
+                grid.write()
     finally:
         view.end()
         pool.close()
@@ -187,7 +246,7 @@ def _send(results: Results, folder: Path, mode: WandbMode) -> None:
         config={
             "question": results.question,
             "baseline": results.baseline,
-            "margin": results.margin,
+            "margins": dict(results.margins),
         },
         summary=tracked_numbers(results),
         table=Table(name="comparison", columns=columns, rows=rows),
@@ -196,24 +255,18 @@ def _send(results: Results, folder: Path, mode: WandbMode) -> None:
     )
 
 
-def planned_looks(definition: Definition, until_decided: bool, max_seeds: int | None) -> int:
-    """How often the data will be judged at most.
-
-    Raises ConfigError for a limit that makes no sense.
-    """
+def check_seeds(definition: Definition, until_decided: bool, max_seeds: int | None) -> None:
+    """Raise ConfigError for a limit of seeds that makes no sense."""
     if until_decided != (max_seeds is not None):
         raise ConfigError(
             "--until-decided and --max-seeds K need each other: the first says how, the second "
             "how far."
         )
-    if max_seeds is None:
-        return 1
-    if max_seeds <= len(definition.seeds):
+    if max_seeds is not None and max_seeds <= len(definition.seeds):
         raise ConfigError(
             f"--max-seeds {max_seeds}: the grid has {len(definition.seeds)} seeds already; ask "
             "for more."
         )
-    return max_seeds - len(definition.seeds) + 1
 
 
 def opening(plan: Plan, workers: int, threads: int) -> str:

@@ -6,24 +6,30 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
-from mtl.ablation.results import Score, scores_of
+from mtl.ablation.grid_design import GridDesign
+from mtl.ablation.results import Score, metric_key, scores_of
 from mtl.errors import RunError
 from mtl.grid.arm import Arm
+from mtl.runs.examples import collapsed, examples, floor
 from mtl.runs.folder import RunFolder
-from mtl.runs.record import Record
-from mtl.stats.examples import Examples, examples
-from mtl.stats.verdicts import Summary, summarise
+from mtl.runs.record import Metrics, Record
+from mtl.stats.examples import Examples
+from mtl.stats.summary import Summary, summarise
 from mtl.tasks.metrics import Predictions
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import TaskName
+
+Basis = Literal["cross-fitted", "last epoch", "best on dev"]
+"""Which predictions of a run are judged."""
 
 
 class Runs(ABC):
     """Runs by run id. Dev scores are computed once."""
 
     def __init__(self) -> None:
-        self._examples: dict[tuple[str, TaskName, str], Examples | None] = {}
+        self._judged: dict[tuple[str, TaskName, str], tuple[Examples | None, Basis]] = {}
 
     @abstractmethod
     def record(self, run_id: str) -> Record | None:
@@ -35,6 +41,14 @@ class Runs(ABC):
     @abstractmethod
     def predictions(self, run_id: str, task: TaskName) -> Predictions:
         """The predictions of a run for dev. Raises RunError where they are missing or damaged."""
+
+    @abstractmethod
+    def cross_fitted(self, run_id: str, task: TaskName) -> Predictions:
+        """The cross-fitted ones (`mtl.runs.halves`). Raises RunError as `predictions` does."""
+
+    @abstractmethod
+    def evaluations(self, run_id: str) -> list[Metrics]:
+        """The metrics of every evaluation of a run, in order."""
 
     @abstractmethod
     def why_unscored(self, run_id: str) -> str:
@@ -52,15 +66,56 @@ class Runs(ABC):
         record = self.readable_record(run_id)
         return {} if record is None else record.data.parts
 
-    def examples(self, run_id: str, task: TaskName, rule: str) -> Examples | None:
-        """The dev score of a run on a task, example by example; None where it is undefined.
+    def last(self, run_id: str) -> Metrics:
+        """The dev metrics of the last evaluation; empty where they are not known."""
+        record = self.record(run_id)
+        if record is not None and record.last is not None:
+            return record.last
+        evaluations = self.evaluations(run_id)
+        return evaluations[-1] if evaluations else {}
 
-        Raises RunError where the predictions are missing or damaged.
+    def judged(self, run_id: str, task: TaskName, rule: str) -> tuple[Examples | None, Basis]:
+        """The dev score that verdicts use, example by example, and which one it is.
+
+        It is cross-fitted: the evaluation of each half of dev was chosen on the other half. A run
+        that kept no such predictions is judged at its last evaluation, which was not chosen; its
+        examples are then those of the best evaluation, and serve for their variance only. The score
+        is None where it is undefined. Raises RunError where predictions are missing or damaged.
         """
         key = run_id, task, rule
-        if key not in self._examples:
-            self._examples[key] = examples(self.predictions(run_id, task), rule=rule)
-        return self._examples[key]
+        if key not in self._judged:
+            record = self.record(run_id)
+            if record is not None and record.cross_fitted is not None:
+                found = examples(self.cross_fitted(run_id, task), rule=rule)
+                self._judged[key] = found, "cross-fitted"
+            else:
+                self._judged[key] = self._at_last(run_id, task, rule)
+        return self._judged[key]
+
+    def _at_last(self, run_id: str, task: TaskName, rule: str) -> tuple[Examples | None, Basis]:
+        """The score of the last evaluation, with the examples of the best one."""
+        best = examples(self.predictions(run_id, task), rule=rule)
+        name = f"dev/{TASKS[task].metric_key}"
+        record, last = self.record(run_id), self.last(run_id)
+        if record is not None and record.config.get("train", {}).get("select") == "last":
+            return best, "last epoch"
+        if best is None or name not in last:
+            return best, "best on dev"
+        return replace(best, score=counted(last[name] or 0.0, task, rule)), "last epoch"
+
+
+def counted(value: float, task: TaskName, rule: str) -> float:
+    """A task's metric as it counts in overall."""
+    return (value + 1) / 2 if rule == "shifted" and TASKS[task].metric == "pearson" else value
+
+
+def seeds_with_scores(design: GridDesign, runs: Runs) -> dict[str, tuple[int, ...]]:
+    """The seeds of each arm that have scores now; arms without any are left out."""
+    found = {
+        arm: tuple(seed for seed, run_id in by_seed.items() if not runs.why_unscored(run_id))
+        for arm, by_seed in design.runs.items()
+    }
+    return {arm: seeds for arm, seeds in found.items() if seeds}
 
 
 class FolderRuns(Runs):
@@ -85,6 +140,13 @@ class FolderRuns(Runs):
     def predictions(self, run_id: str, task: TaskName) -> Predictions:
         return RunFolder(self.root / run_id).predictions("dev", task)
 
+    def cross_fitted(self, run_id: str, task: TaskName) -> Predictions:
+        return RunFolder(self.root / run_id).cross_fitted(task)
+
+    def evaluations(self, run_id: str) -> list[Metrics]:
+        lines = RunFolder(self.root / run_id).history()
+        return [line["metrics"] for line in lines if "metrics" in line]
+
     def why_unscored(self, run_id: str) -> str:
         try:
             record = self.record(run_id)
@@ -102,28 +164,47 @@ class FolderRuns(Runs):
 class ArmScores:
     """The scores of one arm, by task and seed, and the reasons of those that are missing.
 
-    `rule` is the rule of the overall score, which says how sts counts.
+    `scores` are those that are judged, `bases` says for each seed which (`Runs.judged`). `best` and
+    `last` are the summaries of the best evaluation on dev and of the last. `collapsed` says for
+    which seeds, and how, the outputs are constant; `floors` what such an output scores on each
+    task. `rule` is the rule of the overall score, which says how sts counts.
     """
 
     def __init__(self, arm: Arm, seeds: Mapping[int, str], runs: Runs, rule: str) -> None:
-        self.arm = arm
+        self.arm, self.rule, self._runs = arm, rule, runs
         self.records: dict[int, Record] = {}
         self.missing: dict[int, str] = {}
-        self.scores: dict[TaskName, dict[int, Examples]] = {task: {} for task in arm.config.tasks}
+        self.collapsed: dict[int, str] = {}
+        self.bases: dict[int, Basis] = {}
+        self.floors: dict[TaskName, float] = {}
+        self.scores: dict[str, dict[int, Examples]] = {task: {} for task in arm.config.tasks}
         for seed, run_id in seeds.items():
             if reason := runs.why_unscored(run_id):
                 self.missing[seed] = reason
                 continue
             try:
-                scores = {task: runs.examples(run_id, task, rule) for task in arm.config.tasks}
+                judged = {task: runs.judged(run_id, task, rule) for task in arm.config.tasks}
+                self._note_constants(seed, run_id)
             except RunError as error:
                 self.missing[seed] = str(error)
                 continue
             record = runs.record(run_id)
             assert record is not None
             self.records[seed] = record
-            for task, score in scores.items():
+            for task, (score, basis) in judged.items():
+                self.bases[seed] = basis
                 self._add(task, seed, score, record)
+
+    def _note_constants(self, seed: int, run_id: str) -> None:
+        """Note what a constant output scores, and whether this run has one."""
+        found = []
+        for task in self.arm.config.tasks:
+            predictions = self._runs.predictions(run_id, task)
+            if predictions.gold is not None and len(predictions.gold):
+                self.floors[task] = floor(predictions, rule=self.rule)
+            found.append(collapsed(predictions))
+        if any(found):
+            self.collapsed[seed] = ", ".join(filter(None, found))
 
     def _add(self, task: TaskName, seed: int, score: Examples | None, record: Record) -> None:
         if score is None:
@@ -150,7 +231,7 @@ class ArmScores:
             len(mine[task] | theirs[task]) <= 1 for task in mine
         )
 
-    def _orders(self) -> dict[TaskName, set[str]]:
+    def _orders(self) -> dict[str, set[str]]:
         return {
             task: {score.order for score in by_seed.values()}
             for task, by_seed in self.scores.items()
@@ -168,6 +249,33 @@ class ArmScores:
                 sum(scores[seed].score for scores in by_task) / len(by_task) for seed in shared
             ]
             if summary := summarise(means):
+                summaries[score] = summary
+        return summaries
+
+    @property
+    def best(self) -> dict[Score, Summary]:
+        """Every score of the best evaluation on dev, over seeds."""
+        return self._reported({seed: record.metrics for seed, record in self.records.items()})
+
+    @property
+    def last(self) -> dict[Score, Summary]:
+        """Every score of the last evaluation, over seeds."""
+        return self._reported({
+            seed: self._runs.last(record.run_id) for seed, record in self.records.items()
+        })  # fmt: skip
+
+    def _reported(self, metrics: Mapping[int, Metrics]) -> dict[Score, Summary]:
+        """Summaries of metrics that runs recorded. Undefined ones are left out."""
+        summaries: dict[Score, Summary] = {}
+        for score in scores_of(self.arm.config.tasks):
+            if not self.tasks_of(score):
+                continue
+            key = f"dev/{metric_key(score)}"
+            found = (of_seed.get(key) for of_seed in metrics.values())
+            values = [value for value in found if value is not None]
+            if score != "overall":
+                values = [counted(value, score, self.rule) for value in values]
+            if summary := summarise(values):
                 summaries[score] = summary
         return summaries
 

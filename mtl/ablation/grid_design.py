@@ -14,11 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from mtl.ablation.claims import Claim
 from mtl.ablation.definition import Definition
 from mtl.ablation.design import Design
+from mtl.ablation.history import BY_MARGIN, History
+from mtl.ablation.margins import DEFAULT_MARGIN, Margin, margin_of
 from mtl.config import identity
 from mtl.grid.arm import Arm
+from mtl.stats.decision import Look
 
-SCHEMA = 2
-"""Schema 1 named the runs only; `mtl.ablation.grid_files` reads it."""
+SCHEMA = 3
+"""Schema 1 named the runs only, schema 2 had no history; `mtl.ablation.grid_files` reads them."""
 
 
 class GridDesign(BaseModel):
@@ -26,20 +29,20 @@ class GridDesign(BaseModel):
 
     `arms` begins with the baseline. `factors` gives the levels of each factor, the reference level
     first; `combinations` names the arm of each combination of levels. `runs` gives for each arm the
-    run id of every seed. `looks` is how often the data are judged at most.
+    run id of every seed. `history` is what happened to the grid before.
     """
 
-    schema_number: Literal[2] = Field(default=2, alias="schema")
+    schema_number: Literal[3] = Field(default=3, alias="schema")
     name: str
     question: str
     base: str = "baseline"
-    margin: float = 0.01
-    looks: int = Field(default=1, ge=1)
+    margin: Margin = DEFAULT_MARGIN
     baseline: str
     arms: tuple[Arm, ...] = Field(min_length=1)
     factors: dict[str, tuple[str, ...]] = {}
     combinations: tuple[tuple[tuple[str, ...], str], ...] = ()
     claims: tuple[Claim, ...] = ()
+    history: History = History()
     runs: dict[str, dict[int, str]]
 
     model_config = ConfigDict(
@@ -64,13 +67,40 @@ class GridDesign(BaseModel):
         """The seeds of an arm."""
         return tuple(self.runs[arm])
 
+    def margin_of(self, score: str) -> float:
+        """The largest difference of a score that does not matter."""
+        return margin_of(self.margin, score)
+
+    def looks_at(self, arm: str) -> Look | None:
+        """All looks at an arm; None where it is judged for the first and only time."""
+        return self.history.look(arm, self.baseline)
+
+    def arm_planned(self, arm: str, score: str, word: str) -> bool | None:
+        """Whether a verdict was planned: its arm, and its margin where the word depends on it."""
+        cells = {name: self.arm(name).cell for name in (arm, self.baseline)}
+        known = [self.history.arm_planned(arm, cells[arm], self.baseline, cells[self.baseline])]
+        if word in BY_MARGIN:
+            known.append(self.history.margin_planned(score, self.margin_of(score)))
+        return False if False in known else None if None in known else True
+
+    def claim_planned(self, claim: Claim) -> bool | None:
+        """Whether a claim was planned, and the margin of its score."""
+        known = [
+            self.history.claim_planned(claim, self.baseline),
+            self.history.margin_planned(claim.task, self.margin_of(claim.task)),
+        ]
+        return False if False in known else None if None in known else True
+
     def as_json(self) -> dict[str, Any]:
         """Everything as plain data, as `grid.json` holds it."""
         return self.model_dump(mode="json", by_alias=True)
 
 
 def grid_design(
-    definition: Definition, design: Design, seeds: Mapping[str, Sequence[int]], *, looks: int = 1
+    definition: Definition,
+    design: Design,
+    seeds: Mapping[str, Sequence[int]],
+    history: History = History(),  # noqa: B008 - it is frozen
 ) -> GridDesign:
     """The design of a definition that was expanded, with the seeds of each arm."""
     cells = {arm.name: arm.cell for arm in design.arms}
@@ -79,7 +109,7 @@ def grid_design(
         question=definition.question,
         base=definition.base,
         margin=definition.margin,
-        looks=looks,
+        history=history,
         baseline=design.baseline,
         arms=design.arms,
         factors=design.factors,

@@ -12,7 +12,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from mtl.ablation.definition import read_definition
 from mtl.ablation.design import expand
+from mtl.ablation.evidence import FolderRuns, Runs, seeds_with_scores
 from mtl.ablation.grid_design import SCHEMA, GridDesign, grid_design
+from mtl.ablation.history import History
 from mtl.ablation.results import Results
 from mtl.config import identity
 from mtl.config.schema import RunConfig
@@ -26,7 +28,6 @@ RESULTS_FILE = "results.json"
 class _RunsOfSchema1(BaseModel):
     """What `grid.json` of schema 1 holds: arm -> seed -> run id."""
 
-    looks: int = Field(ge=1)
     runs: dict[str, Annotated[dict[int, str], Field(min_length=1)]]
 
 
@@ -59,12 +60,52 @@ def read_grid_design(folder: Path) -> GridDesign:
     schema = plain.get("schema") if isinstance(plain, dict) else None
     if schema == 1:
         return _design_of_schema_1(folder, plain)
-    if schema != SCHEMA:
+    if schema == 2:
+        plain = of_schema_2(plain)
+    elif schema != SCHEMA:
         raise RunError(f"{path}: expected schema {SCHEMA}, got {schema!r}; {remedy}.")
     try:
         return GridDesign.model_validate(plain)
     except ValidationError as error:
         raise RunError(f"{path}: {_damage(error)}; {remedy}.") from None
+
+
+def with_look(design: GridDesign, runs: Runs) -> GridDesign:
+    """The design, with a look at the runs that are there if no earlier look had the same seeds."""
+    history = design.history.with_look(seeds_with_scores(design, runs))
+    return design.model_copy(update={"history": history})
+
+
+def keep_look(folder: Path, runs: Path) -> None:
+    """Keep in the folder of a grid that its runs are looked at now."""
+    design = read_grid_design(folder)
+    looked = with_look(design, FolderRuns(runs))
+    if looked != design:
+        write_grid_design(looked, folder)
+
+
+def read_history(folder: Path) -> History:
+    """The history of a grid; an empty one for a folder without, or before it was kept.
+
+    Raises RunError where the file is damaged: a history is not made up again.
+    """
+    path = folder / DESIGN_FILE
+    try:
+        plain = json.loads(path.read_text("utf-8"))
+        return History.model_validate(plain["history"]) if plain["schema"] == SCHEMA else History()
+    except FileNotFoundError:
+        return History()
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = _damage(error) if isinstance(error, ValidationError) else error
+        raise RunError(
+            f"{path}: damaged: {reason}. It keeps when this grid was planned and judged. Bring it "
+            "back from a copy, or remove it: the grid then begins a new history."
+        ) from None
+
+
+def of_schema_2(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """A design of schema 2, which kept no history, as one of schema 3."""
+    return {key: value for key, value in plain.items() if key != "looks"} | {"schema": SCHEMA}
 
 
 def _damage(error: ValidationError) -> str:
@@ -93,7 +134,7 @@ def _design_of_schema_1(folder: Path, plain: Mapping[str, Any]) -> GridDesign:
     }
     seeds = {arm: tuple(run_ids) for arm, run_ids in stored.runs.items()}
     arms = tuple(replace(arm, cell=cells[arm.name]) for arm in design.arms)
-    return grid_design(definition, replace(design, arms=arms), seeds, looks=stored.looks)
+    return grid_design(definition, replace(design, arms=arms), seeds)
 
 
 def _cell_without_data(config: RunConfig) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mtl.ablation.claim_results import arms_of, judge_claims
+from mtl.ablation.claim_results import arms_of, family_of, judge_claims
 from mtl.ablation.claims import Claim
-from mtl.ablation.comparison import compare, difference_of, no_verdict, verdict_of
+from mtl.ablation.comparison import Pool, difference_of, no_verdict, prior_of_grid, verdict_of
 from mtl.ablation.evidence import ArmScores, Runs
 from mtl.ablation.grid_design import GridDesign
 from mtl.ablation.results import (
@@ -24,8 +24,11 @@ from mtl.ablation.results import (
     scores_of,
 )
 from mtl.grid.arm import Arm
+from mtl.stats.best_of import BestOf, expected_best
+from mtl.stats.decision import Look, decide
 from mtl.stats.effects import Effect, interactions, main_effects, shapley
-from mtl.stats.verdicts import BestOf, expected_best, judge
+from mtl.stats.moderation import NO_PRIOR, Prior
+from mtl.tasks.registry import TASKS
 from mtl.tasks.task import TaskName
 
 APART = "scored on other dev rows or by another rule; compare runs on the same data"
@@ -74,29 +77,39 @@ def _comparable(first: Arm, second: Arm, rows: Mapping[str, dict[TaskName, str] 
 def _judge_group(design: GridDesign, arms: Sequence[Arm], runs: Runs, *, alone: bool) -> Results:
     """The results of arms that compare. The first of them is the baseline."""
     first = arms[0]
-    scores = {
+    pool = Pool({
         arm.name: ArmScores(arm, design.runs[arm.name], runs, first.config.overall) for arm in arms
-    }
-    verdicts = _verdicts(scores, first.name, design)
-    results = tuple(_arm_result(scores[arm.name], verdicts) for arm in arms)
-    best_of, effects = _effects(design, scores, first)
+    })  # fmt: skip
+    priors = _priors(pool, first)
+    looks = {arm.name: look for arm in arms if (look := design.looks_at(arm.name))}
+    verdicts = _verdicts(pool, first.name, design, priors, looks)
+    results = tuple(_arm_result(pool.scores[arm.name], verdicts, design) for arm in arms)
     primary = primary_score(first.config.tasks)
-    claims = [claim for claim in design.claims if arms_of(claim, design.baseline) <= scores.keys()]
+    best_of, effects = _effects(design, pool, first, priors.get(primary, NO_PRIOR))
+    names = pool.scores.keys()
+    claims = [claim for claim in design.claims if arms_of(claim, design.baseline) <= names]
     return Results(
         name=design.name,
         question=design.question,
         baseline=first.name,
         primary=primary,
-        margin=design.margin,
-        looks=design.looks,
-        level=1 - 0.05 / design.looks,
+        margins={score: design.margin_of(score) for score in scores_of(tuple(TASKS))},
+        looks=max(1, len(design.history.looks)),
+        priors={score: prior_of_grid(prior) for score, prior in priors.items()},
         arms=results,
         best=_best_arm(results, primary, best_of),
         best_of=best_of,
         main_effects=effects["main"],
         interactions=effects["interactions"],
         shapley=effects["shapley"],
-        claims=judge_claims(claims, first.name, scores, margin=design.margin, looks=design.looks),
+        claims=judge_claims(
+            claims,
+            first.name,
+            pool,
+            margin=design.margin_of,
+            looks=looks,
+            planned=design.claim_planned,
+        ),
         basis="" if alone else _basis(first),
     )
 
@@ -112,8 +125,11 @@ def _basis(arm: Arm) -> str:
     return ", ".join(filter(None, [f"data {arm.config.data}", rule]))
 
 
-def _arm_result(scores: ArmScores, verdicts: Mapping[Score, Mapping[str, Verdict]]) -> ArmResult:
+def _arm_result(
+    scores: ArmScores, verdicts: Mapping[Score, Mapping[str, Verdict]], design: GridDesign
+) -> ArmResult:
     arm = scores.arm
+    summaries = scores.summaries()
     return ArmResult(
         name=arm.name,
         cell=arm.cell,
@@ -121,7 +137,16 @@ def _arm_result(scores: ArmScores, verdicts: Mapping[Score, Mapping[str, Verdict
         tasks=arm.config.tasks,
         seeds=tuple(scores.records),
         missing=scores.missing,
-        scores=scores.summaries(),
+        collapsed=scores.collapsed,
+        floor=tuple(
+            task
+            for task, floor in scores.floors.items()
+            if task in summaries and summaries[task].mean <= floor + design.margin_of(task)
+        ),
+        basis=", ".join(sorted(set(scores.bases.values()))),
+        scores=summaries,
+        best=scores.best,
+        last=scores.last,
         verdicts={
             score: by_arm[arm.name] for score, by_arm in verdicts.items() if arm.name in by_arm
         },
@@ -129,55 +154,70 @@ def _arm_result(scores: ArmScores, verdicts: Mapping[Score, Mapping[str, Verdict
     )
 
 
+def _priors(pool: Pool, baseline: Arm) -> dict[Score, Prior]:
+    """What the arms say of the variance of each score that the baseline has."""
+    of_baseline = pool.scores[baseline.name]
+    return {
+        score: pool.prior(score, tasks)
+        for score in scores_of(baseline.config.tasks)
+        if (tasks := of_baseline.tasks_of(score))
+    }
+
+
 def _verdicts(
-    scores: Mapping[str, ArmScores], baseline: str, design: GridDesign
+    pool: Pool,
+    baseline: str,
+    design: GridDesign,
+    priors: Mapping[Score, Prior],
+    looks: Mapping[str, Look],
 ) -> dict[Score, dict[str, Verdict]]:
     """A verdict for each other arm on every score of the baseline; a score is judged together."""
     verdicts: dict[Score, dict[str, Verdict]] = {}
-    for score in scores_of(scores[baseline].arm.config.tasks):
-        tasks = scores[baseline].tasks_of(score)
-        arms = [
-            arm
-            for name, arm in scores.items()
-            if name != baseline and tasks and arm.tasks_of(score) == tasks
-        ]
-        pairs = {arm.arm.name: compare(arm, scores[baseline], tasks) for arm in arms}
+    for score, prior in priors.items():
+        tasks = pool.scores[baseline].tasks_of(score)
+        pairs = {
+            name: pool.compare(name, baseline, tasks, prior)
+            for name in pool.with_score(score, tasks)
+            if name != baseline
+        }
         if not pairs:
             continue
-        judged = judge(
+        judged = decide(
             {name: estimate for name, (estimate, _) in pairs.items()},
-            margin=design.margin,
-            looks=design.looks,
+            margin=design.margin_of(score),
+            looks=looks,
             reasons={name: reason for name, (_, reason) in pairs.items()},
         )
-        count = sum(estimate is not None for estimate, _ in pairs.values())
-        verdicts[score] = {name: verdict_of(one, count) for name, one in judged.items()}
+        verdicts[score] = {
+            name: verdict_of(one, design.arm_planned(name, score, one.word))
+            for name, one in judged.items()
+        }
     return verdicts
 
 
 def _effects(
-    design: GridDesign, scores: Mapping[str, ArmScores], baseline: Arm
+    design: GridDesign, pool: Pool, baseline: Arm, prior: Prior
 ) -> tuple[BestOf | None, dict[str, tuple[FactorEffect, ...]]]:
     """What the best arm is worth, and the effects of the factors, where there are several."""
     tasks = baseline.config.tasks
     scored = {
         name: arm.scores
-        for name, arm in scores.items()
-        if arm.has_examples_of(scores[baseline.name])
+        for name, arm in pool.scores.items()
+        if arm.has_examples_of(pool.scores[baseline.name])
     }
-    combinations = {levels: name for levels, name in design.combinations if name in scores}
+    combinations = {levels: name for levels, name in design.combinations if name in pool.scores}
     factors = {factor: levels[0] for factor, levels in design.factors.items()}
     if not combinations:
         factors = {}
     effects: dict[str, list[Effect]] = {"main": [], "interactions": [], "shapley": []}
     if len(factors) > 1:
-        effects["main"] = main_effects(combinations, factors, scored, tasks)
-        effects["interactions"] = interactions(combinations, factors, scored, tasks)
+        effects["main"] = main_effects(combinations, factors, scored, tasks, prior)
+        effects["interactions"] = interactions(combinations, factors, scored, tasks, prior)
     best_of = expected_best(scored, baseline.name, tasks) if len(scored) > 1 else None
     if best_of is not None and len(factors) > 1:
         places = [levels for levels, name in combinations.items() if name == best_of.arm]
         if places:
-            effects["shapley"] = shapley(combinations, factors, places[0], scored, tasks)
+            effects["shapley"] = shapley(combinations, factors, places[0], scored, tasks, prior)
     return best_of, {kind: tuple(map(_factor_effect, found)) for kind, found in effects.items()}
 
 
@@ -216,7 +256,7 @@ def _joined(design: GridDesign, groups: tuple[Results, ...]) -> Results:
     return first.model_copy(
         update={
             "arms": tuple(arms[arm.name] for arm in design.arms),
-            "claims": tuple(_claim_result(claim, judged, first.level) for claim in design.claims),
+            "claims": tuple(_claim_result(claim, judged, design) for claim in design.claims),
             "basis": "",
             "groups": groups,
         }
@@ -227,16 +267,22 @@ def _verdicts_apart(arm: ArmResult, group: Results) -> dict[Score, Verdict]:
     """No verdict on every score that an arm shares with the baseline of another group."""
     same_tasks = arm.tasks == group.arms[0].tasks
     return {
-        score: no_verdict(APART, group.level)
+        score: no_verdict(APART)
         for score in scores_of(group.arms[0].tasks)
         if (same_tasks and len(arm.tasks) > 1 if score == "overall" else score in arm.tasks)
     }
 
 
-def _claim_result(claim: Claim, judged: Sequence[ClaimResult], level: float) -> ClaimResult:
+def _claim_result(claim: Claim, judged: Sequence[ClaimResult], design: GridDesign) -> ClaimResult:
     """The result of a claim; a claim about arms of two groups is undecided."""
     for result in judged:
         if result.claim == claim:
             return result
-    verdict = no_verdict(APART, level)
-    return ClaimResult(claim=claim, verdict=verdict, numbers={}, judged="undecided")
+    return ClaimResult(
+        claim=claim,
+        verdict=no_verdict(APART),
+        numbers={},
+        judged="undecided",
+        family=family_of(claim),
+        planned=design.claim_planned(claim),
+    )

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field
 
 from mtl.ablation.claims import read_claims
+from mtl.ablation.margins import DEFAULT_MARGIN
 from mtl.ablation.parts import (
     FolderName,
     Question,
@@ -35,13 +36,14 @@ from mtl.errors import ConfigError, short, suggestion
 
 DesignName = Literal["full", "one-at-a-time", "leave-one-out", "pairwise"]
 DESIGNS: tuple[DesignName, ...] = get_args(DesignName)
-DEFAULT_MARGIN = 0.01
 
 
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else [] if value is None else value
 
 
+ScoreName = Literal["overall", "sst", "quora", "sts"]
+Difference = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Mappings = Annotated[dict[str, Any], Field(min_length=1)]
 
 
@@ -65,9 +67,10 @@ class DefinitionFile(FileModel):
         Annotated[str, Field(min_length=1)] | Mappings | None,
         Expected("an arm's name, or {factor: level}"),
     ] = None
-    margin: Annotated[float, Field(ge=0), Expected("a difference of scores, 0 or more")] = (
-        DEFAULT_MARGIN
-    )
+    margin: Annotated[
+        Difference | Annotated[dict[ScoreName, Difference], Field(min_length=1)],
+        Expected("a difference of scores, 0 or more, or one for each score, as {sts: 0.03}"),
+    ] = DEFAULT_MARGIN
     claims: Any = None
 
     def problems(self) -> list[Problem]:
@@ -127,7 +130,7 @@ def definition_fields(
         "design": file.design,
         "where": tuple(file.where),
         "baseline": _baseline(file.baseline),
-        "margin": float(file.margin),
+        "margin": file.margin,
         "claims": claims,
         "source": document.source,
         "lines": document.lines,

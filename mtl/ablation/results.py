@@ -12,7 +12,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from mtl.ablation.claims import Claim, Judgement
-from mtl.stats.verdicts import BestOf, Summary, Word
+from mtl.stats.best_of import BestOf
+from mtl.stats.decision import Word
+from mtl.stats.summary import Summary
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import TaskName
 
@@ -36,39 +38,71 @@ class Part(BaseModel):
 
 
 class Difference(Part):
-    """A difference or weighted sum of scores, with its 95 % interval, p value and seeds."""
+    """A difference or weighted sum of scores, with its interval at `level`, p value and seeds."""
 
     value: float
     low: float
     high: float
+    level: float
     p: float
     seeds: tuple[int, ...]
+
+
+class Spread(Part):
+    """How much a difference varies, and how much of that is borrowed from the grid.
+
+    `own` is the variance of one seed's difference from its own seeds, `moderated` that with
+    `prior_df` degrees of freedom of the grid. `scale` is lambda, how many times the variance of the
+    flips the grid expects.
+    """
+
+    own: float
+    moderated: float
+    df: float
+    prior_df: float
+    scale: float
 
 
 class Verdict(Part):
     """What a comparison says. `text` is the verdict in words, `reason` says why.
 
-    `level` is the level of the interval that decides, `interval` that interval, `detectable` the
-    smallest true difference that this many seeds find four times in five. `adjusted_p` is Holm's.
-    `more_seeds` is set for `undecided` only; None there means that no number of seeds is enough.
+    `estimate` has the interval that decides on helps and hurts, at the level of this look.
+    `equivalence` is the interval that decides on `no difference`, `bound` its larger end: no
+    difference is larger. `adjusted_p` is Holm's. `detectable` is the smallest true difference that
+    these seeds find four times in five. `more_seeds` is set for verdicts that are open: the fewest
+    further seeds that decide with a chance of 80 %, 101 for any above 100; there None means that no
+    number is enough. `chance` is the probability of a decision at the most seeds that are planned.
+    `probability` is that of an effect above 0; `per_seed_sd` the difference in standard deviations
+    of a score over seeds. `flags` say what is odd about the seeds. `planned` is False where the
+    comparison was chosen after its runs were there, None where that is not known.
     """
 
     word: Word
     text: str
     reason: str
-    adjusted_p: float | None
-    more_seeds: int | None
-    level: float
-    interval: tuple[float, float] | None
-    detectable: float | None
-    estimate: Difference | None
+    adjusted_p: float | None = None
+    more_seeds: int | None = None
+    chance: float | None = None
+    equivalence: tuple[float, float] | None = None
+    bound: float | None = None
+    detectable: float | None = None
+    probability: float | None = None
+    per_seed_sd: float | None = None
+    flags: tuple[str, ...] = ()
+    planned: bool | None = None
+    estimate: Difference | None = None
+    spread: Spread | None = None
 
 
 class ArmResult(Part):
     """One arm: its scores over seeds, and its verdicts against the baseline by score.
 
-    `missing` gives a reason for every planned seed without all scores. `seconds` is the time of a
-    run. `verdicts` is empty for the baseline.
+    `scores` are those that are judged; `basis` says which: `cross-fitted`, or `last epoch` for runs
+    of versions that kept no others. `best` are the scores of the best evaluation on dev, `last`
+    those of the last. `missing` gives a reason for every planned seed without all scores,
+    `collapsed` for every seed whose outputs are constant. `floor` names the scores that are no
+    better than a constant output. `seconds` is the time of a run. `verdicts` is empty for the
+    baseline.
     """
 
     name: str
@@ -77,7 +111,12 @@ class ArmResult(Part):
     tasks: tuple[TaskName, ...]
     seeds: tuple[int, ...]
     missing: dict[int, str]
+    collapsed: dict[int, str] = {}
+    floor: tuple[Score, ...] = ()
+    basis: str = ""
     scores: dict[Score, Summary]
+    best: dict[Score, Summary] = {}
+    last: dict[Score, Summary] = {}
     verdicts: dict[Score, Verdict]
     seconds: Summary | None
 
@@ -100,38 +139,50 @@ class ClaimResult(Part):
     """A claim and how it was judged.
 
     It rests on `verdict`, or for a claim about one arm on `numbers`: metric -> value by seed.
+    Claims are corrected within their `family`; `survives` says whether a decided one also holds
+    with a correction over all claims, and is None for others.
     """
 
     claim: Claim
     verdict: Verdict | None
     numbers: dict[str, tuple[float | None, ...]]
     judged: Judgement
+    family: str = ""
+    survives: bool | None = None
+    planned: bool | None = None
+
+
+class PriorOfGrid(Part):
+    """What all arms say of the variance of a difference: d0 and lambda of a score."""
+
+    df: float
+    scale: float
 
 
 class Results(Part):
     """The results of a grid. `arms` begins with the baseline.
 
-    `looks` is how often the data are judged in all; `level` is the level of the intervals that
-    decide, which allows for it. `best` is the arm with the best score among those that share the
-    baseline's tasks.
+    `margins` gives the margin of each score. `looks` is how often verdicts of this grid were made
+    with other seeds, this time included. `best` is the arm with the best score among those that
+    share the baseline's tasks.
 
     Arms that were scored on other dev rows, or by another rule, than the baseline have no verdict
     against it. Then `groups` holds the results of each group of comparable arms, the baseline's
     first; `basis` says what a group was scored on.
     """
 
-    SCHEMA: ClassVar[int] = 2
-    """Version 0.1.0 wrote neither a schema number nor groups."""
+    SCHEMA: ClassVar[int] = 3
+    """Version 0.1.0 wrote no schema number; schema 2 had one margin and no cross-fitted scores."""
 
-    schema_number: Literal[2] = Field(default=2, alias="schema")
+    schema_number: Literal[3] = Field(default=3, alias="schema")
     name: str
     question: str
     baseline: str
     primary: Score
     """The score that decides: overall, or the only task."""
-    margin: float
+    margins: dict[Score, float]
     looks: int
-    level: float
+    priors: dict[Score, PriorOfGrid] = {}
     arms: tuple[ArmResult, ...]
     best: str | None
     best_of: BestOf | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -55,6 +56,14 @@ if TYPE_CHECKING:
     metavar="K",
     help="With --until-decided: the most seeds per arm.",
 )
+@click.option(
+    "--margin",
+    "margins",
+    multiple=True,
+    metavar="NUMBER|SCORE=NUMBER",
+    help="The largest difference that does not matter, for all scores or for one; repeat it for "
+    "more scores.  [default: the definition's]",
+)
 @quiet_option
 @json_option
 def ablate(
@@ -66,6 +75,7 @@ def ablate(
     fail_fast: bool,
     until_decided: bool,
     max_seeds: int | None,
+    margins: tuple[str, ...],
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -81,7 +91,7 @@ def ablate(
       mtl ablate --grid quickstart --dry-run
       mtl ablate --grid pairing=siamese,concat --grid seed=0,1,2 --base final train.epochs=1
     """
-    definition = definition_of(grids, words, base)
+    definition = definition_of(grids, words, base, margins)
     if dry_run:
         _dry_run(definition, options, until_decided, max_seeds, as_json)
         return
@@ -112,8 +122,20 @@ def finish(done: Ablation, as_json: bool) -> None:
         click.get_current_context().exit(1)
 
 
-def definition_of(grids: tuple[str, ...], words: tuple[str, ...], base: str | None) -> Definition:
+def definition_of(
+    grids: tuple[str, ...],
+    words: tuple[str, ...],
+    base: str | None,
+    margins: tuple[str, ...] = (),
+) -> Definition:
     """The definition that the command line names. Raises ConfigError or a usage error."""
+    from mtl.ablation.margins import margin_of_words
+
+    definition = _definition_of(grids, words, base)
+    return replace(definition, margin=margin_of_words(margins)) if margins else definition
+
+
+def _definition_of(grids: tuple[str, ...], words: tuple[str, ...], base: str | None) -> Definition:
     from mtl.ablation.definition import find_definition, from_words, with_words
 
     if not grids:
@@ -144,18 +166,19 @@ def _dry_run(
     max_seeds: int | None,
     as_json: bool,
 ) -> None:
-    from mtl.ablation.engine import Grid, planned_looks
-    from mtl.commands.grid_output import plan_json, print_plan
+    from mtl.ablation.engine import Grid, check_seeds
+    from mtl.commands.grid_output import plan_json, print_outlooks, print_plan
     from mtl.grid.pool import slots
 
-    planned_looks(definition, until_decided, max_seeds)
+    check_seeds(definition, until_decided, max_seeds)
     grid = Grid(definition, runs=options.runs, on_bad_row=options.on_bad_row)
     arms = grid.design.arms
     plan = grid.plan(len(slots(options.workers, options.device, len(definition.seeds) * len(arms))))
     if as_json:
-        print_json(plan_json(definition.name, plan))
+        print_json(plan_json(definition.name, plan, grid.outlooks()))
         return
     print_plan(grid, plan)
+    print_outlooks(grid.outlooks())
     if until_decided and max_seeds is not None:
         most = len(arms) * max_seeds
         click.echo(

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from mtl.ablation.margins import margin_text
 from mtl.ablation.sentences import (
+    basis,
     best_of,
+    by_action,
     comparison,
     effects_by_kind,
     factors_and_levels,
+    judged,
+    next_step,
+    notes,
     sentence,
     span,
+    variance,
     verdict_of_claim,
 )
 from mtl.commands.printing import make_table, stdout
@@ -20,12 +28,13 @@ from mtl.grid.wording import duration, plural
 
 if TYPE_CHECKING:
     from mtl.ablation.engine import Ablation, Grid
+    from mtl.ablation.outlook import Outlook
     from mtl.ablation.results import ClaimResult, Results
     from mtl.grid.plan import Plan, PlannedRun
 
 
-def plan_json(name: str, plan: Plan) -> dict[str, Any]:
-    """A plan as plain data."""
+def plan_json(name: str, plan: Plan, outlooks: Sequence[Outlook]) -> dict[str, Any]:
+    """A plan as plain data, with what it can find."""
     runs = [
         {
             "arm": run.arm,
@@ -36,7 +45,48 @@ def plan_json(name: str, plan: Plan) -> dict[str, Any]:
         }
         for run in plan.runs
     ]
-    return {"name": name, "workers": plan.workers, "seconds": plan.seconds, "runs": runs}
+    return {
+        "name": name,
+        "workers": plan.workers,
+        "seconds": plan.seconds,
+        "runs": runs,
+        "finds": [asdict(outlook) for outlook in outlooks],
+    }
+
+
+def print_outlooks(outlooks: Sequence[Outlook]) -> None:
+    """Print what a design can find, and warn of margins that are out of reach."""
+    from mtl.ablation.outlook import warning
+
+    if not outlooks:
+        stdout().print("With one seed an arm nothing can be found: add seeds, as in seed=0,1,2.")
+        return
+    console = stdout()
+    rows = [
+        (
+            one.score,
+            f"{one.smallest:.3f}",
+            f"{one.margin:g}",
+            f"{100 * one.chance:.0f} %",
+            "out of reach" if one.seeds is None else str(one.seeds),
+            f"{one.resolved:.3f}",
+        )
+        for one in outlooks
+    ]
+    first = outlooks[0]
+    seeds = plural(first.seeds_planned, "seed")
+    source = "of the runs that are there" if first.measured else "of small BERT encoders"
+    console.print(f"What {seeds} can find, with variances {source}:")
+    columns = ["score", "finds", "margin", "no effect, said so", "seeds for the margin", "resolves"]
+    console.print(make_table(columns, rows, numbers=range(1, 6)))
+    console.print(
+        "finds: the smallest difference found four times in five. No effect, said so: the chance "
+        "that an arm without effect ends in no difference. Resolves: the margin for which that is "
+        "80 %.",
+        soft_wrap=True,
+    )
+    if line := warning(outlooks):
+        console.print(f"warning: {line}", soft_wrap=True)
 
 
 def print_plan(grid: Grid, plan: Plan) -> None:
@@ -85,29 +135,48 @@ def trained_runs(trained: int) -> str:
 
 
 def print_results(done: Ablation) -> None:
-    """Print the verdicts as sentences and as a table, then effects, claims and missing runs."""
+    """Print what to do with each arm, then the numbers, effects, claims and missing runs."""
     results, console = done.results, stdout(140)
     console.print(f"{results.name}: {results.question}", soft_wrap=True)
-    for arm in results.arms:
-        if arm.name != results.baseline:
+    for action, arms in by_action(results).items():
+        console.print(f"{action}:", style="bold")
+        for arm in arms:
             console.print(f"  {sentence(arm, results)}", soft_wrap=True)
+    for arm in results.arms[1:]:
+        if results.primary not in arm.verdicts:
+            console.print(f"  {sentence(arm, results)}", soft_wrap=True)
+    if line := next_step(results):
+        console.print(line, soft_wrap=True)
     columns, rows = comparison(results)
     console.print(make_table(columns, rows, numbers=range(1, len(columns) - 2)))
-    console.print(
-        f"dev scores, mean ± sd over seeds; differences from {results.baseline} are paired by seed "
-        f"and example, Holm-corrected over arms; margin {results.margin:g}.",
-        soft_wrap=True,
-    )
+    for line in explanation(results):
+        console.print(line, soft_wrap=True)
     print_effects(results)
     print_claims(results)
     for arm in results.arms:
         for seed, reason in arm.missing.items():
             console.print(f"missing: {arm.name}, seed {seed}: {reason}", soft_wrap=True)
-    if line := best_of(results):
-        console.print(line, soft_wrap=True)
+    for line in (*notes(results), best_of(results)):
+        if line:
+            console.print(line, soft_wrap=True)
     if all(len(arm.seeds) + len(arm.missing) == 1 for arm in results.arms):
         console.print("One seed gets no verdict. Add seeds, as in seed=0,1,2.")
     console.print(f"{trained_runs(done.trained)}; results in {done.folder}", soft_wrap=True)
+
+
+def explanation(results: Results) -> list[str]:
+    """How to read the table of scores, in sentences."""
+    looks = (
+        f" The data were judged {results.looks} times; the levels allow for it."
+        if results.looks > 1
+        else ""
+    )
+    return [
+        f"{basis(results)}, mean ± sd over seeds. Differences from {results.baseline} are paired "
+        "by seed and example, and Holm-corrected over arms. Margin: "
+        f"{margin_text(results.margins)}.{looks}",
+        variance(results),
+    ]
 
 
 def print_effects(results: Results) -> None:
@@ -123,9 +192,14 @@ def print_effects(results: Results) -> None:
 
 def print_claims(results: Results) -> None:
     """Print each claim, its numbers, and how it was judged."""
-    rows = [(claim.claim.claim, claim_numbers(claim), claim.judged) for claim in results.claims]
+    rows = [(claim.claim.claim, claim_numbers(claim), judged(claim)) for claim in results.claims]
     if rows:
-        stdout().print(make_table(["claim", "found", "judged"], rows))
+        console = stdout()
+        console.print(make_table(["claim", "found", "judged"], rows))
+        console.print(
+            "Claims are corrected within their family (Holm); * also holds over all claims.",
+            soft_wrap=True,
+        )
 
 
 def claim_numbers(result: ClaimResult) -> str:

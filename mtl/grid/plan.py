@@ -14,6 +14,7 @@ from mtl.grid.costs import Costs, examples
 from mtl.runs.find import run_folders
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import Sources
+from mtl.tasks.task import TaskName
 
 ENDED = ("done", "diverged")
 """States in which a run is not trained again."""
@@ -90,6 +91,10 @@ class Planner:
             if seed in seeds[name]
         ]
         return Plan(runs=tuple(runs), workers=workers)
+
+    def dev_rows(self, arm: Arm) -> dict[TaskName, int]:
+        """The dev rows of each of an arm's tasks."""
+        return self._sources.dev_rows(arm.config)
 
     def runs_of(
         self, name: str, config: RunConfig, cell: str, seeds: Sequence[int]

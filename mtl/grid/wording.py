@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mtl.stats.verdicts import Summary
+from mtl.stats.summary import Summary
 
 NOTHING = "-"
 """What stands where there is nothing to show."""

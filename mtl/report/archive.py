@@ -25,13 +25,13 @@ from mtl.ablation.grid_design import GridDesign
 from mtl.ablation.results import Results
 from mtl.errors import RunError
 from mtl.files import write_bytes
-from mtl.runs.record import Opening, Record
-from mtl.tasks.metrics import Predictions, probabilities
+from mtl.runs.record import Metrics, Opening, Record
+from mtl.tasks.metrics import Predictions, chosen_classes
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import TaskName
 
-SCHEMA = 2
-"""Schema 1 had no results; `mtl.report.upgrade` judges its runs once, on reading."""
+SCHEMA = 3
+"""`mtl.report.upgrade` judges the runs of earlier schemas again, on reading."""
 FILE = "records.json.gz"
 
 
@@ -74,13 +74,18 @@ class DevRows(Part):
 
 
 class ArchivedRun(Part):
-    """One run. `reason` says why it has no scores, and is empty where it has them."""
+    """One run. `reason` says why it has no scores, and is empty where it has them.
+
+    `dev` are the outputs of the best evaluation, `cross` those that are judged
+    (`mtl.runs.halves`); runs of earlier versions have none.
+    """
 
     record: Record | None
     reason: str
     history: tuple[Evaluation, ...]
     tests: tuple[Opening, ...]
     dev: dict[TaskName, Outputs]
+    cross: dict[TaskName, Outputs] = {}
 
 
 class Leak(Part):
@@ -98,7 +103,7 @@ class Archive(Part):
     `rows` are named by `Outputs.rows`. `leaks` go by the fingerprint of the data, then by task.
     """
 
-    schema_number: Literal[2] = Field(default=2, alias="schema")
+    schema_number: Literal[3] = Field(default=3, alias="schema")
     kind: Literal["grid", "run"]
     text: bool
     design: GridDesign
@@ -116,7 +121,7 @@ class Archive(Part):
 class StudyArchive(Part):
     """The kept records of a study: its results as `mtl study` wrote them."""
 
-    schema_number: Literal[2] = Field(default=2, alias="schema")
+    schema_number: Literal[3] = Field(default=3, alias="schema")
     kind: Literal["study"] = "study"
     name: str
     question: str
@@ -171,17 +176,6 @@ def pack(predictions: Predictions, *, whole: bool) -> dict[str, str]:
     return {"chosen": _encode(chosen_classes(predictions).astype(np.uint8))}
 
 
-def chosen_classes(predictions: Predictions) -> np.ndarray:
-    """The class of each row, (n,) int.
-
-    It is that of the largest logit; of a single logit the sign decides.
-    """
-    task = TASKS[predictions.task]
-    if task.kind == "binary":
-        return (predictions.outputs[:, 0] > 0).astype(np.int64)
-    return np.asarray(probabilities(task, predictions.outputs).argmax(1))
-
-
 def unpack(task: TaskName, packed: Outputs, rows: DevRows) -> Predictions:
     """The predictions that were packed.
 
@@ -216,12 +210,21 @@ class ArchivedRuns(Runs):
 
     def predictions(self, run_id: str, task: TaskName) -> Predictions:
         if (run_id, task) not in self._unpacked:
-            packed = self._runs[run_id].dev.get(task)
-            if packed is None or packed.rows is None:
-                error = packed.error if packed else None
-                raise RunError(error or f"{run_id}: no dev predictions of {task}.")
-            self._unpacked[run_id, task] = unpack(task, packed, self._rows[packed.rows])
+            self._unpacked[run_id, task] = self._read(run_id, task, self._runs[run_id].dev)
         return self._unpacked[run_id, task]
+
+    def cross_fitted(self, run_id: str, task: TaskName) -> Predictions:
+        return self._read(run_id, task, self._runs[run_id].cross)
+
+    def evaluations(self, run_id: str) -> list[Metrics]:
+        return [evaluation.metrics for evaluation in self._runs[run_id].history]
+
+    def _read(self, run_id: str, task: TaskName, kept: Mapping[TaskName, Outputs]) -> Predictions:
+        packed = kept.get(task)
+        if packed is None or packed.rows is None:
+            error = packed.error if packed else None
+            raise RunError(error or f"{run_id}: no dev predictions of {task}.")
+        return unpack(task, packed, self._rows[packed.rows])
 
     def has_all_outputs(self, run_id: str, task: TaskName) -> bool:
         """Whether all outputs were kept, so that probabilities are known."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from mtl.ablation.evidence import FolderRuns
 from mtl.ablation.grid_design import GridDesign
-from mtl.ablation.grid_files import read_grid_design
+from mtl.ablation.grid_files import read_grid_design, with_look
 from mtl.ablation.judging import make_results
 from mtl.ablation.results import Results
 from mtl.errors import RunError
@@ -30,7 +30,8 @@ from mtl.tasks.task import TaskName
 
 KEPT = (
     "run_id", "cell", "seed", "status", "config", "metrics", "undefined", "best_step", "steps",
-    "seconds", "throughput", "peak_memory", "diagnostics", "frozen_unchanged", "data",
+    "cross_fitted", "cross_fitted_steps", "last", "seconds", "throughput", "peak_memory",
+    "diagnostics", "frozen_unchanged", "data",
 )  # fmt: skip
 """The parts of a record that are kept."""
 MACHINE = ("python", "numerics", "processor", "cores", "threads", "device", "cuda")
@@ -44,10 +45,12 @@ def gather_grid(
 ) -> tuple[Archive, Results]:
     """The records of a grid, and its results with every path in them.
 
-    `before` are records made earlier: leaks that they know of in the same data are taken over.
-    Raises RunError where the files of the grid are missing or damaged.
+    `before` are records made earlier: leaks that they know of in the same data are taken over. The
+    design gets this look at the data, if no earlier one had the same seeds. Raises RunError where
+    the files of the grid are missing or damaged.
     """
-    return _gather("grid", read_grid_design(folder), runs, text=text, before=before)
+    design = with_look(read_grid_design(folder), FolderRuns(runs))
+    return _gather("grid", design, runs, text=text, before=before)
 
 
 def gather_run(folder: RunFolder, *, text: bool | None, before: Archive | None = None) -> Archive:
@@ -160,12 +163,17 @@ class GatheredRuns(FolderRuns):
         folder = RunFolder(self.root / run_id)
         reason = self.why_unscored(run_id)
         record, openings = self.readable_record(run_id), folder.openings()
+        kept = not reason and record is not None and record.cross_fitted is not None
+        judged = tasks if kept else ()
         return {
             "record": None if record is None else trimmed(record),
             "reason": without_paths(reason, self.root),
             "history": [] if record is None else _history(folder),
             "tests": openings,
             "dev": {} if reason else {task: self._outputs(run_id, task, whole) for task in tasks},
+            "cross": {}
+            if reason
+            else {task: self._judged_outputs(run_id, task) for task in judged},
         }
 
     def _outputs(self, run_id: str, task: TaskName, whole: bool) -> dict[str, str]:
@@ -175,12 +183,19 @@ class GatheredRuns(FolderRuns):
             return {"error": without_paths(str(error), self.root)}
         return {**pack(predictions, whole=whole), "rows": rows}
 
+    def _judged_outputs(self, run_id: str, task: TaskName) -> dict[str, str]:
+        try:
+            predictions, rows = self._shared(self.cross_fitted(run_id, task))
+        except RunError as error:
+            return {"error": without_paths(str(error), self.root)}
+        return {**pack(predictions, whole=False), "rows": rows}
+
 
 def trimmed(record: Record) -> dict[str, Any]:
     """A record as plain data, without what belongs to the machine alone."""
     stored = record.as_json()
     environment = {key: getattr(record.environment, key) for key in (*MACHINE, "packages")}
-    return {key: stored[key] for key in KEPT} | {"environment": environment}
+    return {key: stored[key] for key in KEPT if key in stored} | {"environment": environment}
 
 
 def _history(folder: RunFolder) -> list[dict[str, Any]]:

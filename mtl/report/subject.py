@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtl.ablation.definition import find_definition
-from mtl.ablation.grid_files import DESIGN_FILE, write_results
+from mtl.ablation.grid_files import DESIGN_FILE, keep_look, write_results
 from mtl.config.schema import RunConfig
 from mtl.errors import ConfigError, RunError, suggestion
 from mtl.report import archive
@@ -44,6 +44,8 @@ class Subject:
         earlier = before if isinstance(before, Archive) else None
         if self.grid is not None:
             runs = self.grid.parent.parent
+            if write:
+                keep_look(self.grid, runs)
             records, results = gather_grid(self.grid, runs, text=text, before=earlier)
             if write:
                 write_results(results, self.grid)

@@ -1,4 +1,7 @@
-"""Reads the kept records of a report, and brings those of schema 1 up to date."""
+"""Reads the kept records of a report, and brings those of earlier schemas up to date.
+
+Verdicts are made again by the rules of this version, from the runs that were kept.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mtl.ablation.claims import read_claims
 from mtl.ablation.grid_design import GridDesign
+from mtl.ablation.grid_files import of_schema_2
 from mtl.ablation.judging import make_results
 from mtl.config import identity
 from mtl.config.yaml_file import YamlDocument
@@ -35,12 +39,12 @@ def read(path: Path) -> AnyArchive:
     """
     plain = read_json(path)
     schema = plain.get("schema")
-    if schema not in (1, SCHEMA):
+    if schema not in (1, 2, SCHEMA):
         raise RunError(
             f"{path}: expected records of schema {SCHEMA}, got {schema!r}. Make the report again."
         )
     try:
-        return from_json(_of_schema_1(plain) if schema == 1 else plain)
+        return from_json(plain if schema == SCHEMA else _up_to_date(plain, schema))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
@@ -51,11 +55,13 @@ def read(path: Path) -> AnyArchive:
         raise RunError(f"{path}: damaged: it lacks {error}. Make the report again.") from None
 
 
-def _of_schema_1(plain: dict[str, Any]) -> dict[str, Any]:
-    """Plain data of schema 2 from that of schema 1, which had no results."""
+def _up_to_date(plain: dict[str, Any], schema: int) -> dict[str, Any]:
+    """Plain data of this schema from that of an earlier one, whose results were made otherwise."""
     if plain["kind"] == "study":
         return plain | {"schema": SCHEMA}
-    design = _design(plain)
+    design = (
+        _design(plain) if schema == 1 else GridDesign.model_validate(of_schema_2(plain["design"]))
+    )
     runs = ArchivedRuns(_RUNS.validate_python(plain["runs"]), _ROWS.validate_python(plain["rows"]))
     kept = ("kind", "text", "runs", "rows", "leaks")
     return {
@@ -70,7 +76,7 @@ def _design(plain: Mapping[str, Any]) -> GridDesign:
     design = plain["design"]
     cells = {arm["name"]: arm["cell"] for arm in design["arms"]}
     return GridDesign.model_validate({
-        **{key: plain[key] for key in ("name", "question", "base", "margin", "looks")},
+        **{key: plain[key] for key in ("name", "question", "base", "margin")},
         **{key: design[key] for key in ("baseline", "arms", "factors", "combinations")},
         "claims": read_claims(YamlDocument(source=plain["name"], value=plain["claims"]))[0],
         "runs": {

@@ -14,7 +14,7 @@ from mtl.grid.wording import NOTHING, mean_sd
 from mtl.methods.toggle import Method
 from mtl.methods.toggles import TICKS, untold
 from mtl.report.document import TICK, Cell
-from mtl.stats.verdicts import Summary
+from mtl.stats.summary import Summary
 
 
 def summary_cell(summary: Summary | None, missing: str = NOTHING) -> Cell:

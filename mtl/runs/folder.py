@@ -4,6 +4,8 @@
                   metrics.jsonl       during training: a line per step, a line per evaluation
                   resume/             during training: the saved state of the run
                   predictions/        <split>-<task>.csv: id, gold, outputs
+                  cross-fitted/       <task>.csv: those of dev that verdicts use
+                                      (`mtl.runs.halves`)
                   checkpoint/         the selected weights, with their sha256
                   record.json         last, in one piece: a run without it has not ended
                   test.json           openings of the test split (`mtl test`)
@@ -189,6 +191,22 @@ class RunFolder:
     def predictions(self, split: Split, task: TaskName) -> Predictions:
         """Read one split's predictions of one task. Raises RunError where missing or damaged."""
         return read_predictions(self._predictions(split, task), split, task)
+
+    def save_cross_fitted(self, predictions: Predictions) -> None:
+        """Write the cross-fitted dev predictions of one task."""
+        path = self._cross_fitted(predictions.task)
+        path.parent.mkdir(exist_ok=True)
+        write_predictions(path, predictions)
+
+    def cross_fitted(self, task: TaskName) -> Predictions:
+        """Read the cross-fitted dev predictions of one task.
+
+        Raises RunError where missing or damaged.
+        """
+        return read_predictions(self._cross_fitted(task), "dev", task)
+
+    def _cross_fitted(self, task: TaskName) -> Path:
+        return self.path / "cross-fitted" / f"{task}.csv"
 
     def _predictions(self, split: Split, task: TaskName) -> Path:
         return self.path / "predictions" / f"{split}-{task}.csv"

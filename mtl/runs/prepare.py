@@ -110,6 +110,11 @@ class Sources:
         sizes = {task: len(rows[task, "train"]) for task in config.tasks}
         return {task: size if limit is None else min(limit, size) for task, size in sizes.items()}
 
+    def dev_rows(self, config: RunConfig) -> dict[TaskName, int]:
+        """The number of dev rows of each task."""
+        rows = self.rows(config)
+        return {task: len(rows[task, "dev"]) for task in config.tasks}
+
 
 def prepare(
     config: RunConfig, on_bad_row: OnBadRow = "error", sources: Sources | None = None

@@ -151,6 +151,13 @@ class Record(Stored):
     """Scores of the selected checkpoint."""
     undefined: dict[str, str]
     """Why a metric is None."""
+    cross_fitted: Metrics | None = None
+    """Dev scores that verdicts use: the checkpoint of each half of dev is chosen on the other half
+    (`mtl.runs.halves`). None where nothing was selected, or by an earlier version."""
+    cross_fitted_steps: dict[str, int] | None = None
+    """The step that was chosen on each half, 0 and 1, for the other."""
+    last: Metrics | None = None
+    """Dev scores of the last evaluation."""
     best_step: int | None
     """The step of the selected checkpoint."""
     steps: int | None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from mtl.config.identity import run_id
 from mtl.errors import MtlError, RunError
 from mtl.runs.folder import RunFolder
 from mtl.runs.record import Metrics, Record
-from mtl.tasks.metrics import score_all
+from mtl.tasks.metrics import Predictions, score_all
 from mtl.tasks.task import Split, TaskName
 
 
@@ -47,16 +50,36 @@ def prediction_problems(folder: RunFolder, record: Record) -> list[str]:
             recorded["test"] = opening.metrics
     problems = []
     for split, metrics in recorded.items():
-        try:
-            predictions = {task: folder.predictions(split, task) for task in tasks}
-            computed = score_all(predictions, tasks, record.config["overall"], split).metrics
-        except (RunError, ValueError) as error:
-            problems.append(str(error))
-            continue
-        for key, value in computed.items():
-            if metrics.get(key) != value:
-                problems.append(f"{key}: recorded {metrics.get(key)}, the predictions give {value}")
+        read = partial(folder.predictions, split)
+        problems += _differences(record, tasks, split, metrics, read)
+    if record.cross_fitted is not None:
+        problems += [
+            f"cross-fitted {problem}"
+            for problem in _differences(
+                record, tasks, "dev", record.cross_fitted, folder.cross_fitted
+            )
+        ]
     return problems
+
+
+def _differences(
+    record: Record,
+    tasks: tuple[TaskName, ...],
+    split: Split,
+    metrics: Metrics,
+    read: Callable[[TaskName], Predictions],
+) -> list[str]:
+    """Where recorded metrics are not those of the predictions that were kept."""
+    try:
+        predictions = {task: read(task) for task in tasks}
+        computed = score_all(predictions, tasks, record.config["overall"], split).metrics
+    except (RunError, ValueError) as error:
+        return [str(error)]
+    return [
+        f"{key}: recorded {metrics.get(key)}, the predictions give {value}"
+        for key, value in computed.items()
+        if metrics.get(key) != value
+    ]
 
 
 def checkpoint_problems(folder: RunFolder, record: Record) -> list[str]:

@@ -2,8 +2,9 @@
 
 A design maps each combination (one level per factor, in the order of the factors) to the name of
 the arm that ran it. Each factor has a reference level. Every effect is a weighted sum of arms'
-scores, so `mtl.stats.estimate.contrast` gives it an interval over the seeds that these arms share.
-Only combinations that ran on all tasks are used. No torch.
+scores, so `mtl.stats.contrast.contrast` gives it an interval over the seeds that these arms share.
+Only combinations that ran on all tasks are used. `prior` is that of all arms that compare
+(`mtl.stats.moderation.fit`). No torch.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
-from mtl.stats.estimate import Estimate, contrast, obstacle
+from mtl.stats.contrast import contrast, obstacle
+from mtl.stats.estimate import Estimate
 from mtl.stats.examples import Arm
-from mtl.tasks.task import TaskName
+from mtl.stats.moderation import NO_PRIOR, Prior
 
 Combination = tuple[str, ...]
 """One level per factor, in the order of the factors."""
@@ -45,7 +47,11 @@ class Effect:
 
 
 def main_effects(
-    cells: Cells, factors: Mapping[str, str], arms: Mapping[str, Arm], tasks: Sequence[TaskName]
+    cells: Cells,
+    factors: Mapping[str, str],
+    arms: Mapping[str, Arm],
+    tasks: Sequence[str],
+    prior: Prior = NO_PRIOR,
 ) -> list[Effect]:
     """Each level minus its factor's reference level, averaged over matched pairs.
 
@@ -73,12 +79,16 @@ def main_effects(
                 for combination in cells
                 if combination[place] == level
             ]
-            effects += _effect((factor,), (level,), sets, cells, arms, tasks)
+            effects += _effect((factor,), (level,), sets, cells, arms, tasks, prior)
     return effects
 
 
 def interactions(
-    cells: Cells, factors: Mapping[str, str], arms: Mapping[str, Arm], tasks: Sequence[TaskName]
+    cells: Cells,
+    factors: Mapping[str, str],
+    arms: Mapping[str, Arm],
+    tasks: Sequence[str],
+    prior: Prior = NO_PRIOR,
 ) -> list[Effect]:
     """How the effect of a level changes with the level of another factor.
 
@@ -103,7 +113,7 @@ def interactions(
                 for combination in cells
                 if (combination[i], combination[j]) == levels
             ]
-            effects += _effect((first, second), levels, sets, cells, arms, tasks)
+            effects += _effect((first, second), levels, sets, cells, arms, tasks, prior)
     return effects
 
 
@@ -112,7 +122,8 @@ def shapley(
     factors: Mapping[str, str],
     best: Combination,
     arms: Mapping[str, Arm],
-    tasks: Sequence[TaskName],
+    tasks: Sequence[str],
+    prior: Prior = NO_PRIOR,
 ) -> list[Effect]:
     """Each factor's share of the gain from the reference combination to `best` (Shapley 1953).
 
@@ -140,7 +151,7 @@ def shapley(
                 before = _with(reference, {other: best[other] for other in chosen})
                 weights[_with(before, {place: best[place]})] += weight
                 weights[before] -= weight
-        effects += _effect((names[place],), (best[place],), [weights], present, arms, tasks)
+        effects += _effect((names[place],), (best[place],), [weights], present, arms, tasks, prior)
     return effects
 
 
@@ -161,7 +172,8 @@ def _effect(
     sets: Iterable[Mapping[Combination, float]],
     cells: Cells,
     arms: Mapping[str, Arm],
-    tasks: Sequence[TaskName],
+    tasks: Sequence[str],
+    prior: Prior,
 ) -> list[Effect]:
     """The effect, averaged over the complete sets; empty if no set is complete."""
     complete = [matched for matched in sets if all(cell in cells for cell in matched)]
@@ -180,14 +192,14 @@ def _effect(
             levels=levels,
             matched=len(complete),
             weights=weights,
-            estimate=contrast(arms, weights, tasks),
+            estimate=contrast(arms, weights, tasks, prior),
             reason=obstacle(arms, weights, tasks),
         )
     ]
 
 
 def _present(
-    cells: Cells, factors: Mapping[str, str], arms: Mapping[str, Arm], tasks: Sequence[TaskName]
+    cells: Cells, factors: Mapping[str, str], arms: Mapping[str, Arm], tasks: Sequence[str]
 ) -> dict[Combination, str]:
     """The combinations whose arm has scores on all tasks.
 

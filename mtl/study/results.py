@@ -17,7 +17,7 @@ from mtl.config import identity
 from mtl.errors import RunError
 from mtl.runs.folder import RunFolder
 from mtl.runs.record import Record
-from mtl.stats.verdicts import Summary, summarise
+from mtl.stats.summary import Summary, summarise
 from mtl.study.definition import Study
 from mtl.study.importance import Importance, importances
 from mtl.study.lease import seconds_spent

@@ -56,9 +56,7 @@ def score(predictions: Predictions) -> Scores:
         return _score_scores(task, gold, outputs[:, 0].astype(np.float64))
     probability = probabilities(task, outputs)
     labels = gold.astype(np.int64)
-    chosen = probability.argmax(1)
-    if task.kind == "binary":
-        chosen = (outputs[:, 0] > 0).astype(np.int64)
+    chosen = chosen_classes(predictions)
     classes = probability.shape[1]
     confusion = confusion_matrix(labels, chosen, classes)
     correct = chosen == labels
@@ -90,6 +88,14 @@ def probabilities(task: Task, outputs: np.ndarray) -> np.ndarray:
         logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
     shifted = np.exp(logits - logits.max(1, keepdims=True))
     return np.asarray(shifted / shifted.sum(1, keepdims=True))
+
+
+def chosen_classes(predictions: Predictions) -> np.ndarray:
+    """The class of each row, (n,) int: of the largest output, or by the sign of a single one."""
+    task = TASKS[predictions.task]
+    if task.kind == "binary":
+        return (predictions.outputs[:, 0] > 0).astype(np.int64)
+    return np.asarray(probabilities(task, predictions.outputs).argmax(1))
 
 
 def confusion_matrix(gold: np.ndarray, chosen: np.ndarray, classes: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mtl.inference.evaluate import Evaluator
 from mtl.runs.folder import RunFolder
+from mtl.runs.halves import HALVES, overall_of_half, with_half
 from mtl.runs.prepare import Prepared
 from mtl.tasks.metrics import Predictions, score_all
 from mtl.training.state import Diverged, State, finite
@@ -47,6 +48,26 @@ def is_better(evaluation: Evaluation, state: State) -> bool:
         return True
     overall = evaluation.metrics["dev/overall"]
     return overall is not None and (state.best_overall is None or overall > state.best_overall)
+
+
+def select_by_halves(evaluation: Evaluation, state: State, folder: RunFolder, rule: str) -> None:
+    """Keep the predictions of each half of dev where the other half has its best evaluation yet.
+
+    `rule` is that of the overall score. A run whose first evaluation was not kept so, by an earlier
+    version, stays without.
+    """
+    if state.best_step is not None and not state.half_steps:
+        return
+    dev = {part.task: part for part in evaluation.predictions if part.split == "dev"}
+    for half in HALVES:
+        overall, best = overall_of_half(dev, half, rule), state.half_overall.get(str(half))
+        first = str(half) not in state.half_steps
+        if not (first or (overall is not None and (best is None or overall > best))):
+            continue
+        state.half_steps[str(half)], state.half_overall[str(half)] = state.step, overall
+        for task, now in dev.items():
+            before = now if first and half == HALVES[0] else folder.cross_fitted(task)
+            folder.save_cross_fitted(with_half(before, now, 1 - half))
 
 
 def select(evaluation: Evaluation, state: State, folder: RunFolder) -> None:

@@ -28,7 +28,7 @@ from mtl.tracking.open import open_tracker
 from mtl.tracking.outcome import WandbMode
 from mtl.tracking.tracker import Tracker
 from mtl.training.interrupt import Interrupted, Interruption
-from mtl.training.outcome import make_record, run_info
+from mtl.training.outcome import make_record, run_info, tracked_metrics
 from mtl.training.progress import Progress
 from mtl.training.run import Training
 from mtl.training.state import Diverged
@@ -119,9 +119,9 @@ def run_and_record(training: Training, mode: WandbMode, group: str | None) -> Re
         status, error, unexpected = "failed", traceback.format_exc(), exception
     training.progress.end()
     training.clock.charge()
-    record = make_record(prepared, training.state, training.model, device, status, error)
+    record = make_record(prepared, folder, training.state, training.model, device, status, error)
     done = status == "done"
-    tracked = tracker.finish(record.metrics) if done else tracker.abort(error or status)
+    tracked = tracker.finish(tracked_metrics(record)) if done else tracker.abort(error or status)
     record = record.model_copy(update={"wandb": tracked})
     folder.finish(record)
     if unexpected is not None:

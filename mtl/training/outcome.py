@@ -18,16 +18,19 @@ from mtl.runs.prepare import Prepared
 from mtl.runs.record import (
     SCHEMA,
     Diagnostics,
+    Metrics,
     Record,
     Status,
     Throughput,
 )
+from mtl.tasks.metrics import score_all
 from mtl.tracking.tracker import RunInfo
 from mtl.training.state import State
 
 
 def make_record(
     prepared: Prepared,
+    folder: RunFolder,
     state: State,
     model: MultiTaskModel,
     device: torch.device,
@@ -54,6 +57,9 @@ def make_record(
         config=prepared.config.model_dump(mode="json"),
         metrics=state.selected,
         undefined=state.reasons,
+        cross_fitted=cross_fitted(prepared, state, folder) if status == "done" else None,
+        cross_fitted_steps=state.half_steps or None,
+        last=state.last or None,
         best_step=state.best_step,
         steps=state.step,
         seconds=round(state.seconds, 3),
@@ -69,6 +75,21 @@ def make_record(
         error=error,
         ended=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def cross_fitted(prepared: Prepared, state: State, folder: RunFolder) -> Metrics | None:
+    """The dev scores of the cross-fitted predictions, where a run has kept them."""
+    if not state.half_steps:
+        return None
+    config = prepared.config
+    kept = {task: folder.cross_fitted(task) for task in config.tasks}
+    return score_all(kept, config.tasks, config.overall, "dev").metrics
+
+
+def tracked_metrics(record: Record) -> Metrics:
+    """The scores of a run for W&B: those of the selected checkpoint, and the cross-fitted ones."""
+    judged = record.cross_fitted or {}
+    return record.metrics | {f"cross-fitted/{key}": value for key, value in judged.items()}
 
 
 def diagnostics(state: State, model: MultiTaskModel) -> Diagnostics:

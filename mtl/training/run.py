@@ -18,7 +18,7 @@ from mtl.model.pairing import distinct, lay_out
 from mtl.rng import stream_seed
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import Prepared
-from mtl.training.evaluation import evaluate, is_better, select
+from mtl.training.evaluation import evaluate, is_better, select, select_by_halves
 from mtl.training.interrupt import Interrupted, Interruption
 from mtl.training.log import StepLog
 from mtl.training.optim import Optimizer
@@ -139,6 +139,11 @@ class Training:
         state.evaluated_at = state.step
         epoch = state.step / self.plan.epoch_steps
         self.log.evaluated({"step": state.step, "epoch": epoch, "metrics": evaluation.metrics})
+        state.last = {
+            key: value for key, value in evaluation.metrics.items() if key.startswith("dev/")
+        }
+        if not keep_last:
+            select_by_halves(evaluation, state, self.folder, self.config.overall)
         if keep_last or is_better(evaluation, state):
             select(evaluation, state, self.folder)
             if not keep_last:

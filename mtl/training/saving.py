@@ -94,6 +94,8 @@ class Saver:
         for split in ("dev", "train"):
             for task in self.config.tasks:
                 self.folder.predictions(split, task)
+        for task in self.config.tasks if saved.get("half_steps") else ():
+            self.folder.cross_fitted(task)
         if self.config.train.select == "best":
             checkpoint.check(self.folder.checkpoint, "model")
 

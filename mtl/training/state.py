@@ -19,7 +19,9 @@ class State:
     """A run's counters and what it has selected: all of its saved state that is no tensor.
 
     `selected` are the metrics of `best_step`, `reasons` says why some of them are undefined.
-    `seconds` is wall time, `step_seconds` that of optimiser steps. `dead_examples` counts by task
+    `half_steps` and `half_overall` are the step and overall score of the best evaluation on each
+    half of dev (`mtl.runs.halves`), `last` the dev metrics of the last one. `seconds` is wall
+    time, `step_seconds` that of optimiser steps. `dead_examples` counts by task
     and epoch. `gradient_norms` and the summaries hold sums and counts. `log_bytes` is the length of
     the log when the state was saved.
     """
@@ -30,6 +32,9 @@ class State:
     best_overall: float | None = None
     selected: dict[str, float | None] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    half_steps: dict[str, int] = field(default_factory=dict)
+    half_overall: dict[str, float | None] = field(default_factory=dict)
+    last: dict[str, float | None] = field(default_factory=dict)
     seconds: float = 0.0
     step_seconds: float = 0.0
     examples: int = 0
@@ -42,7 +47,11 @@ class State:
     log_bytes: int = 0
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Take over saved values. Version 0.1.0 saved the summary of SMART as `smart`."""
+        """Take over saved values.
+
+        Version 0.1.0 saved the summary of SMART as `smart`, and no choice by halves: a run that it
+        had evaluated already gets no cross-fitted scores.
+        """
         values = dict(saved)
         if "smart" in values:
             values["penalties"] = {"smart": values.pop("smart")}

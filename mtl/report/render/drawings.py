@@ -23,6 +23,8 @@ WORDS = {
     "helps": (BLUE, "o"),
     "hurts": (ORANGE, "v"),
     "no difference": (BLACK, "s"),
+    "not worse": (GREEN, "^"),
+    "not better": (PURPLE, "<"),
     "undecided": (GREY, "D"),
     "no verdict": (GREY, "x"),
 }
@@ -47,7 +49,7 @@ def effects(data: Data) -> Figure:
     )
     seen: dict[str, Any] = {}
     for axes, panel in zip(panels, data["panels"], strict=True):
-        axes.axvspan(-data["margin"], data["margin"], color=BAND, lw=0)
+        axes.axvspan(-panel["margin"], panel["margin"], color=BAND, lw=0)
         axes.axvline(0, color=BLACK, lw=0.8)
         for line in panel["lines"]:
             colour, marker = WORDS[line["word"]]

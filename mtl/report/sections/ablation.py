@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from mtl.ablation.results import ArmResult, Difference, Results, Score
-from mtl.ablation.sentences import cost, span
+from mtl.ablation.results import ArmResult, Difference, Results, Score, Verdict
+from mtl.ablation.sentences import (
+    basis,
+    cost,
+    exploratory,
+    level_of,
+    probability,
+    span,
+    variance,
+)
 from mtl.grid.wording import NOTHING, plural
 from mtl.report.data import ReportData
 from mtl.report.document import (
@@ -54,7 +63,7 @@ def scores_shown(results: Results) -> list[Score]:
 
 
 def difference_cell(arm: ArmResult, score: Score) -> Cell:
-    """A difference with its 95 % interval, sorted by the difference."""
+    """A difference with its interval, sorted by the difference."""
     verdict = arm.verdicts.get(score)
     difference = None if verdict is None else verdict.estimate
     return Cell(text=span(difference), sort=None if difference is None else difference.value)
@@ -69,8 +78,10 @@ def _table(name: str, data: ReportData, results: Results) -> Table:
     if any(others.values()):
         heads.append(Column(title="also"))
     heads += [Column(title=score, kind="number") for score in shown]
+    level = _level(results, results.primary)
     heads += [
-        Column(title=f"difference of {results.primary} [95 %]", kind="number"),
+        Column(title=f"difference of {results.primary} [{level}]", kind="number"),
+        Column(title="P(> 0)", kind="number"),
         Column(title="verdict"),
     ]
     heads.append(Column(title="cost", kind="number"))
@@ -83,7 +94,9 @@ def _table(name: str, data: ReportData, results: Results) -> Table:
         if any(others.values()):
             cells.append(text(others[arm.name]))
         cells += [_score(arm, score) for score in shown]
-        cells += [difference_cell(arm, results.primary), _verdict(arm, results)]
+        verdict = arm.verdicts.get(results.primary)
+        cells += [difference_cell(arm, results.primary), text(probability(verdict))]
+        cells.append(_verdict(arm, results))
         cells.append(
             Cell(
                 text=cost(arm, results.arms[0]),
@@ -94,9 +107,9 @@ def _table(name: str, data: ReportData, results: Results) -> Table:
     caption = (
         "Dev scores, mean ± sample standard deviation over n seeds. Ticks: the method is on; "
         "only methods that differ between arms have a column. Differences from "
-        f"{results.baseline} with their 95 % intervals over seeds and examples; a verdict also "
-        "needs Holm's correction over the arms. Cost: mean seconds of a run, and times the "
-        "baseline's."
+        f"{results.baseline} with their intervals over seeds and examples; a verdict also needs "
+        "Holm's correction over the arms. P(> 0): the probability of a gain. Cost: mean seconds of "
+        f"a run, and times the baseline's. {basis(results)}. {variance(results)}"
     )
     return Table(name=name, columns=tuple(heads), rows=tuple(rows), caption=caption)
 
@@ -110,7 +123,7 @@ def _verdict(arm: ArmResult, results: Results) -> Cell:
     if arm.name == results.baseline:
         return text("baseline")
     if verdict := arm.verdicts.get(results.primary):
-        return text(verdict.text)
+        return text(verdict.text + exploratory(verdict))
     if not arm.seeds:
         return text("missing")
     return text("other tasks: see claims" if results.claims else "other tasks")
@@ -121,24 +134,36 @@ def _by_task(data: ReportData) -> Table:
     shown = scores_shown(results)
     heads = [Column(title="arm")]
     for score in shown:
-        heads += [Column(title=f"{score} [95 %]", kind="number"), Column(title=f"{score}: verdict")]
+        heads.append(Column(title=f"{score} [{_level(results, score)}]", kind="number"))
+        heads += [Column(title=f"{score}: / sd", kind="number"), Column(title=f"{score}: verdict")]
     rows = []
     for arm in results.arms[1:]:
         cells = [text(arm.name)]
         for score in shown:
             verdict = arm.verdicts.get(score)
-            cells += [difference_cell(arm, score), text(verdict.text if verdict else NOTHING)]
+            words = verdict.text + exploratory(verdict) if verdict else NOTHING
+            cells += [difference_cell(arm, score), _in_sd(verdict), text(words)]
         rows.append(tuple(cells))
     caption = (
         f"Differences from {results.baseline} on dev by score, each score judged over all arms "
-        "together."
+        "together. / sd: the difference in standard deviations of a score over seeds."
     )
     return Table(name="differences", columns=tuple(heads), rows=tuple(rows), caption=caption)
 
 
+def _in_sd(verdict: Verdict | None) -> Cell:
+    value = None if verdict is None else verdict.per_seed_sd
+    return Cell(text=NOTHING if value is None else f"{value:+.1f}", sort=value)
+
+
+def _level(results: Results, score: Score) -> str:
+    verdicts = (arm.verdicts.get(score) for arm in results.arms)
+    return level_of([verdict.estimate for verdict in verdicts if verdict is not None])
+
+
 def _effects(data: ReportData) -> Figure | None:
     results = data.results
-    panels = []
+    panels: list[dict[str, Any]] = []
     for score in ordered(results, scores_shown(results)):
         lines = []
         for arm in results.arms[1:]:
@@ -146,24 +171,24 @@ def _effects(data: ReportData) -> Figure | None:
             if verdict is not None and verdict.estimate is not None:
                 lines.append({"arm": arm.name, "word": verdict.word} | interval(verdict.estimate))
         if lines:
-            panels.append({"score": score, "lines": lines})
+            panels.append({"score": score, "margin": results.margins[score], "lines": lines})
     if not panels:
         return None
-    count = len({line["arm"] for panel in panels for line in panel["lines"]})  # type: ignore[index]
+    count = len({line["arm"] for panel in panels for line in panel["lines"]})
     return Figure(
         name="effects",
         drawing="effects",
-        caption=f"Difference from {results.baseline} on dev, with 95 % intervals over seeds and "
-        f"examples. The grey band is the margin, ±{results.margin:g}, inside which a difference "
-        "is called none.",
+        caption=f"Difference from {results.baseline} on dev, with the intervals over seeds and "
+        "examples that decide. The grey band is the margin, inside which a difference does not "
+        "matter.",
         alt=f"Differences of {plural(count, 'arm')} from the baseline with intervals; the numbers "
         "are in the table of differences.",
-        data={"baseline": results.baseline, "margin": results.margin, "panels": panels},
+        data={"baseline": results.baseline, "panels": panels},
     )
 
 
 def interval(difference: Difference) -> dict[str, float]:
-    """A difference and its 95 % interval, for a figure."""
+    """A difference and its interval, for a figure."""
     return {"value": difference.value, "low": difference.low, "high": difference.high}
 
 

@@ -16,8 +16,8 @@ def section(data: ReportData) -> Section:
     if results.looks > 1:
         blocks.append(
             Paragraph(
-                text=f"Seeds were added until arms were decided: up to {results.looks} looks at "
-                "the data, which the level allows for."
+                text=f"The arms were judged {results.looks} times, each time with other seeds. The "
+                "levels allow for that: alpha is spent in proportion to the seeds."
             )
         )
     rows, total = [], 0

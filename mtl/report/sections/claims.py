@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from mtl.ablation.claim_results import expected_false
 from mtl.ablation.claims import ALONE, Claim
 from mtl.ablation.results import ClaimResult
+from mtl.ablation.sentences import judged as judged_words
 from mtl.ablation.sentences import verdict_of_claim
 from mtl.grid.wording import NOTHING, mean_sd, plural
 from mtl.report.data import ReportData
 from mtl.report.document import Block, Paragraph, Section, columns, table, text
 from mtl.report.wording import names
-from mtl.stats.verdicts import summarise
+from mtl.stats.decision import OPEN
+from mtl.stats.summary import summarise
 
 MEANING = (
     "Reproduced: the verdict on the comparison is what the claim expects. Contradicted: it is "
     "the opposite, or an effect where none was claimed. No difference at this scale: none was "
-    "found inside the margin, where an effect was claimed. Undecided: more seeds or examples are "
-    "needed. Claims of an effect count as found only after Holm's correction over all claims "
-    "that are comparisons, at the level of the report; a claim of no difference is reproduced "
-    "where the interval lies inside the margin, which needs no correction."
+    "found inside the margin, where an effect was claimed. No gain, or no loss, at this scale: an "
+    "effect was claimed, and one larger than the margin is excluded. Undecided: more seeds or "
+    "examples are needed. The claims of one published statement are a family, and an effect counts "
+    "after Holm's correction within it; with * it also holds with a correction over all claims. A "
+    "claim of no difference is reproduced where the 90 % interval lies inside the margin. "
+    "Exploratory: the claim or its margin was chosen after the runs were there."
 )
 
 
@@ -36,7 +41,7 @@ def section(data: ReportData) -> Section | None:
             text(result.claim.expect),
             text(_found(result)),
             text(_published(result.claim)),
-            text(result.judged),
+            text(judged_words(result)),
             text(_why(result)),
         )
         for result in results
@@ -47,6 +52,12 @@ def section(data: ReportData) -> Section | None:
         Paragraph(text=f"{plural(len(results), 'claim')}: {counts}.", tone="verdict"),
         table("claims", heads, rows),
         Paragraph(text=MEANING),
+        Paragraph(
+            text=(
+                "If no arm had any effect, this table would be expected to hold at most "
+                f"{expected_false(results):.2f} false claims of an effect."
+            )
+        ),
     ]
     known = [result.claim for result in results]
     left = [claim.claim for claim in data.design.claims if claim not in known]
@@ -97,7 +108,6 @@ def _published(claim: Claim) -> str:
 def _why(result: ClaimResult) -> str:
     if result.verdict is None:
         return "seed by seed"
-    if result.verdict.word != "undecided":
+    if result.verdict.word not in OPEN:
         return result.verdict.reason
-    needed = result.verdict.text.removeprefix("undecided: ")
-    return f"{result.verdict.reason}; to decide: {needed}"
+    return f"{result.verdict.text}: {result.verdict.reason}"

@@ -8,13 +8,12 @@ import numpy as np
 
 from mtl.ablation.results import ArmResult
 from mtl.grid.wording import plural
-from mtl.report.archive import chosen_classes
 from mtl.report.data import ReportData
 from mtl.report.document import Block, Cell, Column, Figure, Section, Table, text
 from mtl.report.published import PAPER, SST_RECALLS, published_row
 from mtl.report.wording import summary_cell
-from mtl.stats.verdicts import summarise
-from mtl.tasks.metrics import confusion_matrix
+from mtl.stats.summary import summarise
+from mtl.tasks.metrics import chosen_classes, confusion_matrix
 from mtl.tasks.registry import TASKS
 
 NAMES = TASKS["sst"].class_names
@@ -67,7 +66,9 @@ def _confusion(data: ReportData, arms: list[ArmResult]) -> Figure | None:
             predictions = data.predictions(arm.name, seed, "sst")
             if predictions is not None and predictions.gold is not None:
                 counts += confusion_matrix(
-                    predictions.gold.astype(np.int64), chosen_classes(predictions), len(NAMES)
+                    predictions.gold.astype(np.int64),
+                    chosen_classes(predictions),
+                    len(NAMES),
                 )
         if counts.sum():
             panels.append({"arm": arm.name, "counts": counts.tolist(), "seeds": len(arm.seeds)})

@@ -8,7 +8,7 @@ from mtl.ablation.results import Score, metric_key
 from mtl.report.data import ReportData
 from mtl.report.document import Block, Cell, Column, Figure, Section, Table, text
 from mtl.report.wording import mean_of, summary_cell
-from mtl.stats.verdicts import summarise
+from mtl.stats.summary import summarise
 
 
 def section(data: ReportData) -> Section | None:

@@ -51,7 +51,7 @@ def section(data: ReportData) -> Section | None:
             f"{data.best.name if data.best else NOTHING}: what setting a factor adds, averaged "
             "over all orders of setting them (Shapley 1953); they sum to the gain."
         )))  # fmt: skip
-    if figure := _figure(results.primary, results.margin, effects):
+    if figure := _figure(results.primary, results.margins[results.primary], effects):
         blocks.append(figure)
     return Section(title="Factors", key="factors", blocks=tuple(blocks))
 

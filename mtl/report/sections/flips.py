@@ -13,7 +13,6 @@ import numpy as np
 
 from mtl.ablation.results import ArmResult
 from mtl.grid.wording import plural
-from mtl.report.archive import chosen_classes
 from mtl.report.data import ReportData
 from mtl.report.document import (
     Block,
@@ -26,7 +25,7 @@ from mtl.report.document import (
     table,
     text,
 )
-from mtl.tasks.metrics import Predictions
+from mtl.tasks.metrics import Predictions, chosen_classes
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import TaskName
 

@@ -10,7 +10,7 @@ from mtl.report.data import ReportData
 from mtl.report.document import Cell, Column, Paragraph, Section, Table, number, text
 from mtl.report.published import PAPER, SCORES, published_row
 from mtl.report.wording import names, summary_cell
-from mtl.stats.verdicts import Summary, summarise
+from mtl.stats.summary import Summary, summarise
 from mtl.tasks.registry import TASKS
 
 COLUMNS: tuple[Score, ...] = (*TASKS, "overall")
@@ -30,11 +30,16 @@ def section(data: ReportData) -> Section | None:
         ]
     rows: list[tuple[Cell, ...]] = []
     for arm in arms:
-        for split, scores in (("dev", arm.scores), ("test", test_scores(data, arm))):
-            row = matched[arm.name]
+        row = matched[arm.name]
+        for split, name, scores in (
+            ("dev", "best on dev", arm.best),
+            ("", f"dev, {arm.basis or 'judged'}", arm.scores),
+            ("", "dev, last epoch", {} if arm.basis == "last epoch" else arm.last),
+            ("test", "test", test_scores(data, arm)),
+        ):
             published = SCORES.get((row, split), {}) if row else {}
             if scores or published or split == "dev":
-                shown = split if scores or split == "dev" else "test: not opened"
+                shown = name if scores or split == "dev" else "test: not opened"
                 rows.append(_line(arm.name, shown, scores, published if beside else None))
     table = Table(name="scores", columns=tuple(heads), rows=tuple(rows), caption=_caption(data))
     return Section(
@@ -103,7 +108,12 @@ def _caption(data: ReportData) -> str:
     )
     chosen = {arm.config.train.select for arm in data.arms.values()}
     kept = {"best": "of the evaluation with the best dev overall", "last": "of the last step"}
-    luck = "; dev chose them, so dev scores are a little high" if "best" in chosen else ""
+    luck = (
+        ". Dev chose them, so the best on dev is a little high, the more so the more evaluations; "
+        "verdicts use the judged scores"
+        if "best" in chosen
+        else ""
+    )
     return (
         "Mean ± sample standard deviation over n seeds; sst and quora accuracy, sts Pearson's r, "
         f"overall {rule}. Weights {joined([kept[rule] for rule in sorted(chosen)])}{luck}."

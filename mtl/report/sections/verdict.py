@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from mtl.ablation.margins import margin_text
 from mtl.ablation.results import ArmResult, Results
-from mtl.ablation.sentences import sentence
+from mtl.ablation.sentences import basis, by_action, next_step, notes, sentence
 from mtl.grid.wording import joined, mean_sd, plural
 from mtl.report.data import ReportData
 from mtl.report.document import Block, Listing, Paragraph, Section
@@ -11,15 +12,6 @@ from mtl.report.wording import names
 
 MOST_NAMED = 3
 """Up to this many arms that cannot be compared are named; more are counted."""
-
-TITLES = {
-    "helps": "Helps",
-    "hurts": "Hurts",
-    "no difference": "No difference",
-    "undecided": "Undecided",
-    "no verdict": "No verdict",
-}
-"""How the headline begins the list of arms with a verdict."""
 
 
 def section(data: ReportData) -> Section:
@@ -31,14 +23,21 @@ def section(data: ReportData) -> Section:
 def _blocks_of_grid(data: ReportData) -> list[Block]:
     results = data.results
     blocks: list[Block] = [Paragraph(text=headline(results), tone="verdict")]
-    arms = [arm for arm in results.arms[1:] if results.primary in arm.verdicts or not arm.seeds]
-    if arms:
-        blocks.append(Listing(items=tuple(verdict_on(arm, results) for arm in arms)))
+    for action, arms in by_action(results).items():
+        items = tuple(verdict_on(arm, results) for arm in arms)
+        blocks += [Paragraph(text=f"{action}:", tone="verdict"), Listing(items=items)]
+    unscored = [arm for arm in results.arms[1:] if not arm.seeds and arm.missing]
+    if unscored:
+        blocks.append(Listing(items=tuple(verdict_on(arm, results) for arm in unscored)))
+    if line := next_step(results):
+        blocks.append(Paragraph(text=line))
     judged = [claim.judged for group in data.groups for claim in group.claims]
     if judged:
         counts = joined([f"{judged.count(word)} {word}" for word in dict.fromkeys(judged)])
         blocks.append(Paragraph(text=f"Of {plural(len(judged), 'claim')}: {counts}."))
     blocks.append(Paragraph(text=explanation(results)))
+    if lines := notes(results):
+        blocks.append(Listing(items=tuple(lines)))
     return blocks + _warnings(data)
 
 
@@ -61,22 +60,23 @@ def _warnings(data: ReportData) -> list[Block]:
 
 
 def headline(results: Results) -> str:
-    """The arms by verdict, in one line."""
-    arms: dict[str, list[str]] = {}
-    for arm in results.arms:
-        verdict = arm.verdicts.get(results.primary)
-        if verdict is None:
-            continue
-        name = arm.name
-        if verdict.estimate is not None and verdict.word in ("helps", "hurts"):
-            name += f" ({verdict.estimate.value:+.3f})"
-        arms.setdefault(verdict.word, []).append(name)
-    parts = [f"{title}: {names(arms[word])}." for word, title in TITLES.items() if word in arms]
+    """What to do with the arms, in one line."""
+    parts = []
+    for action, arms in by_action(results).items():
+        parts.append(f"{action}: {names([_with_number(arm, results) for arm in arms])}.")
     apart = [arm.name for arm in results.arms[1:] if results.primary not in arm.verdicts]
     if apart:
         which = names(apart) if len(apart) <= MOST_NAMED else plural(len(apart), "arm")
         parts.append(f"Not comparable on {results.primary}, as their tasks are others: {which}.")
     return " ".join(parts) or "There is no other arm to compare with the baseline."
+
+
+def _with_number(arm: ArmResult, results: Results) -> str:
+    """`concat (+0.043)`, `smart (below 0.027)`: the effect, or the most that it can be."""
+    verdict = arm.verdicts[results.primary]
+    if verdict.estimate is not None and verdict.word in ("helps", "hurts"):
+        return f"{arm.name} ({verdict.estimate.value:+.3f})"
+    return arm.name if verdict.bound is None else f"{arm.name} (below {verdict.bound:.3f})"
 
 
 def verdict_on(arm: ArmResult, results: Results) -> str:
@@ -92,12 +92,19 @@ def verdict_on(arm: ArmResult, results: Results) -> str:
 
 def explanation(results: Results) -> str:
     """What the words of the verdicts mean."""
-    looks = f" The level allows for {results.looks} looks at the data." if results.looks > 1 else ""
+    looks = (
+        f" The arms were judged {results.looks} times with other seeds; the levels allow for it."
+        if results.looks > 1
+        else ""
+    )
     return (
         f"Differences are of {results.primary} on dev, arm minus {results.baseline}, paired by "
-        f"seed and by example; both count as luck in the {100 * results.level:.3g} % intervals. "
-        "Helps or hurts: the interval is clear of 0, also after Holm's correction over the arms. "
-        f"No difference: it lies inside ±{results.margin:g}. Anything else is undecided.{looks}"
+        f"seed and by example; both count as luck. {basis(results)}. Keep (helps) and drop "
+        "(hurts): the interval is clear of 0, also after Holm's correction over the arms. No "
+        "difference: the 90 % interval lies inside the margin, "
+        f"{margin_text(results.margins)}. Not worse, not better: it lies on one side of it. "
+        "Undecided is not no: any difference up to the bound may be "
+        f"there.{looks}"
     )
 
 
