@@ -36,7 +36,7 @@ def seeds_that_decide(
     """How often "about k more seeds" decide, for k up to `most`.
 
     True gains are drawn from a normal distribution with the standard deviation `spread`. The same
-    grid goes on with its further seeds, and the second look has the level of a second look.
+    grid goes on with k further seeds, and the second look has the level of a second look.
     """
     promised = kept = beyond = 0
     for _ in range(grids):
@@ -51,10 +51,7 @@ def seeds_that_decide(
             if more is None or more > most:
                 beyond += 1
                 continue
-            # The arm and the baseline get the further seeds; the other arms stay as they are.
-            later = dict(first)
-            for each in (name, BASELINE):
-                later[each] = with_seeds(whole[each], seeds + more)
+            later = {each: with_seeds(arm, seeds + more) for each, arm in whole.items()}
             looks = {name: Look(seeds=(seeds, seeds + more))}
             again = decide(compared(later), margin=margin, looks=looks)[name]
             promised += 1
