@@ -11,6 +11,7 @@ from mtl.stats.decision import DECIDED, OPEN, Look, Verdict, decide, holm
 from mtl.stats.estimate import Estimate
 from mtl.stats.examples import Arm
 from mtl.stats.planning import Plan, variances_of
+from mtl.stats.projection import SMALL_CHANCE
 from tests.simulated_studies import ALPHA, BASELINE, compared
 from tests.simulated_worlds import NAMES, TASKS, Task, arms_of, simulate
 
@@ -128,7 +129,7 @@ def _by_rule_now(
 
 
 def _goes_on(verdict: Verdict, seeds: int, most: int) -> bool:
-    small = verdict.chance is not None and verdict.chance < 0.1
+    small = verdict.chance is not None and verdict.chance < SMALL_CHANCE
     return verdict.word in OPEN and seeds < most and not small
 
 

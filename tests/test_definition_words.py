@@ -62,11 +62,17 @@ def test_the_name_of_a_grid_is_what_it_says() -> None:
     others = [
         from_words(["pairing=siamese,concat"]),
         from_words(["pairing=concat,siamese", "train.lr=1e-5,1e-4"]),
-        from_words(["pairing=siamese,concat", "train.lr=1e-5,1e-4", "seed=0,1"]),
         from_words(["pairing=siamese,concat", "train.lr=1e-5,1e-4"], ["limit=3"]),
         from_words(["pairing=siamese,concat", "train.lr=1e-5,1e-4"], base="final"),
     ]
-    assert len({one.name, *(other.name for other in others)}) == 6
+    assert len({one.name, *(other.name for other in others)}) == 5
+
+
+def test_more_seeds_are_a_further_look_at_the_same_grid() -> None:
+    words = ["pairing=siamese,concat"]
+    names = {from_words(words).name}
+    names |= {from_words([*words, "seed=0,1"]).name, from_words(words, ["seed=7,8,9"]).name}
+    assert names == {from_words([*words, "seed=0,1,2"]).name}
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ def test_a_constant_prediction_counts_as_r_0_and_is_named() -> None:
     assert rows["same"]["sts"].endswith("(sd, n=4)")
     assert rows["same"]["sst"].endswith("(sd, n=4)")
     verdict = section(markdown, "Verdict")
-    assert "same, seed 1 has collapsed: sts: all predictions are 0. Its scores count." in verdict
+    assert "counted: same, seed 1 (sts: all predictions are 0)." in verdict
     assert why not in markdown
 
 

@@ -117,8 +117,9 @@ def from_words(
     """A definition from command-line words.
 
     `grids` are factors and seeds, as in `pairing=siamese,concat` and `seed=0,1,2`; `sets` are
-    `key=value` for all arms. The name is `grid-` and 8 digits of the definition's hash. Raises
-    ConfigError with every problem.
+    `key=value` for all arms. The name is `grid-` and 8 digits of the definition's hash, whatever
+    its seeds: more seeds are a further look at the same grid. Raises ConfigError with every
+    problem.
     """
     problems: list[str] = []
     grid, grid_seeds = _factors_and_seeds(grids, problems)
@@ -141,7 +142,7 @@ def from_words(
         "seeds": grid_seeds or set_seeds or DEFAULT_SEEDS,
     }
     definition = _with_settings(Definition(**fields), settings, [])
-    plain = definition.canonical()
+    plain = definition.canonical() | {"seeds": list(DEFAULT_SEEDS)}
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return replace(definition, name=f"grid-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
 

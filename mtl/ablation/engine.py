@@ -44,13 +44,11 @@ from mtl.runs.folder import GRIDS
 from mtl.runs.options import PoolOptions
 from mtl.runs.prepare import Sources
 from mtl.stats.decision import OPEN
+from mtl.stats.projection import SMALL_CHANCE
 from mtl.tracking.outcome import WandbMode
 from mtl.tracking.summary import send_summary
 from mtl.tracking.tracker import Table
 from mtl.training.interrupt import Interruption
-
-SMALL_CHANCE = 0.1
-"""An arm that more seeds decide with a smaller chance is set aside."""
 
 FEWEST_TO_SET_ASIDE = 3
 """With fewer seeds an arm is not set aside: two of them say nothing of a chance."""

@@ -16,7 +16,7 @@ from mtl.ablation.results import (
 )
 from mtl.grid.wording import NOTHING, duration, mean_sd, plural, signed
 from mtl.stats.decision import OPEN
-from mtl.stats.projection import MOST_MORE_SEEDS
+from mtl.stats.projection import MOST_MORE_SEEDS, SMALL_CHANCE
 from mtl.stats.summary import Summary
 from mtl.tasks.registry import TASKS
 
@@ -113,6 +113,8 @@ def to_decide(arm: ArmResult, results: Results) -> str:
     if verdict is None or verdict.word not in OPEN:
         return ""
     more = verdict.more_seeds
+    if verdict.chance is not None and verdict.chance < SMALL_CHANCE:
+        return f"set aside for now: {percent(verdict.chance)} chance to be decided as planned"
     if more is None:
         return "no number of seeds decides it; more dev examples are needed"
     if more > MOST_MORE_SEEDS:
@@ -144,16 +146,21 @@ def next_step(results: Results, *, most: int = 20) -> str:
 
 def notes(results: Results) -> list[str]:
     """What a reader must know of single arms: floors, collapsed and odd seeds."""
+    floors = [f"{arm.name} ({', '.join(arm.floor)})" for arm in results.arms if arm.floor]
+    collapsed = [
+        f"{arm.name}, seed {seed} ({reason})"
+        for arm in results.arms
+        for seed, reason in arm.collapsed.items()
+    ]
     lines = []
+    if floors:
+        lines.append(f"At floor, where a constant output scores as much: {'; '.join(floors)}.")
+    if collapsed:
+        lines.append(f"Collapsed to a constant output, and counted: {'; '.join(collapsed)}.")
     for arm in results.arms:
-        for task in arm.floor:
-            lines.append(f"{arm.name} is at floor on {task}: a constant output scores as much.")
-        for seed, reason in arm.collapsed.items():
-            lines.append(f"{arm.name}, seed {seed} has collapsed: {reason}. Its scores count.")
-        for score, verdict in arm.verdicts.items():
-            for flag in verdict.flags:
-                if score == results.primary:
-                    lines.append(f"{arm.name}: {flag}; take its interval with care.")
+        verdict = arm.verdicts.get(results.primary)
+        for flag in () if verdict is None else verdict.flags:
+            lines.append(f"{arm.name}: {flag}; take its interval with care.")
     return lines
 
 

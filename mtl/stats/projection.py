@@ -16,6 +16,9 @@ from mtl.stats.estimate import Estimate
 ASSURANCE = 0.8
 """The chance with which `seeds_needed` further seeds decide."""
 
+SMALL_CHANCE = 0.1
+"""An arm that the planned seeds decide with a smaller chance is set aside for now."""
+
 MOST_MORE_SEEDS = 100
 """A larger number of further seeds is not practical; it is not computed exactly."""
 
