@@ -143,7 +143,9 @@ def _undecided(config: RunConfig) -> set[str]:
     undecided = {"heads.quora", "heads.sts"}  # two words may mean the same head
     if config.smart is not None and not (config.smart.lambda_s or config.smart.mu):
         undecided |= {key for key in VALUES if key.startswith("smart")}
-    return undecided | {"freeze.scope"} if len(config.tasks) == 1 else undecided
+    # With half precision the only other scope that is allowed names all tasks.
+    only_scope = len(config.tasks) == 1 or config.freeze.states != "fp32"
+    return undecided | {"freeze.scope"} if only_scope else undecided
 
 
 @pytest.mark.parametrize(
