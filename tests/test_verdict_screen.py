@@ -97,15 +97,15 @@ def test_runs_without_cross_fitted_scores_are_judged_at_the_last_epoch(grid: Gri
     record = folder.record()
     assert record is not None
     runs = FolderRuns(grid.runs)
-    before, basis = runs.judged(run_id, "sst", "mean")
+    before = runs.judged(run_id, "sst", "mean").examples
     assert before is not None
     last = {f"dev/{task.metric_key}": 0.125 for task in TASKS.values()}
     folder.finish(record.model_copy(update={"last": last}))
-    judged, basis = FolderRuns(grid.runs).judged(run_id, "sst", "mean")
+    judged, basis, _, _ = FolderRuns(grid.runs).judged(run_id, "sst", "mean")
     assert judged is not None and basis == "last epoch"
     assert judged.score == 0.125
     assert np.array_equal(judged.values, before.values)  # type: ignore[arg-type]
-    shifted, _ = FolderRuns(grid.runs).judged(run_id, "sts", "shifted")
+    shifted = FolderRuns(grid.runs).judged(run_id, "sts", "shifted").examples
     assert shifted is not None and shifted.score == pytest.approx((0.125 + 1) / 2)
     arm = grid.results().arm("better")
     assert arm.last["sst"].mean < arm.best["sst"].mean

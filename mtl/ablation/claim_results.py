@@ -6,14 +6,14 @@ is decided and also holds with a correction over all claims of the grid is marke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from mtl.ablation.claims import ALONE, Claim, judge_claim
 from mtl.ablation.comparison import NO_SHARED_TASKS, Pool, verdict_of
 from mtl.ablation.evidence import ArmScores
 from mtl.ablation.results import ClaimResult, metric_key
-from mtl.stats.decision import ALPHA, Look, Verdict, decide, holm
+from mtl.stats.decision import ALPHA, Look, Verdict, decide
 from mtl.stats.estimate import Estimate
 from mtl.tasks.registry import TASKS
 
@@ -34,24 +34,37 @@ def judge_claims(
 ) -> tuple[ClaimResult, ...]:
     """A result for each claim. `baseline` is what a claim without `than` compares with."""
     compared = {
-        number: _difference(claim, baseline, pool)
+        str(number): _difference(claim, baseline, pool)
         for number, claim in enumerate(claims)
         if claim.expect not in ALONE
     }
-    verdicts: dict[int, Verdict] = {}
-    for family in _families(claims, compared):
-        for number, verdict in _judged(family, claims, compared, margin, looks).items():
-            verdicts[number] = verdict
-    survivors = _survivors(verdicts)
+    families: dict[str, list[str]] = {}
+    for number in compared:
+        families.setdefault(family_of(claims[int(number)]), []).append(number)
+
+    def judged(numbers: Iterable[str]) -> dict[str, Verdict]:
+        """The verdicts on claims that are corrected together."""
+        chosen = {number: claims[int(number)] for number in numbers}
+        return decide(
+            {number: compared[number][0] for number in chosen},
+            margin={number: margin(claim.task) for number, claim in chosen.items()},
+            looks={number: looks[one.arm] for number, one in chosen.items() if one.arm in looks},
+            reasons={number: compared[number][1] for number in chosen},
+        )
+
+    verdicts: dict[str, Verdict] = {}
+    for numbers in families.values():
+        verdicts |= judged(numbers)
+    over_all = judged(compared)
     return tuple(
         _alone(claim, pool.scores[claim.arm], margin(claim.task), planned(claim))
         if claim.expect in ALONE
         else _compared(
             claim,
-            verdicts[number],
+            verdicts[str(number)],
             margin(claim.task),
             planned(claim),
-            number in survivors,
+            over_all[str(number)].word == verdicts[str(number)].word,
         )
         for number, claim in enumerate(claims)
     )
@@ -62,51 +75,9 @@ def expected_false(claims: Sequence[ClaimResult]) -> float:
     return ALPHA * len({result.family for result in claims if result.verdict is not None})
 
 
-def _families(
-    claims: Sequence[Claim], compared: Mapping[int, tuple[Estimate | None, str]]
-) -> list[list[int]]:
-    """The numbers of the claims that are corrected together."""
-    families: dict[str, list[int]] = {}
-    for number in compared:
-        families.setdefault(family_of(claims[number]), []).append(number)
-    return list(families.values())
-
-
 def family_of(claim: Claim) -> str:
     """The name of a claim's family; its own text for a claim that stands alone."""
     return claim.family_name or claim.claim
-
-
-def _judged(
-    family: Sequence[int],
-    claims: Sequence[Claim],
-    compared: Mapping[int, tuple[Estimate | None, str]],
-    margin: Callable[[str], float],
-    looks: Mapping[str, Look],
-) -> dict[int, Verdict]:
-    """The verdicts on the claims of a family. Their margins may differ; the correction is one."""
-    estimates = {str(number): compared[number][0] for number in family}
-    reasons = {str(number): compared[number][1] for number in family}
-    of_claim = {
-        str(number): looks[claims[number].arm] for number in family if claims[number].arm in looks
-    }
-    return {
-        number: decide(
-            estimates, margin=margin(claims[number].task), looks=of_claim, reasons=reasons
-        )[str(number)]
-        for number in family
-    }
-
-
-def _survivors(verdicts: Mapping[int, Verdict]) -> set[int]:
-    """The claims whose difference is clear of 0 with a correction over all claims too."""
-    p = {
-        number: min(1.0, verdict.estimate.p * ALPHA / (1 - verdict.level))
-        for number, verdict in verdicts.items()
-        if verdict.estimate is not None and verdict.word != "no verdict"
-    }
-    adjusted = dict(zip(p, holm(list(p.values())), strict=True))
-    return {number for number, value in adjusted.items() if value < ALPHA}
 
 
 def _difference(claim: Claim, baseline: str, pool: Pool) -> tuple[Estimate | None, str]:

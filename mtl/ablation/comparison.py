@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mtl.ablation.evidence import ArmScores
 from mtl.ablation.results import Difference, PriorOfGrid, Score, Spread, Verdict
@@ -21,6 +21,7 @@ class Pool:
     """Arms that compare. All of them inform the variance of each comparison."""
 
     scores: Mapping[str, ArmScores]
+    _priors: dict[tuple[Score, tuple[TaskName, ...]], Prior] = field(default_factory=dict)
 
     def compare(
         self, arm: str, reference: str, tasks: Sequence[TaskName], prior: Prior
@@ -39,12 +40,15 @@ class Pool:
         return [name for name, arm in self.scores.items() if arm.tasks_of(score) == tuple(tasks)]
 
     def prior(self, score: Score, tasks: Sequence[TaskName]) -> Prior:
-        """What all arms with a score say of the variance of their differences."""
-        arms = {name: self.scores[name].scores for name in self.with_score(score, tasks)}
-        try:
-            return fit(arms, tasks)
-        except ValueError:  # not all of them compare; each comparison then stands alone
-            return NO_PRIOR
+        """What all arms with a score say of the variance of their differences. Computed once."""
+        key = score, tuple(tasks)
+        if key not in self._priors:
+            arms = {name: self.scores[name].scores for name in self.with_score(score, tasks)}
+            try:
+                self._priors[key] = fit(arms, tasks)
+            except ValueError:  # not all of them compare; each comparison then stands alone
+                self._priors[key] = NO_PRIOR
+        return self._priors[key]
 
 
 def prior_of_grid(prior: Prior) -> PriorOfGrid:

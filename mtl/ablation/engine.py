@@ -96,7 +96,7 @@ class Grid:
     def results(self) -> Results:
         """What the runs on disk say now. This is a look at the data, and is kept as one."""
         runs = FolderRuns(self.runs)
-        self.history = read_history(self.folder)
+        self.history = read_history(self.folder)  # another command may have looked meanwhile
         design = with_look(self.planned(), runs)
         self.history = design.history
         self.write()

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from mtl.ablation.grid_design import GridDesign
 from mtl.ablation.results import Score, metric_key, scores_of
@@ -25,11 +25,25 @@ Basis = Literal["cross-fitted", "last epoch", "best on dev"]
 """Which predictions of a run are judged."""
 
 
+class Judged(NamedTuple):
+    """The dev score of a run on a task that verdicts use, and which one it is.
+
+    `examples` is None where the score is undefined. `collapsed` says how the outputs are constant,
+    "" if they are not; `floor` is what constant outputs score at best.
+    """
+
+    examples: Examples | None
+    basis: Basis
+    collapsed: str
+    floor: float
+
+
 class Runs(ABC):
-    """Runs by run id. Dev scores are computed once."""
+    """Runs by run id. Predictions are read, and dev scores computed, once."""
 
     def __init__(self) -> None:
-        self._judged: dict[tuple[str, TaskName, str], tuple[Examples | None, Basis]] = {}
+        self._judged: dict[tuple[str, TaskName, str], Judged] = {}
+        self._last: dict[str, Metrics] = {}
 
     @abstractmethod
     def record(self, run_id: str) -> Record | None:
@@ -68,33 +82,44 @@ class Runs(ABC):
 
     def last(self, run_id: str) -> Metrics:
         """The dev metrics of the last evaluation; empty where they are not known."""
-        record = self.record(run_id)
-        if record is not None and record.last is not None:
-            return record.last
-        evaluations = self.evaluations(run_id)
-        return evaluations[-1] if evaluations else {}
+        if run_id not in self._last:
+            record = self.record(run_id)
+            if record is not None and record.last is not None:
+                self._last[run_id] = record.last
+            else:
+                evaluations = self.evaluations(run_id)
+                self._last[run_id] = evaluations[-1] if evaluations else {}
+        return self._last[run_id]
 
-    def judged(self, run_id: str, task: TaskName, rule: str) -> tuple[Examples | None, Basis]:
-        """The dev score that verdicts use, example by example, and which one it is.
+    def judged(self, run_id: str, task: TaskName, rule: str) -> Judged:
+        """The dev score of a run that verdicts use, example by example.
 
         It is cross-fitted: the evaluation of each half of dev was chosen on the other half. A run
         that kept no such predictions is judged at its last evaluation, which was not chosen; its
-        examples are then those of the best evaluation, and serve for their variance only. The score
-        is None where it is undefined. Raises RunError where predictions are missing or damaged.
+        examples are then those of the best evaluation, and serve for their variance only. Raises
+        RunError where predictions are missing or damaged.
         """
         key = run_id, task, rule
         if key not in self._judged:
             record = self.record(run_id)
-            if record is not None and record.cross_fitted is not None:
-                found = examples(self.cross_fitted(run_id, task), rule=rule)
-                self._judged[key] = found, "cross-fitted"
-            else:
-                self._judged[key] = self._at_last(run_id, task, rule)
+            crossed = record is not None and record.cross_fitted is not None
+            predictions = (self.cross_fitted if crossed else self.predictions)(run_id, task)
+            found = examples(predictions, rule=rule)
+            basis: Basis = "cross-fitted"
+            if not crossed:
+                found, basis = self._at_last(run_id, task, rule, found)
+            self._judged[key] = Judged(
+                examples=found,
+                basis=basis,
+                collapsed=collapsed(predictions),
+                floor=floor(predictions, rule=rule),
+            )
         return self._judged[key]
 
-    def _at_last(self, run_id: str, task: TaskName, rule: str) -> tuple[Examples | None, Basis]:
+    def _at_last(
+        self, run_id: str, task: TaskName, rule: str, best: Examples | None
+    ) -> tuple[Examples | None, Basis]:
         """The score of the last evaluation, with the examples of the best one."""
-        best = examples(self.predictions(run_id, task), rule=rule)
         name = f"dev/{TASKS[task].metric_key}"
         record, last = self.record(run_id), self.last(run_id)
         if record is not None and record.config.get("train", {}).get("select") == "last":
@@ -184,27 +209,17 @@ class ArmScores:
                 continue
             try:
                 judged = {task: runs.judged(run_id, task, rule) for task in arm.config.tasks}
-                self._note_constants(seed, run_id)
             except RunError as error:
                 self.missing[seed] = str(error)
                 continue
             record = runs.record(run_id)
             assert record is not None
             self.records[seed] = record
-            for task, (score, basis) in judged.items():
-                self.bases[seed] = basis
-                self._add(task, seed, score, record)
-
-    def _note_constants(self, seed: int, run_id: str) -> None:
-        """Note what a constant output scores, and whether this run has one."""
-        found = []
-        for task in self.arm.config.tasks:
-            predictions = self._runs.predictions(run_id, task)
-            if predictions.gold is not None and len(predictions.gold):
-                self.floors[task] = floor(predictions, rule=self.rule)
-            found.append(collapsed(predictions))
-        if any(found):
-            self.collapsed[seed] = ", ".join(filter(None, found))
+            for task, one in judged.items():
+                self.bases[seed], self.floors[task] = one.basis, one.floor
+                self._add(task, seed, one.examples, record)
+            if constant := ", ".join(one.collapsed for one in judged.values() if one.collapsed):
+                self.collapsed[seed] = constant
 
     def _add(self, task: TaskName, seed: int, score: Examples | None, record: Record) -> None:
         if score is None:

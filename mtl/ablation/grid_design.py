@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from mtl.ablation.claims import Claim
 from mtl.ablation.definition import Definition
 from mtl.ablation.design import Design
-from mtl.ablation.history import BY_MARGIN, History
+from mtl.ablation.history import BY_MARGIN, History, all_planned
 from mtl.ablation.margins import DEFAULT_MARGIN, Margin, margin_of
 from mtl.config import identity
 from mtl.grid.arm import Arm
@@ -81,7 +81,7 @@ class GridDesign(BaseModel):
         known = [self.history.arm_planned(arm, cells[arm], self.baseline, cells[self.baseline])]
         if word in BY_MARGIN:
             known.append(self.history.margin_planned(score, self.margin_of(score)))
-        return False if False in known else None if None in known else True
+        return all_planned(known)
 
     def claim_planned(self, claim: Claim) -> bool | None:
         """Whether a claim was planned, and the margin of its score."""
@@ -89,7 +89,7 @@ class GridDesign(BaseModel):
             self.history.claim_planned(claim, self.baseline),
             self.history.margin_planned(claim.task, self.margin_of(claim.task)),
         ]
-        return False if False in known else None if None in known else True
+        return all_planned(known)
 
     def as_json(self) -> dict[str, Any]:
         """Everything as plain data, as `grid.json` holds it."""

@@ -158,6 +158,11 @@ def plan_of(
     )
 
 
+def all_planned(parts: Sequence[bool | None]) -> bool | None:
+    """Whether all parts were planned; None: none was added later, but one is not known."""
+    return False if False in parts else None if None in parts else True
+
+
 def _before(plan: Planned, unseen: bool) -> bool | None:
     """Whether something that a plan names first was planned, as far as it is known."""
     return True if unseen else None if plan.before else False

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -28,10 +29,17 @@ def half_of_rows(ids: Sequence[str]) -> np.ndarray:
     >>> half_of_rows(["a", "b", "c", "d"])
     array([1, 1, 0, 0])
     """
+    return _half_of_rows(tuple(ids))
+
+
+@lru_cache(maxsize=8)
+def _half_of_rows(ids: tuple[str, ...]) -> np.ndarray:
+    """Every evaluation of a run has the same rows, so their halves are computed once."""
     hashes = [hashlib.sha256(row_id.encode("utf-8", "surrogatepass")).digest() for row_id in ids]
     order = sorted(range(len(ids)), key=lambda row: (hashes[row], row))
     halves = np.ones(len(ids), dtype=np.int64)
     halves[order[: len(ids) // 2]] = 0
+    halves.flags.writeable = False
     return halves
 
 

@@ -132,7 +132,7 @@ def holm(p: Sequence[float]) -> list[float]:
 def decide(
     estimates: Mapping[str, Estimate | None],
     *,
-    margin: float,
+    margin: float | Mapping[str, float],
     alpha: float = ALPHA,
     looks: Mapping[str, Look] = MappingProxyType({}),
     reasons: Mapping[str, str] = MappingProxyType({}),
@@ -147,10 +147,11 @@ def decide(
     * `no verdict`: the estimate is None, and `reasons` says why; or there are fewer than 20 dev
       examples
 
-    `looks` gives the looks of comparisons that are judged more than once (`mtl.stats.spending`);
-    each look then has a level of its own, for both kinds of interval.
+    `margin` is one for all comparisons, or one for each. `looks` gives the looks of comparisons
+    that are judged more than once (`mtl.stats.spending`); each look then has a level of its own,
+    for both kinds of interval.
 
-    Raises ValueError if `margin` is below 0.
+    Raises ValueError if a margin is below 0.
 
     >>> from mtl.stats.moderation import unmoderated
     >>> gain = Estimate(
@@ -161,8 +162,10 @@ def decide(
     >>> str(verdicts["concat"]), str(verdicts["smart"])
     ('helps', 'no verdict: fewer than two shared seeds')
     """
-    if not margin >= 0:
-        raise ValueError(f"expected a margin of 0 or more, got {margin!r}")
+    for value in margin.values() if isinstance(margin, Mapping) else (margin,):
+        if not value >= 0:
+            raise ValueError(f"expected a margin of 0 or more, got {value!r}")
+    margins = margin if isinstance(margin, Mapping) else dict.fromkeys(estimates, margin)
     known = {name: one for name, one in estimates.items() if one is not None and not _refused(one)}
     at = {name: looks.get(name) or Look(seeds=(len(one.seeds),)) for name, one in known.items()}
     level = {name: at[name].level(len(one.seeds), alpha) for name, one in known.items()}
@@ -182,7 +185,7 @@ def decide(
             continue
         look = at[name]
         rule = Rule(
-            margin=margin,
+            margin=margins[name],
             level=lambda seeds, look=look: look.level(seeds, alpha),  # type: ignore[misc]
             comparisons=len(known) - min(rank[name], stop),
         )
