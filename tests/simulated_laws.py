@@ -201,7 +201,7 @@ def planned(
     ]
     plan = _mean([one for one in long if one is not None], arms=arms, seeds=seeds)
     smallest = plan.smallest_difference()
-    margin = float(np.quantile(np.abs(plan.null_values()), 0.8)) * 3
+    margin = plan.resolved_margin()
     found, none = [], []
     for _ in range(grids):
         null = decide(compared(grid()), margin=margin)

@@ -165,14 +165,15 @@ def notes(results: Results) -> list[str]:
 
 
 def basis(results: Results) -> str:
-    """Which dev scores are judged, in a sentence."""
+    """Which dev scores are judged, in a sentence; "" where there are none."""
     bases = {name for arm in results.arms for name in arm.basis.split(", ") if name}
     meaning = {
         "cross-fitted": "cross-fitted (the checkpoint for each half of dev is chosen on the other)",
-        "last epoch": "those of the last epoch (these runs kept no cross-fitted ones)",
+        "last epoch": "those of the last epoch (there are no cross-fitted ones)",
         "best on dev": "the best on dev, chosen on the same rows",
     }
-    return "Judged scores are " + " and ".join(meaning[name] for name in meaning if name in bases)
+    found = [words for name, words in meaning.items() if name in bases]
+    return f"Judged scores are {' and '.join(found)}." if found else ""
 
 
 def variance(results: Results) -> str:

@@ -172,8 +172,8 @@ def explanation(results: Results) -> list[str]:
         else ""
     )
     return [
-        f"{basis(results)}, mean ± sd over seeds. Differences from {results.baseline} are paired "
-        "by seed and example, and Holm-corrected over arms. Margin: "
+        f"{basis(results)} Scores are means over seeds, ± their sd. Differences from "
+        f"{results.baseline} are paired by seed and example, and Holm-corrected over arms. Margin: "
         f"{margin_text(results.margins)}.{looks}",
         variance(results),
     ]

@@ -102,10 +102,6 @@ class Plan:
             low, high = (middle, high) if self.power(middle) < power else (low, middle)
         return high
 
-    def null_values(self) -> np.ndarray:
-        """Simulated estimates of arms without effect, (draws,)."""
-        return self._simulated.values
-
     def chance_no_difference(self, margin: float) -> float:
         """The chance that an arm without effect is called `no difference`."""
         simulated = self._simulated

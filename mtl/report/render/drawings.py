@@ -217,7 +217,7 @@ def regression(data: Data) -> Figure:
 
 
 def curves(data: Data) -> Figure:
-    """Train (dashed) and dev (solid) scores over epochs, a panel a score, a colour an arm."""
+    """Scores over epochs: train dashed and hollow, dev solid; a panel a score, a colour an arm."""
     from matplotlib.ticker import MaxNLocator
 
     panels = data["panels"]
@@ -228,15 +228,17 @@ def curves(data: Data) -> Figure:
     for plot, panel in zip(axes, panels, strict=True):
         for line in panel["lines"]:
             colour, marker, _ = MODELS[arms.index(line["arm"]) % len(MODELS)]
-            style = "-" if line["split"] == "dev" else (0, (4, 2))
+            on_dev = line["split"] == "dev"
+            style = "-" if on_dev else (0, (4, 2))
+            face = colour if on_dev else "white"  # a single evaluation has no line to tell them
             for run in line["runs"]:
                 plot.plot(*zip(*run, strict=True), color=colour, ls=style, lw=0.6, alpha=0.35)
             epochs, means = _mean_curve(line["runs"])
-            plot.plot(epochs, means, color=colour, ls=style, marker=marker, ms=3)
+            plot.plot(epochs, means, color=colour, ls=style, marker=marker, ms=3, mfc=face)
         plot.set_title(panel["score"])
         plot.set_xlabel("epoch")
         plot.locator_params(axis="y", nbins=5)
-        plot.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        plot.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
         bare(plot)
     axes[0].set_ylabel("score (accuracy, Pearson r)")
     _curve_legend(figure, arms)
@@ -267,8 +269,8 @@ def _curve_legend(figure: Figure, arms: Sequence[str]) -> None:
         for number, arm in enumerate(arms)
     ]
     handles += [
-        Line2D([], [], color=GREY, ls="-", label="dev"),
-        Line2D([], [], color=GREY, ls=(0, (4, 2)), label="train"),
+        Line2D([], [], color=GREY, ls="-", marker="o", ms=3, label="dev"),
+        Line2D([], [], color=GREY, ls=(0, (4, 2)), marker="o", ms=3, mfc="white", label="train"),
     ]
     figure.legend(handles=handles, loc="outside upper left", ncols=min(6, len(handles)))
 

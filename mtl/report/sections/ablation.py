@@ -109,7 +109,7 @@ def _table(name: str, data: ReportData, results: Results) -> Table:
         "only methods that differ between arms have a column. Differences from "
         f"{results.baseline} with their intervals over seeds and examples; a verdict also needs "
         "Holm's correction over the arms. P(> 0): the probability of a gain. Cost: mean seconds of "
-        f"a run, and times the baseline's. {basis(results)}. {variance(results)}"
+        f"a run, and times the baseline's. {basis(results)} {variance(results)}"
     )
     return Table(name=name, columns=tuple(heads), rows=tuple(rows), caption=caption)
 

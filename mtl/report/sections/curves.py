@@ -86,7 +86,7 @@ def _figure(data: ReportData, scores: list[Score]) -> Figure | None:
     return Figure(
         name="curves",
         drawing="curves",
-        caption="Scores over training: train dashed, dev solid; thick the mean over seeds, thin "
+        caption="Scores over training: train dashed and hollow, dev solid; thick the mean over seeds, thin "
         "each seed.",
         alt="Curves of train and dev scores by epoch, a panel a score; the ends of the kept "
         "weights are in the table above.",

@@ -25,8 +25,12 @@ def _blocks_of_grid(data: ReportData) -> list[Block]:
     blocks: list[Block] = [Paragraph(text=headline(results), tone="verdict")]
     for action, arms in by_action(results).items():
         items = tuple(verdict_on(arm, results) for arm in arms)
-        blocks += [Paragraph(text=f"{action}:", tone="verdict"), Listing(items=items)]
-    unscored = [arm for arm in results.arms[1:] if not arm.seeds and arm.missing]
+        blocks += [Paragraph(text=f"{action}:"), Listing(items=items)]
+    unscored = [
+        arm
+        for arm in results.arms[1:]
+        if not arm.seeds and arm.missing and results.primary not in arm.verdicts
+    ]
     if unscored:
         blocks.append(Listing(items=tuple(verdict_on(arm, results) for arm in unscored)))
     if line := next_step(results):
@@ -99,7 +103,7 @@ def explanation(results: Results) -> str:
     )
     return (
         f"Differences are of {results.primary} on dev, arm minus {results.baseline}, paired by "
-        f"seed and by example; both count as luck. {basis(results)}. Keep (helps) and drop "
+        f"seed and by example; both count as luck. {basis(results)} Keep (helps) and drop "
         "(hurts): the interval is clear of 0, also after Holm's correction over the arms. No "
         "difference: the 90 % interval lies inside the margin, "
         f"{margin_text(results.margins)}. Not worse, not better: it lies on one side of it. "
