@@ -86,8 +86,8 @@ def _figure(data: ReportData, scores: list[Score]) -> Figure | None:
     return Figure(
         name="curves",
         drawing="curves",
-        caption="Scores over training: train dashed and hollow, dev solid; thick the mean over seeds, thin "
-        "each seed.",
+        caption="Scores over training: train dashed and hollow, dev solid; thick the mean over "
+        "seeds, thin each seed.",
         alt="Curves of train and dev scores by epoch, a panel a score; the ends of the kept "
         "weights are in the table above.",
         data={"panels": panels},
