@@ -1,4 +1,4 @@
-"""Shared by all tests: a separate cache, no W&B, and small course files for a tiny encoder."""
+"""Shared by all tests: a separate cache, no W&B, small course files for a tiny encoder, a tally."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.fault_tools import FIGURES, Tally
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = (
@@ -74,3 +76,22 @@ def tiny(tiny_data: Path) -> dict[str, Any]:
         "data": str(tiny_data),
         "train": {"epochs": 2, "batch_size": 4, "lr": 1e-3},
     }
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
+    """Counts the cases of one kind of fault, named by the test's first line of documentation."""
+    kind = (request.function.__doc__ or request.node.name).strip().splitlines()[0].rstrip(".")
+    counted = Tally(kind)
+    yield counted
+    FIGURES.append(counted.figure())
+    assert counted.cases, "no case was counted"
+    assert not counted.wrong, f"{counted.figure()}: {'; '.join(counted.wrong[:10])}"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the figures of the tests of faults."""
+    if FIGURES:
+        terminalreporter.section("faults that held")
+        for figure in FIGURES:
+            terminalreporter.line(figure)
