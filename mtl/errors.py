@@ -50,6 +50,16 @@ def short(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+def printable(text: str) -> str:
+    """The text on one line, cut to 200 characters, without codes that a terminal would obey.
+
+    >>> printable("train.\\x1b[31mlr")
+    'train.\\\\x1b[31mlr'
+    """
+    text = text if len(text) <= 200 else f"{text[:200]}..."
+    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
+
+
 def suggestion(word: object, choices: Iterable[str]) -> str:
     """The hint ` Did you mean 'x'?` for the nearest of `choices`, or "" if none is near.
 

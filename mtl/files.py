@@ -23,6 +23,18 @@ def write_bytes(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def read_bounded(path: Path, most: int) -> bytes:
+    """The bytes of a file that a user names: it may be a device without end, or of any size.
+
+    Raises OSError, or ValueError for more than `most` bytes.
+    """
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"larger than {most} bytes")
+    return content
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file atomically. Raises ValueError for NaN and infinities: unknown is null."""
     write_bytes(

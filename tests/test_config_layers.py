@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 
 import pytest
 
+from mtl.config.assignments import assignments, listed
 from mtl.config.schema import RunConfig
 from mtl.config.settings import config_from
+from mtl.config.yaml_file import dump_yaml
 from mtl.errors import ConfigError
 from mtl.methods.toggles import typed_config
 from tests.config_tools import put, refusal
@@ -109,6 +113,70 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
 
 def test_long_values_are_taken() -> None:
     assert config_from(["encoder=" + "a" * 300]).encoder == "a" * 300
+
+
+TEXTS = [
+    "my data #2", "2024", "[v1]", "a: b", "@mine", "{x}", "./models/run #3", "null", "true", "007",
+    "1e-5", "'quoted'", "*x", "&x", "- x", "a\tb", "%x", "!x", "~", "a=b", "0x1F", "é", "\u2028",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("key", ["data", "encoder"])
+def test_a_key_of_text_takes_the_text_as_it_is(key: str, text: str, tmp_path: Path) -> None:
+    config = config_from([f"{key}={text}"])
+    assert getattr(config, key) == text
+    written = put(tmp_path, dump_yaml(config.resolved().model_dump(mode="json")))
+    assert config_from([str(written)]) == config.resolved()
+    problems: list[str] = []
+    settings, _ = assignments([f"{key}={text}"], problems)
+    assert (settings, problems) == ({key: text}, [])
+    assert listed(f"{key}={text},other") == (key, [text.strip("'\u2028"), "other"])
+
+
+def test_a_list_of_texts_is_cut_at_commas_outside_of_quotes() -> None:
+    assert listed("data='a, b',[c],bob's,\"d\"") == ("data", ["a, b", "[c]", "bob's", "d"])
+
+
+def test_text_is_never_the_null_that_turns_a_section_off() -> None:
+    assert config_from(["smart=null", "data=null"]).data == "null"
+
+
+# --- settings without bounds
+
+
+def test_sixty_thousand_keys_are_read_in_linear_time(tmp_path: Path) -> None:
+    keys = {f"train.a{number}": 1 for number in range(5000)}
+    started = time.perf_counter()
+    message = refusal(put(tmp_path, json.dumps(keys)))
+    assert time.perf_counter() - started < 10  # it took 60 s for twelve times as many: 140 times
+    assert len(message.splitlines()) == 101
+    assert message.endswith("4900 more values are wrong.")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("seed: 0x" + "f" * 4000, ":1: a number with too many digits"),
+        ("train.lr: " + "9" * 400, ":1: a number with too many digits"),
+        ("a" + ".a" * 60 + ": 1", "deeper than 40 levels"),
+        ("a.b: [[{c: [x]}]]", "a: unknown key"),
+        ('"train.\\e[31mlr": 1', r"train.\x1b[31mlr: unknown key"),
+        ('"train.\\e[31mlr": 1\ntrain: {"\\e[31mlr": 1}', "second time"),
+        ("tasks: [" + "sst, " * 9000 + "]", "a task is named twice"),
+    ],
+)
+def test_hostile_settings_are_one_short_error(text: str, said: str, tmp_path: Path) -> None:
+    message = refusal(put(tmp_path, text))
+    assert said in message
+    assert "\x1b" not in message
+    assert len(message) < 1000 + len(str(tmp_path))
+
+
+def test_a_file_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
+    link = tmp_path / "endless.yaml"
+    link.symlink_to("/dev/zero")
+    assert "larger than 1048576 bytes" in refusal(link)
 
 
 # --- words that would have no effect

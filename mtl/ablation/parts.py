@@ -20,9 +20,9 @@ from mtl.config.key_kinds import config_keys
 from mtl.config.keys import Settings, get_key
 from mtl.config.library import SUFFIXES
 from mtl.config.settings import file_layer, preset_layer, spread
-from mtl.config.validation import NOT_BLANK, Expected, short_key, wrong
+from mtl.config.validation import NOT_BLANK, Expected, wrong
 from mtl.config.yaml_file import YamlDocument
-from mtl.errors import ConfigError, short
+from mtl.errors import ConfigError, printable, short
 
 MAX_NAME = 100
 """Most characters in the name of an arm, a factor or a level."""
@@ -56,7 +56,7 @@ Seeds = Annotated[tuple[int, ...], BeforeValidator(_seeds)]
 
 def fail(document: YamlDocument, problems: list[str], message: str, *place: str) -> None:
     """Add an error at a place."""
-    problems.append(f"{document.where(place)}: {short_key('.'.join(place))}: {message}")
+    problems.append(f"{document.where(place)}: {printable('.'.join(place))}: {message}")
 
 
 def settings_part(document: YamlDocument, value: Any, problems: list[str], *place: str) -> Settings:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from mtl.config.key_kinds import takes_text
 from mtl.config.keys import Settings, flatten, merge
 from mtl.config.schema import RunConfig
 from mtl.config.settings import assignment_layers, build
@@ -79,9 +80,19 @@ def assignments(
 def listed(word: str) -> tuple[str, list[Any]]:
     """The key and the values of a word such as `pairing=siamese,concat`. Raises ConfigError."""
     key, equals, text = word.partition("=")
-    if not equals or not key.strip():
+    key = key.strip()
+    if not equals or not key:
         raise ConfigError(f"{short(word)}: expected key=value,value,...")
-    return key.strip(), [parse_yaml(piece, short(word)).value for piece in pieces(text)]
+    if takes_text(key):
+        return key, [
+            parse_yaml(quoted, short(word)).value if quoted else plain.strip()
+            for quoted, plain in _TEXTS.findall(f",{text}")
+        ]
+    return key, [parse_yaml(piece, short(word)).value for piece in pieces(text)]
+
+
+_TEXTS = re.compile(r""",(?:\s*("(?:[^"\\]|\\.)*"|'(?:[^']|'')*')\s*(?=,|$)|([^,]*))""")
+"""A comma, and a text: in quotes if a comma stands in it, else as it is."""
 
 
 def seeds_of(word: str, problems: list[str]) -> tuple[int, ...]:

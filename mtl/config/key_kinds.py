@@ -83,6 +83,16 @@ def _key(options: list[dict[str, Any]]) -> Key:
     )
 
 
+def takes_text(key: str) -> bool:
+    """Whether the value of a key is any text, so that a command line gives it as it is.
+
+    >>> takes_text("data"), takes_text("pairing"), takes_text("train.lr")
+    (True, False, False)
+    """
+    kind = config_keys().get(key)
+    return kind is not None and kind.kinds == {"text"} and kind.choices is None
+
+
 def kind_of(value: Any) -> str:
     """The kind of a value: null, true/false, number, text or list."""
     if value is None:

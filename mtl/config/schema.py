@@ -32,7 +32,7 @@ from mtl.config.sections import (
     smart_or_null,
 )
 from mtl.config.validation import Problem
-from mtl.errors import ConfigError
+from mtl.errors import ConfigError, short
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import TaskName
 
@@ -227,11 +227,13 @@ def _task_problems(config: RunConfig) -> list[Problem]:
     problems = []
     tasks = list(config.tasks)
     if len(set(tasks)) != len(tasks):
-        problems.append(Problem(uses=("tasks",), message=f"tasks={tasks}: a task is named twice."))
+        problems.append(
+            Problem(uses=("tasks",), message=f"tasks={short(tasks)}: a task is named twice.")
+        )
     scope = () if config.freeze.scope == "all" else config.freeze.scope
     if absent := [name for name in scope if name not in tasks]:
         message = (
-            f"freeze.scope names {', '.join(absent)}, not among tasks={tasks}. "
+            f"freeze.scope names {', '.join(absent[:9])}, not among tasks={short(tasks)}. "
             "Add the task, or remove it from the scope."
         )
         problems.append(Problem(uses=("tasks", "freeze.scope"), message=message))
@@ -288,7 +290,9 @@ def _surgery_problems(config: RunConfig) -> list[Problem]:
         return []
     reasons: dict[str, str] = {}
     if len(set(config.tasks)) == 1:
-        reasons["tasks"] = f"tasks={list(config.tasks)} is one. Add a task, or use surgery=sum."
+        reasons["tasks"] = (
+            f"tasks={short(list(config.tasks))} is one. Add a task, or use surgery=sum."
+        )
     else:
         if config.schedule != "consolidated":
             reasons["schedule"] = (

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mtl.config.keys import merge, nest_key
+from mtl.config.key_kinds import takes_text
+from mtl.config.keys import Settings
 from mtl.config.schema import PRESETS, RunConfig
 from mtl.config.validation import validated
-from mtl.config.yaml_file import Place, YamlDocument, parse_yaml, read_yaml
-from mtl.errors import ConfigError, short, suggestion
+from mtl.config.yaml_file import MAX_DEPTH, Place, YamlDocument, parse_yaml, read_yaml
+from mtl.errors import ConfigError, printable, short, suggestion
 
 
 def config_from(words: Sequence[str], *, base: str | None = None) -> RunConfig:
@@ -86,26 +87,35 @@ def file_layer(path: Path) -> YamlDocument:
 
 
 def assignment_layers(words: Iterable[str]) -> list[YamlDocument]:
-    """One layer per `key=value` word. Values are YAML, such as `[sst, sts]` and `null`.
-
-    Raises ConfigError.
-    """
+    """One layer per `key=value` word (see `assigned`). Raises ConfigError."""
     layers = []
     for word in words:
-        key, _, text = word.partition("=")
-        source = short(word)
-        if not key.strip():
-            raise ConfigError(f"{source}: expected key=value, got no key.")
-        parsed = parse_yaml(text, source)
-        layers.append(spread(YamlDocument(source=source, value={key.strip(): parsed.value})))
+        key, value = assigned(word)
+        layers.append(spread(YamlDocument(source=short(word), value={key: value})))
     return layers
+
+
+def assigned(word: str) -> tuple[str, Any]:
+    """The key and the value of a `key=value` word.
+
+    A key whose value is text, such as `data`, takes the text as it is. Other values are YAML, such
+    as `[sst, sts]` and `null`. Raises ConfigError.
+
+    >>> assigned("data=my data #2"), assigned("train.lr=1e-4")
+    (('data', 'my data #2'), ('train.lr', 0.0001))
+    """
+    key, _, text = word.partition("=")
+    key = key.strip()
+    if not key:
+        raise ConfigError(f"{short(word)}: expected key=value, got no key.")
+    return key, text if takes_text(key) else parse_yaml(text, short(word)).value
 
 
 def _refuse_keys_of_disabled_sections(words: Sequence[str]) -> None:
     """Raise ConfigError for contradictions such as `smart=null smart.epsilon=1e-4`."""
     keys = {word: word.partition("=")[0].strip() for word in words}
     for word, section in keys.items():
-        if parse_yaml(word.partition("=")[2], word).value is not None:
+        if assigned(word)[1] is not None:
             continue
         settings = [repr(setting) for setting, key in keys.items() if key.startswith(f"{section}.")]
         if settings:
@@ -129,46 +139,64 @@ def build(layers: Sequence[YamlDocument]) -> RunConfig:
 def spread(document: YamlDocument) -> YamlDocument:
     """Nest dotted keys: `{train.lr: 1}` becomes `{train: {lr: 1}}`, with its line numbers.
 
-    Raises ConfigError for a key that is set twice.
+    The time grows with the size of the document. Raises ConfigError for a key that is set twice,
+    or that nests too deep.
     """
     lines: dict[Place, int] = {}
 
     def walk(value: Any, old: Place, new: Place) -> Any:
         if old in document.lines:
             lines.setdefault(new, document.lines[old])
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                copy_lines(item, (*old, index), (*new, index))
         if not isinstance(value, dict):
-            lines.update(
-                {
-                    (*new, *place[len(old) :]): line
-                    for place, line in document.lines.items()
-                    if place[: len(old)] == old
-                }
-            )
             return value
         result: dict[str, Any] = {}
         for key, item in value.items():
             path = key.split(".")
+            if len(new) + len(path) > MAX_DEPTH:
+                where = document.where((*old, key))
+                raise ConfigError(
+                    f"{where}: {short(key)} is nested deeper than {MAX_DEPTH} levels."
+                )
             for end in range(1, len(path)):
                 if (*old, key) in document.lines:
                     lines.setdefault((*new, *path[:end]), document.lines[(*old, key)])
-            nested = nest_key(key, walk(item, (*old, key), (*new, *path)))
-            if _overlap(result, nested):
-                source = document.where((*old, key))
+            if not _put(result, path, walk(item, (*old, key), (*new, *path))):
                 raise ConfigError(
-                    f"{source}: {key} is set here a second time; keep one of the two."
+                    f"{document.where((*old, key))}: {printable(key)} is set here a second time; "
+                    "keep one of the two."
                 )
-            result = merge(result, nested)
         return result
+
+    def copy_lines(value: Any, old: Place, new: Place) -> None:
+        if old in document.lines:
+            lines[new] = document.lines[old]
+        items = dict(enumerate(value)) if isinstance(value, list) else value
+        if isinstance(items, dict):
+            for key, item in items.items():
+                copy_lines(item, (*old, key), (*new, key))
 
     value = _lists_of_words(walk(document.value, (), ()))
     return YamlDocument(source=document.source, value=value, lines=lines)
 
 
-def _overlap(first: Any, second: Any) -> bool:
-    """Whether two parts of one layer set the same key, as `train: {lr: 1}` and `train.lr: 1` do."""
-    if not (isinstance(first, dict) and isinstance(second, dict)):
+def _put(settings: Settings, path: Sequence[str], value: Any) -> bool:
+    """Set a value in nested settings, in place; False where one of its keys is set already."""
+    *sections, last = path
+    for name in sections:
+        section = settings.setdefault(name, {})
+        if not isinstance(section, dict):
+            return False
+        settings = section
+    if last not in settings:
+        settings[last] = value
         return True
-    return any(_overlap(first[key], second[key]) for key in first.keys() & second.keys())
+    before = settings[last]
+    if not (isinstance(before, dict) and isinstance(value, dict)):
+        return False
+    return all(_put(before, [key], item) for key, item in value.items())
 
 
 def _lists_of_words(value: Any, key: str = "") -> Any:

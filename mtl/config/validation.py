@@ -18,7 +18,10 @@ from pydantic_core import PydanticCustomError
 
 from mtl.config.keys import is_within, merge
 from mtl.config.yaml_file import Place, YamlDocument
-from mtl.errors import short, suggestion
+from mtl.errors import printable, short, suggestion
+
+MAX_DESCRIBED = 100
+"""The most wrong places with a message of their own. The others are counted."""
 
 DEFAULT = "config"
 """The source of a setting that no layer sets."""
@@ -88,6 +91,7 @@ def validated(
         raw = merge(raw, layer.value)
     messages: list[str] = []
     wrong_keys: set[str] = set()
+    undescribed = 0
     try:
         value = model.model_validate(raw, by_alias=True, by_name=False)
     except ValidationError as error:
@@ -96,7 +100,10 @@ def validated(
             source = _source(layers, place)
             if source == DEFAULT and len(layers) == 1:  # a required key that is missing
                 source = layers[0].where(place)
-            messages.append(f"{source}: {prefix}{short_key(key)}: {message}")
+            if not message:
+                undescribed += 1
+            else:
+                messages.append(f"{source}: {prefix}{printable(key)}: {message}")
             wrong_keys.add(".".join(part for part in place if isinstance(part, str)))
         value = _without(model, raw, wrong_keys, dict(stand_ins or {}))
     for problem in getattr(value, "problems", list)():
@@ -104,6 +111,8 @@ def validated(
             sources = [_source(layers, tuple(used.split("."))) for used in problem.uses]
             known = dict.fromkeys(source for source in sources if source != DEFAULT)
             messages.append(f"{', '.join(known) or DEFAULT}: {prefix}{problem.message}")
+    if undescribed:
+        messages.append(f"{layers[-1].source}: {prefix}{undescribed} more values are wrong.")
     return value, list(dict.fromkeys(messages))
 
 
@@ -115,11 +124,6 @@ def by_line(messages: Sequence[str]) -> list[str]:
         return int(number[1]) if number else 0
 
     return sorted(dict.fromkeys(messages), key=line)
-
-
-def short_key(key: str) -> str:
-    """A key of any length, cut to about 200 characters."""
-    return key if len(key) <= 200 else f"{key[:200]}..."
 
 
 def _source(layers: Sequence[YamlDocument], place: Place) -> str:
@@ -160,11 +164,17 @@ def _without(
 def _described(
     error: ValidationError, model: type[BaseModel], raw: Any, hint: Callable[[str], str]
 ) -> list[tuple[Place, str]]:
-    """The place and message of every error; errors at one place are joined."""
+    """The place and message of every error; errors at one place are joined.
+
+    The message is empty beyond `MAX_DESCRIBED` places.
+    """
     messages: dict[Place, list[str]] = {}
     itemised: set[Place] = set()
     for item in error.errors(include_url=False):
         place = _place(item["loc"], raw, missing=item["type"] == "missing")
+        if len(messages) >= MAX_DESCRIBED and place not in messages:
+            messages[place] = []
+            continue
         section, expected, at = _field(model, place)
         if item["type"] == "extra_forbidden":
             message = _unknown(str(place[-1]), model, section, hint)

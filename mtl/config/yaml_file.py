@@ -17,9 +17,11 @@ from typing import Any
 import yaml
 
 from mtl.errors import ConfigError
+from mtl.files import read_bounded
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 40
+MAX_DIGITS = 100
 
 Place = tuple[str | int, ...]
 """The keys of a value: `("train", "lr")`, or `("arms", 0)` for an item of a list."""
@@ -71,11 +73,11 @@ def read_yaml(path: Path) -> YamlDocument:
     Raises ConfigError, also for a file that is missing, unreadable or not UTF-8.
     """
     try:
-        raw = path.read_bytes()
+        raw = read_bounded(path, MAX_BYTES)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
-    if len(raw) > MAX_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_BYTES} bytes; a settings file is a few kB.")
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}; a settings file is a few kB.") from None
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -103,9 +105,14 @@ def parse_yaml(text: str, source: str = "<text>") -> YamlDocument:
 
 
 def scalar(text: str) -> Any:
-    """The value of an unquoted word in YAML 1.2's core schema: `1e-5` is a number, `no` is text."""
+    """The value of an unquoted word in YAML 1.2's core schema: `1e-5` is a number, `no` is text.
+
+    Raises ValueError for a whole number that no setting can mean.
+    """
     if text in _WORDS:
         return _WORDS[text]
+    if len(text) > MAX_DIGITS and (_INT.fullmatch(text) or _BASED.fullmatch(text)):
+        raise ValueError("too many digits")
     if _INT.fullmatch(text):
         return int(text)
     if _BASED.fullmatch(text):
@@ -154,7 +161,7 @@ class _Builder:
             return self._mapping(place)
         try:
             return scalar(event.value) if event.style is None else event.value
-        except ValueError:  # Python's limit on the digits of an integer
+        except ValueError:
             raise self._error(event, "a number with too many digits.") from None
 
     def _sequence(self, place: Place) -> list[Any]:
@@ -196,10 +203,17 @@ class _Dumper(yaml.SafeDumper):
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     # PyYAML reads `1e-5` as text and would leave it unquoted; `scalar` would read a number.
-    style = None if isinstance(scalar(text), str) else "'"
+    style = None if _reads_as_text(text) else "'"
     if any(mark in text for mark in "\x85\u2028\u2029"):
         style = '"'  # YAML counts these as line ends; only double quotes can escape them
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+def _reads_as_text(text: str) -> bool:
+    try:
+        return isinstance(scalar(text), str)
+    except ValueError:
+        return False
 
 
 _Dumper.add_representer(str, _represent_text)
