@@ -126,7 +126,7 @@ def test_predict_labels_new_text_the_same_in_every_form(
     )
     header, *rows = [line.split("\t") for line in out.read_text().splitlines()]
     assert header == ["id", "prediction", "score"]
-    assert all(int(row[1]) == round(min(max(float(row[2]), 0), 5)) for row in rows)
+    assert all(row[1] == row[2] and "." in row[1] for row in rows)
     found = mtl(
         "predict",
         ids[0],
@@ -171,7 +171,12 @@ def test_predict_gives_dev_rows_the_outputs_that_the_run_saved(
     ("task", "text", "message"),
     [
         ("sst", "phrase\nfine\n", "standard input:1: column 'sentence': expected in the header"),
-        ("sst", "id\tsentence\n1\t \n", "standard input:2: column 'sentence': expected a sentence"),
+        ("sst", "id\tsentence\n1\t\0\n", "standard input:2: column 'sentence': NUL character"),
+        ("quora", "id,sentence1,sentence2\n", "expected tabs between the columns, got commas"),
+        ("sst", "ID\tsentence\n1\ta\n", "Rename 'ID' to 'id'"),
+        ("sst", "sentence\tsentence\na\tb\n", "column 'sentence': expected once"),
+        ("sst", "sentence\rgood\r", "the lines end in a carriage return alone"),
+        ("sst", '{"sentence": ' + "[" * 9000 + "\n", "standard input:1: not JSON"),
         ("quora", '{"sentence1": "a"}\n', "standard input:1: column 'sentence2'"),
         ("quora", '{"sentence1": "a"\n', "standard input:1: not JSON"),
         ("sst", "", "no rows to label"),

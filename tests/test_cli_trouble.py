@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,12 @@ from click.testing import CliRunner, Result
 
 from mtl.cli import main
 from mtl.config.settings import config_from
-from mtl.data.new_text import read_new_text
+from mtl.data.new_text import BadRows, new_rows
+from mtl.data.rows import Rows
+from mtl.data.text_lines import text_lines
 from mtl.errors import ConfigError, DataError
 from mtl.tasks.registry import TASKS
+from mtl.tasks.task import Task
 from mtl.tracking.open import open_tracker
 from mtl.tracking.wandb_copy import compare, read_back
 from tests.wandb_runs import SHORT, info
@@ -96,6 +100,16 @@ def test_predict_looks_at_the_output_before_it_loads_the_model(run: Path, tmp_pa
         result = predicted(run, output)
         assert result.exit_code == 2
         assert f"--output {output}: {message}" in result.stderr
+
+
+def read_new_text(text: str, task: Task, source: str) -> Rows:
+    """The rows of a short text, or the error that names all bad rows."""
+    bad = BadRows()
+    batches = list(new_rows(text_lines(BytesIO(text.encode()), source), task, source, bad))
+    if bad.count:
+        raise bad.error("")
+    (rows,) = batches
+    return rows
 
 
 def test_a_byte_order_mark_does_not_hide_json_lines() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mtl.data.course.files import read_course
+from mtl.data.text_lines import MAX_LINE
 from mtl.errors import DataError
 from tests.course_tools import HEADER, SST, put, refusal
 
@@ -150,12 +151,20 @@ def test_a_lone_carriage_return_is_a_bad_row(tmp_path: Path) -> None:
             ":1: expected a header with the columns 'id', 'sentence', 'sentiment', got '0', 'a'",
         ),
         (
-            b"\xef\xbb\xbf\tid\tsentence\tsentiment\n0\ta\tx\t3\n",
-            ":1: a byte-order mark (EF BB BF) stands before",
+            b"\t ID\tSentence \tsentiment\n0\ta\tx\t3\n",
+            ":1: column 'id': expected in the header, which has only ' ID', 'Sentence ', "
+            "'sentiment'. Rename ' ID' to 'id'.",
+        ),
+        (b"sentence,label\nx,3\n", ":1: expected tabs between the columns, got commas"),
+        (b"x" * (MAX_LINE + 1), f":1: expected at most {MAX_LINE} characters in a line"),
+        (
+            b"x\r" * MAX_LINE,
+            f":1: expected at most {MAX_LINE} characters in a line, it has more. "
+            "Its lines end in a carriage return alone",
         ),
         (
-            "\tid\tsentence\tsentiment\n0\ta\tx\t3\n".encode("utf-16"),
-            ":1: expected UTF-8, this is UTF-16",
+            "\tid\tsentence\tsentiment\n0\ta\tx\t3\n".encode("utf-16")[:-1],
+            ":2: expected UTF-16-LE, got the byte 0x0a at byte 15 of the line",
         ),
         ("\tid\tsentence\tsentiment\n".encode("utf-16-le"), ":1: the header holds NUL characters"),
         (
@@ -179,6 +188,25 @@ def test_a_fault_of_the_whole_file_is_named(
     with pytest.raises(DataError) as error:
         read_course(tmp_path, SST, "dev", on_bad_row=on_bad_row)  # type: ignore[arg-type]
     assert str(error.value).replace(f"{tmp_path}/", "").startswith(f"ids-sst-dev.csv{start}")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
+def test_a_byte_order_mark_says_the_encoding(encoding: str, end: str, tmp_path: Path) -> None:
+    whole = "\tid\tsentence\tsentiment\n0\ta\tUn café .\t3" + end
+    put(tmp_path, "sst", whole.encode())
+    expected = read_course(tmp_path, SST, "dev")
+    put(tmp_path, "sst", whole.encode(encoding))
+    marked = read_course(tmp_path, SST, "dev")
+    assert marked.first == ["Un café ."]
+    assert marked.fingerprint() == expected.fingerprint()
+
+
+def test_an_empty_sentence_is_left_to_label_but_not_to_train_on(tmp_path: Path) -> None:
+    put(tmp_path, "sst", b"\tid\tsentence\n0\ta\t\n1\tb\tx\n", "test")
+    assert read_course(tmp_path, SST, "test").first == ["", "x"]
+    assert "cell is empty" in refusal(tmp_path, "sst", "0\ta\t\t3\n")[0]
+    assert "cell is empty" in refusal(tmp_path, "sst", "0\ta\t\t3\n", "test")[0]
 
 
 def test_the_remedy_for_another_encoding_is_a_command(tmp_path: Path) -> None:

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from io import BufferedIOBase
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
-from mtl.commands.options import CONTEXT, check_runs_folder, device_option, runs_option
+from mtl.commands.options import (
+    CONTEXT,
+    bad_row_option,
+    check_runs_folder,
+    device_option,
+    runs_option,
+)
 from mtl.errors import ConfigError, DataError, RunError
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import Task, TaskName
 
 if TYPE_CHECKING:
     from mtl.tasks.metrics import Predictions
+
+BAD_ROW_ADVICE = "Fix these rows, or leave them out with --on-bad-row skip."
 
 
 @click.command(context_settings=CONTEXT)
@@ -42,6 +54,7 @@ if TYPE_CHECKING:
     help="The file to write.  [default: standard output]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, with all probabilities.")
+@bad_row_option
 @runs_option
 @device_option
 def predict(
@@ -50,6 +63,7 @@ def predict(
     source: str,
     output: Path | None,
     as_json: bool,
+    on_bad_row: Literal["error", "skip"],
     runs: Path,
     device: str | None,
 ) -> None:
@@ -57,18 +71,20 @@ def predict(
 
     RUN is a run's name or a unique prefix. The input is tab-separated with a header, or JSON lines
     with the same keys: sentence for sst, sentence1 and sentence2 for quora and sts. A column id is
-    optional. The output columns are id, prediction, and:
+    optional. Rows are labelled in batches, so a text may have any length. The output columns are
+    id, prediction, and:
 
     \b
       sst    probability: of the predicted class
       quora  probability: of a paraphrase
-      sts    score, from 0 to 5; the prediction is the nearest whole number
+      sts    score, from 0 to 5; the prediction is the same number
 
     \b
     Example:
       printf 'sentence\\nA quiet, clever film.\\n' | mtl predict 3f2a-s0 --task sst
     """
-    from mtl.data.new_text import read_new_text
+    from mtl.data.new_text import BadRows, new_rows
+    from mtl.data.text_lines import text_lines
     from mtl.inference.trained import load_trained
     from mtl.runs.find import find_run
 
@@ -76,24 +92,43 @@ def predict(
     target = None if output is None else _target(output)
     folder = find_run(runs, run)
     task = TASKS[name]
-    rows = read_new_text(_read(source), task, "standard input" if source == "-" else source)
-    predictions = load_trained(folder, device).predict(rows)
-    lines = list(json_lines(task, predictions) if as_json else table_lines(task, predictions))
-    text = "".join(f"{line}\n" for line in lines)
-    if target is None:
-        click.echo(text, nl=False)
-    else:
-        _write(target, text.encode(), str(output))
+    form = json_lines if as_json else table_lines
+    source_name = "standard input" if source == "-" else source
+    bad = BadRows()
+    with _reading(source) as stream:
+        batches = new_rows(text_lines(stream, source_name), task, source_name, bad)
+        first = next(batches, None)
+
+        def check_rows() -> None:
+            if bad.count and (on_bad_row == "error" or first is None):
+                for _ in batches:  # one error counts the bad rows of the whole text
+                    pass
+                raise bad.error(BAD_ROW_ADVICE)
+
+        check_rows()
+        trained = load_trained(folder, device)
+        with _writing(target, output) as write:
+            if not as_json:
+                write(table_header(task))
+            for rows in chain([first] if first else [], batches):
+                check_rows()
+                write("".join(f"{line}\n" for line in form(task, trained.predict(rows))))
+            check_rows()
+    for message in bad.first:
+        click.echo(f"left out: {message}", err=True)
+    if bad.count > len(bad.first):
+        click.echo(f"left out: {bad.count - len(bad.first)} more rows", err=True)
 
 
-def labelled(task: Task, predictions: Predictions) -> Iterator[tuple[str, int, float, list[float]]]:
+def labelled(
+    task: Task, predictions: Predictions
+) -> Iterator[tuple[str, float, float, list[float]]]:
     """For each row: id, prediction, probability or score, and all class probabilities, if any."""
     from mtl.tasks.metrics import probabilities
 
     if task.kind == "score":
         for row_id, score in zip(predictions.ids, predictions.outputs[:, 0], strict=True):
-            whole = round(min(max(float(score), task.low), task.high))
-            yield row_id, whole, float(score), []
+            yield row_id, float(score), float(score), []
         return
     for row_id, chances in zip(
         predictions.ids, probabilities(task, predictions.outputs), strict=True
@@ -107,12 +142,16 @@ def labelled(task: Task, predictions: Predictions) -> Iterator[tuple[str, int, f
         )
 
 
+def table_header(task: Task) -> str:
+    """The first line of a table."""
+    return f"id\tprediction\t{'score' if task.kind == 'score' else 'probability'}\n"
+
+
 def table_lines(task: Task, predictions: Predictions) -> Iterator[str]:
-    """Tab-separated lines with a header. White space in an id becomes a space: one line per row."""
-    third = "score" if task.kind == "score" else "probability"
-    yield f"id\tprediction\t{third}"
+    """Tab-separated lines. White space in an id becomes a space: one line per row."""
     for row_id, prediction, value, _ in labelled(task, predictions):
-        yield f"{' '.join(row_id.split())}\t{prediction}\t{value:.6f}"
+        shown = f"{prediction:.6f}" if task.kind == "score" else f"{prediction}"
+        yield f"{' '.join(row_id.split())}\t{shown}\t{value:.6f}"
 
 
 def json_lines(task: Task, predictions: Predictions) -> Iterator[str]:
@@ -140,29 +179,35 @@ def _target(output: Path) -> Path:
     return target
 
 
-def _write(target: Path, content: bytes, named: str) -> None:
-    """Replace a file atomically, or write to a device or pipe. Raises RunError."""
-    from mtl.files import write_bytes
+@contextmanager
+def _writing(target: Path | None, named: Path | None) -> Iterator[Callable[[str], object]]:
+    """A function that writes text: to standard output, to a device or pipe, or to a new file that
+    replaces `target` at the end. Raises RunError, and click's error for a closed output.
+    """
+    from mtl.files import replacing
 
+    if target is None:
+        yield partial(click.echo, nl=False)
+        return
+    opened = target.open("wb") if target.exists() and not target.is_file() else replacing(target)
     try:
-        if target.exists() and not target.is_file():
-            with target.open("wb") as file:
-                file.write(content)
-        else:
-            write_bytes(target, content)
+        with opened as file:
+            yield lambda text: file.write(text.encode())
     except OSError as error:
         raise RunError(f"--output {named}: cannot be written: {error.strerror or error}.") from None
 
 
-def _read(source: str) -> str:
-    """The input as text. Raises DataError for a missing file or text that is not UTF-8."""
+@contextmanager
+def _reading(source: str) -> Iterator[BufferedIOBase]:
+    """The input. Raises DataError where it cannot be opened."""
+    if source == "-":
+        if sys.stdin is None:
+            raise DataError("standard input is closed. Name a file with --input.")
+        yield cast("BufferedIOBase", sys.stdin.buffer)
+        return
     try:
-        raw = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-        return raw.decode()
+        file = Path(source).open("rb")  # noqa: SIM115 - errors of the body are not those of opening
     except OSError as error:
         raise DataError(f"{source}: cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{source}:{line}: expected UTF-8, got the byte 0x{raw[error.start]:02x}. Convert it."
-        ) from None
+    with file:
+        yield file

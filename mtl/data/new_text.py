@@ -2,60 +2,110 @@
 
 Tab-separated text begins with a header that names the task's sentence columns; a column `id` is
 optional. A JSON line is an object with the same keys; its id is a string or a number. A row without
-an id gets its number, from 0.
+an id gets its number, from 0. A sentence may be empty.
+
+The text is read as it is needed and rows come in batches, so memory does not grow with its size.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain, count
 from typing import Any
 
-from mtl.data.course.cells import data_error, id_problem, sentence_problem, shown
+from mtl.data.course.cells import MAX_SHOWN, character_problem, data_error, id_problem, shown
+from mtl.data.course.header import check_first_line, rename_hint
 from mtl.data.course.records import Broken, Record, split_records
 from mtl.data.rows import Rows
 from mtl.errors import DataError, suggestion
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import Task
 
-Entry = tuple[int, dict[str, Any]]
-"""The line (from 1) of a row, and its cells by column."""
+BATCH = 4096
+"""Rows that are labelled at a time."""
+
+Entry = tuple[int, dict[str, Any]] | str
+"""The line (from 1) of a row, and its cells by column; or the problem of a row."""
 
 
-def read_new_text(text: str, task: Task, source: str) -> Rows:
-    """The rows of `text`, without labels. Raises one DataError that names all bad rows."""
-    text = text.removeprefix("\ufeff")  # some editors begin a file with this mark
-    entries, problems = (_json_lines if text.lstrip().startswith("{") else _table)(
-        text, task, source
-    )
-    for line, cells in entries:
-        checks = [
-            (column, _sentence_problem(cells, column, task)) for column in task.sentence_columns
-        ]
-        checks.append(("id", _id_problem(cells.get("id"))))
-        problems += [
-            f"{source}:{line}: column {column!r}: {problem}"
-            for column, problem in checks
-            if problem
-        ]
-    if problems:
-        raise data_error(problems)
-    if not entries:
+@dataclass
+class BadRows:
+    """The rows that cannot be used: the first problems with their places, and how many rows."""
+
+    first: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, problems: list[str]) -> None:
+        """Count a row with its problems."""
+        self.count += 1
+        if len(self.first) < MAX_SHOWN:
+            self.first += problems
+
+    def error(self, advice: str) -> DataError:
+        """One error for all of them."""
+        return data_error(self.first, advice, more=max(0, self.count - len(self.first)))
+
+
+def new_rows(
+    lines: Iterator[str], task: Task, source: str, bad: BadRows, batch: int = BATCH
+) -> Iterator[Rows]:
+    """The rows of a text in batches, without labels. Rows that cannot be used go to `bad`.
+
+    Raises DataError where the header is wrong, or where there are no rows at all.
+    """
+    rows: list[tuple[str, list[str]]] = []
+    number = -1
+    for number, entry in enumerate(_entries(lines, task, source)):
+        problems = [entry] if isinstance(entry, str) else _problems(*entry, task, source)
+        if isinstance(entry, str) or problems:
+            bad.add(problems)
+            continue
+        cells = entry[1]
+        row_id = number if cells.get("id") is None else cells["id"]
+        rows.append((str(row_id), [cells[column] for column in task.sentence_columns]))
+        if len(rows) == batch:
+            yield _rows(rows, task)
+            rows = []
+    if rows:
+        yield _rows(rows, task)
+    if number < 0:
         raise DataError(
             f"{source}: no rows to label. Expected the columns {', '.join(task.sentence_columns)}."
         )
-    columns = [[cells[column] for _, cells in entries] for column in task.sentence_columns]
+
+
+def _rows(rows: list[tuple[str, list[str]]], task: Task) -> Rows:
     return Rows(
         task=task,
         split="test",
-        ids=[
-            str(number if cells.get("id") is None else cells["id"])
-            for number, (_, cells) in enumerate(entries)
-        ],
-        first=columns[0],
-        second=columns[1] if task.pair else None,
+        ids=[row_id for row_id, _ in rows],
+        first=[sentences[0] for _, sentences in rows],
+        second=[sentences[1] for _, sentences in rows] if task.pair else None,
         labels=None,
     )
+
+
+def _entries(lines: Iterator[str], task: Task, source: str) -> Iterator[Entry]:
+    numbers = count(1)
+    for first, number in zip(lines, numbers, strict=False):
+        if first.strip():
+            rest = chain([first], lines)
+            if first.lstrip().startswith("{"):
+                return _json_lines(rest, number, task, source)
+            return _table(rest, number, task, source)
+    return iter(())
+
+
+def _problems(line: int, cells: dict[str, Any], task: Task, source: str) -> list[str]:
+    """The problems of a row, each with its place."""
+    checks = [(column, _sentence_problem(cells, column, task)) for column in task.sentence_columns]
+    checks.append(("id", _id_problem(cells.get("id"))))
+    return [
+        f"{source}:{line}: column {column!r}: {problem}" for column, problem in checks if problem
+    ]
 
 
 def _sentence_problem(cells: dict[str, Any], column: str, task: Task) -> str | None:
@@ -63,7 +113,7 @@ def _sentence_problem(cells: dict[str, Any], column: str, task: Task) -> str | N
         return f"expected a sentence, the key is missing.{_other_kind(task, list(cells))}"
     value = cells[column]
     return (
-        sentence_problem(value)
+        character_problem(value)
         if isinstance(value, str)
         else f"expected a sentence, got {shown(str(value))}"
     )
@@ -72,9 +122,8 @@ def _sentence_problem(cells: dict[str, Any], column: str, task: Task) -> str | N
 def _id_problem(value: Any) -> str | None:
     if isinstance(value, str):
         return id_problem(value)
-    if value is None or (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    ):
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is None or (number and (isinstance(value, int) or math.isfinite(value))):
         return None
     return f"expected a string or a number, got {shown(str(value))}"
 
@@ -92,56 +141,54 @@ def _other_kind(task: Task, names: list[str]) -> str:
     return f" The task {task.name} takes {needs}. Is this another task's file?"
 
 
-def _json_lines(text: str, task: Task, source: str) -> tuple[list[Entry], list[str]]:
-    entries: list[Entry] = []
-    problems = []
-    for number, line in enumerate(text.split("\n"), start=1):
+def _json_lines(lines: Iterator[str], start: int, task: Task, source: str) -> Iterator[Entry]:
+    for number, line in enumerate(lines, start):
         if not line.strip():
             continue
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            problems.append(
-                f"{source}:{number}: not JSON: {error}. One object a line, or a header and tabs."
-            )
+            yield f"{source}:{number}: not JSON: {error}. One object a line, or a header and tabs."
             continue
         if isinstance(value, dict):
-            entries.append((number, value))
+            yield number, value
         else:
-            problems.append(
-                f"{source}:{number}: expected an object with {', '.join(task.sentence_columns)}."
-            )
-    return entries, problems
+            yield f"{source}:{number}: expected an object with {', '.join(task.sentence_columns)}."
 
 
-def _table(text: str, task: Task, source: str) -> tuple[list[Entry], list[str]]:
-    items = list(split_records(text))
-    if not items:
-        return [], []
-    if isinstance(items[0], Broken):
-        raise DataError(f"{source}:{items[0].opened}: {items[0].message}")
-    header = items[0].cells
-    missing = [column for column in task.sentence_columns if column not in header]
-    if missing:
-        raise DataError(
-            f"{source}:1: column {missing[0]!r}: expected in the header, which has "
-            f"{', '.join(map(shown, header[:6]))}."
-            f"{_other_kind(task, header) or suggestion(missing[0], header)} Begin with a header, "
-            "tabs between the columns; or give JSON lines."
-        )
-    entries: list[Entry] = []
-    problems = []
-    for item in items[1:]:
+def _table(lines: Iterator[str], start: int, task: Task, source: str) -> Iterator[Entry]:
+    first = next(lines)
+    check_first_line(source, first, task)
+    items = split_records(chain([first], lines), start)
+    header = next(items)
+    if isinstance(header, Broken):
+        raise DataError(f"{source}:{header.opened}: {header.message}")
+    _check_header(header.cells, task, f"{source}:{start}")
+    for item in items:
         if isinstance(item, Broken):
-            problems.append(f"{source}:{item.opened}: {item.message}")
-        elif len(item.cells) != len(header):
-            problems.append(
-                f"{source}:{item.line}: expected {len(header)} cells as in the header, got "
+            yield f"{source}:{item.opened}: {item.message}"
+        elif len(item.cells) != len(header.cells):
+            yield (
+                f"{source}:{item.line}: expected {len(header.cells)} cells as in the header, got "
                 f"{len(item.cells)}"
             )
         else:
-            entries.append((item.line, _cells(header, item)))
-    return entries, problems
+            yield item.line, _cells(header.cells, item)
+
+
+def _check_header(header: list[str], task: Task, place: str) -> None:
+    """Raise DataError for a sentence column that is missing, or for a column that stands twice."""
+    for column in ("id", *task.sentence_columns):
+        hint = rename_hint(column, header)
+        if header.count(column) > 1:
+            raise DataError(f"{place}: column {column!r}: expected once. Remove or rename one.")
+        if column not in header and (hint or column != "id"):
+            hint = hint or _other_kind(task, header) or suggestion(column, header)
+            raise DataError(
+                f"{place}: column {column!r}: expected in the header, which has "
+                f"{', '.join(map(shown, header[:6]))}.{hint} Begin with a header, "
+                "tabs between the columns; or give JSON lines."
+            )
 
 
 def _cells(header: list[str], record: Record) -> dict[str, Any]:

@@ -33,17 +33,18 @@ def sentence_problem(text: str) -> str | None:
     if not text.strip():
         state = "holds only white space" if text else "is empty"
         return f"expected a sentence, the cell {state}. Fill it in"
-    return _character_problem(text)
+    return character_problem(text)
 
 
 def id_problem(text: str) -> str | None:
     """Why `text` is not a valid id, or None."""
     if not text.strip():
         return "expected an id, the cell is empty. Give each row its own id"
-    return _character_problem(text)
+    return character_problem(text)
 
 
-def _character_problem(text: str) -> str | None:
+def character_problem(text: str) -> str | None:
+    """Why `text`, which may be empty, cannot be read, or None."""
     if "\0" in text:
         return f"NUL character in {shown(text)}. Remove it; is the file UTF-16, or damaged?"
     if len(text) > MAX_CELL:
@@ -88,9 +89,13 @@ def parse_label(task: Task, text: str) -> float:
 
 
 def row_problems(task: Task, cells: Mapping[str, str], *, labelled: bool) -> list[tuple[str, str]]:
-    """The problems of a row, as (column, message). `cells` maps each needed column to its text."""
+    """The problems of a row, as (column, message). `cells` maps each needed column to its text.
+
+    Text to be labelled may be empty: a leaderboard expects a line for every id.
+    """
+    check = sentence_problem if labelled else character_problem
     checks = [("id", id_problem(cells["id"]))]
-    checks += [(column, sentence_problem(cells[column])) for column in task.sentence_columns]
+    checks += [(column, check(cells[column])) for column in task.sentence_columns]
     problems = [(column, message) for column, message in checks if message]
     if labelled:
         try:
@@ -100,9 +105,12 @@ def row_problems(task: Task, cells: Mapping[str, str], *, labelled: bool) -> lis
     return problems
 
 
-def data_error(problems: Sequence[str], advice: str = "") -> DataError:
-    """One DataError for a file: its first 20 problems, the number of others, and the advice."""
+def data_error(problems: Sequence[str], advice: str = "", more: int = 0) -> DataError:
+    """One DataError for a file: its first 20 problems, the number of others, and the advice.
+
+    `more` others are not among the problems.
+    """
     lines = list(problems[:MAX_SHOWN])
-    if len(problems) > MAX_SHOWN:
-        lines.append(f"and {len(problems) - MAX_SHOWN} more")
+    if more := more + len(problems) - len(lines):
+        lines.append(f"and {more} more")
     return DataError("\n".join([*lines, advice] if advice else lines))

@@ -1,8 +1,8 @@
 """A strict reader of the course's files: one file per task and split.
 
-Format: UTF-8 and tab-separated. The first column has no name and counts the rows. A cell stands in
-double quotes if it holds a tab, a line break or a quote; inner quotes are doubled. Labels are
-decimal text. Columns that the task does not need are ignored.
+Format: tab-separated, in UTF-8 or what a byte-order mark says. The first column has no name and
+counts the rows. A cell stands in double quotes if it holds a tab, a line break or a quote; inner
+quotes are doubled. Labels are decimal text. Columns that the task does not need are ignored.
 
 Reading is strict, because nothing shows later that a row was misread. All problems of a file are
 reported in one DataError, each with `file:line: column`. Lines are counted as `sed -n` counts them:
@@ -21,13 +21,23 @@ from typing import Literal
 import numpy as np
 
 from mtl.data.course.cells import data_error, parse_label, row_problems, shown
-from mtl.data.course.header import check_first_line, check_shift, column_words, find_columns
+from mtl.data.course.header import (
+    check_first_line,
+    check_shift,
+    column_names,
+    column_words,
+    find_columns,
+)
 from mtl.data.course.records import Broken, Record, split_records
 from mtl.data.rows import Rows
+from mtl.data.text_lines import text_lines
 from mtl.errors import DataError, suggestion
 from mtl.tasks.task import Split, Task
 
 OnBadRow = Literal["error", "skip"]
+
+MAX_FILE = 1 << 28
+"""Most characters of a file: six times the largest of the course's."""
 
 KNOWN_DEFECTS = frozenset({"ad118c967d683c93883bf072d", "9054345d02cd6c5642a4904dc"})
 """Ids of two rows of the published quora-train.csv that have no label. One has no second sentence.
@@ -63,9 +73,9 @@ def read_course(folder: Path, task: Task, split: Split, *, on_bad_row: OnBadRow 
     name = task.file_name(split)
     check_folder(folder, [name])
     path = folder / name
-    text = _decode(path)
-    check_first_line(path, text, task)
-    header, records, broken = _split_header(path, text)
+    lines = _read_lines(path, task)
+    check_first_line(path, lines[0], task)
+    header, records, broken = _split_header(path, lines)
     columns = find_columns(path, task, split, header)
     check_shift(path, header, records)
     kept, problems = _sort_rows(path, task, header, columns, records)
@@ -143,39 +153,31 @@ def _entries(folder: Path) -> list[Path]:
         return []
 
 
-def _decode(path: Path) -> str:
-    """The text of the file. Raises DataError with line and byte if it is not UTF-8."""
+def _read_lines(path: Path, task: Task) -> list[str]:
+    """The lines of the file. Raises DataError with line and byte for another encoding."""
+    lines, size = [], 0
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            for line in text_lines(file, str(path)):
+                lines.append(line)
+                size += len(line)
+                if size > MAX_FILE:
+                    raise DataError(f"{path}: larger than {MAX_FILE} characters. Is it a table?")
     except OSError as error:
         raise DataError(
             f"{path}: cannot read it: {error.strerror}. Check the file's permissions."
         ) from error
-    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    if not any(line.strip() for line in lines):
         raise DataError(
-            f"{path}:1: expected UTF-8, this is UTF-16. Convert it: iconv -f UTF-16 -t UTF-8 "
-            f"{path} > NEW"
+            f"{path}:1: expected a header with {column_names(task)}, the file is empty. Is the "
+            "copy complete?"
         )
-    if raw.startswith(b"\xef\xbb\xbf"):
-        raise DataError(
-            f"{path}:1: a byte-order mark (EF BB BF) stands before the header. "
-            f"Save it as UTF-8 without BOM: tail -c +4 {path} > NEW"
-        )
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        place = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
-        raise DataError(
-            f"{path}:{line}: expected UTF-8, got the byte 0x{raw[error.start]:02x} at byte "
-            f"{place} of the line. If the "
-            f"file is Latin-1, convert it: iconv -f LATIN1 -t UTF-8 {path} > NEW"
-        ) from error
+    return lines
 
 
-def _split_header(path: Path, text: str) -> tuple[list[str], list[Record], list[Broken]]:
+def _split_header(path: Path, lines: list[str]) -> tuple[list[str], list[Record], list[Broken]]:
     """The cells of the header, the records below it, and the records that csv could not split."""
-    header, *below = split_records(text)
+    header, *below = split_records(lines)
     if isinstance(header, Broken):
         raise DataError(f"{path}:{header.opened}: column {header.cell + 1}: {header.message}")
     records = [item for item in below if isinstance(item, Record)]

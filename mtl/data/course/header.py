@@ -18,14 +18,9 @@ from mtl.tasks.task import Split, Task
 _SEPARATORS = {",": "commas", ";": "semicolons", "|": "bars", " ": "spaces"}
 
 
-def check_first_line(path: Path, text: str, task: Task) -> None:
-    """Raise DataError if `text` is empty, or has wrong line ends or separators."""
-    first = text.split("\n", 1)[0].rstrip("\r")
-    if not text.strip():
-        raise DataError(
-            f"{path}:1: expected a header with {_named(task)}, the file is empty. Is the copy "
-            "complete?"
-        )
+def check_first_line(path: Path | str, first: str, task: Task) -> None:
+    """Raise DataError if the first line of a file has wrong line ends or separators."""
+    first = first.rstrip("\r\n")
     if "\r" in first:
         raise DataError(
             f"{path}:1: the lines end in a carriage return alone, expected LF or CRLF. "
@@ -37,7 +32,9 @@ def check_first_line(path: Path, text: str, task: Task) -> None:
             f"{path} > NEW"
         )
     for separator, word in _SEPARATORS.items():
-        if "\t" not in first and "id" in [cell.strip(' "') for cell in first.split(separator)[:2]]:
+        cells = [cell.strip(' "').casefold() for cell in first.split(separator)]
+        names = {"id"} if separator == " " else {"id", *task.sentence_columns}
+        if "\t" not in first and len(cells) > 1 and names & set(cells[:3]):
             raise DataError(
                 f"{path}:1: expected tabs between the columns, got {word}. Save it tab-separated."
             )
@@ -47,16 +44,16 @@ def find_columns(path: Path, task: Task, split: Split, header: Sequence[str]) ->
     """The place of each needed column in `header`. A test file may lack the label."""
     needed = ["id", *task.sentence_columns, task.label_column]
     unknown = [name for name in header if name and name not in needed]
-    if not set(needed) & set(header):
+    if not set(needed) & {name.strip().casefold() for name in header}:
         got = ", ".join(shown(name) for name in header[:6])
         raise DataError(
-            f"{path}:1: expected a header with {_named(task)}, got {got}. Add the header."
+            f"{path}:1: expected a header with {column_names(task)}, got {got}. Add the header."
         )
     # A misspelt label column must not turn a labelled test set into an unlabelled one.
     if (
         split == "test"
         and task.label_column not in header
-        and not suggestion(task.label_column, unknown)
+        and not (rename_hint(task.label_column, header) or suggestion(task.label_column, unknown))
     ):
         needed.remove(task.label_column)
     problems = []
@@ -69,13 +66,21 @@ def find_columns(path: Path, task: Task, split: Split, header: Sequence[str]) ->
             )
         if count == 0:
             came = ", ".join(repr(column) for column in header if column)
-            hint = suggestion(name, unknown) or _owner(unknown)
+            hint = rename_hint(name, header) or suggestion(name, unknown) or _owner(unknown)
             problems.append(
                 f"{path}:1: column {name!r}: expected in the header, which has only {came}.{hint}"
             )
     if problems:
         raise data_error(problems)
     return {name: list(header).index(name) for name in needed}
+
+
+def rename_hint(name: str, header: Sequence[str]) -> str:
+    """What to do where a column has the right name in other letters, or with blanks around it."""
+    for column in header:
+        if column.strip().casefold() == name:
+            return f" Rename {column!r} to {name!r}."
+    return ""
 
 
 def check_shift(path: Path, header: Sequence[str], records: Sequence[Record]) -> None:
@@ -103,7 +108,8 @@ def column_words(header: Sequence[str], cell: int) -> str:
     )
 
 
-def _named(task: Task) -> str:
+def column_names(task: Task) -> str:
+    """The columns of a task's file in words."""
     return "the columns " + ", ".join(
         repr(name) for name in ("id", *task.sentence_columns, task.label_column)
     )

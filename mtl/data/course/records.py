@@ -7,8 +7,7 @@ record again to find the place of the fault: an unclosed quote is noticed far be
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mtl.data.course.cells import MAX_CELL
@@ -49,27 +48,34 @@ class Broken:
     fatal: bool
 
 
-def split_records(text: str) -> Iterator[Record | Broken]:
-    """The records of `text` in order, without blank lines. A fatal fault ends them."""
-    # newline="\n": only a line feed ends a line, not U+2028 or a carriage return in a text.
-    lines = list(io.StringIO(text, newline="\n"))
-    reader = csv.reader(lines, delimiter="\t", strict=True)
+def split_records(lines: Iterable[str], start: int = 1) -> Iterator[Record | Broken]:
+    """The records of a text in order, without blank lines. A fatal fault ends them.
+
+    `lines` end in a line feed, the first is line `start` of its file. They are read as needed.
+    """
+    read: list[str] = []  # the lines of the current record
+
+    def remembered() -> Iterator[str]:
+        for line in lines:
+            read.append(line)
+            yield line
+
+    reader = csv.reader(remembered(), delimiter="\t", strict=True)
     while True:
-        line = reader.line_num + 1
+        line = reader.line_num + start
+        read.clear()
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            fault = _diagnose(
-                "".join(lines[line - 1 : reader.line_num]), line, reader.line_num, str(error)
-            )
+            fault = _diagnose("".join(read), line, reader.line_num + start - 1, str(error))
             yield fault
             if fault.fatal:
                 return
             continue
         if cells:
-            yield Record(line=line, last=reader.line_num, cells=cells)
+            yield Record(line=line, last=reader.line_num + start - 1, cells=cells)
 
 
 def _diagnose(text: str, line: int, last: int, reason: str) -> Broken:
