@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from mtl.runs.sealed import parse_sealed, write_sealed
 
 FIGURES: list[str] = []
 """What each test of faults counted; printed at the end of the session."""
@@ -57,3 +61,16 @@ def flips(paths: list[Path], count: int, seed: int = 0) -> Iterator[tuple[Path, 
             yield path, f"{path.name}, byte {at}, bit {bit}"
         finally:
             path.write_bytes(whole)
+
+
+def edit(path: Path, **changes: Any) -> None:
+    """Change keys of a sealed JSON file of a run, as a program would that writes another value."""
+    write_sealed(path, parse_sealed(path.read_bytes()) | changes)
+
+
+def as_before_digests(folder: Path) -> None:
+    """Make a run one of a version that kept no sha256 and no digests."""
+    for path in [*folder.glob("*.json"), *folder.glob("*/*.json")]:
+        content = parse_sealed(path.read_bytes())
+        content.pop("files", None)
+        path.write_text(json.dumps(content))

@@ -12,6 +12,7 @@ import pytest
 from mtl.runs.folder import RunFolder
 from tests.cli_tools import mtl, tiny_words, two_runs
 from tests.conftest import write_tiny_data
+from tests.fault_tools import as_before_digests, edit
 
 __all__ = ["two_runs"]
 
@@ -65,9 +66,15 @@ def test_verify_finds_what_was_changed(two_runs: tuple[Path, list[str]], tmp_pat
         path.write_text("\n".join(lines) + "\n")
 
     def edit_metric(folder: Path) -> None:
-        record = json.loads((folder / "record.json").read_text())
-        record["metrics"]["dev/overall"] = 0.99
-        (folder / "record.json").write_text(json.dumps(record))
+        metrics = json.loads((folder / "record.json").read_text())["metrics"]
+        edit(folder / "record.json", metrics=metrics | {"dev/overall": 0.99})
+
+    def before_digests(change: Any) -> Any:
+        def changed(folder: Path) -> None:
+            as_before_digests(folder)
+            change(folder)
+
+        return changed
 
     def edit_config(folder: Path) -> None:
         path = folder / "config.yaml"
@@ -78,11 +85,17 @@ def test_verify_finds_what_was_changed(two_runs: tuple[Path, list[str]], tmp_pat
         path.write_text(path.read_text()[:-50])
 
     assert "damaged" in damaged(flip)
-    assert "dev/sts/pearson: recorded" in damaged(edit_prediction)
+    assert "dev-sts.csv: damaged: its sha256" in damaged(edit_prediction)
+    assert "config.yaml: damaged: its sha256" in damaged(edit_config)
+    assert "damaged" in damaged(before_digests(flip))
+    assert "dev/sts/pearson: recorded" in damaged(before_digests(edit_prediction))
+    assert "config.yaml differs" in damaged(before_digests(edit_config))
     assert "dev/overall: recorded 0.99" in damaged(edit_metric)
-    assert "config.yaml differs" in damaged(edit_config)
+    assert "own.txt: not a file of the run" in damaged(
+        lambda folder: (folder / "own.txt").write_text("")
+    )
     assert "record.json: damaged" in damaged(tear)
-    assert "no such predictions" in damaged(
+    assert "dev-sst.csv: missing" in damaged(
         lambda folder: (folder / "predictions" / "dev-sst.csv").unlink()
     )
 

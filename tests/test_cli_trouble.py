@@ -19,6 +19,7 @@ from mtl.data.new_text import BadRows, new_rows
 from mtl.data.rows import Rows
 from mtl.data.text_lines import text_lines
 from mtl.errors import ConfigError, DataError
+from mtl.runs.sealed import parse_sealed, write_sealed
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import Task
 from mtl.tracking.open import open_tracker
@@ -155,12 +156,12 @@ def test_a_run_that_found_no_server_is_read_from_the_disk_and_said_to_wait(
 ) -> None:
     about = info(tmp_path, run.name)
     shutil.copytree(run, about.folder)
-    record = json.loads((run / "record.json").read_text())
+    record = parse_sealed((run / "record.json").read_bytes())
     outcome = open_tracker("online", about, SHORT).finish(record["metrics"])
     record["wandb"] = outcome.model_dump()
     assert outcome.status == "degraded"
     assert f"mtl sync {run.name} --runs {about.folder.parent}" in (outcome.reason or "")
-    (about.folder / "record.json").write_text(json.dumps(record))
+    write_sealed(about.folder / "record.json", record)
     assert compare(record["metrics"], read_back(about.folder, "online", run.name)) == []
     result = mtl("runs", "verify", "--runs", about.folder.parent)
     assert result.exit_code == 0, result.output

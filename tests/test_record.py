@@ -14,14 +14,15 @@ from mtl.config.schema import RunConfig
 from mtl.errors import RunError
 from mtl.runs.folder import RunFolder
 from mtl.runs.record import Record, failed_record, parse_record
+from mtl.runs.sealed import parse_sealed
+from tests.fault_tools import edit
 
 REPORTS = Path(__file__).parents[1] / "reports"
 
 
 def stored(folder: RunFolder) -> dict[str, Any]:
-    """A record's file."""
-    content: dict[str, Any] = json.loads((folder.path / "record.json").read_text("utf-8"))
-    return content
+    """A record's file, without its digest."""
+    return parse_sealed((folder.path / "record.json").read_bytes())
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_the_file_has_the_keys_of_schema_1_in_their_order(folder: RunFolder) -> 
     assert list(stored(folder)) == [
         "schema", "run_id", "cell", "seed", "status", "config", "metrics", "undefined",
         "best_step", "steps", "seconds", "throughput", "peak_memory", "diagnostics",
-        "frozen_unchanged", "data", "environment", "error", "ended", "wandb",
+        "frozen_unchanged", "data", "environment", "error", "ended", "wandb", "files",
     ]  # fmt: skip
 
 
@@ -72,14 +73,17 @@ def test_keys_of_a_newer_version_are_kept(folder: RunFolder) -> None:
         ({"throughput": {"examples_per_second": "fast", "tokens_per_second": None}},
          "throughput.examples_per_second: Input should be a valid number"),
         ({"throughput": {"examples_per_second": 1.0}}, "lacks throughput.tokens_per_second"),
-        ({"schema": 2}, r"schema 2; this version of mtl reads schema 1\. Update mtl\."),
+        ({"schema": 2}, r"schema: 2 was written by a newer version of mtl; update mtl\."),
+        ({"schema": True}, "schema: expected 1, got True"),
+        ({"seconds": -1.0}, "seconds: Input should be greater than or equal to 0"),
+        ({"config": {"encoder": "x"}}, "config: expected a text as 'data'"),
     ],
 )  # fmt: skip
 def test_a_damaged_record_names_file_key_and_remedy(
     folder: RunFolder, change: dict[str, Any], problem: str
 ) -> None:
     path = folder.path / "record.json"
-    path.write_text(json.dumps(stored(folder) | change))
+    edit(path, **change)
     with pytest.raises(RunError, match=problem) as caught:
         folder.record()
     assert str(path) in str(caught.value)

@@ -14,6 +14,7 @@ from mtl.report.publish import make
 from mtl.report.subject import find_subject
 from mtl.runs.record import Opening
 from tests.conftest import write_tiny_data
+from tests.fault_tools import edit
 from tests.report_runs import fill_grid, write_grid, write_run
 from tests.report_tools import (
     GRID,
@@ -92,9 +93,9 @@ def test_a_reason_loses_every_folder_of_the_machine() -> None:
 def test_the_card_says_how_long_and_how_fast_and_on_how_much_of_the_data() -> None:
     _, folders = fill()
     for folder in folders.values():
-        record = json.loads((folder.path / "record.json").read_text())
-        record["data"]["trained_on"] = dict.fromkeys(record["data"]["trained_on"], 7)
-        (folder.path / "record.json").write_text(json.dumps(record))
+        path = folder.path / "record.json"
+        data = json.loads(path.read_text())["data"]
+        edit(path, data=data | {"trained_on": dict.fromkeys(data["trained_on"], 7)})
     card = section(built(), "Comparability")
     assert "| learning rate, batch size | 1e-05 at 16, 2e-05 at 16 |" in card
     assert "| epochs | 3 |" in card

@@ -17,6 +17,7 @@ from markdown_it import MarkdownIt
 from mtl.report.publish import make
 from mtl.report.render.figures import draw
 from mtl.report.subject import find_subject
+from tests.fault_tools import as_before_digests, edit
 from tests.report_tools import (
     built,
     fill,
@@ -40,9 +41,9 @@ def test_check_passes_and_fails_once_anything_has_changed() -> None:
     mtl("report", "tiny", "--no-text", "--csv")
     assert "its records and the runs" in mtl("report", "tiny", "--check").output
     path = folders["better", 1].path / "record.json"
-    record = json.loads(path.read_text())
-    record["metrics"]["dev/sst/recall/2"] += 0.125
-    path.write_text(json.dumps(record))
+    metrics = json.loads(path.read_text())["metrics"]
+    metrics["dev/sst/recall/2"] += 0.125
+    edit(path, metrics=metrics)
     found = mtl("report", "tiny", "--check", code=1).output
     assert "dev/sst/recall/2" in found
     assert f"{folders['better', 1].run_id}" in found
@@ -54,6 +55,9 @@ def test_check_passes_and_fails_once_anything_has_changed() -> None:
     path.write_text(
         "\n".join([lines[0], ",".join([*first[:2], str(-float(first[2]))]), *lines[2:]]) + "\n"
     )
+    assert "the runs say None" in mtl("report", "tiny", "--check", code=1).output
+    assert "damaged: its sha256 is not the recorded one" in built()
+    as_before_digests(folders["same", 2].path)
     assert "dev.quora.chosen" in mtl("report", "tiny", "--check", code=1).output
 
 

@@ -24,6 +24,7 @@ from mtl.tasks.metrics import Predictions
 from mtl.training.loop import train
 from mtl.training.progress import Progress
 from mtl.training.run import Training
+from tests.fault_tools import edit
 from tests.training_tools import config
 
 
@@ -69,8 +70,7 @@ def test_verify_compares_the_checkpoints_step_with_the_record(
     record = train(config(tiny), runs=tmp_path)
     folder = RunFolder(tmp_path / record.run_id)
     assert verify(folder) == []
-    notes = json.loads((folder.checkpoint / "model.json").read_text())
-    (folder.checkpoint / "model.json").write_text(json.dumps(notes | {"step": 1}))
+    edit(folder.checkpoint / "model.json", step=1)
     assert any("holds step 1" in problem for problem in verify(folder))
 
 
@@ -136,9 +136,9 @@ def test_verify_recomputes_the_test_scores(tiny: dict[str, Any], tmp_path: Path)
     record = train(config(tiny), runs=tmp_path)
     folder = RunFolder(tmp_path / record.run_id)
     open_test(load_trained(folder))
-    stored = json.loads((folder.path / "test.json").read_text())
-    stored["openings"][-1]["metrics"]["test/overall"] = 0.99
-    (folder.path / "test.json").write_text(json.dumps(stored))
+    openings = json.loads((folder.path / "test.json").read_text())["openings"]
+    openings[-1]["metrics"]["test/overall"] = 0.99
+    edit(folder.path / "test.json", openings=openings)
     assert any("test/overall: recorded 0.99" in problem for problem in verify(folder))
 
 

@@ -14,7 +14,7 @@ from mtl.errors import RunError
 from mtl.grid.arm import Arm
 from mtl.runs.examples import collapsed, examples, floor
 from mtl.runs.folder import RunFolder
-from mtl.runs.record import Metrics, Record
+from mtl.runs.record import Metrics, Opening, Record
 from mtl.stats.examples import Examples
 from mtl.stats.summary import Summary, summarise
 from mtl.tasks.metrics import Predictions
@@ -62,11 +62,11 @@ class Runs(ABC):
 
     @abstractmethod
     def evaluations(self, run_id: str) -> list[Metrics]:
-        """The metrics of every evaluation of a run, in order."""
+        """The metrics of every evaluation of a run, in order. Raises RunError as `predictions`."""
 
     @abstractmethod
     def why_unscored(self, run_id: str) -> str:
-        """Why a run has no scores; empty for a run that is done."""
+        """Why a run has no scores; empty for a run that is done and whose openings are known."""
 
     def readable_record(self, run_id: str) -> Record | None:
         """The same, and None for a damaged one."""
@@ -81,7 +81,10 @@ class Runs(ABC):
         return {} if record is None else record.data.parts
 
     def last(self, run_id: str) -> Metrics:
-        """The dev metrics of the last evaluation; empty where they are not known."""
+        """The dev metrics of the last evaluation; empty where they are not known.
+
+        Raises RunError where they were only in a log that is damaged.
+        """
         if run_id not in self._last:
             record = self.record(run_id)
             if record is not None and record.last is not None:
@@ -104,6 +107,8 @@ class Runs(ABC):
             record = self.record(run_id)
             crossed = record is not None and record.cross_fitted is not None
             predictions = (self.cross_fitted if crossed else self.predictions)(run_id, task)
+            if predictions.gold is None:
+                raise RunError(f"{run_id}: its predictions for {task} have no labels.")
             found = examples(predictions, rule=rule)
             basis: Basis = "cross-fitted"
             if not crossed:
@@ -150,6 +155,7 @@ class FolderRuns(Runs):
         super().__init__()
         self.root = root
         self._records: dict[str, Record | None | RunError] = {}
+        self._opened: dict[str, tuple[list[Opening], str]] = {}
 
     def record(self, run_id: str) -> Record | None:
         if run_id not in self._records:
@@ -161,6 +167,19 @@ class FolderRuns(Runs):
         if isinstance(record, RunError):
             raise record
         return record
+
+    def readable_openings(self, run_id: str) -> list[Opening]:
+        """The openings of test; none where they are damaged."""
+        return self._openings(run_id)[0]
+
+    def _openings(self, run_id: str) -> tuple[list[Opening], str]:
+        """The openings of test, and why they cannot be read."""
+        if run_id not in self._opened:
+            try:
+                self._opened[run_id] = RunFolder(self.root / run_id).openings(), ""
+            except RunError as error:
+                self._opened[run_id] = [], str(error)
+        return self._opened[run_id]
 
     def predictions(self, run_id: str, task: TaskName) -> Predictions:
         return RunFolder(self.root / run_id).predictions("dev", task)
@@ -181,7 +200,7 @@ class FolderRuns(Runs):
             state = RunFolder(self.root / run_id).state()
             return state if state == "running" else "not run"
         if record.status == "done":
-            return ""
+            return self._openings(run_id)[1]
         lines = (record.error or "").strip().splitlines()
         return f"{record.status}: {lines[-1]}" if lines else record.status
 
@@ -209,6 +228,7 @@ class ArmScores:
                 continue
             try:
                 judged = {task: runs.judged(run_id, task, rule) for task in arm.config.tasks}
+                runs.last(run_id)  # raises where it is asked for first
             except RunError as error:
                 self.missing[seed] = str(error)
                 continue

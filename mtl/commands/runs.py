@@ -33,18 +33,12 @@ def list_runs(runs: Path, as_json: bool) -> None:
       mtl runs list --runs runs
     """
     from mtl.runs.find import run_folders
-    from mtl.training.progress import dev_line
+    from mtl.training.progress import dev_line, tell
 
     check_runs_folder(runs)
-    rows: list[dict[str, Any]] = []
-    for folder in run_folders(runs):
-        record = folder.record()
-        status = folder.state() if record is None else record.status
-        row: dict[str, Any] = {"run_id": folder.run_id, "status": status}
-        row["metrics"] = {} if record is None else record.metrics
-        row["seconds"] = None if record is None else record.seconds
-        row["test_openings"] = len(folder.openings())
-        rows.append(row)
+    rows = [_row(folder) for folder in run_folders(runs)]
+    if damaged := sum(row["status"] == "damaged" for row in rows):
+        tell(f"Damaged: {damaged} of {len(rows)} runs. `mtl runs verify --runs {runs}` says why.")
     if as_json:
         print_json(rows)
         return
@@ -57,7 +51,7 @@ def list_runs(runs: Path, as_json: bool) -> None:
             row["status"],
             dev_line(row["metrics"]),
             "-" if row["seconds"] is None else f"{row['seconds']:.0f}",
-            str(row["test_openings"]),
+            "?" if row["test_openings"] is None else str(row["test_openings"]),
         )
         for row in rows
     ]
@@ -163,22 +157,41 @@ def verify_runs(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
     check_runs_folder(runs)
     folders = [find_run(runs, name) for name in names] if names else run_folders(runs)
     problems_of = {folder.run_id: verify(folder) for folder in folders}
-    waiting = {
-        folder.run_id: "; W&B: not sent yet, see mtl sync"
-        for folder in folders
-        if _is_unsent(folder)
-    }
+    waiting = {folder.run_id: _waiting(folder) for folder in folders}
     if as_json:
         print_json(problems_of)
     else:
         for name, problems in problems_of.items():
-            click.echo(f"{name}: {'wrong' if problems else 'ok'}{waiting.get(name, '')}".rstrip())
+            click.echo("; ".join([f"{name}: {'wrong' if problems else 'ok'}", *waiting[name]]))
             for problem in problems:
                 click.echo(f"  {problem}")
         if not problems_of:
             click.echo(f"No runs in {runs}.")
     if any(problems_of.values()):
         click.get_current_context().exit(1)
+
+
+def _row(folder: RunFolder) -> dict[str, Any]:
+    """A run's row of the list. Without readable openings their number is None."""
+    row: dict[str, Any] = {"run_id": folder.run_id, "status": "damaged"}
+    row |= {"metrics": {}, "seconds": None, "test_openings": None}
+    try:
+        record = folder.record()
+        if record is not None:
+            row |= {"metrics": record.metrics, "seconds": record.seconds}
+        row["test_openings"] = len(folder.openings())
+        row["status"] = folder.state() if record is None else record.status
+    except RunError:
+        pass
+    return row
+
+
+def _waiting(folder: RunFolder) -> list[str]:
+    """What is left to do for a run, whether it is right or wrong."""
+    from mtl.runs.verify import left_over
+
+    unsent = "W&B: not sent yet, see mtl sync" if _is_unsent(folder) else ""
+    return [words for words in (unsent, left_over(folder)) if words]
 
 
 def _record_of(folder: RunFolder) -> Record:
@@ -195,7 +208,7 @@ def _is_unsent(folder: RunFolder) -> bool:
 
     try:
         record = folder.record()
-    except MtlError:
+        tracked = None if record is None else record.wandb
+        return tracked is not None and tracked.mode == "online" and unsent(folder.path)
+    except (MtlError, OSError):
         return False
-    tracked = None if record is None else record.wandb
-    return tracked is not None and tracked.mode == "online" and unsent(folder.path)

@@ -66,7 +66,8 @@ def load_trained(folder: RunFolder, device: str | None = None) -> Trained:
     config = folder.config()
     tensors, notes = checkpoint.load(folder.checkpoint, "model")
     pretrained = find_encoder(config.encoder)
-    if pretrained.fingerprint != notes["encoder"]["fingerprint"]:
+    encoder = notes.get("encoder")
+    if not isinstance(encoder, dict) or encoder.get("fingerprint") != pretrained.fingerprint:
         raise RunError(
             f"{folder.path}: the encoder {config.encoder} at {pretrained.folder} is not the one "
             "that the run was trained from; its frozen part would not fit."
@@ -105,7 +106,8 @@ def _load_weights(model: MultiTaskModel, tensors: Mapping[str, Tensor], folder: 
     import torch
 
     parameters = model.trainable()
-    if tensors.keys() != parameters.keys():
+    shapes = {name: parameter.shape for name, parameter in parameters.items()}
+    if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
         raise RunError(
             f"{folder.path}: the checkpoint's tensors are not those of its config. "
             "Train the run again with --fresh."
@@ -143,8 +145,7 @@ def open_test(trained: Trained, on_bad_row: OnBadRow = "error", data: str | None
         )
         for part in predictions.values():
             trained.folder.save_predictions(part)
-        trained.folder.complete_opening(opening)
-    return opening
+        return trained.folder.complete_opening(opening)
 
 
 def _data_of_run(trained: Trained, data: str | None, on_bad_row: OnBadRow) -> str:

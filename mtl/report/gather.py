@@ -162,14 +162,14 @@ class GatheredRuns(FolderRuns):
         """What is kept of a run; with `whole` all its dev outputs."""
         folder = RunFolder(self.root / run_id)
         reason = self.why_unscored(run_id)
-        record, openings = self.readable_record(run_id), folder.openings()
+        record = self.readable_record(run_id)
         kept = not reason and record is not None and record.cross_fitted is not None
         judged = tasks if kept else ()
         return {
             "record": None if record is None else trimmed(record),
             "reason": without_paths(reason, self.root),
             "history": [] if record is None else _history(folder),
-            "tests": openings,
+            "tests": self.readable_openings(run_id),
             "dev": {} if reason else {task: self._outputs(run_id, task, whole) for task in tasks},
             "cross": {}
             if reason
@@ -199,14 +199,21 @@ def trimmed(record: Record) -> dict[str, Any]:
 
 
 def _history(folder: RunFolder) -> list[dict[str, Any]]:
-    """The evaluations of a run: step, epoch and the scores that count, of train and dev."""
+    """The evaluations of a run: step, epoch and the scores that count, of train and dev.
+
+    A run with a damaged log has none.
+    """
     kept = {
         f"{split}/{key}"
         for split in ("train", "dev")
         for key in (*(task.metric_key for task in TASKS.values()), "overall")
     }
     evaluations = []
-    for line in folder.history():
+    try:
+        lines = folder.history()
+    except RunError:
+        return []
+    for line in lines:
         if "metrics" in line:
             scores = {key: value for key, value in line["metrics"].items() if key in kept}
             evaluations.append(

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 from mtl.errors import RunError, suggestion
 from mtl.runs.folder import CONFIG, RECORD, RunFolder
 
+_RUN_ID = re.compile(r".+-s\d+")
 
-def run_folders(root: Path) -> list[RunFolder]:
-    """All runs in `root`, by name. A folder with neither a config nor a record is not a run."""
+
+def run_folders(root: Path, chosen: Callable[[str], bool] | None = None) -> list[RunFolder]:
+    """The runs in `root` whose names are chosen, by name.
+
+    A folder with neither a config nor a record is not a run.
+    """
     if not root.is_dir():
         return []
-    return [RunFolder(path) for path in sorted(root.iterdir()) if is_run(path)]
+    names = sorted(name for name in os.listdir(root) if chosen is None or chosen(name))
+    return [RunFolder(root / name) for name in names if is_run(root / name)]
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder holds a config or a record."""
-    return any((path / name).is_file() for name in (CONFIG, RECORD))
+    """Whether a folder holds a config or a record.
+
+    A folder that may not be entered is a run where it is called like a run.
+    """
+    for name in (CONFIG, RECORD):
+        try:
+            os.lstat(path / name)
+        except PermissionError:
+            return _RUN_ID.fullmatch(path.name) is not None
+        except (OSError, ValueError):
+            continue
+        return True
+    return False
 
 
 def runs_named(root: Path, name: str) -> list[RunFolder]:
@@ -25,16 +45,14 @@ def runs_named(root: Path, name: str) -> list[RunFolder]:
 
     A name is a run id, the beginning of one, or the beginning of a cell and a seed: `3f2a-s1`.
     """
-    folders = run_folders(root)
     cell, dash, seed = name.rpartition("-s")
     return (
-        [folder for folder in folders if folder.run_id == name]
-        or [folder for folder in folders if folder.run_id.startswith(name)]
-        or [
-            folder
-            for folder in folders
-            if dash and folder.run_id.startswith(cell) and folder.run_id.endswith(dash + seed)
-        ]
+        run_folders(root, lambda run_id: run_id == name)
+        or run_folders(root, lambda run_id: run_id.startswith(name))
+        or run_folders(
+            root,
+            lambda run_id: bool(dash) and run_id.startswith(cell) and run_id.endswith(dash + seed),
+        )
     )
 
 

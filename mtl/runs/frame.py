@@ -38,11 +38,10 @@ def load_runs(root: str | Path = "runs") -> pd.DataFrame:
     for folder in run_folders(Path(root)):
         try:
             record = folder.record()
+            if record is not None:
+                rows.append(_row(folder, record))
         except RunError as error:
             warnings.warn(str(error), stacklevel=2)
-            continue
-        if record is not None:
-            rows.append(_row(folder, record))
     return pd.DataFrame(rows)
 
 

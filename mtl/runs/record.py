@@ -8,25 +8,58 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from mtl.config.schema import RunConfig
-from mtl.errors import RunError
+from mtl.errors import RunError, short
+from mtl.tasks.registry import TASKS
 from mtl.tracking.outcome import DISABLED, TrackingOutcome
 
 SCHEMA: Final = 1
 Status = Literal["done", "failed", "diverged", "interrupted"]
 Metrics = dict[str, float | None]
 """Scores by path, `dev/sts/pearson`. None where a score is undefined."""
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+REMEDY = "Remove it and run again."
+
+
+def check_schema(value: object) -> object:
+    """The number of a file's schema. Raises ValueError for another than 1."""
+    if type(value) is int and value > SCHEMA:
+        raise ValueError(f"{value} was written by a newer version of mtl; update mtl")
+    if type(value) is not int or value != SCHEMA:
+        raise ValueError(f"expected {SCHEMA}, got {short(value)}")
+    return value
+
+
+def check_config(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a record, which every reader may use. Raises ValueError."""
+    for key in ("encoder", "data", "overall"):
+        if not isinstance(config.get(key), str):
+            raise ValueError(f"expected a text as {key!r}")
+    tasks = config.get("tasks")
+    if not isinstance(tasks, list) or not tasks or any(task not in list(TASKS) for task in tasks):
+        raise ValueError("expected names of tasks as 'tasks'")
+    if not isinstance(config.get("train"), dict):
+        raise ValueError("expected settings as 'train'")
+    return config
+
+
+SchemaNumber = Annotated[Literal[1], BeforeValidator(check_schema)]
 
 
 class Stored(BaseModel):
     """A part of a run's files, as JSON."""
 
     model_config = ConfigDict(
-        frozen=True, extra="allow", strict=True, validate_by_name=True, validate_by_alias=True
+        frozen=True,
+        extra="allow",
+        strict=True,
+        allow_inf_nan=False,
+        validate_by_name=True,
+        validate_by_alias=True,
     )
 
     def as_json(self) -> dict[str, Any]:
@@ -44,7 +77,7 @@ class Throughput(Stored):
 class SurgeryDiagnostics(Stored):
     """What surgery did (`mtl.methods.conflicts.summarise`). Shares are between 0 and 1."""
 
-    steps: int | None = None
+    steps: Count | None = None
     multi_task: float | None = None
     """Share of steps with at least two tasks."""
     conflict: float | None = None
@@ -55,7 +88,7 @@ class SurgeryDiagnostics(Stored):
     """Mean cosine of each pair of tasks: `sst/quora`."""
     conflict_of_pair: dict[str, float | None] = {}
     """Share of a pair's steps with a negative cosine."""
-    dominant: dict[str, int] = {}
+    dominant: dict[str, Count] = {}
     """Multi-task steps by the task with the largest gradient."""
     norm: dict[str, float | None] = {}
     """Mean gradient norm of each task."""
@@ -76,16 +109,16 @@ class SmartDiagnostics(Stored):
     """Change of the output under the noise."""
     ratio: float | None = None
     """Norm of the noise, as a share of the embeddings' norm."""
-    skipped: int | None = None
+    skipped: Count | None = None
     """Examples without noise, because their inner gradient was not finite."""
 
 
 class Diagnostics(Stored):
     """What the methods of a run acted on. Sizes are in bytes."""
 
-    tasks_per_step: dict[str, int] = {}
+    tasks_per_step: dict[str, Count] = {}
     """Steps by their number of tasks."""
-    dead_examples_per_epoch: dict[str, list[int]] = {}
+    dead_examples_per_epoch: dict[str, list[Count]] = {}
     """Examples without a gradient, by task."""
     smart: dict[str, SmartDiagnostics] | None = None
     """By task. None without SMART."""
@@ -93,10 +126,10 @@ class Diagnostics(Stored):
     """Mean norm before clipping, by task, over the steps with this task alone."""
     surgery: SurgeryDiagnostics | None = None
     """None without surgery."""
-    trained_bytes: int | None = None
-    frozen_bytes: int | None = None
-    tokens: int | None = None
-    examples: int | None = None
+    trained_bytes: Count | None = None
+    frozen_bytes: Count | None = None
+    tokens: Count | None = None
+    examples: Count | None = None
 
 
 class Data(Stored):
@@ -106,11 +139,11 @@ class Data(Stored):
     """Of the train and dev parts together."""
     parts: dict[str, str] = {}
     """Fingerprint of each part."""
-    rows: dict[str, int] = {}
+    rows: dict[str, Count] = {}
     """Rows of each part, before `limit`."""
-    trained_on: dict[str, int] = {}
+    trained_on: dict[str, Count] = {}
     """Training rows in use, by task."""
-    skipped: dict[str, int] = {}
+    skipped: dict[str, Count] = {}
     """Bad rows that were left out, by part."""
 
 
@@ -119,11 +152,11 @@ class Environment(Stored):
 
     python: str | None = None
     packages: dict[str, str | None] = {}
-    numerics: int | None = None
+    numerics: Count | None = None
     platform: str | None = None
     processor: str | None = None
-    cores: int | None = None
-    threads: int | None = None
+    cores: Count | None = None
+    threads: Count | None = None
     products: str | None = None
     """The library that computes matrix products: `onednn` or `torch`."""
     device: str | None = None
@@ -140,12 +173,12 @@ class Record(Stored):
         ('done', 0.53)
     """
 
-    schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
+    schema_version: SchemaNumber = Field(default=SCHEMA, alias="schema")
     run_id: str
     cell: str
-    seed: int
+    seed: Count
     status: Status
-    config: dict[str, Any]
+    config: Annotated[dict[str, Any], AfterValidator(check_config)]
     """The settings as they were written. Another version may have other settings."""
     metrics: Metrics
     """Scores of the selected checkpoint."""
@@ -154,16 +187,16 @@ class Record(Stored):
     cross_fitted: Metrics | None = None
     """Dev scores that verdicts use: the checkpoint of each half of dev is chosen on the other half
     (`mtl.runs.halves`). None where nothing was selected, or by an earlier version."""
-    cross_fitted_steps: dict[str, int] | None = None
+    cross_fitted_steps: dict[str, Count] | None = None
     """The step that was chosen on each half, 0 and 1, for the other."""
     last: Metrics | None = None
     """Dev scores of the last evaluation."""
-    best_step: int | None
+    best_step: Count | None
     """The step of the selected checkpoint."""
-    steps: int | None
-    seconds: float | None
+    steps: Count | None
+    seconds: Annotated[float, Field(ge=0)] | None
     throughput: Throughput
-    peak_memory: int | None
+    peak_memory: Count | None
     """In bytes."""
     diagnostics: Diagnostics
     frozen_unchanged: bool | None
@@ -175,6 +208,9 @@ class Record(Stored):
     ended: str | None = None
     """UTC, ISO 8601."""
     wandb: TrackingOutcome | None = None
+    files: dict[str, str] | None = None
+    """The sha256 of each file of the run, by its path in the run's folder. Those of test are in
+    the openings. None by an earlier version."""
 
     def as_json(self) -> dict[str, Any]:
         """The content of `record.json`."""
@@ -193,31 +229,52 @@ class Opening(Stored):
     undefined: dict[str, str] = {}
     before_fresh: bool | None = None
     """True for a model that `--fresh` removed: the opening counts, its scores do not."""
+    files: dict[str, str] | None = None
+    """The sha256 of each file of predictions. None before its end, or by an earlier version."""
+
+
+class Openings(Stored):
+    """The content of `test.json`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: SchemaNumber = Field(default=SCHEMA, alias="schema")
+    openings: list[Opening]
+
+
+class Evaluation(Stored):
+    """The line of an evaluation in `metrics.jsonl`."""
+
+    step: Count
+    epoch: float | None = None
+    metrics: Metrics
 
 
 def parse_record(path: Path, stored: dict[str, Any]) -> Record:
     """The record in a file's content. Raises RunError naming the file, the keys and the remedy."""
-    version = stored.get("schema", SCHEMA)
-    if isinstance(version, int) and version > SCHEMA:
-        raise RunError(
-            f"{path}: schema {version}; this version of mtl reads schema {SCHEMA}. Update mtl."
-        )
     try:
         return Record.model_validate(stored)
     except ValidationError as error:
         raise damaged(path, error) from None
 
 
-def damaged(path: Path, error: ValidationError) -> RunError:
+def damaged(path: Path, error: ValidationError, remedy: str = REMEDY) -> RunError:
     """The error for a file of a run that does not fit its model."""
+    problem = problem_of(error)
+    if problem.startswith("schema: "):
+        return RunError(f"{path}: {problem}.")
+    return RunError(f"{path}: damaged: {problem}. {remedy}")
+
+
+def problem_of(error: ValidationError) -> str:
+    """What is wrong, in words: the schema first, then keys that are missing."""
     details = error.errors(include_url=False, include_input=False)
+    schema = [detail for detail in details if detail["loc"] == ("schema",)]
     missing = [_dotted(detail["loc"]) for detail in details if detail["type"] == "missing"]
-    problem = (
-        f"lacks {', '.join(missing)}"
-        if missing
-        else f"{_dotted(details[0]['loc'])}: {details[0]['msg']}"
-    )
-    return RunError(f"{path}: damaged: {problem}. Remove it and run again.")
+    if missing and not schema:
+        return f"lacks {', '.join(missing)}"
+    first = (schema or details)[0]
+    return f"{_dotted(first['loc'])}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def failed_record(config: RunConfig, run_id: str, error: str) -> Record:

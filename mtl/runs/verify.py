@@ -1,4 +1,8 @@
-"""Verifying a run: its files and its copy in W&B must agree with its record."""
+"""Verifying a run: its files and its copy in W&B must agree with its record.
+
+The record has the sha256 of each file. What they mean is checked too: metrics are those of the
+predictions, and the checkpoint is that of the selected step.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,8 @@ from functools import partial
 
 from mtl.config.identity import run_id
 from mtl.errors import MtlError, RunError
-from mtl.runs.folder import RunFolder
+from mtl.runs.folder import TEST_PREDICTIONS, RunFolder
+from mtl.runs.hashes import CHANGED
 from mtl.runs.record import Metrics, Record
 from mtl.tasks.metrics import Predictions, score_all
 from mtl.tasks.task import Split, TaskName
@@ -22,10 +27,41 @@ def verify(folder: RunFolder) -> list[str]:
     if record is None:
         running = folder.state() == "running"
         return [] if running else ["not finished: no record.json. The same command resumes it"]
-    problems = identity_problems(folder, record)
+    problems = file_problems(folder, record) + identity_problems(folder, record)
     if record.status == "done":
         problems += prediction_problems(folder, record) + checkpoint_problems(folder, record)
-    return problems + tracking_problems(folder, record)
+    return list(dict.fromkeys(problems + tracking_problems(folder, record)))
+
+
+def left_over(folder: RunFolder) -> str:
+    """What a killed process left, in words; "" for nothing. The run is right without it."""
+    return "resume/ is left over: mtl train removes it" if folder.has_leftovers() else ""
+
+
+def file_problems(folder: RunFolder, record: Record) -> list[str]:
+    """Every file must have the sha256 in the record, or in the last opening of test.
+
+    Records of earlier versions have none.
+    """
+    try:
+        openings, of_test = folder.openings(), folder.test_hashes()
+        there = folder.hashes()
+    except RunError as error:
+        return [str(error)]
+    if record.files is None:
+        return []
+    recorded = record.files | of_test
+    problems = []
+    for name in sorted(recorded.keys() | there.keys()):
+        if name not in there:
+            problems.append(f"{folder.path / name}: missing.")
+        elif name not in recorded:
+            # An opening that did not end may have left predictions.
+            if not (openings and not of_test and name.startswith(TEST_PREDICTIONS)):
+                problems.append(f"{folder.path / name}: not a file of the run.")
+        elif there[name] != recorded[name]:
+            problems.append(f"{folder.path / name}: {CHANGED}")
+    return problems
 
 
 def identity_problems(folder: RunFolder, record: Record) -> list[str]:
@@ -45,10 +81,14 @@ def prediction_problems(folder: RunFolder, record: Record) -> list[str]:
     """Metrics recomputed from the saved predictions must equal the recorded ones, bit for bit."""
     tasks: tuple[TaskName, ...] = tuple(record.config["tasks"])
     recorded: dict[Split, Metrics] = {"dev": record.metrics, "train": record.metrics}
-    for opening in folder.openings()[-1:]:
+    problems = []
+    try:
+        openings = folder.openings()
+    except RunError as error:
+        openings, problems = [], [str(error)]
+    for opening in openings[-1:]:
         if opening.metrics and not opening.before_fresh:
             recorded["test"] = opening.metrics
-    problems = []
     for split, metrics in recorded.items():
         read = partial(folder.predictions, split)
         problems += _differences(record, tasks, split, metrics, read)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mtl.errors import RunError
 from mtl.grid.plan import PlannedRun
 from mtl.runs.folder import RunFolder
 from mtl.runs.record import Record
@@ -80,9 +81,13 @@ class RunningTrial:
 
 
 def past_scores(folder: RunFolder, objective: Objective) -> list[tuple[int, float]]:
-    """The scores in a run's log: (step, value)."""
+    """The scores in a run's log: (step, value). A damaged log has none."""
     scores = []
-    for line in folder.history():
+    try:
+        lines = folder.history()
+    except RunError:
+        return []
+    for line in lines:
         value = line.get("metrics", {}).get(objective.key)
         if value is not None:
             scores.append((int(line["step"]), float(value)))

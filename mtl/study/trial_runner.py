@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,9 +131,10 @@ class TrialRunner:
         running = self._trial_of(run)
         if running is None:
             return
-        record = RunFolder(self.root / run.run_id).record()
-        if record is not None and record.steps is not None:
-            running.steps[run.run_id] = record.steps
+        with suppress(RunError):
+            record = RunFolder(self.root / run.run_id).record()
+            if record is not None and record.steps is not None:
+                running.steps[run.run_id] = record.steps
         self._end(running, "pruned", reason="below the other trials at the same evaluation")
 
     # From a run's end to the trial's end

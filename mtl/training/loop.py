@@ -123,7 +123,7 @@ def run_and_record(training: Training, mode: WandbMode, group: str | None) -> Re
     done = status == "done"
     tracked = tracker.finish(tracked_metrics(record)) if done else tracker.abort(error or status)
     record = record.model_copy(update={"wandb": tracked})
-    folder.finish(record)
+    record = folder.finish(record)
     if unexpected is not None:
         raise unexpected
     return record
@@ -145,7 +145,7 @@ def run(training: Training, tracker: Tracker) -> None:
                 training.save()
                 saved_at = time.monotonic()
                 training.evaluate()
-            if state.step == plan.total:
+            if state.step >= plan.total:
                 break
             stop_if_interrupted(training)
             if state.step == prefetched_until and not training.frozen_cache.complete:

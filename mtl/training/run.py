@@ -88,7 +88,14 @@ class Training:
         )
         self.log = StepLog(folder.metrics, self.state, self.plan.total, self.penalty, progress)
         self.saver = Saver(
-            prepared, folder, self.state, self.model, self.optimizer, self.penalty, device
+            prepared,
+            folder,
+            self.state,
+            self.model,
+            self.optimizer,
+            self.penalty,
+            device,
+            self.plan.total,
         )
         torch.manual_seed(stream_seed(config.seed, "dropout"))
 

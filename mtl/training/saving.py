@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from mtl.errors import RunError
@@ -20,6 +20,7 @@ from mtl.model.multitask import MultiTaskModel
 from mtl.runs import checkpoint
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import Prepared
+from mtl.runs.record import problem_of
 from mtl.training.optim import Optimizer
 from mtl.training.state import State
 
@@ -36,7 +37,10 @@ class Saver:
         optimizer: Optimizer,
         penalty: Penalty,
         device: torch.device,
+        total: int,
     ) -> None:
+        """`total` is the number of the run's steps."""
+        self.total = total
         self.prepared, self.config, self.folder = prepared, prepared.config, folder
         self.state, self.optimizer, self.penalty = state, optimizer, penalty
         self.trainable, self.device = model.trainable(), device
@@ -59,16 +63,18 @@ class Saver:
             self.folder.metrics.unlink(missing_ok=True)
             return False
         tensors, notes = checkpoint.load(self.folder.resume, "state")
-        self._check_files(notes["state"])
-        self.state.restore(notes["state"])
-        with torch.no_grad():
-            for name, parameter in self.trainable.items():
-                parameter.copy_(tensors[f"model.{name}"])
-        self.optimizer.load_moments(_without_prefix("optimizer.", tensors))
-        self.penalty.load(_without_prefix("penalty.", tensors))
-        torch.set_rng_state(tensors["random.cpu"])
-        if "random.cuda" in tensors and self.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+        try:
+            self.state.restore(notes["state"])
+            self._check_counters()
+            self._restore(tensors)
+        except torch.OutOfMemoryError:
+            raise
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise RunError(
+                f"{self.folder.resume}: not a saved state of this run: "
+                f"{_problem(error)}. {checkpoint.REMEDY}"
+            ) from None
+        self._check_files()
         with self.folder.metrics.open("r+b") as file:
             file.truncate(self.state.log_bytes)
         return True
@@ -80,24 +86,52 @@ class Saver:
             self.folder.checkpoint, "model", self.trainable, step=self.state.step, encoder=encoder
         )
 
-    def _check_files(self, saved: Mapping[str, Any]) -> None:
-        """Check the files that a saved state relies on. Raises RunError for a missing one."""
-        log = self.folder.metrics
+    def _restore(self, tensors: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self.trainable.items():
+                saved = tensors[f"model.{name}"]
+                if saved.shape != parameter.shape or saved.dtype != parameter.dtype:
+                    raise ValueError(f"{name} has another shape or type")
+                parameter.copy_(saved)
+        self.optimizer.load_moments(_without_prefix("optimizer.", tensors))
+        self.penalty.load(_without_prefix("penalty.", tensors))
+        torch.set_rng_state(tensors["random.cpu"])
+        if "random.cuda" in tensors and self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+
+    def _check_counters(self) -> None:
+        """Check the counters of a restored state. Raises ValueError."""
+        state, total = self.state, self.total
+        if not 0 <= state.step <= total:
+            raise ValueError(f"step {state.step} of {total}")
+        for step in (state.evaluated_at, state.best_step, *state.half_steps.values()):
+            if step is not None and not -1 <= step <= state.step:
+                raise ValueError(f"it evaluated at step {step} and is at step {state.step}")
+
+    def _check_files(self) -> None:
+        """Check the files that a restored state relies on. Raises RunError for a missing one."""
+        state, log = self.state, self.folder.metrics
         size = log.stat().st_size if log.is_file() else 0
-        if size < saved["log_bytes"]:
+        if not 0 <= state.log_bytes <= size:
             raise RunError(
-                f"{log}: has {size} bytes; the saved state expects {saved['log_bytes']}. "
-                "Train the run again with --fresh."
+                f"{log}: has {size} bytes; the saved state expects {state.log_bytes}. "
+                f"{checkpoint.REMEDY}"
             )
-        if saved["best_step"] is None:
+        if state.best_step is None:
             return
         for split in ("dev", "train"):
             for task in self.config.tasks:
                 self.folder.predictions(split, task)
-        for task in self.config.tasks if saved.get("half_steps") else ():
+        for task in self.config.tasks if state.half_steps else ():
             self.folder.cross_fitted(task)
         if self.config.train.select == "best":
             checkpoint.check(self.folder.checkpoint, "model")
+
+
+def _problem(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return problem_of(error)
+    return f"it lacks {error}" if isinstance(error, KeyError) else str(error)
 
 
 def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from mtl.methods import conflicts
@@ -47,7 +49,7 @@ class State:
     log_bytes: int = 0
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Take over saved values.
+        """Take over saved values. Raises ValueError for unknown ones and for wrong types.
 
         Version 0.1.0 saved the summary of SMART as `smart`, and no choice by halves: a run that it
         had evaluated already gets no cross-fitted scores.
@@ -55,6 +57,10 @@ class State:
         values = dict(saved)
         if "smart" in values:
             values["penalties"] = {"smart": values.pop("smart")}
+        if unknown := values.keys() - vars(self).keys():
+            raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
+        # Checked only: a whole number that a float field would widen stays a whole number.
+        TypeAdapter(State).validate_json(json.dumps(values), strict=True)
         vars(self).update(values)
 
 
