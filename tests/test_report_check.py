@@ -124,13 +124,13 @@ def test_sentences_show_for_the_built_in_data_only_unless_asked_for() -> None:
         record = folder.record()
         assert record is not None
         record.data.parts["dev/quora"] = rows.fingerprint()
-        folder.finish(record)
         path = folder.path / "predictions" / "dev-quora.csv"
         if path.is_file():
             text = path.read_text()
             for number in range(50):
                 text = text.replace(f"quora-{number:04d}", rows.ids[number])
             path.write_text(text)
+        folder.finish(record)
     mtl("report", "tiny")
     quoted = re.findall(r"“(.*)”", written())
     assert quoted

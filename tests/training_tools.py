@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from mtl.config.keys import merge
@@ -13,6 +14,7 @@ from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import prepare
 from mtl.runs.record import Record
 from mtl.training.interrupt import Interruption
+from mtl.training.loop import train
 from mtl.training.progress import Progress
 from mtl.training.run import Training
 
@@ -52,3 +54,16 @@ def started(chosen: RunConfig, runs: Path) -> Training:
 
 def losses(folder: Path) -> list[dict[str, Any]]:
     return [line for line in RunFolder(folder).history() if "loss" in line]
+
+
+def killed_before_its_evaluation(chosen: RunConfig, runs: Path) -> RunFolder:
+    """The folder of a run that ended as by a kill, once it had saved its state."""
+
+    class Kill(Progress):
+        def evaluating(self, step: int) -> None:
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        train(chosen, runs=runs, progress=Kill())
+    (path,) = runs.iterdir()
+    return RunFolder(path)

@@ -63,9 +63,10 @@ class Saver:
             self.folder.metrics.unlink(missing_ok=True)
             return False
         tensors, notes = checkpoint.load(self.folder.resume, "state")
+        saved = State()
         try:
-            self.state.restore(notes["state"])
-            self._check_counters()
+            saved.restore(notes["state"])
+            self._check_counters(saved)
             self._restore(tensors)
         except torch.OutOfMemoryError:
             raise
@@ -74,7 +75,8 @@ class Saver:
                 f"{self.folder.resume}: not a saved state of this run: "
                 f"{_problem(error)}. {checkpoint.REMEDY}"
             ) from None
-        self._check_files()
+        self._check_files(saved)
+        vars(self.state).update(vars(saved))
         with self.folder.metrics.open("r+b") as file:
             file.truncate(self.state.log_bytes)
         return True
@@ -99,18 +101,18 @@ class Saver:
         if "random.cuda" in tensors and self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
 
-    def _check_counters(self) -> None:
-        """Check the counters of a restored state. Raises ValueError."""
-        state, total = self.state, self.total
+    def _check_counters(self, state: State) -> None:
+        """Raise ValueError for counters that are beyond the run's end."""
+        total = self.total
         if not 0 <= state.step <= total:
             raise ValueError(f"step {state.step} of {total}")
         for step in (state.evaluated_at, state.best_step, *state.half_steps.values()):
             if step is not None and not -1 <= step <= state.step:
                 raise ValueError(f"it evaluated at step {step} and is at step {state.step}")
 
-    def _check_files(self) -> None:
-        """Check the files that a restored state relies on. Raises RunError for a missing one."""
-        state, log = self.state, self.folder.metrics
+    def _check_files(self, state: State) -> None:
+        """Check the files that a saved state relies on. Raises RunError for a missing one."""
+        log = self.folder.metrics
         size = log.stat().st_size if log.is_file() else 0
         if not 0 <= state.log_bytes <= size:
             raise RunError(
