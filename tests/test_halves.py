@@ -16,6 +16,7 @@ from mtl.runs.verify import verify
 from mtl.tasks.metrics import Predictions
 from mtl.training.evaluation import Evaluation, is_better, select, select_by_halves
 from mtl.training.state import State
+from tests.fault_tools import as_before_digests
 
 IDS = [f"row {number}" for number in range(101)]
 
@@ -164,6 +165,7 @@ def test_verify_sees_a_cross_fitted_prediction_that_was_changed(
 ) -> None:
     folder = RunFolder(tmp_path / run.run_id)
     shutil.copytree(run.path, folder.path)
+    as_before_digests(folder.path)
     assert verify(folder) == []
     path = folder.path / "cross-fitted" / "sts.csv"
     lines = path.read_text().splitlines()
