@@ -83,15 +83,6 @@ def open_regular(path: Path) -> BufferedReader:
     raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
-def read_regular(path: Path, limit: int) -> bytes:
-    """The content of a file. Raises OSError as `open_regular`, and above `limit` bytes."""
-    with open_regular(path) as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
-    return content
-
-
 def file_sha256(path: Path) -> str:
     """The SHA-256 of a file, in hex. Raises OSError as `open_regular`."""
     with open_regular(path) as file:

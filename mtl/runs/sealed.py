@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.errors import RunError
-from mtl.files import read_regular, write_bytes
+from mtl.files import open_regular, write_bytes
 
 DIGEST = "digest"
 MAX_BYTES = 1 << 24
@@ -40,7 +40,11 @@ def read_sealed(path: Path, remedy: str, *, required: str = "") -> dict[str, Any
     file that is damaged or cannot be read.
     """
     try:
-        return parse_sealed(read_regular(path, MAX_BYTES), required)
+        with open_regular(path) as file:
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise ValueError(f"larger than {MAX_BYTES} bytes")
+        return parse_sealed(raw, required)
     except FileNotFoundError:
         return None
     except OSError as error:
