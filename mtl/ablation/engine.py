@@ -199,14 +199,14 @@ def run_grid(
     grid = Grid(definition, runs=options.runs, on_bad_row=options.on_bad_row)
     chosen = slots(options.workers, options.device, len(definition.seeds) * len(grid.design.arms))
     grid.fix_plan(max_seeds)
-    pool = LocalPool(Setup(train=train, options=options), chosen, grid.folder)
+    pool = LocalPool(
+        Setup(train=train, options=options), chosen, grid.folder, silence=60 * options.lost_after
+    )
     execution = Execution(options.runs, pool, view, retry=options.retry, fail_fast=fail_fast)
-    trained = 0
     try:
         with Interruption() as interruption:
             while True:
                 plan = grid.plan(len(chosen))
-                trained += len(plan.pending)
                 if plan.pending:
                     view.note(opening(plan, len(chosen), chosen[0].threads))
                     view.begin(plan, grid.planner.costs)
@@ -230,9 +230,12 @@ def run_grid(
     if write_results(results, grid.folder):
         _send(results, grid.folder, options.wandb_mode)
     return Ablation(
-        results=results, plan=plan, trained=trained, failures=dict(execution.failures),
-        folder=grid.folder
-    )  # fmt: skip
+        results=results,
+        plan=plan,
+        trained=len(execution.trained),
+        failures=dict(execution.failures),
+        folder=grid.folder,
+    )
 
 
 def _send(results: Results, folder: Path, mode: WandbMode) -> None:

@@ -67,6 +67,16 @@ _retry_option = click.option(
     help="How often a failed run is tried again.",
 )
 
+_lost_option = click.option(
+    "--lost-after",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MINUTES",
+    default=30.0,
+    show_default=True,
+    help="End a worker that gives no sign of life for so long, and count its run as failed. A slow "
+    "worker gives signs.",
+)
+
 _RUN_OPTIONS: Sequence[Decorator] = (
     runs_option,
     device_option,
@@ -83,7 +93,8 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def pool_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of many runs in workers; the command gets `options`, a `PoolOptions`."""
-    return _with_options(command, (_workers_option, _retry_option, *_RUN_OPTIONS), "PoolOptions")
+    own = (_workers_option, _retry_option, _lost_option)
+    return _with_options(command, (*own, *_RUN_OPTIONS), "PoolOptions")
 
 
 def _with_options(

@@ -7,16 +7,17 @@ process waits for the record.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from mtl.errors import RunError, RunInUse
+from mtl.errors import RunError
 from mtl.grid.plan import ENDED, PlannedRun
 from mtl.grid.pool import Pool
 from mtl.grid.view import View
-from mtl.grid.worker import Ended, Event, Job
+from mtl.grid.worker import Ended, Event, Job, Stepped
 from mtl.runs.folder import RunFolder
 from mtl.runs.record import Record, failed_record
 from mtl.training.interrupt import Interrupted, Interruption
@@ -29,7 +30,11 @@ SAVING_SECONDS = 120.0
 
 
 class Execution:
-    """Runs in flight on a pool. `failures` maps run ids to reasons."""
+    """Runs in flight on a pool.
+
+    `failures` maps run ids to reasons. `trained` are the runs that took steps here and did not
+    fail.
+    """
 
     def __init__(self, root: Path, pool: Pool, view: View, *, retry: int, fail_fast: bool) -> None:
         self._root, self._pool, self._view = root, pool, view
@@ -40,7 +45,9 @@ class Execution:
         self._attempts: dict[str, int] = {}
         self._cancelled: dict[str, Callable[[PlannedRun], None]] = {}
         self._checked = 0.0
+        self._begun: set[str] = set()
         self.failures: dict[str, str] = {}
+        self.trained: set[str] = set()
 
     def run(self, runs: Iterable[PlannedRun], interruption: Interruption) -> None:
         """Train the pending runs.
@@ -101,25 +108,37 @@ class Execution:
         self._attempts[run.run_id] = self._attempts.get(run.run_id, 0) + 1
         self._running[run.run_id] = run
         self._view.started(run)
-        self._pool.start(Job(run_id=run.run_id, config=run.config))
+        job = Job(run_id=run.run_id, config=run.config, data=run.data, encoder=run.encoder)
+        try:
+            self._pool.start(job)
+        except OSError as error:  # no worker can be started
+            del self._running[run.run_id]
+            self._retry_or_fail(run, f"no worker: {error}")
 
     def _take(self, event: Event) -> None:
         run = self._running.get(event.run_id)
         if run is None:
             return
         if not isinstance(event, Ended):
+            if isinstance(event, Stepped):
+                self._begun.add(run.run_id)
             self._view.heard(run, event)
             return
         del self._running[run.run_id]
         then = self._cancelled.pop(run.run_id, None)
         record = self._record(run)
-        if then is not None and (record is None or record.status not in ENDED):
+        ended = record is not None and record.status in ENDED
+        if run.run_id in self._begun and (ended or then is not None):
+            self.trained.add(run.run_id)
+        if then is not None and not ended:
             then(run)
         elif event.how == "busy":
             self._attempts[run.run_id] -= 1
             self._held_elsewhere.append(run)
             self._view.elsewhere(run)
-        elif record is not None and record.status in ENDED:
+        elif event.how == "changed":
+            self._fail(run, event.reason or "changed")
+        elif record is not None and ended:
             # The record counts, even if the worker died after it wrote it.
             self._view.ended(run, record)
         else:
@@ -133,16 +152,18 @@ class Execution:
             self._view.failed(run, reason, again=True)
             self._waiting.append(run)
             return
+        self._fail(run, reason)
+
+    def _fail(self, run: PlannedRun, reason: str) -> None:
+        """Record a failure, where the run's folder can be written, and go on with other runs."""
         self.failures[run.run_id] = reason
         self._view.failed(run, reason, again=False)
         folder = RunFolder(self._root / run.run_id)
-        try:
-            with folder.lock():
-                record = self._record(run)
-                if record is None or record.status not in (*ENDED, "failed"):
-                    folder.finish(failed_record(run.config, run.run_id, reason))
-        except RunInUse:
-            pass  # another process tries it now
+        # If another process has the folder, it tries the run now.
+        with contextlib.suppress(RunError, OSError), folder.lock():
+            record = self._record(run)
+            if record is None or record.status not in (*ENDED, "failed"):
+                folder.finish(failed_record(run.config, run.run_id, reason))
 
     def _check_held_elsewhere(self) -> None:
         """Use the records of runs that another process trained; queue runs that are free again."""

@@ -25,7 +25,8 @@ class PlannedRun:
     """One arm on one seed.
 
     `state` is the folder's state, or `missing`. `examples` is the number of training examples.
-    `seconds` is the estimated time left, None if unknown.
+    `seconds` is the estimated time left, None if unknown. `data` and `encoder` are fingerprints of
+    what the run id was made from.
     """
 
     arm: str
@@ -34,6 +35,8 @@ class PlannedRun:
     state: str
     examples: int
     seconds: float | None
+    data: str = ""
+    encoder: str = ""
 
     @property
     def ended(self) -> bool:
@@ -109,6 +112,15 @@ class Planner:
         state = folder.state() if folder.path.is_dir() else "missing"
         seconds = 0.0 if state in ENDED else self.costs.seconds(arm.config, work)
         config = arm.config.model_copy(update={"seed": seed})
+        data = self._sources.fingerprint(config)
+        encoder = self._sources.pretrained(config).fingerprint
         return PlannedRun(
-            arm=arm.name, config=config, run_id=run_id, state=state, examples=work, seconds=seconds
+            arm=arm.name,
+            config=config,
+            run_id=run_id,
+            state=state,
+            examples=work,
+            seconds=seconds,
+            data=data,
+            encoder=encoder,
         )

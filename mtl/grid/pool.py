@@ -7,10 +7,12 @@ replace `LocalPool`: it needs the six methods of `Pool`, and folders that both s
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing import Pipe
@@ -19,8 +21,14 @@ from pathlib import Path
 from typing import Protocol
 
 from mtl.errors import ConfigError
+from mtl.grid.wording import duration
 from mtl.grid.worker import Cancel, Ended, Event, Job, Setup
 
+LONGEST_LOOK = 5.0
+"""Seconds of silence between two looks at workers that count at most.
+
+A coordinator that was stopped, or a machine that slept, has heard nothing in that time.
+"""
 MEMORY_A_WORKER = 3e9
 """Bytes to plan for a worker on a CPU: a base-sized encoder, its optimiser's state, and torch."""
 
@@ -100,12 +108,16 @@ def gpu_count() -> int:
 class LocalPool:
     """Worker processes on this machine, one per slot. A worker starts with its first job.
 
-    A worker that dies, or whose run raises, is replaced: its memory is not trusted.
+    A worker that dies, whose run raises, or that gives no sign of life for `silence` seconds is
+    replaced: its memory is not trusted.
     """
 
-    def __init__(self, setup: Setup, slots: Sequence[Slot], logs: Path) -> None:
-        self._setup, self._slots, self._logs = setup, slots, logs
+    def __init__(
+        self, setup: Setup, slots: Sequence[Slot], logs: Path, *, silence: float = math.inf
+    ) -> None:
+        self._setup, self._slots, self._logs, self._silence = setup, slots, logs, silence
         self._workers: dict[int, _Worker] = {}
+        self._looked = time.monotonic()
 
     def room(self) -> int:
         return len(self._slots) - sum(worker.job is not None for worker in self._workers.values())
@@ -127,7 +139,7 @@ class LocalPool:
                 slot.threads,
                 self._logs / f"worker-{number}.log",
             )
-            worker.give(job)
+            worker.take(job)
 
     def cancel(self, run_id: str) -> None:
         for worker in self._workers.values():
@@ -143,11 +155,25 @@ class LocalPool:
         }
         if not busy:
             return events
-        for ready in wait(list(busy), seconds):
-            number = busy[ready]  # type: ignore[index]  # only connections were given
+        heard = [busy[ready] for ready in wait(list(busy), seconds)]  # type: ignore[index]
+        for number in heard:
             event = self._workers[number].receive()
             events.append(event)
             if isinstance(event, Ended) and event.how in ("error", "lost"):
+                self._drop(number)
+        return events + self._hanging(set(busy.values()) - set(heard))
+
+    def _hanging(self, silent: set[int]) -> list[Event]:
+        """End the workers that have been silent for too long."""
+        before, self._looked = self._looked, time.monotonic()
+        events: list[Event] = []
+        for number in silent:
+            worker = self._workers[number]
+            worker.silent += min(self._looked - before, LONGEST_LOOK)
+            if worker.silent > self._silence and worker.job is not None:
+                reason = f"its worker gave no sign of life for {duration(self._silence)}"
+                reason = f"{reason} and was ended; see {worker.log}"
+                events.append(Ended(run_id=worker.job.run_id, how="lost", reason=reason))
                 self._drop(number)
         return events
 
@@ -170,6 +196,7 @@ class _Worker:
     def __init__(self, setup: Setup, threads: int, log: Path) -> None:
         self.job: Job | None = None
         self.log = log
+        self.silent = 0.0
         self.connection, other = Pipe()
         with other, log.open("ab") as output:
             # In a new session, Ctrl-C reaches the coordinator only, which asks each worker once.
@@ -184,12 +211,18 @@ class _Worker:
         """Send a job. Returns False if the worker has died."""
         if self.process.poll() is not None or not self._send(job):
             return False
-        self.job = job
+        self.job, self.silent = job, 0.0
         return True
+
+    def take(self, job: Job) -> None:
+        """Send a new worker its first job. If the worker has died, the job is lost."""
+        self.give(job)
+        self.job = job
 
     def receive(self) -> Event:
         """The next event. If the worker has died, its run is lost."""
         assert self.job is not None
+        self.silent = 0.0
         try:
             event: Event = self.connection.recv()
         except (EOFError, OSError):
@@ -212,7 +245,9 @@ class _Worker:
         self.connection.close()
         with contextlib.suppress(OSError):
             self.process.kill()
-        self.process.wait()
+        # A process that waits for a broken disk does not end before the disk answers.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=10)
 
     def _send(self, message: Setup | Job | Cancel | None) -> bool:
         try:

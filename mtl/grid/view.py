@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING
 from mtl.grid.costs import Costs
 from mtl.grid.plan import Plan, PlannedRun
 from mtl.grid.wording import duration
-from mtl.grid.worker import Preparing, Scored, Stepped
+from mtl.grid.worker import Alive, Preparing, Report, Scored
 from mtl.runs.record import Record
 from mtl.training.progress import dev_line, is_terminal, shown, tell
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+
+SILENT_SECONDS = 60.0
+"""Silence of a worker that the view mentions."""
 
 
 class View:
@@ -39,8 +43,8 @@ class View:
         """A worker got the run."""
         self.running[run.run_id] = _Running(run)
 
-    def heard(self, run: PlannedRun, event: Preparing | Stepped | Scored) -> None:
-        """A run made progress or scored dev."""
+    def heard(self, run: PlannedRun, event: Report) -> None:
+        """A run gave a sign of life, made progress or scored dev."""
         self.running[run.run_id].hear(event)
 
     def ended(self, run: PlannedRun, record: Record) -> None:
@@ -73,7 +77,9 @@ class View:
         """Called often. Every `EVERY` seconds, print the progress of runs in flight."""
         if self.running and time.monotonic() - self.printed > self.EVERY:
             self.printed = time.monotonic()
-            shares = [f"{named(run.run)} {run.share:.0%}" for run in self.running.values()]
+            shares = [
+                f"{named(run.run)} {run.share:.0%}{run.silence}" for run in self.running.values()
+            ]
             self.note(f"in flight: {', '.join(shares)}{self._left()}")
 
     def end(self) -> None:
@@ -104,11 +110,15 @@ class _Running:
 
     def __init__(self, run: PlannedRun) -> None:
         self.run, self.started = run, time.monotonic()
+        self.heard = self.started
         self.first = self.step = self.total = 0
         self.prepared = 1.0
         self.dev: float | None = None
 
-    def hear(self, event: Preparing | Stepped | Scored) -> None:
+    def hear(self, event: Report) -> None:
+        self.heard = time.monotonic()
+        if isinstance(event, Alive):
+            return
         if isinstance(event, Preparing):
             self.prepared, self.started = event.share, time.monotonic()
             return
@@ -126,12 +136,19 @@ class _Running:
     def stage(self) -> str:
         """`12/300` steps, or the stage before the first step."""
         if not self.total:
-            return "starting"
-        return (
+            return f"starting{self.silence}"
+        stage = (
             f"{self.step}/{self.total}"
             if self.prepared == 1
             else f"frozen layers {self.prepared:.0%}"
         )
+        return f"{stage}{self.silence}"
+
+    @property
+    def silence(self) -> str:
+        """`, no sign for 3 min`; empty for a run that was heard of lately."""
+        seconds = time.monotonic() - self.heard
+        return f", no sign for {duration(seconds)}" if seconds > SILENT_SECONDS else ""
 
     def whole(self) -> float | None:
         """Estimated seconds of the whole run at its pace so far."""

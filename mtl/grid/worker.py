@@ -15,14 +15,16 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal, Protocol
 
+from mtl.config import identity
 from mtl.config.schema import RunConfig
 from mtl.errors import MtlError, RunInUse
+from mtl.model.pretrained import Pretrained
 from mtl.runs.options import RunOptions
 from mtl.runs.prepare import Sources
 from mtl.runs.record import Record
@@ -30,6 +32,8 @@ from mtl.training.progress import Progress
 
 EVENT_SECONDS = 0.25
 """Least time between two progress events of a run."""
+SIGN_SECONDS = 1.0
+"""Time between two signs of life."""
 
 
 class Train(Protocol):
@@ -50,15 +54,24 @@ class Setup:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run to train."""
+    """One run to train. `data` and `encoder` are the fingerprints that its name was made from."""
 
     run_id: str
     config: RunConfig
+    data: str = ""
+    encoder: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cancel:
     """Ask the run, if it is in flight, to save itself and end. The worker stays."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alive:
+    """The worker of a run computes, though it has nothing to report."""
 
     run_id: str
 
@@ -93,25 +106,37 @@ class Scored:
 class Ended:
     """A run is no longer in flight here.
 
-    `recorded`: its record says how it ended. `busy`: another process has its lock. `error`: it
-    raised; `reason` is one line, `detail` the traceback. `lost`: its worker died; `reason` says
-    how.
+    `recorded`: its record says how it ended. `busy`: another process has its lock. `changed`: its
+    data or encoder are not those of the plan, and it was not trained. `error`: it raised; `reason`
+    is one line, `detail` the traceback. `lost`: its worker died or hangs; `reason` says how.
     """
 
     run_id: str
-    how: Literal["recorded", "busy", "error", "lost"]
+    how: Literal["recorded", "busy", "changed", "error", "lost"]
     reason: str | None = None
     detail: str | None = None
 
 
-Event = Preparing | Stepped | Scored | Ended
+Report = Alive | Preparing | Stepped | Scored
+Event = Report | Ended
+
+
+class _Outbox:
+    """Sends events, from any thread. A closed connection is ignored: the worker stops soon."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._lock = connection, threading.Lock()
+
+    def send(self, event: Event) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            self._connection.send(event)
 
 
 class _EventSender(Progress):
-    """Sends progress to the coordinator. A closed connection is ignored: the worker stops soon."""
+    """Sends progress to the coordinator."""
 
-    def __init__(self, connection: Connection, run_id: str, current: _CurrentRun) -> None:
-        self._connection, self._run_id, self._sent, self._current = connection, run_id, 0.0, current
+    def __init__(self, outbox: _Outbox, run_id: str, current: _CurrentRun) -> None:
+        self._outbox, self._run_id, self._sent, self._current = outbox, run_id, 0.0, current
 
     def begin(self, run_id: str, step: int, total: int) -> None:
         self._total = total
@@ -137,8 +162,7 @@ class _EventSender(Progress):
         return due
 
     def _send(self, event: Event) -> None:
-        with contextlib.suppress(OSError):
-            self._connection.send(event)
+        self._outbox.send(event)
 
 
 class _CurrentRun:
@@ -153,6 +177,11 @@ class _CurrentRun:
         self._lock = threading.Lock()
         self._run_id: str | None = None
         self._cancelled = False
+
+    @property
+    def run_id(self) -> str | None:
+        """The run in flight."""
+        return self._run_id
 
     def begin(self, run_id: str | None) -> None:
         """Set the run in flight, or None after its end."""
@@ -181,17 +210,17 @@ def main(descriptor: int) -> None:
     setup: Setup = connection.recv()
     sources = Sources(setup.options.on_bad_row)
     stopping = threading.Event()
-    current = _CurrentRun()
+    current, outbox = _CurrentRun(), _Outbox(connection)
     threading.Thread(
         target=_listen, args=(connection, jobs, current, stopping), daemon=True
     ).start()
+    threading.Thread(target=_give_signs, args=(outbox, current), daemon=True).start()
     while not stopping.is_set():
         job = jobs.get()
         print(f"--- {job.run_id}", file=sys.stderr, flush=True)
-        ended = _run(job, setup, sources, _EventSender(connection, job.run_id, current))
+        ended = _run(job, setup, sources, _EventSender(outbox, job.run_id, current))
         current.begin(None)
-        with contextlib.suppress(OSError):
-            connection.send(ended)
+        outbox.send(ended)
 
 
 def _listen(
@@ -212,8 +241,35 @@ def _listen(
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def _give_signs(outbox: _Outbox, current: _CurrentRun) -> None:
+    """Send a sign of life every `SIGN_SECONDS` in which the main thread computed.
+
+    A long stage without reports, such as a large evaluation, is not a hang. A stopped process sends
+    nothing, and a main thread that waits for ever has no processor time.
+    """
+    clock = _main_thread_clock()
+    used = clock()
+    while True:
+        time.sleep(SIGN_SECONDS)
+        before, used = used, clock()
+        run_id = current.run_id
+        if used > before and run_id is not None:
+            outbox.send(Alive(run_id=run_id))
+
+
+def _main_thread_clock() -> Callable[[], float]:
+    """The processor time of the main thread; of the whole process where the system has no other."""
+    main_thread = threading.main_thread().ident
+    if not hasattr(time, "pthread_getcpuclockid") or main_thread is None:
+        return time.process_time
+    number = time.pthread_getcpuclockid(main_thread)
+    return lambda: time.clock_gettime(number)
+
+
 def _run(job: Job, setup: Setup, sources: Sources, progress: Progress) -> Ended:
     try:
+        if changed := _what_changed(job, sources):
+            return Ended(run_id=job.run_id, how="changed", reason=changed)
         setup.train(job.config, setup.options, progress=progress, sources=sources)
     except RunInUse as error:
         return Ended(run_id=job.run_id, how="busy", reason=str(error))
@@ -222,6 +278,26 @@ def _run(job: Job, setup: Setup, sources: Sources, progress: Progress) -> Ended:
         line = str(error) if isinstance(error, MtlError) else f"{type(error).__name__}: {error}"
         return Ended(run_id=job.run_id, how="error", reason=line, detail=traceback.format_exc())
     return Ended(run_id=job.run_id, how="recorded")
+
+
+def _what_changed(job: Job, sources: Sources) -> str:
+    """Why the job's config would now train under another name; "" if it would not.
+
+    Raises DataError or EncoderError.
+    """
+    config = job.config.resolved()
+    data, pretrained = sources.fingerprint(config), sources.pretrained(config)
+    # Its weights are read again for every run, so its content must be, too.
+    encoder = Pretrained(pretrained.name, pretrained.folder).fingerprint
+    cell = identity.cell(config, data=data, encoder=encoder)
+    if identity.run_id(cell, config.seed) == job.run_id:
+        return ""
+    changed = "mtl"
+    if job.data != data:
+        changed = f"the data ({config.data})"
+    elif job.encoder != encoder:
+        changed = f"the encoder ({config.encoder})"
+    return f"{changed} changed since the runs were planned. Give the command again."
 
 
 def _volunteer_for_oom() -> None:

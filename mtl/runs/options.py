@@ -81,10 +81,13 @@ class PoolOptions(RunOptions):
     Fields:
         workers: Runs at a time; None takes one a GPU, or one a core as far as memory goes.
         retry: Further tries of a run that raises or whose process dies.
+        lost_after: Minutes without a sign of life after which a worker is ended and its run lost. A
+            worker gives a sign as long as it computes, however slow that is.
     """
 
     workers: int | None = Field(None, ge=1)
     retry: int = Field(1, ge=0)
+    lost_after: float = Field(30.0, gt=0)
 
 
 class RunKeywords(TypedDict, total=False):
@@ -104,3 +107,4 @@ class PoolKeywords(RunKeywords, total=False):
 
     workers: int | None
     retry: int
+    lost_after: float

@@ -96,7 +96,9 @@ def optimize(
     most = (definition.trials or NO_LIMIT) * len(definition.seeds)
     chosen = slots(options.workers, options.device, most)
     with storage_lock(url), storage_errors(url):
-        pool = LocalPool(Setup(train=train, options=options), chosen, folder)
+        pool = LocalPool(
+            Setup(train=train, options=options), chosen, folder, silence=60 * options.lost_after
+        )
         try:
             outcome = search(
                 definition,
@@ -187,7 +189,7 @@ def search(
     return StudyOutcome(
         definition=definition,
         results=make_results(definition, study, runs),
-        trained=study_view.trained,
+        trained=len(execution.trained),
         failures=dict(execution.failures),
         stopped=coordinator.stopped,
         folder=folder,

@@ -10,7 +10,7 @@ from mtl.config.schema import RunConfig
 from mtl.errors import RunError
 from mtl.grid.executor import Execution
 from mtl.grid.plan import PlannedRun, Planner
-from mtl.grid.worker import Preparing, Scored, Stepped
+from mtl.grid.worker import Report, Scored, Stepped
 from mtl.runs.folder import RunFolder
 from mtl.runs.record import Record
 from mtl.study.definition import Study
@@ -91,7 +91,7 @@ class TrialRunner:
 
     # Events of runs
 
-    def heard(self, run: PlannedRun, event: Preparing | Stepped | Scored) -> None:
+    def heard(self, run: PlannedRun, event: Report) -> None:
         running = self._trial_of(run)
         if running is None:
             return

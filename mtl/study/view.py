@@ -9,7 +9,7 @@ from typing import Protocol
 from mtl.grid.costs import Costs
 from mtl.grid.plan import Plan, PlannedRun
 from mtl.grid.view import View
-from mtl.grid.worker import Preparing, Scored, Stepped
+from mtl.grid.worker import Report
 from mtl.runs.record import Record
 
 PLACEHOLDER = "placeholder "
@@ -18,8 +18,8 @@ PLACEHOLDER = "placeholder "
 class RunListener(Protocol):
     """Receives the events of runs."""
 
-    def heard(self, run: PlannedRun, event: Preparing | Stepped | Scored) -> None:
-        """A run made progress or scored dev."""
+    def heard(self, run: PlannedRun, event: Report) -> None:
+        """A run gave a sign of life, made progress or scored dev."""
 
     def ended(self, run: PlannedRun, record: Record) -> None:
         """A run has its final record."""
@@ -29,7 +29,7 @@ class RunListener(Protocol):
 
 
 class StudyView(View):
-    """Passes events to a listener and to the user's view, and counts the runs trained.
+    """Passes events to a listener and to the user's view.
 
     Future trials are unknown. The user's view holds placeholders for them, runs of the base config,
     so that it can estimate the time left.
@@ -39,7 +39,6 @@ class StudyView(View):
         super().__init__(view.note)
         self._view = view
         self.listener: RunListener | None = None
-        self.trained = 0
 
     def begin_study(self, costs: Costs, workers: int, base_run: PlannedRun, runs: int) -> None:
         """Begin with `runs` placeholders, copies of a run of the base config."""
@@ -75,10 +74,9 @@ class StudyView(View):
         self._view.done += 1
 
     def started(self, run: PlannedRun) -> None:
-        self.trained += 1
         self._view.started(run)
 
-    def heard(self, run: PlannedRun, event: Preparing | Stepped | Scored) -> None:
+    def heard(self, run: PlannedRun, event: Report) -> None:
         self._view.heard(run, event)
         if self.listener is not None:
             self.listener.heard(run, event)
