@@ -12,9 +12,10 @@ import pytest
 
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import Sources
+from mtl.study import lease as lease_module
 from mtl.study import trials as trials_module
 from mtl.study.definition import Study
-from mtl.study.lease import CoordinatorLease, is_alive
+from mtl.study.lease import CoordinatorLease, Watch, seconds_spent
 from mtl.study.recovery import recover_trials
 from mtl.study.storage import open_study, silence_optuna
 from mtl.study.trials import CELL, OUTCOME, OWNER, POINT, QUEUED, REASON, RUNS, Trials, suggest
@@ -124,15 +125,41 @@ def test_a_living_coordinator_keeps_its_trials(left: Left, tmp_path: Path) -> No
         trials = left.take_up("another")
         assert trials.all()[0].state.name == "RUNNING"
         assert trials.others_running()
-        assert is_alive(left.study.user_attrs, owner.id)
-    assert not is_alive(left.study.user_attrs, owner.id)
+        assert trials.watch.is_alive(left.study.user_attrs, owner.id)
+    assert not trials.watch.is_alive(left.study.user_attrs, owner.id)
     assert left.take_up("another").all()[0].user_attrs[OUTCOME] == "lost"
 
 
-def test_on_another_machine_silence_tells(left: Left) -> None:
-    said = {"machine": "elsewhere", "lock": "/nowhere", "began": 0.0, "beat": time.time()}
-    assert is_alive({"coordinator x": said}, "x")
-    assert not is_alive({"coordinator x": said | {"beat": time.time() - 3600}}, "x")
+def test_on_another_machine_a_lease_that_changes_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its clock may be an hour behind, and this machine's may be set."""
+    now, watch = 1000.0, Watch()
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    lease = {"machine": "elsewhere", "lock": "/nowhere", "beat": time.time() - 3600}
+    for _ in range(10):
+        assert watch.is_alive({"coordinator x": lease}, "x")
+        now += lease_module.EXPIRY_SECONDS - 1
+        assert watch.is_alive({"coordinator x": lease}, "x")
+        lease = lease | {"beat": lease["beat"] + 15}
+    assert watch.is_alive({"coordinator x": lease}, "x")
+    now += lease_module.EXPIRY_SECONDS
+    assert not watch.is_alive({"coordinator x": lease}, "x")
+
+
+def test_hours_do_not_go_by_the_wall_clock(
+    left: Left, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wall, now = 1e9, 1000.0
+    monkeypatch.setattr("time.time", lambda: wall)
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    with CoordinatorLease(left.study, tmp_path / "study") as lease:
+        now += 60
+        for change in (-7200, 7200):  # the clock is set back, then forward
+            wall += change
+            now += 60
+            lease.renew()
+    assert seconds_spent(left.study.user_attrs) == 180
+    old = {"coordinator old": {"began": 10.0, "beat": 15.5}}
+    assert seconds_spent(old) == 5.5
 
 
 def test_a_trial_without_an_owner_is_young_or_lost(

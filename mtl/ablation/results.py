@@ -120,6 +120,11 @@ class ArmResult(Part):
     verdicts: dict[Score, Verdict]
     seconds: Summary | None
 
+    @property
+    def untrained(self) -> list[int]:
+        """The planned seeds without a run that is done. Scores of a done run may be undefined."""
+        return [seed for seed in self.missing if seed not in self.seeds]
+
 
 class FactorEffect(Part):
     """The effect of levels of factors, over `matched` sets of arms.

@@ -111,14 +111,17 @@ def ablate(
 
 
 def finish(done: Ablation, as_json: bool) -> None:
-    """Print the results of a grid. Exit with 1 if a run is missing."""
+    """Print the results of a grid. Exit with 1 if a run has not been trained to its end.
+
+    A run whose scores are undefined has been trained, and its reason is printed.
+    """
     from mtl.commands.grid_output import print_results
 
     if as_json:
         print_json(done.results.as_json() | {"failures": dict(done.failures)})
     else:
         print_results(done)
-    if any(arm.missing for arm in done.results.arms):
+    if any(arm.untrained for arm in done.results.arms):
         click.get_current_context().exit(1)
 
 

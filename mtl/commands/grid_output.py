@@ -153,8 +153,14 @@ def print_results(done: Ablation) -> None:
         console.print(line, soft_wrap=True)
     print_effects(results)
     print_claims(results)
+    failed = {
+        (run.arm, run.config.seed): f"failed: {done.failures[run.run_id]}"
+        for run in done.plan.runs
+        if run.run_id in done.failures
+    }
     for arm in results.arms:
         for seed, reason in arm.missing.items():
+            reason = failed.get((arm.name, seed), reason)
             console.print(f"missing: {arm.name}, seed {seed}: {reason}", soft_wrap=True)
     for line in (*notes(results), best_of(results)):
         if line:

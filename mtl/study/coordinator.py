@@ -7,6 +7,8 @@ one ends the trials whose runs are done, requeues the others, and resumes.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mtl.errors import ConfigError
@@ -19,7 +21,7 @@ from mtl.study.recovery import recover_trials
 from mtl.study.space import Point, in_words
 from mtl.study.strategy import make_pruner, make_sampler, most_epochs
 from mtl.study.trial_runner import TrialRunner
-from mtl.study.trials import FIRST, POINT, find_finished, suggest
+from mtl.study.trials import CELL, FIRST, OUTCOME, POINT, find_finished, is_waiting, suggest
 from mtl.training.interrupt import Interruption
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ IDLE_BEFORE_RANDOM = 5
 """Proposals in a row without a run before one is drawn at random: a sampler may repeat itself."""
 IDLE_BEFORE_STOP = 200
 """Proposals in a row without a run before the study stops."""
+MOST_POINTS = 1000
+"""Points of a space that are listed: of such a space each point is tried once."""
 FAILED_BEFORE_STOP = 5
 """Failed trials in a row before the study stops."""
 
@@ -55,6 +59,8 @@ class Coordinator:
         self.space = definition.make_space()
         self.idle = 0
         self.stopped: str | None = None
+        self.nothing_left = False
+        self.started: set[str] = set()
         self.refusals: set[str] = set()
         self._recovered = 0.0
         epochs = most_epochs(definition.space, definition.below())
@@ -78,6 +84,8 @@ class Coordinator:
                 if not self.trials.others_running():
                     self.recover()
                     if not self.wants_trial():
+                        if self.nothing_left:
+                            self.stopped = f"all {len(self.cells or {})} points have been tried"
                         return
                     continue
                 time.sleep(POLL_SECONDS)
@@ -90,7 +98,8 @@ class Coordinator:
         recover_trials(self.trials, objectives, root, self.view.note)
 
     def wants_trial(self) -> bool:
-        """Whether there is a free worker and budget for one more trial."""
+        """Whether there is a free worker, budget for one more trial, and a point to try."""
+        self.nothing_left = False
         busy = self.execution.room() < 1 or len(self.runner.running) >= 2 * self.workers
         if self.stopped or busy:
             return False
@@ -103,7 +112,41 @@ class Coordinator:
             self.stopped = f"{IDLE_BEFORE_STOP} proposals in a row are refused or known already"
         elif self.runner.failed_in_a_row >= FAILED_BEFORE_STOP:
             self.stopped = f"{FAILED_BEFORE_STOP} trials in a row failed"
-        return self.stopped is None
+        elif self.idle and self.untried() == [] and not self.is_queued():
+            self.nothing_left = True
+        return self.stopped is None and not self.nothing_left
+
+    @cached_property
+    def cells(self) -> dict[str, Point] | None:
+        """A point of each cell of the space; None where the space is not finite, or too large."""
+        points = self.space.points(MOST_POINTS)
+        if points is None:
+            return None
+        cells: dict[str, Point] = {}
+        for point in points:
+            with suppress(ConfigError):  # a point that the config refuses
+                config = self.space.plain(point)
+                config.check()
+                cells.setdefault(self.sources.cell(config), point)
+        return cells
+
+    def untried(self) -> list[Point] | None:
+        """A point of each cell that no trial has; None where the space cannot be listed.
+
+        A trial of an earlier call that failed may be tried again.
+        """
+        if self.cells is None:
+            return None
+        tried = self.started | {
+            trial.user_attrs[CELL]
+            for trial in self.trials.all()
+            if CELL in trial.user_attrs and trial.user_attrs.get(OUTCOME) not in ("failed", "lost")
+        }
+        return [point for cell, point in self.cells.items() if cell not in tried]
+
+    def is_queued(self) -> bool:
+        """Whether a point waits in the queue."""
+        return any(map(is_waiting, self.trials.all()))
 
     def propose(self) -> None:
         """Draw a trial and start it."""
@@ -113,6 +156,10 @@ class Coordinator:
         stream = f"study/{definition.name}/{count}/{self.lease.id if self.shared else ''}"
         seed = stream_seed(0, stream)
         self.study.sampler = make_sampler(name, definition.space, definition.objectives, seed)
+        if self.idle and (untried := self.untried()) and not self.is_queued():
+            # The sampler repeated itself: of a space that can be listed, another point is taken.
+            point = untried[seed % len(untried)]
+            self.study.enqueue_trial(dict(point), user_attrs={POINT: dict(point)})
         trial = self.study.ask()
         if self.trials.claim(trial):
             drawn = self.space.draw(lambda parameter: suggest(trial, parameter))
@@ -132,7 +179,11 @@ class Coordinator:
             self.idle += 1
             self.refuse(trial, point, " ".join(str(error).splitlines()))
             return
-        if (known := find_finished(self.trials.all(), cell)) is not None:
+        known = find_finished(self.trials.all(), cell)
+        if (known or cell in self.runner.running) and self.cells and FIRST not in trial.user_attrs:
+            self.idle += 1
+            self.trials.end(trial.number, "surplus", reason="its point has a trial")
+        elif known is not None:
             self.idle += 1
             self.runner.copy(trial, known)
         elif cell in self.runner.running:
@@ -140,6 +191,7 @@ class Coordinator:
             self.runner.running[cell].followers.append(trial)
         else:
             self.idle = 0
+            self.started.add(cell)
             self.runner.start(trial, point, config, cell)
 
     def refuse(self, trial: optuna.Trial, point: Point, reason: str) -> None:

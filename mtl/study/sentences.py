@@ -32,14 +32,14 @@ def winner(results: StudyResults) -> list[str]:
 
 
 def fresh_in_words(fresh: Fresh) -> str:
-    """`on fresh seeds 1, 2, 3: dev/overall 0.531 ± 0.006 (n=3)`."""
+    """`on fresh seeds 1, 2, 3: dev/overall 0.531 ± 0.006 (sd, n=3)`."""
     if not fresh.seeds:
         return "on fresh seeds: not run yet"
-    scores = ", ".join(f"{key} {mean_sd(score)}" for key, score in fresh.scores.items())
+    scores = ", ".join(f"{key} {mean_sd(score, count=True)}" for key, score in fresh.scores.items())
     missing = ", ".join(f"{seed} ({reason})" for seed, reason in fresh.missing.items())
     more = f"; missing: {missing}" if missing else ""
     seeds = ", ".join(map(str, fresh.seeds))
-    return f"on fresh seeds {seeds}: {scores} (sd, n={len(fresh.seeds)}){more}"
+    return f"on fresh seeds {seeds}: {scores or 'undefined'}{more}"
 
 
 def effort(results: StudyResults) -> str:

@@ -75,6 +75,18 @@ class Parameter:
             return math.inf
         return math.floor((self.high - self.low) / self.step + 1e-9) + 1
 
+    def values(self, most: int) -> list[Value] | None:
+        """All its values; None for a continuous range, and for one of more than `most` numbers."""
+        if self.kind == "levels":
+            return list(self.levels)
+        step = self.step or (1 if self.kind == "int" else None)
+        if step is None or (self.high - self.low) / step >= most:
+            return None
+        numbers = [self.low + step * at for at in range(round((self.high - self.low) / step) + 1)]
+        if self.kind == "int":
+            return [int(number) for number in numbers]
+        return [min(float(f"{number:.12g}"), self.high) for number in numbers]
+
     def takes(self, value: object) -> bool:
         """Whether a number is one of its values."""
         numbers = int if self.kind == "int" else int | float
@@ -123,6 +135,23 @@ class Space:
             if self.holds(parameter, point):
                 point[parameter.name] = suggest(parameter)
         return point
+
+    def points(self, most: int) -> list[Point] | None:
+        """All points; None where a parameter is continuous, or there are more than `most`."""
+        points: list[Point] = [{}]
+        for parameter in self.parameters:
+            values = parameter.values(most)
+            if values is None:
+                return None
+            points = [
+                {**point, parameter.name: value} if active else point
+                for point in points
+                for active in [self.holds(parameter, point)]
+                for value in (values if active else values[:1])
+            ]
+            if len(points) > most:
+                return None
+        return points
 
     def holds(self, parameter: Parameter, point: Mapping[str, Value]) -> bool:
         """Whether a parameter is active, given the values of those before it."""

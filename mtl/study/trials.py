@@ -7,12 +7,10 @@ of them succeeds.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from mtl.study.lease import is_alive, others_alive
+from mtl.study.lease import Watch
 from mtl.study.space import Parameter, Point, Value
 
 if TYPE_CHECKING:
@@ -40,7 +38,7 @@ twice runs once. `same_as`: number of the trial with the same runs. `steps`: tra
 `all_steps`.
 """
 ORPHAN_SECONDS = 60.0
-"""Age at which a trial without an owner is abandoned. A new trial gets its owner in a moment."""
+"""How long a trial is seen without an owner before it is abandoned. A new one gets one soon."""
 DIGITS = 4
 """Significant digits of a drawn number."""
 
@@ -56,6 +54,7 @@ class Trials:
         budget: int | None,
     ) -> None:
         self.study, self.storage, self.owner, self.budget = study, storage, owner, budget
+        self.watch = Watch()
 
     def all(self) -> list[FrozenTrial]:
         """Every trial, by number."""
@@ -150,11 +149,10 @@ class Trials:
     def _is_abandoned(self, trial: FrozenTrial, attributes: dict[str, Any]) -> bool:
         owner = trial.user_attrs.get(OWNER)
         if owner is not None:
-            return owner != self.owner and not is_alive(attributes, owner)
+            return owner != self.owner and not self.watch.is_alive(attributes, owner)
         # It has just started, or its coordinator ended in that moment.
-        start = trial.datetime_start
-        young = start is not None and _age(start) < ORPHAN_SECONDS
-        return not (young and others_alive(attributes, self.owner))
+        young = self.watch.age(f"trial {trial.number}") < ORPHAN_SECONDS
+        return not (young and self.watch.others_alive(attributes, self.owner))
 
     def others_running(self) -> bool:
         """Whether another coordinator that is alive has running trials."""
@@ -200,7 +198,3 @@ def find_finished(trials: Sequence[FrozenTrial], cell: str) -> FrozenTrial | Non
         if trial.user_attrs.get(CELL) == cell and known and trial.state.is_finished():
             return trial
     return None
-
-
-def _age(moment: datetime) -> float:
-    return time.time() - moment.timestamp()

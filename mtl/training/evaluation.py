@@ -43,11 +43,14 @@ def evaluate(evaluator: Evaluator, prepared: Prepared) -> Evaluation:
 
 
 def is_better(evaluation: Evaluation, state: State) -> bool:
-    """Whether an evaluation beats the selected one by `dev/overall`; the first always does."""
-    if state.best_step is None:
+    """Whether an evaluation beats the selected one by `dev/overall`.
+
+    An evaluation is kept until one has a score: where none has, the last one is selected.
+    """
+    if state.best_overall is None:
         return True
     overall = evaluation.metrics["dev/overall"]
-    return overall is not None and (state.best_overall is None or overall > state.best_overall)
+    return overall is not None and overall > state.best_overall
 
 
 def select_by_halves(evaluation: Evaluation, state: State, folder: RunFolder, rule: str) -> None:
@@ -76,3 +79,11 @@ def select(evaluation: Evaluation, state: State, folder: RunFolder) -> None:
     state.selected, state.reasons = evaluation.metrics, evaluation.reasons
     for predictions in evaluation.predictions:
         folder.save_predictions(predictions)
+
+
+def say_if_undefined(state: State) -> None:
+    """Say in the reasons of a run that its last evaluation was kept, as none has had a score."""
+    if state.best_overall is None:
+        reason = state.reasons.get("dev/overall", "no reason recorded")
+        kept = "no evaluation had a score, so the last one was kept"
+        state.reasons = state.reasons | {"dev/overall": f"{reason}; {kept}"}

@@ -18,7 +18,7 @@ from mtl.model.pairing import distinct, lay_out
 from mtl.rng import stream_seed
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import Prepared
-from mtl.training.evaluation import evaluate, is_better, select, select_by_halves
+from mtl.training.evaluation import evaluate, is_better, say_if_undefined, select, select_by_halves
 from mtl.training.interrupt import Interrupted, Interruption
 from mtl.training.log import StepLog
 from mtl.training.optim import Optimizer
@@ -154,4 +154,5 @@ class Training:
         if keep_last or is_better(evaluation, state):
             select(evaluation, state, self.folder)
             if not keep_last:
+                say_if_undefined(state)
                 self.saver.keep_weights()
