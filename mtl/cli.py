@@ -21,6 +21,7 @@ COMMANDS = {
     "runs": ("mtl.commands.runs", "List, show, compare and verify runs."),
     "test": ("mtl.commands.test", "Score chosen runs on the test split."),
     "predict": ("mtl.commands.predict", "Label new text with a run's model."),
+    "submit": ("mtl.commands.submit", "Write the course's prediction files, and their zip."),
     "export": (
         "mtl.commands.export",
         "Write a run's encoder for transformers and sentence-transformers.",

@@ -42,7 +42,7 @@ def data() -> None:
     metavar="SPLITS",
     default=",".join(SPLITS),
     show_default=True,
-    help="The splits, separated by commas.",
+    help="The splits, separated by commas. Without the option, test files may be absent.",
 )
 @bad_row_option
 @json_option
@@ -60,8 +60,14 @@ def check(source: str, tasks: str, splits: str, on_bad_row: str, as_json: bool) 
     from mtl.data.load import load_rows
 
     chosen = _names("--tasks", tasks, tuple(TASKS))
+    parts = _names("--splits", splits, SPLITS)
+    given = click.get_current_context().get_parameter_source("splits")
     rows = load_rows(
-        source, chosen, _names("--splits", splits, SPLITS), on_bad_row=cast("OnBadRow", on_bad_row)
+        source,
+        chosen,
+        parts,
+        on_bad_row=cast("OnBadRow", on_bad_row),
+        optional=("test",) if given is click.core.ParameterSource.DEFAULT else (),
     )
     report = {"source": source, **check_rows(rows)}
     if as_json:
@@ -69,6 +75,14 @@ def check(source: str, tasks: str, splits: str, on_bad_row: str, as_json: bool) 
     else:
         _print_check(report)
     _list_left_out(rows)
+    absent = [TASKS[task].file_name("test") for task in chosen if (task, "test") not in rows]
+    if absent and "test" in parts:
+        click.echo(
+            f"{source}: no {', '.join(absent)}. Only `mtl test` needs test labels; training, dev "
+            "scores and `mtl submit` do not. --splits train,dev checks the others without this "
+            "note.",
+            err=True,
+        )
 
 
 @data.command(context_settings=CONTEXT)

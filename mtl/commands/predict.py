@@ -79,6 +79,8 @@ def predict(
       quora  probability: of a paraphrase
       sts    score, from 0 to 5; the prediction is the same number
 
+    `mtl submit` writes the prediction files that the course's grader takes.
+
     \b
     Example:
       printf 'sentence\\nA quiet, clever film.\\n' | mtl predict 3f2a-s0 --task sst

@@ -6,7 +6,7 @@ All files are read before an error is raised, so that one error lists the proble
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from mtl.cache import cache_folder
@@ -20,13 +20,18 @@ BUILT_IN = ("sample", "hub")
 
 
 def load_rows(
-    data: str, tasks: Sequence[TaskName], splits: Sequence[Split], *, on_bad_row: OnBadRow = "error"
+    data: str,
+    tasks: Sequence[TaskName],
+    splits: Sequence[Split],
+    *,
+    on_bad_row: OnBadRow = "error",
+    optional: Collection[Split] = (),
 ) -> dict[tuple[TaskName, Split], Rows]:
     """The rows of each task and split, in the given order.
 
     `data` is `sample` (built in), `hub` (downloaded once, then read from the cache folder) or a
-    folder of course files; write `./sample` for a folder of that name. Raises one DataError with
-    the problems of all files.
+    folder of course files; write `./sample` for a folder of that name. In a folder, files of
+    `optional` splits may be absent. Raises one DataError with the problems of all files.
     """
     if data == "sample":
         from mtl.data.sample.build import sample_rows
@@ -34,16 +39,21 @@ def load_rows(
         return {
             (task, split): sample_rows(TASKS[task], split) for task in tasks for split in splits
         }
-    folder = hub_folder(tasks, splits) if data == "hub" else _folder(data)
-    check_folder(folder, [TASKS[task].file_name(split) for task in tasks for split in splits])
+    folder = hub_folder(tasks, splits) if data == "hub" else data_folder(data)
+    parts = [
+        (task, split)
+        for task in tasks
+        for split in splits
+        if split not in optional or (folder / TASKS[task].file_name(split)).exists()
+    ]
+    check_folder(folder, [TASKS[task].file_name(split) for task, split in parts])
     rows: dict[tuple[TaskName, Split], Rows] = {}
     errors: list[str] = []
-    for task in tasks:
-        for split in splits:
-            try:
-                rows[task, split] = read_course(folder, TASKS[task], split, on_bad_row=on_bad_row)
-            except DataError as error:
-                errors.append(str(error))
+    for task, split in parts:
+        try:
+            rows[task, split] = read_course(folder, TASKS[task], split, on_bad_row=on_bad_row)
+        except DataError as error:
+            errors.append(str(error))
     if errors:
         raise DataError("\n".join(errors))
     return rows
@@ -64,7 +74,8 @@ def hub_folder(tasks: Sequence[TaskName], splits: Sequence[Split]) -> Path:
     return folder
 
 
-def _folder(data: str) -> Path:
+def data_folder(data: str) -> Path:
+    """The folder of course files that `data` names. Raises DataError for a misspelt built-in."""
     try:
         folder = Path(data).expanduser()
     except RuntimeError as error:

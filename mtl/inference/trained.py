@@ -125,7 +125,7 @@ def open_test(trained: Trained, on_bad_row: OnBadRow = "error", data: str | None
     trained on.
     """
     config, tasks = trained.folder.config(), trained.tasks
-    data = _data_of_run(trained, data, on_bad_row)
+    data = data_of_run(trained, data, on_bad_row)
     rows: Mapping[tuple[TaskName, Split], Rows] = load_rows(
         data, tasks, ("test",), on_bad_row=on_bad_row
     )
@@ -148,7 +148,7 @@ def open_test(trained: Trained, on_bad_row: OnBadRow = "error", data: str | None
         return trained.folder.complete_opening(opening)
 
 
-def _data_of_run(trained: Trained, data: str | None, on_bad_row: OnBadRow) -> str:
+def data_of_run(trained: Trained, data: str | None, on_bad_row: OnBadRow) -> str:
     """Where the run's data is. Raises DataError where it is missing or not the same."""
     recorded = trained.folder.config().data
     if (

@@ -74,3 +74,8 @@ class Task:
     def file_name(self, split: Split) -> str:
         """The course's file name for a split: `ids-sst-dev.csv`."""
         return f"{self.stem}-{split}.csv"
+
+    @property
+    def student_file(self) -> str:
+        """The course's file of test sentences without labels: `ids-sst-test-student.csv`."""
+        return f"{self.stem}-test-student.csv"

@@ -62,15 +62,22 @@ class _Problem:
     known: bool = False
 
 
-def read_course(folder: Path, task: Task, split: Split, *, on_bad_row: OnBadRow = "error") -> Rows:
-    """The rows of one course file, in file order.
+def read_course(
+    folder: Path,
+    task: Task,
+    split: Split,
+    *,
+    on_bad_row: OnBadRow = "error",
+    name: str | None = None,
+) -> Rows:
+    """The rows of one course file, in file order. `name` is the file's, if it is not the usual one.
 
     `on_bad_row="skip"` leaves out bad rows and lists them in `Rows.skipped`, one message per row.
     `KNOWN_DEFECTS` are always left out. Faults of the whole file (encoding, header, a quote that
     swallows rows) are errors in both modes. A test file may lack the label column; `labels` is then
     None. Raises DataError.
     """
-    name = task.file_name(split)
+    name = name or task.file_name(split)
     check_folder(folder, [name])
     path = folder / name
     lines = _read_lines(path, task)
