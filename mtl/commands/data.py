@@ -61,13 +61,16 @@ def check(source: str, tasks: str, splits: str, on_bad_row: str, as_json: bool) 
 
     chosen = _names("--tasks", tasks, tuple(TASKS))
     parts = _names("--splits", splits, SPLITS)
-    given = click.get_current_context().get_parameter_source("splits")
+    source_of = click.get_current_context().get_parameter_source("splits")
+    optional: tuple[Split, ...] = ("test",)
+    if source_of is not click.core.ParameterSource.DEFAULT:
+        optional = ()
     rows = load_rows(
         source,
         chosen,
         parts,
         on_bad_row=cast("OnBadRow", on_bad_row),
-        optional=("test",) if given is click.core.ParameterSource.DEFAULT else (),
+        optional=optional,
     )
     report = {"source": source, **check_rows(rows)}
     if as_json:
