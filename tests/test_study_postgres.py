@@ -114,6 +114,37 @@ def test_two_coordinators_run_every_trial_once(
     assert_a_dashboard_opens(server, "shared")
 
 
+def test_a_server_that_does_not_answer_is_an_error(
+    server: str, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import time
+
+    import psycopg
+
+    from mtl.errors import RunError
+    from mtl.study import postgres
+    from mtl.study.storage import storage_errors
+
+    storage = open_storage(server)
+    with psycopg.connect(server.replace("+psycopg", "")) as connection:
+        rows = connection.execute("SELECT pid FROM pg_stat_activity WHERE datname IS NOT NULL")
+        others = {int(pid) for (pid,) in rows} - {connection.info.backend_pid}
+        stat = Path(f"/proc/{connection.info.backend_pid}/stat").read_text()
+        main = int(stat.rpartition(")")[2].split()[1])
+    monkeypatch.setattr(postgres, "ANSWER_SECONDS", 1.0)
+    began = time.monotonic()
+    for pid in (main, *others):
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(RunError, match="once the storage works"), storage_errors(server):
+            storage.get_all_studies()
+    finally:
+        for pid in (*others, main):
+            os.kill(pid, signal.SIGCONT)
+    assert time.monotonic() - began < 30
+    open_storage(server).get_all_studies()
+
+
 def test_a_password_is_not_shown() -> None:
     assert (
         without_password("postgresql+psycopg://mtl:secret@here:5432/db")

@@ -264,11 +264,13 @@ def url_of(name: str, storage: str | None, runs: Path) -> str:
 def results_of(name: str, storage: str | None, runs: Path) -> tuple[Study, StudyResults]:
     """An existing study and its results so far. Raises ConfigError."""
     from mtl.study.results import make_results
-    from mtl.study.storage import definition_in, load_study, open_storage
+    from mtl.study.storage import definition_in, load_study, open_storage, storage_errors
 
-    loaded = load_study(open_storage(url_of(name, storage, runs)), name)
-    definition = definition_in(loaded)
-    return definition, make_results(definition, loaded, runs)
+    url = url_of(name, storage, runs)
+    with storage_errors(url):
+        loaded = load_study(open_storage(url), name)
+        definition = definition_in(loaded)
+        return definition, make_results(definition, loaded, runs)
 
 
 def print_results(results: StudyResults, *, history: bool = False) -> None:

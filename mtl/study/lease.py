@@ -118,6 +118,18 @@ class Watch:
         return any(self.is_alive(attributes, name) for name in ids if name != coordinator)
 
 
+def is_lease(key: str, value: Any) -> bool:
+    """Whether an attribute of a study is as a coordinator writes it; True for other attributes."""
+    if not key.startswith(PREFIX):
+        return True
+    kinds = {"machine": str, "lock": str, "began": int | float, "beat": int | float}
+    return (
+        isinstance(value, dict)
+        and all(isinstance(value.get(name), kind) for name, kind in kinds.items())
+        and isinstance(value.get("seconds", 0), int | float)
+    )
+
+
 def seconds_spent(attributes: Mapping[str, Any]) -> float:
     """Seconds of work of all coordinators of a study together."""
     leases = [lease for key, lease in attributes.items() if key.startswith(PREFIX)]

@@ -10,10 +10,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtl.errors import ConfigError, RunError, RunInUse, suggestion
+from mtl.errors import ConfigError, RunError, RunInUse, short, suggestion
 from mtl.locks import LockInUse, LocksUnsupported, exclusive
 from mtl.runs.folder import STUDIES
 from mtl.study.definition import Study
+from mtl.study.lease import is_lease
+from mtl.study.trials import is_known
 
 if TYPE_CHECKING:
     import optuna
@@ -76,9 +78,10 @@ def open_storage(url: str) -> BaseStorage:
         raise ConfigError(
             f"{option}: expected a URL, as in sqlite:///study.db or postgresql+psycopg://host/db."
         )
-    engine = _engine_arguments(url)
     for tries_left in reversed(range(OPENING_TRIES)):
         try:
+            engine = _engine_arguments(url)
+            _check_tables(url, engine)
             storage = optuna.storages.RDBStorage(url, engine_kwargs=engine)
             return optuna.storages.get_storage(storage)
         except ImportError as error:
@@ -86,10 +89,16 @@ def open_storage(url: str) -> BaseStorage:
                 f"{option}: {_missing_package(error)}. For PostgreSQL: pip install "
                 "'mtl-ablate[postgres]', and a URL that begins with postgresql+psycopg://"
             ) from None
-        except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ValueError) as error:
+        except (
+            SQLAlchemyError,
+            optuna.exceptions.StorageInternalError,
+            ValueError,
+            RuntimeError,  # tables of another version of Optuna
+        ) as error:
             # Two processes that open an empty database at once create the same tables. The second
             # finds them a moment later.
-            retry = isinstance(error, SQLAlchemyError) and not isinstance(error, OperationalError)
+            retry = isinstance(error, SQLAlchemyError | _TablesMissing)
+            retry = retry and not isinstance(error, OperationalError)
             if not (tries_left and retry):
                 raise ConfigError(f"{option}: cannot be opened: {first_line(error)}") from None
             time.sleep(0.5)
@@ -97,10 +106,42 @@ def open_storage(url: str) -> BaseStorage:
 
 
 def _engine_arguments(url: str) -> dict[str, Any]:
-    """Wait for a busy SQLite file, as when a dashboard reads it; renew a lost server connection."""
+    """Wait for a busy SQLite file, as when a dashboard reads it; renew a lost server connection.
+
+    Only PostgreSQL has a limit on the wait for a server.
+    """
+    from sqlalchemy import make_url
+
+    from mtl.study.postgres import connector
+
     if url.startswith("sqlite"):
         return {"connect_args": {"timeout": 60}}
-    return {"pool_pre_ping": True}
+    place, more = make_url(url), dict[str, Any]()
+    if place.get_dialect().driver == "psycopg":
+        more = {"creator": connector(place)}
+    return {"pool_pre_ping": True} | more
+
+
+class _TablesMissing(ValueError):
+    """The database has some of Optuna's tables and lacks others."""
+
+
+def _check_tables(url: str, engine: Mapping[str, Any]) -> None:
+    """Raise _TablesMissing where Optuna would put empty tables in the place of lost ones."""
+    import sqlalchemy
+    from optuna.storages._rdb.models import BaseModel
+
+    connected = sqlalchemy.create_engine(url, **engine)
+    try:
+        names = set(sqlalchemy.inspect(connected).get_table_names())
+    finally:
+        connected.dispose()
+    needed = {*BaseModel.metadata.tables, "alembic_version"}
+    if names & needed and (missing := sorted(needed - names)):
+        raise _TablesMissing(
+            f"it lacks {', '.join(missing)}, a table of Optuna's: the database is damaged, or of "
+            "another program. Restore a copy, or name another database."
+        )
 
 
 def _missing_package(error: ImportError) -> str:
@@ -139,6 +180,7 @@ def open_study(definition: Study, storage: BaseStorage, base_cell: str) -> optun
         sampler=optuna.samplers.RandomSampler(),
         pruner=optuna.pruners.NopPruner(),
     )
+    check_attributes(study)
     plain = definition.canonical()
     known = study.user_attrs.get(DEFINITION)
     if known is None:
@@ -186,7 +228,32 @@ def load_study(storage: BaseStorage, name: str) -> optuna.Study:
     study = optuna.load_study(study_name=name, storage=storage, sampler=sampler)
     if DEFINITION not in study.user_attrs:
         raise ConfigError(f"{name}: mtl did not create this study; it has no definition.")
+    check_attributes(study)
     return study
+
+
+def check_attributes(study: optuna.Study) -> None:
+    """Raise ConfigError where an attribute is not as this version of mtl writes it."""
+    study_attributes = study.user_attrs
+    by_owner = {"the study": study_attributes} | {
+        f"trial {trial.number}": trial.user_attrs for trial in study.get_trials(deepcopy=False)
+    }
+    kinds = {DEFINITION: dict, BASE_CELL: str}
+    wrong = [
+        (owner, key, value)
+        for owner, attributes in by_owner.items()
+        for key, value in attributes.items()
+        if not (
+            isinstance(value, kinds.get(key, object)) and is_lease(key, value)
+            if attributes is study_attributes
+            else is_known(key, value)
+        )
+    ]
+    for owner, key, value in wrong[:1]:
+        raise ConfigError(
+            f"{study.study_name}: {key}={short(value)} of {owner} is not what this version of mtl "
+            "writes. Update mtl, or begin another study with --name."
+        )
 
 
 def definition_in(study: optuna.Study) -> Study:
@@ -213,6 +280,11 @@ def storage_errors(url: str) -> Iterator[None]:
 
     try:
         yield
+    except json.JSONDecodeError as error:
+        raise RunError(
+            f"{without_password(url)}: an attribute is damaged: {error}. Restore a copy of the "
+            "database, or begin another study with --name and --storage."
+        ) from error
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise RunError(
             f"{without_password(url)}: {first_line(error)} No run is lost. Run the same command "
@@ -230,9 +302,9 @@ def storage_lock(url: str) -> Iterator[None]:
     if path is None:
         yield
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(exclusive(path.with_name(f"{path.name}.lock")))
         except LockInUse as holder:
             raise RunInUse(
@@ -241,6 +313,11 @@ def storage_lock(url: str) -> Iterator[None]:
             ) from None
         except LocksUnsupported as error:
             raise RunError(f"{error} Put --storage on a file system with locks.") from None
+        except OSError as error:
+            raise RunError(
+                f"{path}: cannot be locked: {error.strerror}. Put --storage where files can be "
+                "written."
+            ) from None
         yield
 
 

@@ -8,7 +8,7 @@ of them succeeds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mtl.study.lease import Watch
 from mtl.study.space import Parameter, Point, Value
@@ -37,6 +37,10 @@ OWNER, CELL, RUNS, OUTCOME, REASON, QUEUED, POINT, SAME, STEPS, ALL_STEPS, FIRST
 twice runs once. `same_as`: number of the trial with the same runs. `steps`: trained steps, of
 `all_steps`.
 """
+_KINDS = {
+    OWNER: str | None, CELL: str, RUNS: dict, OUTCOME: str, REASON: str, QUEUED: str, POINT: dict,
+    SAME: int, STEPS: int, ALL_STEPS: int, FIRST: str, "scores": dict,
+}  # fmt: skip
 ORPHAN_SECONDS = 60.0
 """How long a trial is seen without an owner before it is abandoned. A new one gets one soon."""
 DIGITS = 4
@@ -183,6 +187,12 @@ def suggest(trial: optuna.Trial, parameter: Parameter) -> Value:
 def is_counted(trial: FrozenTrial) -> bool:
     """Whether a trial counts towards the budget."""
     return not is_waiting(trial) and trial.user_attrs.get(OUTCOME) not in UNCOUNTED
+
+
+def is_known(key: str, value: Any) -> bool:
+    """Whether an attribute of a trial is as mtl writes it; True for attributes of others."""
+    known_outcome = key != OUTCOME or value in get_args(Outcome)
+    return known_outcome and isinstance(value, _KINDS.get(key, object))
 
 
 def is_waiting(trial: FrozenTrial) -> bool:
