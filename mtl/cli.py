@@ -11,7 +11,7 @@ from importlib import import_module
 
 import click
 
-from mtl.errors import MtlError, suggestion
+from mtl.errors import MtlError, escaped, suggestion
 
 COMMANDS = {
     "train": ("mtl.commands.train", "Train one run and print its dev scores."),
@@ -75,7 +75,7 @@ class LazyCommands(click.Group):
             message, code = "Interrupted.", 130
         from mtl.training.progress import tell
 
-        tell(message)
+        tell(escaped(message, keep="\n\t"))  # a message may quote names of files and keys
         ctx.exit(code)
 
 

@@ -57,7 +57,18 @@ def printable(text: str) -> str:
     'train.\\\\x1b[31mlr'
     """
     text = text if len(text) <= 200 else f"{text[:200]}..."
-    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
+    return escaped(text)
+
+
+def escaped(text: str, keep: str = "") -> str:
+    """The text with every mark escaped that does not print, such as a terminal's codes.
+
+    >>> escaped("a\\x1b[31m\\nb", keep="\\n")
+    'a\\\\x1b[31m\\nb'
+    """
+    return "".join(
+        mark if mark.isprintable() or mark in keep else repr(mark)[1:-1] for mark in text
+    )
 
 
 def suggestion(word: object, choices: Iterable[str]) -> str:

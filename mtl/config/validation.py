@@ -20,7 +20,7 @@ from mtl.config.keys import is_within, merge
 from mtl.config.yaml_file import Place, YamlDocument
 from mtl.errors import printable, short, suggestion
 
-MAX_DESCRIBED = 100
+MAX_DESCRIBED = 50
 """The most wrong places with a message of their own. The others are counted."""
 
 DEFAULT = "config"
