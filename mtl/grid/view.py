@@ -31,6 +31,7 @@ class View:
     def __init__(self, print_line: Callable[[str], None] = lambda line: None) -> None:
         self.note = print_line
         self.running: dict[str, _Running] = {}
+        self.held: dict[str, _Running] = {}
         self.printed = time.monotonic()
 
     def begin(self, plan: Plan, costs: Costs) -> None:
@@ -41,6 +42,7 @@ class View:
 
     def started(self, run: PlannedRun) -> None:
         """A worker got the run."""
+        self.held.pop(run.run_id, None)
         self.running[run.run_id] = _Running(run)
 
     def heard(self, run: PlannedRun, event: Report) -> None:
@@ -50,6 +52,7 @@ class View:
     def ended(self, run: PlannedRun, record: Record) -> None:
         """A run has its final record, here or from another process."""
         self.costs.learn(record)
+        self.held.pop(run.run_id, None)
         self.running.pop(run.run_id, None)
         self.left.pop(run.run_id, None)
         self.done += 1
@@ -71,11 +74,21 @@ class View:
     def elsewhere(self, run: PlannedRun) -> None:
         """Another process trains the run."""
         self.running.pop(run.run_id, None)
+        self.held.setdefault(run.run_id, _Running(run))
         self.note(f"{named(run)}  is in flight in another process; its record will be used")
 
     def tick(self) -> None:
         """Called often. Every `EVERY` seconds, print the progress of runs in flight."""
-        if self.running and time.monotonic() - self.printed > self.EVERY:
+        if time.monotonic() - self.printed <= self.EVERY:
+            return
+        if self.held:
+            self.printed = time.monotonic()
+            waits = [
+                f"{named(run.run)} ({duration(self.printed - run.started)})"
+                for run in self.held.values()
+            ]
+            self.note(f"in flight in another process: {', '.join(waits)}")
+        if self.running:
             self.printed = time.monotonic()
             shares = [
                 f"{named(run.run)} {run.share:.0%}{run.silence}" for run in self.running.values()
