@@ -245,7 +245,7 @@ def test_encoder_folders_that_cannot_be_are_refused_with_their_remedy(tmp_path: 
         .replace('"intermediate_size": 64', '"intermediate_size": 48')
     )
     (smaller / "config.json").write_text(text)
-    with pytest.raises(EncoderError, match="do not fit"):
+    with pytest.raises(EncoderError, match="config.json beside it says"):
         Pretrained("x", smaller).load()
 
 

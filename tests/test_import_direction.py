@@ -25,7 +25,7 @@ LAYERS = (
     "errors", "files", "locks", "rng", "cache", "tasks", "config", "stats", "data", "model",
     "methods",
     "tracking", "runs", "inference", "training", "grid", "ablation", "study", "report", "api",
-    "commands", "cli", "__main__",
+    "pretrained", "commands", "cli", "__main__",
 )  # fmt: skip
 """Each imports only from those before it."""
 

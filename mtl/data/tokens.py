@@ -7,10 +7,8 @@ every `max_length`.
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
-import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,12 +17,14 @@ import numpy as np
 
 from mtl.cache import cache_folder
 from mtl.data.rows import Rows
+from mtl.files import write_bytes
 from mtl.tasks.task import Split, TaskName
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 CHUNK = 8192
+DIGEST_BYTES = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ def tokenize_rows(
 
 def token_table(tokenizer: Tokenizer, sentences: list[str]) -> TokenTable:
     """The table of `sentences`: from the cache if it has these sentences and this tokenizer."""
-    path = cache_folder() / "tokens" / f"{_key(tokenizer, sentences)}.npz"
+    path = cache_folder() / "tokens" / f"{_key(tokenizer, sentences)}.tokens"
     table = _read(path, len(sentences))
     if table is None:
         pieces: list[np.ndarray] = []
@@ -102,8 +102,21 @@ def token_table(tokenizer: Tokenizer, sentences: list[str]) -> TokenTable:
     return table
 
 
+def content(tokenizer: Tokenizer) -> bytes:
+    """All that decides which tokens a text has, as canonical bytes.
+
+    Two tokenizers with equal content give equal tokens. How a sequence is completed and decoded is
+    not in it, because the pairing does the first and nothing does the second.
+    """
+    rules = (tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.model)
+    added = sorted(tokenizer.get_added_tokens_decoder().items())
+    rest = f"{added!r}\0{tokenizer.encode_special_tokens}".encode()
+    parts = [b"" if rule is None else rule.__getstate__() for rule in rules]
+    return b"\0".join([*parts, rest])
+
+
 def _key(tokenizer: Tokenizer, sentences: Iterable[str]) -> str:
-    digest = hashlib.sha256(b"tokens-1\0" + tokenizer.to_str().encode())
+    digest = hashlib.sha256(b"tokens-2\0" + content(tokenizer))
     for text in sentences:
         raw = text.encode()
         digest.update(len(raw).to_bytes(8, "little") + raw)
@@ -111,20 +124,24 @@ def _key(tokenizer: Tokenizer, sentences: Iterable[str]) -> str:
 
 
 def _read(path: Path, sentences: int) -> TokenTable | None:
+    """A cached table, or None where there is none, or where a byte of it has changed."""
     try:
-        with np.load(path) as stored:  # the zip checksums detect a damaged file
-            table = TokenTable(ids=stored["ids"], offsets=stored["offsets"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        raw = path.read_bytes()
+    except OSError:
         return None
-    return table if len(table.offsets) == sentences + 1 else None
+    digest, body = raw[:DIGEST_BYTES], raw[DIGEST_BYTES:]
+    start = 8 * (sentences + 1)
+    if len(body) < start or hashlib.sha256(body).digest() != digest:
+        return None
+    return TokenTable(
+        ids=np.frombuffer(body, dtype="<i4", offset=start),
+        offsets=np.frombuffer(body, dtype="<i8", count=sentences + 1),
+    )
 
 
 def _write(path: Path, table: TokenTable) -> None:
-    """Cache a table. If the cache cannot be written, later runs tokenize again."""
-    try:
+    """Cache a table: a sha256, the offsets, the ids. If that fails, later runs tokenize again."""
+    body = table.offsets.astype("<i8").tobytes() + table.ids.astype("<i4").tobytes()
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            np.savez(file, ids=table.ids, offsets=table.offsets)
-        os.replace(file.name, path)
-    except OSError:
-        pass
+        write_bytes(path, hashlib.sha256(body).digest() + body)

@@ -9,8 +9,6 @@ The pooler's tanh(W h_CLS + b) becomes [CLS] pooling with a dense layer after it
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,18 +17,21 @@ from mtl.config.schema import RunConfig
 from mtl.errors import ConfigError
 from mtl.files import write_bytes, write_json
 from mtl.inference.trained import Trained
+from mtl.model.encoder_config import SIZES
 from mtl.model.pretrained import Pretrained
+from mtl.model.tokenizer import NAMED, SETTINGS, TOKENIZER
 from mtl.model.weights import to_published
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
+KEPT_SETTINGS = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "initializer_range",
+    "pad_token_id",
 )
+"""Keys of the source's `config.json` that stay: whoever trains further may want them."""
 POOLING_MODES = {
     "cls": "pooling_mode_cls_token",
     "mean": "pooling_mode_mean_tokens",
@@ -50,7 +51,7 @@ def export(trained: Trained, folder: Path) -> None:
     config, model, pretrained = trained.folder.config(), trained.evaluator.model, trained.pretrained
     state = _tensors(model.encoder)
     _write_encoder(folder, state, pretrained)
-    _write_tokenizer(folder, pretrained, config.max_length)
+    _write_tokenizer(folder, trained, config.max_length)
     _write_tensors(folder / "heads.safetensors", _tensors(model.heads))
     record = trained.record
     about = {"run_id": record.run_id, "metrics": record.metrics, "config": record.config}
@@ -59,21 +60,50 @@ def export(trained: Trained, folder: Path) -> None:
 
 
 def _write_encoder(folder: Path, state: dict[str, Tensor], pretrained: Pretrained) -> None:
-    settings = pretrained.settings | {"architectures": ["BertModel"], "model_type": "bert"}
-    write_json(folder / "config.json", settings)
-    published = to_published(state, pretrained.encoder_config.layers)
-    _write_tensors(folder / "model.safetensors", published)
+    """The weights, and a `config.json` of what was computed.
+
+    Keys of the source's that say more, such as a data type or a decoder, would change the vectors.
+    """
+    config, settings = pretrained.encoder_config, pretrained.settings
+    kept = {key: settings[key] for key in KEPT_SETTINGS if key in settings}
+    write_json(
+        folder / "config.json",
+        {
+            "architectures": ["BertModel"],
+            "model_type": "bert",
+            "dtype": "float32",
+            "hidden_act": "gelu",
+            "layer_norm_eps": config.norm_epsilon,
+            **{key: getattr(config, name) for name, (key, _) in SIZES.items()},
+            **kept,
+        },
+    )
+    _write_tensors(folder / "model.safetensors", to_published(state, config.layers))
 
 
-def _write_tokenizer(folder: Path, pretrained: Pretrained, max_length: int) -> None:
-    """The encoder's tokenizer files, set to cut where the run did."""
-    for name in TOKENIZER_FILES:
-        if (pretrained.folder / name).is_file():
-            shutil.copyfile(pretrained.folder / name, folder / name)
-    path = folder / "tokenizer_config.json"
-    settings: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    changes = {"tokenizer_class": "BertTokenizer", "model_max_length": max_length}
-    write_json(path, settings | changes)
+def _write_tokenizer(folder: Path, trained: Trained, max_length: int) -> None:
+    """The run's own tokenizer, set to cut where the run did."""
+    from tokenizers import Tokenizer, processors
+
+    own = Tokenizer.from_str(trained.tokenizer.to_str())
+    numbers = {token: own.token_to_id(token) for token in ("[CLS]", "[SEP]")}
+    own.post_processor = processors.TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0",
+        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=list(numbers.items()),
+    )
+    write_bytes(folder / TOKENIZER, own.to_str(pretty=True).encode())
+    write_json(
+        folder / SETTINGS,
+        {
+            # The general class takes tokenizer.json as it is.
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": max_length,
+            "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+            "split_special_tokens": trained.tokenizer.encode_special_tokens,
+            **NAMED,
+        },
+    )
 
 
 def _write_modules(

@@ -9,8 +9,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mtl.errors import short
+
 NORM_EPSILON, INIT_RANGE = 1e-12, 0.02
 """BERT's published defaults, for a `config.json` that does not give them."""
+
+SIZES = {
+    "vocabulary": ("vocab_size", 10**7),
+    "positions": ("max_position_embeddings", 10**6),
+    "types": ("type_vocab_size", 10**4),
+    "width": ("hidden_size", 10**5),
+    "layers": ("num_hidden_layers", 1000),
+    "attention_heads": ("num_attention_heads", 10**4),
+    "inner": ("intermediate_size", 10**6),
+}
+"""Field -> its key in `config.json` and the largest value that a published encoder could have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,17 +45,30 @@ class EncoderConfig:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> EncoderConfig:
-        """From the contents of `config.json`. Raises KeyError for a missing size."""
-        return cls(
-            vocabulary=settings["vocab_size"],
-            positions=settings["max_position_embeddings"],
-            types=settings["type_vocab_size"],
-            width=settings["hidden_size"],
-            layers=settings["num_hidden_layers"],
-            attention_heads=settings["num_attention_heads"],
-            inner=settings["intermediate_size"],
-            norm_epsilon=settings.get("layer_norm_eps", NORM_EPSILON),
-        )
+        """From the contents of `config.json`.
+
+        Raises ValueError, whose message begins with the key, for a size that is missing, no whole
+        number, out of bounds, or does not fit another.
+        """
+        sizes = {name: _size(settings, key, most) for name, (key, most) in SIZES.items()}
+        epsilon = settings.get("layer_norm_eps", NORM_EPSILON)
+        if not isinstance(epsilon, float | int) or not 0 < epsilon < 1:
+            raise ValueError(f"layer_norm_eps: expected a number between 0 and 1, got {epsilon!r}")
+        if sizes["width"] % sizes["attention_heads"]:
+            raise ValueError(
+                f"num_attention_heads: {sizes['attention_heads']} heads do not divide hidden_size "
+                f"{sizes['width']}"
+            )
+        return cls(**sizes, norm_epsilon=epsilon)
+
+
+def _size(settings: Mapping[str, Any], key: str, most: int) -> int:
+    if key not in settings:
+        raise ValueError(f"{key}: missing")
+    value = settings[key]
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise ValueError(f"{key}: expected a whole number from 1 to {most}, got {short(value)}")
+    return value
 
 
 def fingerprint_text(settings: Mapping[str, Any]) -> str:

@@ -10,15 +10,27 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtl.errors import EncoderError
+from mtl.data.tokens import content
+from mtl.errors import EncoderError, short
 from mtl.files import file_sha256
 from mtl.model.encoder_config import EncoderConfig, fingerprint_text
+from mtl.model.tokenizer import (
+    ADDED,
+    SETTINGS,
+    SPECIAL,
+    VOCABULARY,
+    plain_tokenizer,
+    read_bounded,
+    read_settings,
+    tokenizer,
+    tokenizer_file,
+)
+from mtl.model.weights import check_tensors, from_published, has_pooler
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -30,7 +42,7 @@ MINILM_PACKAGE = MINILM_MODULE.replace("_", "-")
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 HUB_NAMES = {"bert-base": "google-bert/bert-base-uncased"}
 REQUIRED_FILES = ("config.json", "model.safetensors", "tokenizer.json")
-HUB_FILES = (*REQUIRED_FILES, "vocab.txt", "tokenizer_config.json")
+HUB_FILES = (*REQUIRED_FILES, VOCABULARY, SETTINGS, ADDED, SPECIAL)
 PICKLED_WEIGHTS = ("pytorch_model.bin", "model.bin")
 SPECIAL_TOKENS = ("[CLS]", "[SEP]", "[PAD]", "[UNK]")
 SUPPORTED = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}
@@ -48,38 +60,39 @@ class Pretrained:
     def settings(self) -> dict[str, Any]:
         """The contents of `config.json`. Raises EncoderError where it describes another model."""
         path = self.folder / "config.json"
-        try:
-            settings: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise EncoderError(f"{path}: not readable as JSON: {error}.") from None
+        settings = read_settings(path)
         for key, expected in SUPPORTED.items():
             value = settings.get(key, expected)
             if value != expected:
                 raise EncoderError(
-                    f"{path}: {key}: expected {expected!r}, got {value!r}; "
+                    f"{path}: {key}: expected {expected!r}, got {short(value)}; "
                     "only BERT encoders are supported."
                 )
         return settings
 
     @cached_property
     def encoder_config(self) -> EncoderConfig:
-        """The encoder's sizes. Raises EncoderError for a missing one."""
-        settings = self.settings
+        """The encoder's sizes. Raises EncoderError for one that is missing or wrong."""
         try:
-            return EncoderConfig.from_settings(settings)
-        except KeyError as error:
-            raise EncoderError(
-                f"{self.folder / 'config.json'}: the key {error} is missing."
-            ) from None
+            return EncoderConfig.from_settings(self.settings)
+        except ValueError as error:
+            raise EncoderError(f"{self.folder / 'config.json'}: {error}.") from None
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of a sha256 over weights, sizes and tokenizer. Raises EncoderError."""
+        """16 hex digits of a sha256 over weights, sizes and tokenizer. Raises EncoderError.
+
+        Settings beside the tokenizer's file are hashed only where they change the tokens. So they
+        left the names of earlier runs as they were.
+        """
         digest = hashlib.sha256(b"encoder-1\0")
         digest.update(self._weights_digest.encode())
-        _ = self.encoder_config  # a missing size is an error with the file's name
+        _ = self.encoder_config  # a wrong size is an error with the file's name
         digest.update(fingerprint_text(self.settings).encode())
-        digest.update(self._tokenizer_file.read_bytes())
+        digest.update(read_bounded(tokenizer_file(self.folder)))
+        effective = content(tokenizer(self.folder, self.settings))
+        if effective != content(plain_tokenizer(self.folder)):
+            digest.update(b"\0tokens\0" + effective)
         return digest.hexdigest()[:16]
 
     @cached_property
@@ -105,72 +118,58 @@ class Pretrained:
                 )
         return f"{self.folder}: model.safetensors is missing (sharded weights are not supported)."
 
-    @cached_property
-    def _tokenizer_file(self) -> Path:
-        for name in ("tokenizer.json", "vocab.txt"):
-            if (self.folder / name).is_file():
-                return self.folder / name
-        raise EncoderError(
-            f"{self.folder}: no tokenizer.json and no vocab.txt; one of them is needed."
-        )
-
     def tokenizer(self) -> Tokenizer:
         """The tokenizer, without the truncation and padding that its file may ask for.
 
         Raises EncoderError where the vocabulary does not fit the weights or lacks a special token.
         """
-        path = self._tokenizer_file
-        try:
-            tokenizer = self._read_tokenizer(path)
-        except Exception as error:  # the library raises bare Exception for every malformed file
-            raise EncoderError(f"{path}: not a tokenizer: {error}.") from None
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        self._check_vocabulary(tokenizer, path)
-        return tokenizer
-
-    def _read_tokenizer(self, path: Path) -> Tokenizer:
-        from tokenizers import BertWordPieceTokenizer, Tokenizer
-
-        if path.name == "tokenizer.json":
-            return Tokenizer.from_file(str(path))
-        settings_path = self.folder / "tokenizer_config.json"
-        settings = json.loads(settings_path.read_text("utf-8")) if settings_path.is_file() else {}
-        lowercase = bool(settings.get("do_lower_case", True))
-        tokenizer: Tokenizer = BertWordPieceTokenizer(str(path), lowercase=lowercase)._tokenizer
-        return tokenizer
-
-    def _check_vocabulary(self, tokenizer: Tokenizer, path: Path) -> None:
-        missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
+        path = tokenizer_file(self.folder)
+        built = tokenizer(self.folder, self.settings)
+        vocabulary = built.get_vocab(with_added_tokens=True)
+        missing = [token for token in SPECIAL_TOKENS if token not in vocabulary]
         if missing:
             raise EncoderError(
                 f"{path}: the vocabulary lacks {', '.join(missing)}, which BERT needs."
             )
-        highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
+        highest = max(vocabulary.values())
         if highest >= self.encoder_config.vocabulary:
             raise EncoderError(
                 f"{path}: token ids go up to {highest}, but the weights have "
                 f"{self.encoder_config.vocabulary} word embeddings (vocab_size in "
                 f"{self.folder / 'config.json'}). Tokenizer and weights are of different models."
             )
+        return built
+
+    def check_weights(self) -> None:
+        """Raise EncoderError for weights that are damaged, or whose tensors do not fit the sizes.
+
+        Only the file's header is read. A pooler may be missing.
+        """
+        _ = self._weights_digest
+        check_tensors(self.folder / "model.safetensors", self.encoder_config)
+
+    @property
+    def has_pooler(self) -> bool:
+        """Whether the weights have a pooler. One that was trained as a language model has none."""
+        return has_pooler(self.folder / "model.safetensors")
 
     def load(self) -> Encoder:
-        """The encoder in float32. Raises EncoderError for tensors that are missing or misshapen."""
+        """The encoder in float32. Raises EncoderError for tensors that are missing or misshapen.
+
+        Without a published pooler the pooler is zero; no run uses it.
+        """
         from safetensors.torch import load_file
 
         from mtl.model.encoder import Encoder
-        from mtl.model.weights import from_published
 
-        _ = self._weights_digest  # a damaged file is refused before it is read
+        self.check_weights()
         path = self.folder / "model.safetensors"
+        state = from_published(load_file(path), self.encoder_config.layers)
+        broken = [name for name, tensor in state.items() if not tensor.isfinite().all()]
+        if broken:
+            raise EncoderError(f"{path}: {broken[0]} holds NaN or infinity; the file is damaged.")
         encoder = Encoder(self.encoder_config)
-        try:
-            encoder.load_state_dict(from_published(load_file(path), self.encoder_config.layers))
-        except (KeyError, RuntimeError) as error:
-            reason = str(error).replace("\n", " ")
-            raise EncoderError(
-                f"{path}: the tensors do not fit {self.folder / 'config.json'}: {reason}"
-            ) from None
+        encoder.load_state_dict(state)
         return encoder
 
 

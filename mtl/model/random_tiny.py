@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtl.cache import cache_folder
+from mtl.errors import EncoderError
+from mtl.files import file_sha256, parse_json, read_regular, write_json
 
 if TYPE_CHECKING:
     from mtl.model.encoder import Encoder
 
-VERSION = 1
+VERSION = 2
+DIGESTS = "sha256.json"
+"""The file with the sha256 of the others."""
 WORDS = """
 the a an is are was not no and or but of to in on at for with from how what why when which who
 can do does i you he she it they we this that very too good bad best worst man woman dog cat
@@ -27,19 +31,41 @@ book film story one two three
 
 
 def random_tiny() -> Path:
-    """The encoder's folder, written on first use; several processes may do so at once."""
+    """The encoder's folder, written on first use; several processes may do so at once.
+
+    A folder in which a byte has changed is written again. Raises EncoderError where the cache
+    cannot be written.
+    """
     folder = cache_folder() / "encoders" / f"random-tiny-{VERSION}"
-    if not folder.is_dir():
+    if _is_whole(folder):
+        return folder
+    try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             complete = Path(scratch) / "complete"
             write_random(complete, seed=0)
-            try:
-                os.rename(complete, folder)
-            except OSError:
-                if not folder.is_dir():
-                    raise
+            write_json(complete / DIGESTS, _digests(complete))
+            if folder.exists() and not _is_whole(folder):
+                os.rename(folder, Path(scratch) / "damaged")
+            os.rename(complete, folder)
+    except OSError as error:
+        if not _is_whole(folder):  # else another process was faster
+            raise EncoderError(
+                f"encoder random-tiny: {folder.parent}: cannot be written: {error.strerror}. "
+                "Set MTL_CACHE to a folder of your own."
+            ) from None
     return folder
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {path.name: file_sha256(path) for path in folder.iterdir() if path.name != DIGESTS}
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        return parse_json(read_regular(folder / DIGESTS, 10**5)) == _digests(folder)
+    except (OSError, ValueError):
+        return False
 
 
 def write_random(folder: Path, *, seed: int, **sizes: Any) -> None:

@@ -69,7 +69,9 @@ class Sources:
     def pretrained(self, config: RunConfig) -> Pretrained:
         """The config's encoder. Raises EncoderError, or ConfigError where it is too small."""
         if config.encoder not in self._pretrained:
-            self._pretrained[config.encoder] = find_encoder(config.encoder)
+            pretrained = find_encoder(config.encoder)
+            pretrained.check_weights()
+            self._pretrained[config.encoder] = pretrained
         pretrained = self._pretrained[config.encoder]
         check_sizes(config, pretrained)
         return pretrained
@@ -143,7 +145,7 @@ def prepare(
 
 
 def check_sizes(config: RunConfig, pretrained: Pretrained) -> None:
-    """Raise ConfigError where the encoder has too few layers or positions for the settings."""
+    """Raise ConfigError where the encoder lacks something that the settings need."""
     unfrozen, layers = config.freeze.unfrozen, pretrained.encoder_config.layers
     positions = pretrained.encoder_config.positions
     if unfrozen == layers and config.freeze.states == "fp16":
@@ -160,6 +162,16 @@ def check_sizes(config: RunConfig, pretrained: Pretrained) -> None:
         raise ConfigError(
             f"max_length={config.max_length}: the encoder has {positions} positions; "
             "use at most that."
+        )
+    if config.pairing == "concat" and pretrained.encoder_config.types < 2:
+        raise ConfigError(
+            "pairing=concat: the encoder has one token type (type_vocab_size in its config.json); "
+            "joined pairs need two. Use pairing=siamese."
+        )
+    if config.pooling == "pooler" and not pretrained.has_pooler:
+        raise ConfigError(
+            "pooling=pooler: the encoder's weights have no pooler; after training as a masked "
+            "language model there is none. Use pooling=mean, cls or max."
         )
 
 
