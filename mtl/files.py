@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import secrets
 import stat
@@ -12,7 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
+
+MAX_DEPTH = 40
+"""Limit of nesting in JSON."""
 
 
 @contextmanager
@@ -69,27 +73,29 @@ def read_regular(path: Path, most: int) -> bytes:
     return content
 
 
-def parse_json(raw: bytes) -> dict[str, Any]:
-    """The object in JSON text, with or without a byte-order mark.
+def parse_json(raw: bytes) -> Any:
+    """The value of a JSON text in UTF-8.
 
-    Raises ValueError, whose message is a reason, where it is not UTF-8, not JSON, or no object. NaN
-    and infinities are not JSON.
+    Raises ValueError, also for numbers that are not finite and for nesting deeper than `MAX_DEPTH`.
     """
-    try:
-        value = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse_constant)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8 at byte {error.start}") from None
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    except ValueError as error:
-        raise ValueError(f"not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"expected an object, got {type(value).__name__}")
-    return value
+    from pydantic_core import from_json
+
+    value = from_json(raw, allow_inf_nan=False)
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        # 1e999 is infinite too.
+        if any(isinstance(part, float) and not math.isfinite(part) for part in level):
+            raise ValueError("a number is not finite")
+        level = [child for part in level for child in _children(part)]
+        if not level:
+            return value
+    raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
+def _children(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -84,3 +84,24 @@ def test_nothing_is_overwritten(tmp_path: Path, tiny_data: Path) -> None:
     with pytest.raises(ConfigError, match="not an empty folder"):
         export(run, tmp_path / "model")
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["mine.txt"]
+
+
+def test_a_full_disk_leaves_no_half_written_folder(
+    tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mtl.inference import export as module
+
+    run = trained(tmp_path, tiny_data)
+    real = module.write_json
+
+    def full(path: Path, value: Any) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(module, "write_json", full)
+    with pytest.raises(OSError, match="No space left"):
+        export(run, tmp_path / "model")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]
+    monkeypatch.setattr(module, "write_json", real)
+    (tmp_path / "model").mkdir()
+    export(run, tmp_path / "model")
+    assert (tmp_path / "model" / "modules.json").is_file()

@@ -9,8 +9,10 @@ The pooler's tanh(W h_CLS + b) becomes [CLS] pooling with a dense layer after it
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from mtl.config.schema import RunConfig
@@ -41,13 +43,21 @@ POOLING_MODES = {
 
 
 def export(trained: Trained, folder: Path) -> None:
-    """Write the folder, `modules.json` last, so that an incomplete one does not load.
+    """Write the folder in one piece: after an error or a kill there is none.
 
     Raises ConfigError where the folder is not empty.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder}: not an empty folder; nothing is overwritten. Name a new one.")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name[:200]}.") as scratch:
+        complete = Path(scratch) / "complete"
+        complete.mkdir()
+        _write(trained, complete)
+        os.rename(complete, folder)
+
+
+def _write(trained: Trained, folder: Path) -> None:
     config, model, pretrained = trained.folder.config(), trained.evaluator.model, trained.pretrained
     state = _tensors(model.encoder)
     _write_encoder(folder, state, pretrained)

@@ -9,11 +9,12 @@ setting that is not computed here is refused.
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtl.errors import EncoderError, short
+from mtl.errors import EncoderError, printable, short
 from mtl.files import parse_json, read_regular
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def plain_tokenizer(folder: Path) -> Tokenizer:
             raw.decode()
             tokenizer = BertWordPieceTokenizer(str(path), lowercase=True)._tokenizer
     except Exception as error:  # the library raises bare Exception for every malformed file
-        raise EncoderError(f"{path}: not a tokenizer: {short_reason(error)}.") from None
+        raise EncoderError(f"{path}: not a tokenizer: {reason(error)}.") from None
     _check_rules(path, tokenizer)
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -99,7 +100,7 @@ def tokenizer(folder: Path, model_settings: Mapping[str, Any]) -> Tokenizer:
         raise
     except Exception as error:  # as above
         raise EncoderError(
-            f"{folder / SETTINGS}: does not fit {path.name}: {short_reason(error)}."
+            f"{folder / SETTINGS}: does not fit {path.name}: {reason(error)}."
         ) from None
     return built
 
@@ -109,22 +110,23 @@ def read_bounded(path: Path) -> bytes:
     try:
         return read_regular(path, MAX_BYTES)
     except (OSError, ValueError) as error:
-        raise EncoderError(f"{path}: cannot be read: {short_reason(error)}.") from None
+        raise EncoderError(f"{path}: cannot be read: {reason(error)}.") from None
 
 
 def read_settings(path: Path) -> dict[str, Any]:
     """The object in one of an encoder's JSON files. Raises EncoderError where it is damaged."""
-    raw = read_bounded(path)
     try:
-        return parse_json(raw)
+        value = parse_json(read_bounded(path).removeprefix(BOM_UTF8))
     except ValueError as error:
-        raise EncoderError(f"{path}: cannot be read: {short_reason(error)}.") from None
+        raise EncoderError(f"{path}: cannot be read: {reason(error)}.") from None
+    if not isinstance(value, dict):
+        raise EncoderError(f"{path}: expected an object, got {short(value)}.")
+    return value
 
 
-def short_reason(error: Exception) -> str:
-    """A library's message on one line, cut to 200 characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else f"{text[:197]}..."
+def reason(error: Exception) -> str:
+    """A library's message on one line."""
+    return printable(" ".join(str(error).split()) or type(error).__name__)
 
 
 def _settings(folder: Path) -> dict[str, Any]:

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mtl.errors import RunError
-from mtl.files import open_regular, write_bytes
+from mtl.files import parse_json, read_regular, write_bytes
 
 DIGEST = "digest"
 MAX_BYTES = 1 << 24
-MAX_DEPTH = 40
 
 _SEAL = re.compile(rb',\n "digest": "([0-9a-f]{64})"\n}\n')
 _SEAL_BYTES = len(f',\n "{DIGEST}": "{"0" * 64}"\n}}\n')
@@ -40,11 +38,7 @@ def read_sealed(path: Path, remedy: str, *, required: str = "") -> dict[str, Any
     file that is damaged or cannot be read.
     """
     try:
-        with open_regular(path) as file:
-            raw = file.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            raise ValueError(f"larger than {MAX_BYTES} bytes")
-        return parse_sealed(raw, required)
+        return parse_sealed(read_regular(path, MAX_BYTES), required)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -67,28 +61,3 @@ def parse_sealed(raw: bytes, required: str = "") -> dict[str, Any]:
     elif required in content:
         raise ValueError("it has no digest")
     return content
-
-
-def parse_json(raw: bytes) -> Any:
-    """The value of a JSON text in UTF-8.
-
-    Raises ValueError, also for numbers that are not finite and for nesting deeper than `MAX_DEPTH`.
-    """
-    from pydantic_core import from_json
-
-    value = from_json(raw, allow_inf_nan=False)
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        # 1e999 is infinite too.
-        if any(isinstance(part, float) and not math.isfinite(part) for part in level):
-            raise ValueError("a number is not finite")
-        level = [child for part in level for child in _children(part)]
-        if not level:
-            return value
-    raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
-
-
-def _children(value: Any) -> Any:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()

@@ -50,7 +50,7 @@ class Place:
 
     def __init__(self, zygote: Zygote, folder: Path) -> None:
         self.zygote, self.folder = zygote, folder
-        self.data = write_tiny_data(folder / "data", rows=40, dev=12)
+        self.data = write_tiny_data(folder / "data", rows=32, dev=8)
         calm = self.train(folder / "calm", Fault(below=str(folder / "calm")))
         assert calm.code == 0, calm.stderr
         self.changes, self.seconds = calm.changes, calm.seconds
@@ -58,8 +58,8 @@ class Place:
 
     def train(self, runs: Path, fault: Fault) -> Outcome:
         return self.zygote.mtl(
-            "train", "encoder=random-tiny", f"data={self.data}", "train.epochs=3",
-            "train.batch_size=8", "smart.lambda_s=1", "freeze.unfrozen=1", "--runs", runs,
+            "train", "encoder=random-tiny", f"data={self.data}", "train.epochs=2",
+            "train.batch_size=16", "smart.lambda_s=1", "freeze.unfrozen=1", "--runs", runs,
             "--device", "cpu", "--quiet",
             fault=fault, folder=self.folder / "streams" / runs.name,
         )  # fmt: skip
@@ -104,7 +104,7 @@ def ended(runs: Path) -> Record | None:
 
 def test_kills_at_writes(place: Place, tally: Tally) -> None:
     """Run killed with -9 as it changes a file, then bit-equal."""
-    for at in place.moments(40):
+    for at in place.moments(20):
         runs = place.folder / f"killed-{at}"
         outcome = place.train(runs, Fault(kind="signal", below=str(runs), at=at))
         assert outcome.code == -signal.SIGKILL
@@ -114,7 +114,7 @@ def test_kills_at_writes(place: Place, tally: Tally) -> None:
 def test_kills_at_random_times(place: Place, tally: Tally) -> None:
     """Run killed with -9 at a random time, then bit-equal."""
     draw = random.Random(0)
-    for case in range(20):
+    for case in range(10):
         runs = place.folder / f"random-{case}"
         runs.mkdir()
         after = draw.uniform(0, place.seconds)
@@ -125,13 +125,13 @@ def test_kills_at_random_times(place: Place, tally: Tally) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals(place: Place, tally: Tally, number: signal.Signals) -> None:
     """Run interrupted by a signal: exit code 128 + n, nothing lost, then bit-equal."""
-    for at in place.moments(16):
+    for at in place.moments(11):
         runs = place.folder / f"{number.name}-{at}"
         fault = Fault(kind="signal", below=str(runs), at=at, signal=number)
         outcome = place.train(runs, fault)
         record = ended(runs)
-        # A signal after the last step is too late to stop the run.
-        said = outcome.code == 128 + number or (
+        # Before the run begins the signal has its usual effect; after the last step it is too late.
+        said = outcome.code in (128 + number, -number) or (
             outcome.code == 0 and record is not None and record.status == "done"
         )
         quiet = "Traceback" not in outcome.stderr
@@ -143,7 +143,7 @@ def test_signals(place: Place, tally: Tally, number: signal.Signals) -> None:
 
 def test_full_disk(place: Place, tally: Tally) -> None:
     """Disk full from a change of a file on: one error with the file, then bit-equal."""
-    for at in place.moments(40):
+    for at in place.moments(30):
         runs = place.folder / f"full-{at}"
         outcome = place.train(runs, Fault(kind="full", below=str(runs), at=at))
         lines = outcome.stderr.strip().splitlines()
