@@ -63,7 +63,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 def _is_whole(folder: Path) -> bool:
     try:
-        return parse_json(read_regular(folder / DIGESTS, 10**5)) == _digests(folder)
+        return bool(parse_json(read_regular(folder / DIGESTS, 10**5)) == _digests(folder))
     except (OSError, ValueError):
         return False
 

@@ -8,9 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from mtl.errors import RunError
-from mtl.files import open_regular
+from mtl.files import open_regular, parse_json
 from mtl.runs.record import Evaluation, problem_of
-from mtl.runs.sealed import parse_json
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
