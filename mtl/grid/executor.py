@@ -159,9 +159,10 @@ class Execution:
         self.failures[run.run_id] = reason
         self._view.failed(run, reason, again=False)
         folder = RunFolder(self._root / run.run_id)
-        # If another process has the folder, it tries the run now.
+        # If another process has the folder, it tries the run now. A damaged record is left for the
+        # user to see.
         with contextlib.suppress(RunError, OSError), folder.lock():
-            record = self._record(run)
+            record = folder.record()
             if record is None or record.status not in (*ENDED, "failed"):
                 folder.finish(failed_record(run.config, run.run_id, reason))
 

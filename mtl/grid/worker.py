@@ -241,6 +241,15 @@ def _listen(
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def _in_a_line(error: Exception) -> str:
+    """An error for the view: a traceback is in the log."""
+    if isinstance(error, MtlError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return f"{type(error).__name__}: {error}"
+
+
 def _give_signs(outbox: _Outbox, current: _CurrentRun) -> None:
     """Send a sign of life every `SIGN_SECONDS` in which the main thread computed.
 
@@ -275,8 +284,8 @@ def _run(job: Job, setup: Setup, sources: Sources, progress: Progress) -> Ended:
         return Ended(run_id=job.run_id, how="busy", reason=str(error))
     except Exception as error:  # the error of one run must not end the grid
         traceback.print_exc()
-        line = str(error) if isinstance(error, MtlError) else f"{type(error).__name__}: {error}"
-        return Ended(run_id=job.run_id, how="error", reason=line, detail=traceback.format_exc())
+        detail = traceback.format_exc()
+        return Ended(run_id=job.run_id, how="error", reason=_in_a_line(error), detail=detail)
     return Ended(run_id=job.run_id, how="recorded")
 
 

@@ -89,6 +89,22 @@ def test_cells_that_cannot_be_locked(
             tally.add(held, f"{how}, cell {position}, retry {retry}: {done.failures}")
 
 
+def test_damaged_records(tiny_data: Path, tmp_path: Path, tally: Tally) -> None:
+    """cells with a damaged record, which stays for the user to see"""
+    path, runs = write(tmp_path / "grid.yaml", tiny_data), tmp_path / "runs"
+    names = run_ids(path, runs)
+    for name in (names[0], names[-1]):
+        (runs / name).mkdir(parents=True)
+        (runs / name / "record.json").write_text("{")
+    done = run(path, runs)
+    for name, state in states(runs).items():
+        if name in (names[0], names[-1]):
+            tally.add(state == "damaged" and "damaged" in done.failures[name], f"{name}: {state}")
+        else:
+            tally.add(state == "done" and name not in done.failures, f"{name}: {state}")
+    tally.add((done.folder / "results.json").is_file(), "results")
+
+
 def test_a_disk_without_locks(
     tiny_data: Path, tmp_path: Path, tally: Tally, monkeypatch: pytest.MonkeyPatch
 ) -> None:
