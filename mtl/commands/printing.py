@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+LONG_TABLE = 500
+"""Rows from which a table is printed without rich."""
+
 
 def print_json(value: Any) -> None:
     """Print a value as JSON. NaN is refused."""
@@ -56,3 +59,43 @@ def make_table(
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Collection[int] = ()
+) -> None:
+    """Print a table on stdout.
+
+    rich takes a millisecond a row. A long table is laid out here, if no cell needs rich to cut it.
+    """
+    lines = None
+    if len(rows) > LONG_TABLE:
+        lines = _lines(columns, rows, numbers, stdout().width)
+    if lines is None:
+        stdout().print(make_table(columns, rows, numbers=numbers))
+    else:
+        click.echo("\n".join(lines))
+
+
+def _lines(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collection[int], width: int
+) -> list[str] | None:
+    """The lines that rich prints for a table, or None where they do not fit or hold other text."""
+    cells = [columns, *rows]
+    if not all(cell.isascii() and cell.isprintable() for row in cells for cell in row):
+        return None
+    indices = range(len(columns))
+    widths = [
+        max(0 if index in numbers else 5, *(len(row[index]) for row in cells)) for index in indices
+    ]
+    total = sum(widths) + 3 * (len(widths) - 1)
+    if total > width:
+        return None
+    aligned = [
+        "   ".join(
+            row[index].rjust(widths[index]) if index in numbers else row[index].ljust(widths[index])
+            for index in indices
+        )
+        for row in cells
+    ]
+    return [aligned[0], "─" * total, *aligned[1:]]

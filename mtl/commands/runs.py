@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mtl.commands.options import CONTEXT, check_runs_folder, json_option, runs_option
-from mtl.commands.printing import make_table, print_json, stdout
+from mtl.commands.printing import make_table, print_json, print_table, stdout
 from mtl.config.yaml_file import dump_yaml
 from mtl.errors import MtlError, RunError
 
@@ -56,7 +56,7 @@ def list_runs(runs: Path, as_json: bool) -> None:
         for row in rows
     ]
     columns = ["run", "status", "dev", "s", "test opened"]
-    stdout().print(make_table(columns, cells, numbers=(3, 4)))
+    print_table(columns, cells, numbers=(3, 4))
 
 
 @runs.command(context_settings=CONTEXT)

@@ -25,10 +25,15 @@ _SEAL_BYTES = len(f',\n "{DIGEST}": "{"0" * 64}"\n}}\n')
 
 def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object and its digest atomically. Raises ValueError for NaN and infinities."""
+    write_bytes(path, sealed(content))
+
+
+def sealed(content: Mapping[str, Any]) -> bytes:
+    """The bytes of such a file."""
     text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
     body = text.removesuffix("\n}").encode()
     digest = hashlib.sha256(body).hexdigest()
-    write_bytes(path, body + f',\n "{DIGEST}": "{digest}"\n}}\n'.encode())
+    return body + f',\n "{DIGEST}": "{digest}"\n}}\n'.encode()
 
 
 def read_sealed(path: Path, remedy: str, *, required: str = "") -> dict[str, Any] | None:
