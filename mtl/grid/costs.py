@@ -12,20 +12,20 @@ from typing import Any
 from mtl.config.keys import flatten
 from mtl.config.schema import RunConfig
 from mtl.methods.toggles import COSTLY
-from mtl.runs.record import Record
+from mtl.runs.record import Record, Spent
 from mtl.tasks.task import TaskName
 
 
 class Costs:
     """Seconds per example by settings, learnt from records."""
 
-    def __init__(self, records: Iterable[Record] = ()) -> None:
+    def __init__(self, records: Iterable[Record | Spent] = ()) -> None:
         self._rates: dict[str, dict[tuple[Any, ...], list[float]]] = {}
         self._nearest: dict[tuple[str, tuple[Any, ...]], float | None] = {}
         for record in records:
             self.learn(record)
 
-    def learn(self, record: Record) -> None:
+    def learn(self, record: Record | Spent) -> None:
         """Add the rate of a run that is done."""
         examples = record.diagnostics.examples
         if record.status == "done" and examples and record.seconds:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from mtl.config import identity
 from mtl.config.schema import RunConfig
-from mtl.errors import RunError
 from mtl.grid.arm import Arm
 from mtl.grid.costs import Costs, examples
 from mtl.runs.find import run_folders
@@ -73,12 +72,9 @@ class Planner:
         self._root, self._sources = runs, sources
         self.costs = Costs()
         for folder in run_folders(runs):
-            try:
-                record = folder.record()
-            except RunError:  # a damaged record of another grid's run
-                continue
-            if record is not None:
-                self.costs.learn(record)
+            spent = folder.spent()  # a damaged record of another grid's run says nothing
+            if spent is not None:
+                self.costs.learn(spent)
 
     def plan(self, arms: Sequence[Arm], seeds: Mapping[str, Sequence[int]], workers: int) -> Plan:
         """The runs of every arm on its seeds; among runs of one seed, in the order of `seeds`."""

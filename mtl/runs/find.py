@@ -31,7 +31,7 @@ def is_run(path: Path) -> bool:
     """
     for name in (CONFIG, RECORD):
         try:
-            os.lstat(path / name)
+            os.lstat(f"{path}/{name}")
         except PermissionError:
             return _RUN_ID.fullmatch(path.name) is not None
         except (OSError, ValueError):

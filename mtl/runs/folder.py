@@ -29,7 +29,7 @@ from pydantic import ValidationError
 from mtl.config.schema import RunConfig
 from mtl.config.yaml_file import dump_yaml, read_yaml
 from mtl.errors import RunError, RunInUse
-from mtl.files import write_bytes
+from mtl.files import read_regular, write_bytes
 from mtl.locks import LockInUse, LocksUnsupported, exclusive, is_held
 from mtl.runs.hashes import check_hash, hashes_of, stamp_of
 from mtl.runs.log import read_log
@@ -40,10 +40,11 @@ from mtl.runs.record import (
     Opening,
     Openings,
     Record,
+    Spent,
     damaged,
     parse_record,
 )
-from mtl.runs.sealed import read_sealed, write_sealed
+from mtl.runs.sealed import MAX_BYTES, read_sealed, write_sealed
 from mtl.tasks.metrics import Predictions
 from mtl.tasks.task import Split, TaskName
 
@@ -96,6 +97,13 @@ class RunFolder:
         path = self.path / RECORD
         stored = read_sealed(path, REMEDY, required="files")
         return None if stored is None else parse_record(path, stored)
+
+    def spent(self) -> Spent | None:
+        """What the record says of the run's cost, without its digest; None if nothing readable."""
+        try:
+            return Spent.model_validate_json(read_regular(self.path / RECORD, MAX_BYTES))
+        except (OSError, ValueError):
+            return None
 
     def state(self) -> str:
         """The record's status. Without a record `running` or `unfinished`; else `damaged`."""
@@ -155,7 +163,7 @@ class RunFolder:
 
     def has_leftovers(self) -> bool:
         """Whether a kill left the saved state of a run that is done."""
-        return self.resume.is_dir() and self.state() == "done"
+        return os.path.isdir(self.resume) and self.state() == "done"
 
     # --- lock
 

@@ -36,7 +36,7 @@ def write_many_runs(runs: Path, count: int) -> list[str]:
 
 
 def _model(place: Path) -> RunFolder:
-    folder = write_run(place, RunConfig(), "0" * 12, rows=ROWS)
+    folder = write_run(place, RunConfig(), "0" * 12, rows=ROWS, diagnostics={"examples": 100})
     for part in ROWS:
         dev = folder.predictions("dev", part)
         folder.save_cross_fitted(dev)
