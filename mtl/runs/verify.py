@@ -27,6 +27,7 @@ def verify(folder: RunFolder) -> list[str]:
     if record is None:
         running = folder.state() == "running"
         return [] if running else ["not finished: no record.json. The same command resumes it"]
+    folder = RunFolder(folder.path)  # with hashes of its own, of this moment
     problems = file_problems(folder, record) + identity_problems(folder, record)
     if record.status == "done":
         problems += prediction_problems(folder, record) + checkpoint_problems(folder, record)
@@ -45,7 +46,7 @@ def file_problems(folder: RunFolder, record: Record) -> list[str]:
     """
     try:
         openings, of_test = folder.openings(), folder.test_hashes()
-        there = folder.hashes()
+        there = folder.found = folder.hashes()
     except RunError as error:
         return [str(error)]
     if record.files is None:
