@@ -6,6 +6,7 @@ codes: 0 done; 1 some work failed; 2 usage, config or data error; 130 and 143 in
 
 from __future__ import annotations
 
+import errno
 import os
 from importlib import import_module
 
@@ -62,6 +63,9 @@ class LazyCommands(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> object:
+        from mtl.streams import prepare_streams
+
+        prepare_streams()
         try:
             return super().invoke(ctx)
         except MtlError as error:
@@ -69,7 +73,10 @@ class LazyCommands(click.Group):
         except BrokenPipeError:
             raise
         except OSError as error:
-            place = f"{error.filename}: " if error.filename else ""
+            # Writes name their file (`mtl.files.named`); a full disk without a name is a stream.
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+            stream = "standard output: " if full else ""
+            place = f"{error.filename}: " if error.filename else stream
             message, code = f"Error: {place}{error.strerror or error or type(error).__name__}.", 1
         except KeyboardInterrupt:
             message, code = "Interrupted.", 130

@@ -16,6 +16,20 @@ from typing import Any, BinaryIO
 
 
 @contextmanager
+def named(path: Path, *others: Path) -> Iterator[None]:
+    """Give an OSError of the block the file's name: a full disk has none.
+
+    Names of `others`, such as temporary files, are replaced too.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename in (None, *map(str, others)):
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from None
+        raise
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file that replaces `path` when the block ends; after an error nothing has changed.
 
@@ -23,17 +37,14 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     two machines that share the disk may have processes with equal numbers. Raises OSError with the
     name of `path`.
     """
-    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
     try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.filename in (None, str(temporary)):
-            raise OSError(error.errno, error.strerror or str(error), str(path)) from None
-        raise
+        with named(path, temporary):
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)

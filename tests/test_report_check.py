@@ -61,6 +61,15 @@ def test_check_passes_and_fails_once_anything_has_changed() -> None:
     assert "dev.quora.chosen" in mtl("report", "tiny", "--check", code=1).output
 
 
+def own(name: str) -> None:
+    """Make a file as if an earlier report had written it."""
+    Path(name).write_text("<svg/>")
+    manifest = Path("reports/tiny/files.json")
+    stored = json.loads(manifest.read_text())
+    stored["files"].append(str(Path(name).relative_to("reports")))
+    manifest.write_text(json.dumps(stored))
+
+
 SPOILED: dict[str, Callable[[], Any]] = {
     "a word": lambda: Path("reports/tiny.md").write_text(written().replace("helps", "hurts", 1)),
     "a line": lambda: Path("reports/tiny.md").write_text(written() + "more\n"),
@@ -69,7 +78,7 @@ SPOILED: dict[str, Callable[[], Any]] = {
     "another figure": lambda: shutil.copy(
         "reports/tiny/figures/curves.svg", "reports/tiny/figures/effects.svg"
     ),
-    "an old figure": lambda: Path("reports/tiny/figures/old.svg").write_text("<svg/>"),
+    "an old figure": lambda: own("reports/tiny/figures/old.svg"),
     "a table": lambda: Path("reports/tiny/tables/ablation.csv").write_text("arm\n"),
 }
 

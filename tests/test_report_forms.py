@@ -72,6 +72,37 @@ def test_no_cell_of_a_csv_file_is_a_formula() -> None:
         ]
 
 
+@pytest.mark.parametrize(
+    ("cell", "safe"),
+    [
+        ("-2+3+cmd|' /C calc'!A0", False),
+        ("=1", False),
+        (" =1", False),
+        ("\u200b=1", False),
+        ("\n@sum", False),
+        ("\uff1d1", False),
+        ("-\u0663", False),
+        ("+1+1", False),
+        ("-0.021", True),
+        ("+12%", True),
+        ("-1e-5", True),
+        ("+0.124 [-0.075, +0.173]", True),
+        ("-0.256 \u00b1 0.021 (sd, n=3)", True),
+        ("plain - text", True),
+        ("", True),
+    ],
+)
+def test_only_numbers_and_intervals_may_begin_with_a_sign(cell: str, safe: bool) -> None:
+    table = Table(
+        name="t",
+        caption="",
+        columns=(Column(title="a", kind="text"),),
+        rows=((Cell(text=cell),),),
+    )
+    ((_,), (written,)) = list(csv.reader(io.StringIO(to_csv(table)))) if cell else ((0,), ("",))
+    assert written == (cell if safe else f"'{cell}")
+
+
 def test_latex_reads_back() -> None:
     lines = to_latex(hostile_table()).splitlines()
     assert lines[0] == "% a caption of two lines"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from io import BufferedIOBase
 from itertools import chain
 from pathlib import Path
@@ -21,7 +20,8 @@ from mtl.commands.options import (
     device_option,
     runs_option,
 )
-from mtl.errors import ConfigError, DataError, RunError
+from mtl.commands.output import Output, writing
+from mtl.errors import DataError
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import Task, TaskName
 
@@ -91,7 +91,7 @@ def predict(
     from mtl.runs.find import find_run
 
     check_runs_folder(runs)
-    target = None if output is None else _target(output)
+    target = None if output is None else Output(output)
     folder = find_run(runs, run)
     task = TASKS[name]
     form = json_lines if as_json else table_lines
@@ -109,7 +109,7 @@ def predict(
 
         check_rows()
         trained = load_trained(folder, device)
-        with _writing(target, output) as write:
+        with writing(target) as write:
             if not as_json:
                 write(table_header(task))
             for rows in chain([first] if first else [], batches):
@@ -164,39 +164,6 @@ def json_lines(task: Task, predictions: Predictions) -> Iterator[str]:
         if chances:
             row["probabilities"] = chances
         yield json.dumps(row, ensure_ascii=False, allow_nan=False)
-
-
-def _target(output: Path) -> Path:
-    """The file behind `--output`: a link's end, or a device or pipe itself. Raises ConfigError."""
-    if output.is_dir():
-        raise ConfigError(f"--output {output}: a folder. Name a file.")
-    if output.exists() and not output.is_file():
-        return output
-    try:
-        target = output.resolve()
-    except (OSError, RuntimeError):
-        raise ConfigError(f"--output {output}: a link to itself.") from None
-    if not target.parent.is_dir():
-        raise ConfigError(f"--output {output}: no such folder: {target.parent}. Create it first.")
-    return target
-
-
-@contextmanager
-def _writing(target: Path | None, named: Path | None) -> Iterator[Callable[[str], object]]:
-    """A function that writes text: to standard output, to a device or pipe, or to a new file that
-    replaces `target` at the end. Raises RunError, and click's error for a closed output.
-    """
-    from mtl.files import replacing
-
-    if target is None:
-        yield partial(click.echo, nl=False)
-        return
-    opened = target.open("wb") if target.exists() and not target.is_file() else replacing(target)
-    try:
-        with opened as file:
-            yield lambda text: file.write(text.encode())
-    except OSError as error:
-        raise RunError(f"--output {named}: cannot be written: {error.strerror or error}.") from None
 
 
 @contextmanager

@@ -19,8 +19,10 @@ LONG_TABLE = 500
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON. NaN is refused."""
-    click.echo(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False))
+    """Print a value as JSON. NaN is refused. In ASCII where the stream takes no UTF-8."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    plain = not encoding.lower().startswith("utf")
+    click.echo(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=plain))
 
 
 def stdout(width: int = 120) -> Console:

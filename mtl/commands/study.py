@@ -159,15 +159,14 @@ def best(
     Example:
       mtl study best quick --output best.yaml
     """
-    from mtl.files import write_bytes
+    from mtl.commands.output import Output, writing
     from mtl.study.export import best_yaml
 
+    target = None if output is None else Output(output)
     definition, results = results_of(name, storage, runs)
-    text = best_yaml(definition, results, trial)
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        write_bytes(output, text.encode())
+    with writing(target) as write:
+        write(best_yaml(definition, results, trial))
+    if target is not None and not target.stream:
         click.echo(f"{output}: mtl train {output}")
 
 

@@ -50,7 +50,7 @@ def export(trained: Trained, folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder}: not an empty folder; nothing is overwritten. Name a new one.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name[:200]}.") as scratch:
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name[:40]}.") as scratch:
         complete = Path(scratch) / "complete"
         complete.mkdir()
         _write(trained, complete)

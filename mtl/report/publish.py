@@ -2,6 +2,7 @@
 
 reports/<name>.md                    the report
 reports/<name>/records.json.gz       what it is made from
+               files.json            the names of its files
                figures/*.svg
                tables/*.csv, *.tex   with --csv, --latex
 reports/<name>.html                  with --html
@@ -9,7 +10,6 @@ reports/<name>.html                  with --html
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,49 +21,19 @@ from mtl.report.archive import AnyArchive, StudyArchive
 from mtl.report.contents import build
 from mtl.report.data import ReportData, Sentences
 from mtl.report.document import Document
-from mtl.report.render import figures, markdown, tables
+from mtl.report.places import Places
+from mtl.report.render import figures, markdown
+from mtl.report.render import tables as table_files
 from mtl.report.render.plain import cleaned
 from mtl.report.studies.gather import study_report
 
 FORMS: dict[str, Callable[[Document], dict[str, str]]] = {
-    "csv": tables.csv_files,
-    "latex": tables.latex_files,
+    "csv": table_files.csv_files,
+    "latex": table_files.latex_files,
 }
 """Other forms of the tables: from a document to file names and their text."""
 
 SUFFIXES = {"csv": ".csv", "latex": ".tex"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Places:
-    """The files of one report below an output folder."""
-
-    output: Path
-    name: str
-
-    @property
-    def markdown(self) -> Path:
-        return self.output / f"{self.name}.md"
-
-    @property
-    def html(self) -> Path:
-        return self.output / f"{self.name}.html"
-
-    @property
-    def folder(self) -> Path:
-        return self.output / self.name
-
-    @property
-    def records(self) -> Path:
-        return self.folder / archive.FILE
-
-    @property
-    def figures(self) -> Path:
-        return self.folder / "figures"
-
-    @property
-    def tables(self) -> Path:
-        return self.folder / "tables"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,16 +67,16 @@ def publish(
 ) -> list[Path]:
     """Write a report and its records, and return the files.
 
-    Figures of an earlier report are removed.
-
     Forms that are there from before are written again too, so that nothing beside a report is older
-    than it.
+    than it. Files of an earlier report that this one lacks are removed. Raises ConfigError where
+    files of somebody else stand in the way; then nothing is written.
     """
-    kept = {path.suffix for path in places.tables.glob("*")} if places.tables.is_dir() else set()
+    own = places.own_files()
+    tables = places.tables.glob("*") if places.earlier() else own
+    kept = {path.suffix for path in tables if path.parent == places.tables}
     forms = tuple(form for form, suffix in SUFFIXES.items() if form in forms or suffix in kept)
-    html = html or places.html.is_file()
+    html = html or places.html in own
     drawn = {figure.name: figures.draw(figure) for figure in report.document.figures()}
-    places.figures.mkdir(parents=True, exist_ok=True)
     written: dict[Path, bytes] = {
         places.figures / f"{name}.svg": svg for name, svg in drawn.items()
     }
@@ -119,14 +89,17 @@ def publish(
         from mtl.report.render.html import page
 
         written[places.html] = page(report.document, drawn).encode()
-    if any(path.parent == places.tables for path in written):
-        shutil.rmtree(places.tables, ignore_errors=True)
-        places.tables.mkdir(parents=True)
-    for old in places.figures.glob("*.svg"):
-        if old not in written:
-            old.unlink()
+    files = [places.markdown, places.records, *written]
+    places.check(files)
+    for folder in {path.parent for path in files}:
+        folder.mkdir(parents=True, exist_ok=True)
+    # Named before they are written: after a kill the next call knows them.
+    places.name_own({*own, *files})
     archive.write(places.records, records)
     for path, content in written.items():
         write_bytes(path, content)
     write_bytes(places.markdown, report.markdown.encode())
-    return [places.markdown, places.records, *written]
+    for old in own.difference(files):
+        old.unlink(missing_ok=True)
+    places.name_own(files)
+    return files

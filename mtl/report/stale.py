@@ -9,7 +9,8 @@ from typing import Any
 from mtl.errors import RunError, short
 from mtl.report.archive import AnyArchive, as_json
 from mtl.report.document import Document
-from mtl.report.publish import FORMS, SUFFIXES, Places, Report
+from mtl.report.places import Places
+from mtl.report.publish import FORMS, SUFFIXES, Report
 from mtl.report.render import figures
 
 
@@ -78,15 +79,16 @@ def _stale_figures(places: Places, document: Document) -> str | None:
             return f"{path}: missing"
         if figures.digest_in(path.read_bytes()) != digest:
             return f"{path}: drawn from other numbers"
-    for path in sorted(places.figures.glob("*")):
-        if path.name not in digests:
+    for path in sorted(places.own_files()):
+        if path.parent == places.figures and path.name not in digests:
             return f"{path}: not a figure of this report"
     return None
 
 
 def _stale_tables(places: Places, document: Document) -> str | None:
     """The first table that is missing, differs from the report's, or is of no report."""
-    there = {path.name: path for path in sorted(places.tables.glob("*"))}
+    own = sorted(places.own_files())
+    there = {path.name: path for path in own if path.parent == places.tables}
     for form, suffix in SUFFIXES.items():
         if not any(name.endswith(suffix) for name in there):
             continue

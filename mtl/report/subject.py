@@ -15,7 +15,7 @@ from mtl.report.archive import AnyArchive, Archive, StudyArchive
 from mtl.report.data import Sentences
 from mtl.report.dev_sentences import dev_sentences
 from mtl.report.gather import gather_grid, gather_run
-from mtl.report.publish import Places
+from mtl.report.places import Places
 from mtl.report.studies.gather import PREFIX, RESULTS, gather_study, studies_among, study_results
 from mtl.runs.find import find_run, is_run, run_folders, runs_named
 from mtl.runs.folder import GRIDS, STUDIES, RunFolder

@@ -9,7 +9,8 @@ from typing import Literal
 
 from mtl.errors import ConfigError, RunError
 from mtl.report.archive import AnyArchive, StudyArchive
-from mtl.report.publish import Places, Report, make, publish
+from mtl.report.places import Places
+from mtl.report.publish import Report, make, publish
 from mtl.report.stale import stale
 from mtl.report.subject import Subject, find_subject, quotable_sentences
 from mtl.report.upgrade import read

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mtl.config.keys import flatten
+from mtl.files import named
 from mtl.methods import conflicts
 from mtl.methods.penalty import Penalty
 from mtl.tracking.tracker import Tracker
@@ -50,26 +51,32 @@ class StepLog:
             self.write(line)
             self._count(line)
             lines.append(line)
-        self.file.flush()
+        self._flush()
         self.pending.clear()
         self._report(lines)
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Append a line to the file."""
-        self.file.write(json.dumps(line, allow_nan=False) + "\n")
+        with named(self.path):
+            self.file.write(json.dumps(line, allow_nan=False) + "\n")
 
     def evaluated(self, line: Mapping[str, Any]) -> None:
         """Log an evaluation, a line with `step` and `metrics`."""
         self.write(line)
-        self.file.flush()
+        self._flush()
         self.tracker.log(line["step"], line["metrics"])
         self.progress.evaluated(line["step"], line["metrics"])
 
     def sync(self) -> int:
         """Bring the file to the disk; returns its length in bytes."""
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        self._flush()
+        with named(self.path):
+            os.fsync(self.file.fileno())
         return self.file.tell()
+
+    def _flush(self) -> None:
+        with named(self.path):
+            self.file.flush()
 
     def _checked(self, result: StepResult) -> dict[str, Any]:
         """A step's line. Raises Diverged where a number is not finite."""

@@ -95,7 +95,18 @@ def _line(cells: list[str]) -> str:
 
 
 def _unformula(value: str) -> str:
-    """A cell that spreadsheets would run as a formula gets an apostrophe in front."""
-    if value == NOTHING or re.fullmatch(r"[-+][\d.].*", value, re.DOTALL):
+    """A cell that spreadsheets would run as a formula gets an apostrophe in front.
+
+    Numbers and intervals, as this report writes them, begin with a sign and are none.
+    """
+    if value == NOTHING or _NUMBERS.fullmatch(value):
         return value
-    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    return f"'{value}" if _FORMULA.match(value) else value
+
+
+_FORMULA = re.compile(r"[\t\r\n]|[\s\u200b-\u200f\u2060\ufeff]*[-=+@\uff1d\uff0b\uff0d\uff20]")
+"""The beginning of a formula, also in full width or behind marks without width."""
+_NUMBER = r"[-+\u2212]?[0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?%?"
+_NUMBERS = re.compile(
+    rf"{_NUMBER}(?: \u00b1 {_NUMBER})?(?: \[{_NUMBER}, {_NUMBER}\])?(?: \((?:sd, )?n=[0-9]+\))?"
+)
