@@ -63,7 +63,7 @@ class LazyCommands(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> object:
-        from mtl.streams import prepare_streams
+        from mtl.commands.streams import prepare_streams
 
         prepare_streams()
         try:

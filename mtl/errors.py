@@ -6,8 +6,10 @@ escapes is a bug in `mtl`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from urllib.parse import unquote
 
 
 class MtlError(Exception):
@@ -79,3 +81,48 @@ def suggestion(word: object, choices: Iterable[str]) -> str:
     """
     near = get_close_matches(str(word), list(choices), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+HIDDEN = "***"
+_LOGIN = re.compile(r"\b(?!sqlite)([A-Za-z][A-Za-z0-9+.-]*:/*)([^\s\"'<>]*)@")
+"""A scheme and all up to the last @, whether or not it can be parsed."""
+_VALUE = re.compile(
+    r"([\w.-]*(?:passw|pwd|secret|token|api_?key|credential)[\w.-]*\s*(?:=|%3D)\s*)"
+    r"('[^']*'|\"[^\"]*\"|[^&;\s'\"]+)",
+    re.IGNORECASE,
+)
+
+
+def masked(text: str, url: str = "") -> str:
+    """Text without the passwords of URLs and connection strings in it, nor those of `url`.
+
+    A user's name stays where the URL is well formed. What cannot be parsed is hidden up to the
+    last @.
+
+    >>> masked("postgresql://me:secret@host/db?sslpassword=x")
+    'postgresql://me:***@host/db?sslpassword=***'
+    """
+    for secret in _secrets(url):
+        text = text.replace(secret, HIDDEN)
+    return _VALUE.sub(rf"\g<1>{HIDDEN}", _LOGIN.sub(_hidden, text))
+
+
+def _hidden(match: re.Match[str]) -> str:
+    scheme, login = match.groups()
+    user, colon, password = login.partition(":")
+    if scheme.endswith("://") and not password and not colon:
+        return match[0]  # a user alone
+    known = scheme.endswith("://") and user and not set("/?#@") & set(user)
+    return f"{scheme}{f'{user}:' if known else ''}{HIDDEN}@"
+
+
+def _secrets(url: str) -> list[str]:
+    """The passwords of a URL as libraries may quote them, longest first."""
+    parts: set[str] = set()
+    for match in _LOGIN.finditer(url):
+        parts.add(match[2].partition(":")[2])
+    parts |= {match[2] for match in _VALUE.finditer(url)}
+    parts |= {unquote(part) for part in parts}
+    # A password that holds an @ is cut by some parsers.
+    parts |= {piece for part in parts for piece in part.split("@")}
+    return sorted((part for part in parts if len(part) > 2), key=len, reverse=True)

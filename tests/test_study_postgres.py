@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from mtl.study.storage import open_storage, without_password
+from mtl.errors import masked
+from mtl.study.storage import open_storage
 from mtl.study.trials import COUNTED_ONCE, OUTCOME, OWNER
 from tests.study_tools import write_study
 from tests.test_study_kills import assert_a_dashboard_opens, start
@@ -147,7 +148,7 @@ def test_a_server_that_does_not_answer_is_an_error(
 
 def test_a_password_is_not_shown() -> None:
     assert (
-        without_password("postgresql+psycopg://mtl:secret@here:5432/db")
+        masked("postgresql+psycopg://mtl:secret@here:5432/db")
         == "postgresql+psycopg://mtl@here:5432/db"
     )
-    assert without_password("sqlite:///study.db") == "sqlite:///study.db"
+    assert masked("sqlite:///study.db") == "sqlite:///study.db"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mtl.errors import ConfigError, RunError
-from mtl.tracking.mode import has_api_key, resolve_mode
+from mtl.tracking.mode import has_api_key, mode_and_reason, resolve_mode
 from mtl.tracking.open import open_tracker
 from mtl.tracking.outcome import WandbMode
 from mtl.tracking.wandb_copy import compare, read_back, sessions
@@ -231,3 +231,35 @@ def test_a_server_that_holds_other_numbers_is_reported(tmp_path: Path, peer: Pee
     assert compare(SUMMARY, read_back(about.folder, "online", about.run_id)) == [
         "dev/sst/accuracy is 0.5 in the record and 0.75 in W&B"
     ]
+
+
+@pytest.mark.parametrize("place", ["wandb", ".wandb"])
+def test_settings_files_of_wandb_decide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    environ = {"HOME": str(tmp_path / "home"), "WANDB_API_KEY": "k" * 40}
+    assert resolve_mode(None, environ) == "online"
+    user = tmp_path / "home" / ".config" / "wandb" / "settings"
+    user.parent.mkdir(parents=True)
+    user.write_text("[default]\nmode = disabled\nentity = us\nproject = ours\n")
+    assert mode_and_reason(environ) == ("disabled", str(user))
+    (tmp_path / place).mkdir()
+    (tmp_path / place / "settings").write_text("[default]\nmode = dryrun\nproject = mine\n")
+    assert mode_and_reason(environ) == ("offline", f"{place}/settings")
+    assert mode_and_reason(environ | {"WANDB_MODE": "online"}) == ("online", "WANDB_MODE")
+    assert resolve_mode(None, environ | {"WANDB_DISABLED": "true"}) == "disabled"
+    assert resolve_mode("online", environ) == "online"
+    inherited = client_environ(tmp_path / "run", environ)
+    assert (inherited["WANDB_ENTITY"], inherited["WANDB_PROJECT"]) == ("us", "mine")
+    (tmp_path / place / "settings").write_text("[default]\nmode = sometimes\n")
+    with pytest.raises(ConfigError, match="'sometimes' is not a mode"):
+        resolve_mode(None, environ)
+
+
+def test_variables_that_would_change_a_copy_are_left_out(tmp_path: Path) -> None:
+    environ = {"WANDB_FORK_FROM": "x", "WANDB_RESUME_FROM": "x", "WANDB_ENTITY": "us"}
+    inherited = client_environ(tmp_path, environ)
+    assert "WANDB_FORK_FROM" not in inherited
+    assert "WANDB_RESUME_FROM" not in inherited
+    assert inherited["WANDB_ENTITY"] == "us"

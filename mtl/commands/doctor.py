@@ -107,10 +107,14 @@ def folders(runs: Path) -> list[Check]:
 
 
 def tracking() -> Check:
-    """The W&B mode of a run."""
-    from mtl.tracking.mode import resolve_mode
+    """The W&B mode of a run, and what decided it."""
+    from mtl.tracking.mode import mode_and_reason
 
-    return _run_check("W&B", lambda: f"{resolve_mode(None)} (--wandb and $WANDB_MODE change it)")
+    def _wandb_mode() -> str:
+        mode, reason = mode_and_reason()
+        return f"{mode}, by {reason} (--wandb changes it)"
+
+    return _run_check("W&B", _wandb_mode)
 
 
 def extras() -> list[Check]:

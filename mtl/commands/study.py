@@ -234,12 +234,13 @@ def dashboard(name: str, port: int, storage: str | None, runs: Path) -> None:
     """
     from importlib.util import find_spec
 
-    from mtl.study.storage import serve_dashboard, without_password
+    from mtl.errors import masked
+    from mtl.study.storage import serve_dashboard
 
     if find_spec("optuna_dashboard") is None:
         raise ConfigError("optuna-dashboard is not installed: pip install 'mtl-ablate[dashboard]'")
     url = url_of(name, storage, runs)
-    click.echo(f"http://127.0.0.1:{port} shows {without_password(url)}; Ctrl-C ends it.", err=True)
+    click.echo(f"http://127.0.0.1:{port} shows {masked(url)}; Ctrl-C ends it.", err=True)
     serve_dashboard(url, port)
 
 

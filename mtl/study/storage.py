@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtl.errors import ConfigError, RunError, RunInUse, short, suggestion
+from mtl.errors import ConfigError, RunError, RunInUse, masked, short, suggestion
 from mtl.locks import LockInUse, LocksUnsupported, exclusive
 from mtl.runs.folder import STUDIES
 from mtl.study.definition import Study
@@ -60,20 +60,13 @@ def sqlite_file(url: str) -> Path | None:
     return Path(name) if name and name != ":memory:" else None
 
 
-def without_password(url: str) -> str:
-    """A URL that is safe to print."""
-    scheme, separator, rest = url.partition("://")
-    user, at, host = rest.rpartition("@")
-    return f"{scheme}{separator}{user.partition(':')[0]}{at}{host}" if at else url
-
-
 def open_storage(url: str) -> BaseStorage:
     """Connect to a storage. Raises ConfigError if that fails."""
     import optuna
     from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
     silence_optuna()
-    option = f"--storage {without_password(url)}"
+    option = f"--storage {masked(url)}"
     if "://" not in url:
         raise ConfigError(
             f"{option}: expected a URL, as in sqlite:///study.db or postgresql+psycopg://host/db."
@@ -86,7 +79,7 @@ def open_storage(url: str) -> BaseStorage:
             return optuna.storages.get_storage(storage)
         except ImportError as error:
             raise ConfigError(
-                f"{option}: {_missing_package(error)}. For PostgreSQL: pip install "
+                f"{option}: {masked(_missing_package(error), url)}. For PostgreSQL: pip install "
                 "'mtl-ablate[postgres]', and a URL that begins with postgresql+psycopg://"
             ) from None
         except (
@@ -100,7 +93,9 @@ def open_storage(url: str) -> BaseStorage:
             retry = isinstance(error, SQLAlchemyError | _TablesMissing)
             retry = retry and not isinstance(error, OperationalError)
             if not (tries_left and retry):
-                raise ConfigError(f"{option}: cannot be opened: {first_line(error)}") from None
+                raise ConfigError(
+                    f"{option}: cannot be opened: {masked(first_line(error), url)}"
+                ) from None
             time.sleep(0.5)
     raise AssertionError("unreachable")
 
@@ -282,12 +277,12 @@ def storage_errors(url: str) -> Iterator[None]:
         yield
     except json.JSONDecodeError as error:
         raise RunError(
-            f"{without_password(url)}: an attribute is damaged: {error}. Restore a copy of the "
+            f"{masked(url)}: an attribute is damaged: {error}. Restore a copy of the "
             "database, or begin another study with --name and --storage."
         ) from error
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise RunError(
-            f"{without_password(url)}: {first_line(error)} No run is lost. Run the same command "
+            f"{masked(url)}: {masked(first_line(error), url)} No run is lost. Run the same command "
             "again once the storage works."
         ) from error
 

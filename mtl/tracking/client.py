@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -16,16 +17,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mtl.errors import masked
+from mtl.tracking.mode import wandb_settings
+
 COMMAND = (sys.executable, "-P", str(Path(__file__).with_name("client_process.py")))
 OVERRULED = frozenset(
     f"WANDB_{name}"
     for name in (
         "SERVICE", "MODE", "DIR", "RUN_ID", "RUN_DIR", "RESUME", "NAME", "RUN_GROUP", "JOB_TYPE",
         "TAGS", "SWEEP_ID", "SWEEP_PARAM_PATH", "CONFIG_PATHS", "SILENT", "QUIET", "CONSOLE",
-        "SAVE_CODE", "DISABLED",
+        "SAVE_CODE", "DISABLED", "FORK_FROM", "RESUME_FROM", "REINIT", "PROGRAM", "NOTES",
+        "DISABLE_CODE", "DISABLE_GIT", "JOB_NAME", "LAUNCH", "LAUNCH_CONFIG_PATH", "SHARED",
+        "SYMLINK", "ROOT_DIR", "SWEEP_URL", "SYNC_DIR", "IGNORE_GLOBS", "ANONYMOUS",
     )
 )  # fmt: skip
 """Variables that would change a run's name, place or mode, or the client."""
+
+FILED = ("entity", "project", "base_url")
+"""Keys of W&B's settings files that say where a run goes."""
 
 KILL_SECONDS = 2.0
 """How long to wait for a killed process to end."""
@@ -44,7 +53,19 @@ def client_environ(folder: Path, environ: Mapping[str, str] = os.environ) -> dic
         f"WANDB_{kind}_DIR": str(root / "wandb" / kind.lower())
         for kind in ("DATA", "CACHE", "ARTIFACT")
     }
-    return {"WANDB_ERROR_REPORTING": "false"} | kept | places | {"WANDB_DIR": str(root)}
+    # The client would look for this file below `folder`.
+    files = wandb_settings(environ)
+    own = {f"WANDB_{key.upper()}": files[key][0] for key in FILED if key in files}
+    return {"WANDB_ERROR_REPORTING": "false"} | own | kept | places | {"WANDB_DIR": str(root)}
+
+
+def children(pid: int) -> list[int]:
+    """The child processes of a process, where the system has `/proc`."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, path.read_text().split())
+    return found
 
 
 class Client:
@@ -55,7 +76,8 @@ class Client:
 
     def __init__(self, folder: Path) -> None:
         (folder / "wandb").mkdir(parents=True, exist_ok=True)
-        with (folder / "wandb" / "client.log").open("ab") as log:
+        self._log = folder / "wandb" / "client.log"
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 COMMAND,
                 stdin=subprocess.PIPE,
@@ -83,16 +105,31 @@ class Client:
     def close(self) -> None:
         """End the orders. The process then ends on its own, within its limits."""
         self._orders.put(None)
+        self._mask_log()
 
     def kill(self) -> None:
-        """End the process now. The client's helper process notices this and ends too.
+        """End the process and the client's helper process now.
 
-        Wait a moment for the end, because the process holds the run's lock until then.
+        The helper notices the end of the first, but not if it hangs. Wait a moment for the end,
+        because the process holds the run's lock until then.
         """
+        helpers = children(self._process.pid)
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             self._process.kill()
             self._process.wait(KILL_SECONDS)
+        for helper in helpers:
+            with contextlib.suppress(OSError):
+                os.kill(helper, signal.SIGKILL)
         self._orders.put(None)
+        self._mask_log()
+
+    def _mask_log(self) -> None:
+        """Take passwords of the server's URL out of the log: the client prints the URL."""
+        with contextlib.suppress(OSError):
+            text = self._log.read_bytes().decode(errors="replace")
+            safe = masked(text, os.environ.get("WANDB_BASE_URL", ""))
+            if safe != text:
+                self._log.write_text(safe, "utf-8")
 
     def _write(self) -> None:
         pipe = self._process.stdin

@@ -28,6 +28,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
+from urllib.parse import urlsplit
 
 PRIVATE = {
     "x_disable_meta": True,  # it would store the command line
@@ -177,13 +178,18 @@ def _init(start: Order) -> Any:
         place = {
             "entity": run.entity,
             "project": run.project,
-            "base_url": run.settings.base_url,
-            "url": run.url,
+            "base_url": _without_login(run.settings.base_url),
+            "url": _without_login(run.url or ""),
         }
         (Path(start["folder"]) / "wandb" / "place.json").write_text(
             json.dumps(place) + "\n", encoding="utf-8"
         )
     return run
+
+
+def _without_login(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _finish(
@@ -210,9 +216,18 @@ def _finish(
 
 def _leave_after(seconds: float) -> None:
     """End this process after so many seconds: training is not there to kill it."""
-    timer = threading.Timer(seconds, os._exit, (1,))
+    timer = threading.Timer(seconds, _leave)
     timer.daemon = True
     timer.start()
+
+
+def _leave() -> None:
+    """End this process, and the client's helper, which may hang."""
+    for path in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for helper in path.read_text().split():
+                os.kill(int(helper), signal.SIGKILL)
+    os._exit(1)
 
 
 def _read(*, path: str, timeout: int) -> dict[str, Any]:

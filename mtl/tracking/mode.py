@@ -1,4 +1,9 @@
-"""Whether runs go to Weights & Biases: the option, `WANDB_MODE`, or whether there is an API key."""
+"""Whether and where runs go to Weights & Biases: the option, W&B's own variables and files.
+
+W&B reads a file of the user, then `wandb/settings` of the working folder, then its variables. The
+later wins. `wandb offline` and `wandb disabled` write the second. The client runs in a run's
+folder, so the second is read here.
+"""
 
 from __future__ import annotations
 
@@ -17,25 +22,48 @@ from mtl.tracking.outcome import WandbMode
 MODES: tuple[WandbMode, ...] = get_args(WandbMode)
 OLD_MODES: dict[str, WandbMode] = {"dryrun": "offline", "run": "online"}
 """W&B's older names."""
+TRUE = ("1", "true", "yes", "y", "on", "t")
 PUBLIC_SERVER = "https://api.wandb.ai"
 
 
 def resolve_mode(choice: WandbMode | None, environ: Mapping[str, str] = os.environ) -> WandbMode:
-    """The choice; else `WANDB_MODE`; else online with an API key, and offline without.
+    """The choice; else that of W&B's variables or files; else online if there is an API key.
 
-    Raises ConfigError where `WANDB_MODE` is not a mode.
+    Raises ConfigError where a variable or a file names no mode.
     """
-    if choice is not None:
-        return choice
-    named = environ.get("WANDB_MODE")
+    return choice or mode_and_reason(environ)[0]
+
+
+def mode_and_reason(environ: Mapping[str, str] = os.environ) -> tuple[WandbMode, str]:
+    """The mode without an option, and what decided it. Raises ConfigError."""
+    if environ.get("WANDB_DISABLED", "").lower() in TRUE:
+        return "disabled", "WANDB_DISABLED"
+    named, source = environ.get("WANDB_MODE"), "WANDB_MODE"
+    if not named and "mode" in (settings := wandb_settings(environ)):
+        named, source = settings["mode"]
     if not named:
-        return "online" if has_api_key(environ) else "offline"
+        return ("online", "an API key") if has_api_key(environ) else ("offline", "no API key")
     modes: dict[str, WandbMode] = {mode: mode for mode in MODES} | OLD_MODES
     if named not in modes:
         raise ConfigError(
-            f"WANDB_MODE={named!r} is not a mode. Use one of {', '.join(MODES)}, or unset it."
+            f"{source}={named!r} is not a mode. Use one of {', '.join(MODES)}, or remove it."
         )
-    return modes[named]
+    return modes[named], source
+
+
+def wandb_settings(environ: Mapping[str, str] = os.environ) -> dict[str, tuple[str, str]]:
+    """W&B's settings files: each key with its value and the file that it is from."""
+    home = Path(environ.get("HOME") or Path.home())
+    user = Path(environ.get("WANDB_CONFIG_DIR") or home / ".config" / "wandb").expanduser()
+    root = Path(environ.get("WANDB_DIR") or ".").expanduser()
+    folder = root / ".wandb" if (root / ".wandb").is_dir() else root / "wandb"
+    found: dict[str, tuple[str, str]] = {}
+    for path in (user / "settings", folder / "settings"):
+        parser = configparser.ConfigParser(interpolation=None)
+        with contextlib.suppress(OSError, UnicodeDecodeError, configparser.Error):
+            parser.read(path, encoding="utf-8")
+            found |= {key: (value, str(path)) for key, value in parser.items("default")}
+    return found
 
 
 def has_api_key(environ: Mapping[str, str] = os.environ) -> bool:
@@ -43,7 +71,8 @@ def has_api_key(environ: Mapping[str, str] = os.environ) -> bool:
     if environ.get("WANDB_API_KEY"):
         return True
     home = Path(environ.get("HOME") or Path.home())
-    machine = urlsplit(_server(environ, home)).netloc
+    server = environ.get("WANDB_BASE_URL") or wandb_settings(environ).get("base_url", ("", ""))[0]
+    machine = urlsplit(server or PUBLIC_SERVER).netloc
     files = [home / ".netrc", home / "_netrc"]
     if environ.get("NETRC"):
         files = [Path(environ["NETRC"]).expanduser()]
@@ -52,14 +81,3 @@ def has_api_key(environ: Mapping[str, str] = os.environ) -> bool:
             if netrc.netrc(str(file)).authenticators(machine):
                 return True
     return False
-
-
-def _server(environ: Mapping[str, str], home: Path) -> str:
-    """The W&B server: `WANDB_BASE_URL`, or that of `wandb login --host`, or the public one."""
-    if url := environ.get("WANDB_BASE_URL"):
-        return url
-    folder = Path(environ.get("WANDB_CONFIG_DIR") or home / ".config" / "wandb").expanduser()
-    settings = configparser.ConfigParser(interpolation=None)
-    with contextlib.suppress(OSError, UnicodeDecodeError, configparser.Error):
-        settings.read(folder / "settings", encoding="utf-8")
-    return settings.get("default", "base_url", fallback=PUBLIC_SERVER)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mtl.errors import RunError
 from mtl.locks import is_held
@@ -126,10 +127,17 @@ def _read_server(folder: Path, run_id: str, seconds: float) -> dict[str, Any]:
     with contextlib.suppress(FileNotFoundError):
         place = json.loads((folder / "wandb" / PLACE).read_text(encoding="utf-8"))
         path = f"{place['entity']}/{place['project']}/{run_id}"
-        environ["WANDB_BASE_URL"] = place["base_url"]
+        if place["base_url"] != _without_login(environ.get("WANDB_BASE_URL", "")):
+            environ["WANDB_BASE_URL"] = place["base_url"]
     order = json.dumps({"read": {"path": path, "timeout": math.ceil(seconds)}}).encode() + b"\n"
     answer = subprocess.run(COMMAND, input=order, capture_output=True, timeout=seconds, env=environ)
     reply = json.loads(answer.stdout or b"{}")
     if "failed" in reply:
         raise ValueError(reply["failed"])
     return dict(reply["summary"])
+
+
+def _without_login(url: str) -> str:
+    """A URL as `place.json` has it: without user and password."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -9,7 +9,6 @@ record, because a full disk loses data without an error. W&B writes below `runs/
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import time
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.errors import RunError
-from mtl.tracking.client import Client
+from mtl.tracking.client import Client, client_environ
 from mtl.tracking.outcome import TrackingOutcome, TrackingStatus, WandbMode
 from mtl.tracking.tracker import Limits, RunInfo, Table
 from mtl.tracking.wandb_copy import compare, finite, mark_synced, read_back
@@ -197,7 +196,7 @@ def _start_order(mode: WandbMode, info: RunInfo, limits: Limits) -> dict[str, An
     return {
         "mode": mode,
         "folder": str(info.folder),
-        "project": os.environ.get("WANDB_PROJECT") or "mtl",
+        "project": client_environ(info.folder).get("WANDB_PROJECT") or "mtl",
         "run_id": info.run_id,
         "config": info.config,
         "name": info.name,
