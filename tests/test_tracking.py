@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mtl.errors import ConfigError, RunError
+from mtl.tracking.client import client_environ
 from mtl.tracking.mode import has_api_key, mode_and_reason, resolve_mode
 from mtl.tracking.open import open_tracker
 from mtl.tracking.outcome import WandbMode
