@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.fault_tools import FIGURES, Tally
+from tests.fault_tools import Tally
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = (
@@ -84,14 +84,23 @@ def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
     kind = (request.function.__doc__ or request.node.name).strip().splitlines()[0].rstrip(".")
     counted = Tally(kind)
     yield counted
-    FIGURES.append(counted.figure())
+    # With the report: tests run in several processes.
+    request.node.user_properties.append(("held", counted.figure()))
     assert counted.cases, "no case was counted"
     assert not counted.wrong, f"{counted.figure()}: {'; '.join(counted.wrong[:10])}"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print the figures of the tests of faults."""
-    if FIGURES:
+    reports = [report for kind in terminalreporter.stats.values() for report in kind]
+    figures = [
+        figure
+        for report in reports
+        if getattr(report, "when", None) == "teardown"
+        for name, figure in report.user_properties
+        if name == "held"
+    ]
+    if figures:
         terminalreporter.section("faults that held")
-        for figure in FIGURES:
+        for figure in figures:
             terminalreporter.line(figure)

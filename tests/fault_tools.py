@@ -10,9 +10,6 @@ from typing import Any
 
 from mtl.runs.sealed import parse_sealed, write_sealed
 
-FIGURES: list[str] = []
-"""What each test of faults counted; printed at the end of the session."""
-
 
 class Tally:
     """Counts the cases of one kind of fault, and which of them went wrong.

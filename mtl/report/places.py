@@ -71,7 +71,7 @@ class Places:
         if self._named() is not None or not _is_plain(self.records):
             return False
         try:
-            return archive.read_json(self.records).get("name") == self.name
+            return "schema" in archive.read_json(self.records)
         except RunError:
             return False
 
