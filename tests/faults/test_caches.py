@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from mtl.data.tokens import token_table
 from mtl.errors import EncoderError
 from mtl.model.pretrained import find_encoder
 from mtl.runs.prepare import prepare
+from mtl.training.loop import train
 from tests.conftest import WORDS
 from tests.fault_tools import Tally, flips
+from tests.training_tools import config, content
 
 pytestmark = pytest.mark.faults
 
@@ -55,6 +58,19 @@ def test_built_in_encoder(cache: Path, tally: Tally) -> None:
         tally.add(held, where)
 
 
+def test_frozen_store(cache: Path, tiny: dict[str, Any], tmp_path: Path, tally: Tally) -> None:
+    """Bits flipped in the stored outputs of frozen layers: the same run, bit for bit."""
+    chosen = config(tiny, freeze__unfrozen=1, train__epochs=1)
+    right = train(chosen, runs=tmp_path / "right")
+    whole = content(tmp_path / "right" / right.run_id)
+    stored = [path for path in cache.rglob("*") if path.is_file() and "frozen" in str(path)]
+    assert stored
+    for number, (_, where) in enumerate(flips(stored, 60)):
+        runs = tmp_path / str(number)
+        record = train(chosen, runs=runs)
+        tally.add(content(runs / record.run_id) == whole, where)
+
+
 def test_a_run_names_its_encoder_by_content(cache: Path, tiny_data: Path, tally: Tally) -> None:
     """Bits flipped in an encoder's folder: another run, refused, or harmless."""
     import shutil
@@ -64,13 +80,13 @@ def test_a_run_names_its_encoder_by_content(cache: Path, tiny_data: Path, tally:
     folder = cache / "mine"
     shutil.copytree(find_encoder("random-tiny").folder, folder)
     words = [f"encoder={folder}", f"data={tiny_data}", "train.max_steps=1"]
-    config = config_from(words)
-    before = prepare(config)
+    chosen = config_from(words)
+    before = prepare(chosen)
     tokens = before.train["sst"].table.ids
     weights = before.pretrained.load().state_dict()
     for _, where in flips(sorted(folder.iterdir()), 200):
         try:
-            prepared = prepare(config)
+            prepared = prepare(chosen)
         except EncoderError:
             tally.add(True, where)
             continue
