@@ -149,6 +149,6 @@ def test_a_server_that_does_not_answer_is_an_error(
 def test_a_password_is_not_shown() -> None:
     assert (
         masked("postgresql+psycopg://mtl:secret@here:5432/db")
-        == "postgresql+psycopg://mtl@here:5432/db"
+        == "postgresql+psycopg://mtl:***@here:5432/db"
     )
     assert masked("sqlite:///study.db") == "sqlite:///study.db"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,8 +19,9 @@ import click
 from mtl.commands.options import CONTEXT, json_option, runs_option
 from mtl.commands.printing import print_json
 from mtl.errors import ConfigError, suggestion
-from mtl.runs.folder import GRIDS, STUDIES
+from mtl.runs.folder import GRIDS, STUDIES, RunFolder
 
+LOCK_SECONDS = 5.0  # for a client that is about to end
 TIMEOUT = 900  # seconds for one run, files included
 MAX_FAILURES = 3  # failures in a row before the rest is skipped: the server is unreachable
 # Shortens the client's retries. The variable is private to the client; sync works without it.
@@ -131,14 +133,26 @@ def _names(folder: Path) -> list[str]:
     return sorted(runs) + sorted(str(path.relative_to(folder)) for path in reports)
 
 
+def _stays_busy(run: Path) -> bool:
+    """Whether a run is being logged. A client that has just ended keeps its lock for a moment."""
+    from mtl.tracking.wandb_copy import being_written
+
+    end = time.monotonic() + LOCK_SECONDS
+    while being_written(run):
+        if RunFolder(run).locked() or time.monotonic() > end:
+            return True
+        time.sleep(0.1)
+    return False
+
+
 def _sync_run(run: Path, logs: list[Path], seconds: float) -> Outcome:
     """Send one run's logs, oldest first."""
     from mtl.tracking.client import client_environ
-    from mtl.tracking.wandb_copy import being_written, is_synced
+    from mtl.tracking.wandb_copy import is_synced
 
     if not logs:
         return Outcome(run=run.name, status="nothing to sync", sessions=0)
-    if being_written(run):
+    if _stays_busy(run):
         return Outcome(
             run=run.name,
             status="still running",
