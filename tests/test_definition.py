@@ -252,3 +252,13 @@ def test_a_shipped_definition_begins_with_its_question_and_reads_back(
     comment = " ".join(line[2:] for line in path.read_text("utf-8").splitlines())
     assert comment.startswith(definition.question)
     assert replace(there_and_back(definition, tmp_path), name=path.stem) == definition
+
+
+@pytest.mark.parametrize(
+    "name", ["中" * 80, "a" * 101, "a/b", "..", ".a", "-a", "a.", "'a '", "'a\\0b'", '"a\\eb"']
+)
+def test_a_name_that_no_folder_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_text(f"question: q?\nname: {name}\ngrid: {{pairing: [siamese, concat]}}\n", "utf-8")
+    with pytest.raises(ConfigError, match="name"):
+        read_definition(path)

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from mtl.tracking import client
+from mtl.tracking.client_process import _without_login
 from mtl.tracking.tracker import Limits
 from mtl.tracking.wandb_copy import compare, read_back, sessions
 from tests.wandb_peer import Peer
@@ -227,3 +229,52 @@ def test_a_signal_to_every_process_at_once_keeps_what_is_older_than_a_second(
     assert inspect(sessions(info(tmp_path).folder)[0])["step"] >= 8, (
         "the last row waits for the next step"
     )
+
+
+def test_a_hung_helper_of_the_client_ends_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As wandb-core: a session of its own, and stopped."""
+    program = (
+        "import os, signal, subprocess, sys\n"
+        "helper = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(100)'],\n"
+        "                          start_new_session=True)\n"
+        "os.kill(helper.pid, signal.SIGSTOP)\n"
+        "print('{\"helper\": %d}' % helper.pid, flush=True)\n"
+        "signal.pause()\n"
+    )
+    monkeypatch.setattr(client, "COMMAND", (sys.executable, "-c", program))
+    running = client.Client(tmp_path)
+    reply = running.reply(20)
+    assert reply is not None
+    assert Path(f"/proc/{reply['helper']}").is_dir()
+    running.kill()
+    end = time.monotonic() + 5
+    while time.monotonic() < end and state_of(reply["helper"]) not in ("Z", None):
+        time.sleep(0.05)
+    assert state_of(reply["helper"]) in ("Z", None)
+
+
+def state_of(pid: int) -> str | None:
+    """The state of a process: T stopped, Z ended and not collected, None gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return None
+
+
+def test_the_servers_password_is_in_no_file_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "http://me:hunter22@127.0.0.1:9")
+    program = (
+        "import os, sys\n"
+        "print('cannot reach', os.environ['WANDB_BASE_URL'], 'hunter22', file=sys.stderr)\n"
+    )
+    monkeypatch.setattr(client, "COMMAND", (sys.executable, "-c", program))
+    running = client.Client(tmp_path)
+    running.reply(10)
+    running.kill()
+    log = (tmp_path / "wandb" / "client.log").read_text()
+    assert log == "cannot reach http://me:***@127.0.0.1:9 ***\n"
+    assert _without_login("http://me:hunter22@127.0.0.1:9/x") == "http://127.0.0.1:9/x"

@@ -26,11 +26,15 @@ from mtl.errors import ConfigError, printable, short
 
 MAX_NAME = 100
 """Most characters in the name of an arm, a factor or a level."""
+MAX_NAME_BYTES = 200
+"""Most bytes in a name that becomes a folder: file systems take 255, and files add an ending."""
 
 
 def _folder_name(name: str) -> str:
-    if not re.fullmatch(r"[^\W_][^/\\]*", name) or len(name) > MAX_NAME or not name.isprintable():
+    if not re.fullmatch(r"[^\W_][^/\\]*(?<![. ])", name) or not name.isprintable():
         raise ValueError("no name for a folder")
+    if len(name) > MAX_NAME or len(name.encode()) > MAX_NAME_BYTES:
+        raise ValueError("too long for a folder")
     return name
 
 
