@@ -8,6 +8,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
 
 from mtl.errors import ConfigError, RunError
 from mtl.locks import LocksUnsupported
@@ -60,6 +61,22 @@ def test_a_missing_table_is_not_replaced_by_an_empty_one(
     said = problem(database)
     assert f"lacks {table}" in said
     assert "Restore" in said
+
+
+def test_a_process_killed_while_it_created_the_tables_does_no_harm(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from optuna.storages._rdb.models import BaseModel
+
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    tables, definition = BaseModel.metadata.sorted_tables, make_study(tiny_data)
+    base_cell = definition.check(Sources())
+    for count in (0, 1, len(tables) - 1, len(tables)):
+        url = f"sqlite:///{tmp_path}/{count}.db"
+        engine = sqlalchemy.create_engine(url)
+        BaseModel.metadata.create_all(engine, tables[:count])
+        engine.dispose()
+        assert open_study(definition, open_storage(url), base_cell).ask().number == 0
 
 
 def test_a_missing_column_is_one_error(database: Path) -> None:

@@ -24,10 +24,10 @@ from mtl.model.tokenizer import (
     SETTINGS,
     SPECIAL,
     VOCABULARY,
-    plain_tokenizer,
-    read_bounded,
+    ReadTokenizer,
+    read_file,
     read_settings,
-    tokenizer,
+    read_tokenizer,
     tokenizer_file,
 )
 from mtl.model.weights import check_tensors, from_published, has_pooler
@@ -89,11 +89,14 @@ class Pretrained:
         digest.update(self._weights_digest.encode())
         _ = self.encoder_config  # a wrong size is an error with the file's name
         digest.update(fingerprint_text(self.settings).encode())
-        digest.update(read_bounded(tokenizer_file(self.folder)))
-        effective = content(tokenizer(self.folder, self.settings))
-        if effective != content(plain_tokenizer(self.folder)):
-            digest.update(b"\0tokens\0" + effective)
+        digest.update(read_file(tokenizer_file(self.folder)))
+        if self._tokens.changed:
+            digest.update(b"\0tokens\0" + content(self._tokens.tokenizer))
         return digest.hexdigest()[:16]
+
+    @cached_property
+    def _tokens(self) -> ReadTokenizer:
+        return read_tokenizer(self.folder, self.settings)
 
     @cached_property
     def _weights_digest(self) -> str:
@@ -124,7 +127,7 @@ class Pretrained:
         Raises EncoderError where the vocabulary does not fit the weights or lacks a special token.
         """
         path = tokenizer_file(self.folder)
-        built = tokenizer(self.folder, self.settings)
+        built = self._tokens.tokenizer
         vocabulary = built.get_vocab(with_added_tokens=True)
         missing = [token for token in SPECIAL_TOKENS if token not in vocabulary]
         if missing:

@@ -11,9 +11,11 @@ from __future__ import annotations
 import json
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mtl.data.tokens import content
 from mtl.errors import EncoderError, printable, short
 from mtl.files import parse_json, read_regular
 
@@ -55,7 +57,7 @@ def plain_tokenizer(folder: Path) -> Tokenizer:
     from tokenizers import BertWordPieceTokenizer, Tokenizer
 
     path = tokenizer_file(folder)
-    raw = read_bounded(path)
+    raw = read_file(path)
     try:
         if path.name == TOKENIZER:
             tokenizer: Tokenizer = Tokenizer.from_buffer(raw)
@@ -70,8 +72,16 @@ def plain_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def tokenizer(folder: Path, model_settings: Mapping[str, Any]) -> Tokenizer:
-    """The tokenizer with all that the folder's settings change, without truncation and padding.
+@dataclass(frozen=True, kw_only=True)
+class ReadTokenizer:
+    """A tokenizer without truncation and padding. `changed`: settings beside its file matter."""
+
+    tokenizer: Tokenizer
+    changed: bool
+
+
+def read_tokenizer(folder: Path, model_settings: Mapping[str, Any]) -> ReadTokenizer:
+    """The tokenizer with all that the folder's settings change.
 
     `model_settings` are those of `config.json`, which may name the tokenizer's class. Raises
     EncoderError for a damaged file, and for a setting that is not supported.
@@ -90,6 +100,7 @@ def tokenizer(folder: Path, model_settings: Mapping[str, Any]) -> Tokenizer:
     if kind in GENERAL_CLASSES and path.name != TOKENIZER:
         raise EncoderError(f"{folder}: tokenizer_class {kind} needs {TOKENIZER}.")
     built = plain_tokenizer(folder)
+    plain = content(built)
     try:
         listed = _listed_tokens(folder, settings, path)
         if kind in BERT_CLASSES:
@@ -102,10 +113,10 @@ def tokenizer(folder: Path, model_settings: Mapping[str, Any]) -> Tokenizer:
         raise EncoderError(
             f"{folder / SETTINGS}: does not fit {path.name}: {reason(error)}."
         ) from None
-    return built
+    return ReadTokenizer(tokenizer=built, changed=content(built) != plain)
 
 
-def read_bounded(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
     """A tokenizer file's bytes. Raises EncoderError where it cannot be read or is too large."""
     try:
         return read_regular(path, MAX_BYTES)
@@ -116,7 +127,7 @@ def read_bounded(path: Path) -> bytes:
 def read_settings(path: Path) -> dict[str, Any]:
     """The object in one of an encoder's JSON files. Raises EncoderError where it is damaged."""
     try:
-        value = parse_json(read_bounded(path).removeprefix(BOM_UTF8))
+        value = parse_json(read_file(path).removeprefix(BOM_UTF8))
     except ValueError as error:
         raise EncoderError(f"{path}: cannot be read: {reason(error)}.") from None
     if not isinstance(value, dict):
@@ -189,7 +200,7 @@ def _listed_tokens(folder: Path, settings: Mapping[str, Any], path: Path) -> dic
         for word, number in _optional(folder / ADDED).items()
     }
     if path.name == TOKENIZER:
-        for token in json.loads(read_bounded(path))["added_tokens"]:
+        for token in json.loads(read_file(path))["added_tokens"]:
             tokens[token["id"]] = _token(token)
     return tokens
 

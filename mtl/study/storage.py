@@ -74,7 +74,7 @@ def open_storage(url: str) -> BaseStorage:
     for tries_left in reversed(range(OPENING_TRIES)):
         try:
             engine = _engine_arguments(url)
-            _check_tables(url, engine)
+            _check_tables(url, engine, wait=tries_left > 0)
             storage = optuna.storages.RDBStorage(url, engine_kwargs=engine)
             return optuna.storages.get_storage(storage)
         except ImportError as error:
@@ -121,18 +121,28 @@ class _TablesMissing(ValueError):
     """The database has some of Optuna's tables and lacks others."""
 
 
-def _check_tables(url: str, engine: Mapping[str, Any]) -> None:
-    """Raise _TablesMissing where Optuna would put empty tables in the place of lost ones."""
+def _check_tables(url: str, engine: Mapping[str, Any], *, wait: bool) -> None:
+    """Raise _TablesMissing where Optuna would put empty tables in the place of lost ones.
+
+    Empty tables alone are those of a process that is creating them. It gets time to end; if it was
+    killed, Optuna creates the rest.
+    """
     import sqlalchemy
     from optuna.storages._rdb.models import BaseModel
 
+    tables = BaseModel.metadata.tables
     connected = sqlalchemy.create_engine(url, **engine)
     try:
         names = set(sqlalchemy.inspect(connected).get_table_names())
+        missing = sorted({*tables, "alembic_version"} - names)
+        known = [tables[name] for name in tables if name in names and name != "version_info"]
+        with connected.connect() as connection:
+            in_use = wait or any(
+                connection.execute(sqlalchemy.select(table).limit(1)).first() for table in known
+            )
     finally:
         connected.dispose()
-    needed = {*BaseModel.metadata.tables, "alembic_version"}
-    if names & needed and (missing := sorted(needed - names)):
+    if names & {*tables, "alembic_version"} and missing and in_use:
         raise _TablesMissing(
             f"it lacks {', '.join(missing)}, a table of Optuna's: the database is damaged, or of "
             "another program. Restore a copy, or name another database."

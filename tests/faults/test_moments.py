@@ -35,7 +35,7 @@ TIMES = {
     "ended",
     "environment",
     "files",
-    "sha256",
+    "digest",
 }
 
 

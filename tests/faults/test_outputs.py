@@ -68,7 +68,7 @@ def link(name: str, target: str) -> Callable[[Path], Any]:
 REFUSED: dict[str, Callable[[Path], Any]] = {
     "g.md": put("g.md"),
     "g.html": put("g.html"),
-    "a figure of the same name": put("g/figures/effects.svg"),
+    "a figure of the same name": put("g/figures/curves.svg"),
     "a table of the same name": put("g/tables/ablation.csv"),
     "records": put("g/records.json.gz"),
     "g is a file": put("g"),
