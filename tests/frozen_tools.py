@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from mtl.config.keys import merge
 from mtl.config.schema import RunConfig
+from mtl.documents.keys import merge
 from mtl.model.frozen import cache as cache_module
 from mtl.model.frozen import store as store_module
 from mtl.model.frozen.cache import StoredFrozenCache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mtl.config.yaml_file import dump_yaml, parse_yaml
+from mtl.documents.yaml_file import dump_yaml, parse_yaml
 from mtl.grid.view import View
 from mtl.runs.prepare import Sources
 from mtl.study.definition import Study, study_from

@@ -15,7 +15,7 @@ import pytest
 
 from mtl.ablation.definition import Definition, read_definition
 from mtl.ablation.engine import Ablation, run_grid
-from mtl.config.yaml_file import dump_yaml
+from mtl.documents.yaml_file import dump_yaml
 from mtl.grid.view import View
 from mtl.runs.folder import RunFolder
 from mtl.runs.options import PoolOptions

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from mtl.config.yaml_file import dump_yaml
+from mtl.documents.yaml_file import dump_yaml
 from mtl.runs.folder import RunFolder
 from tests.conftest import write_tiny_data
 

@@ -10,7 +10,7 @@ import pytest
 from mtl.ablation.definition import read_definition
 from mtl.ablation.engine import run_grid
 from mtl.commands.sync import sync_runs
-from mtl.config.yaml_file import dump_yaml
+from mtl.documents.yaml_file import dump_yaml
 from mtl.runs.options import PoolOptions
 from mtl.tracking.outcome import WandbMode
 from tests.grid_trains import plainly

@@ -17,7 +17,7 @@ from mtl.ablation.claims import (
     read_claims,
 )
 from mtl.ablation.definition import find_definition
-from mtl.config.yaml_file import YamlDocument, parse_yaml
+from mtl.documents.yaml_file import YamlDocument, parse_yaml
 
 
 def claim(expect: Expectation, label: int | None = None) -> Claim:

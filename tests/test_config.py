@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from mtl.config.schema import PRESETS, RunConfig
 from mtl.config.sections import Heads
 from mtl.config.settings import build, config_from, file_layer
-from mtl.config.yaml_file import dump_yaml
+from mtl.documents.yaml_file import dump_yaml
 from mtl.errors import ConfigError
 from mtl.tasks.registry import TASKS
 from tests.config_tools import put

@@ -11,7 +11,7 @@ import pytest
 from mtl.config.assignments import assignments, listed
 from mtl.config.schema import RunConfig
 from mtl.config.settings import config_from
-from mtl.config.yaml_file import dump_yaml
+from mtl.documents.yaml_file import dump_yaml
 from mtl.errors import ConfigError
 from mtl.methods.toggles import typed_config
 from tests.config_tools import put, refusal

@@ -228,7 +228,7 @@ def test_a_file_of_the_working_directory_wins(
     )
     assert find_definition("quickstart").question == "mine?"
     assert find_definition("paper").question != "mine?"
-    assert LIBRARY.folders()[0] == Path("ablations")
+    assert LIBRARY.own_paths()["mine"] == Path("ablations/mine.yaml")
 
 
 def test_an_unknown_name_lists_what_there_is(

@@ -14,7 +14,7 @@ from mtl.ablation.definition import Definition, from_words
 from mtl.ablation.design import expand
 from mtl.ablation.factors import MAX_COMBINATIONS
 from mtl.config.settings import build
-from mtl.config.yaml_file import YamlDocument, parse_yaml
+from mtl.documents.yaml_file import YamlDocument, parse_yaml
 from mtl.errors import ConfigError
 from tests.design_tools import cell, cell_of, define, names, plan
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from mtl.config.keys import merge
 from mtl.config.schema import RunConfig
+from mtl.documents.keys import merge
 from mtl.errors import ConfigError
 from mtl.model.batch import make_batch
 from mtl.model.frozen.cache import DISABLED, StoredFrozenCache, sequence_key

@@ -22,7 +22,7 @@ HEAVY = {"torch", "pandas", "wandb", "transformers", "datasets", "sentence_trans
 HEAVY |= {"matplotlib", "seaborn"}
 
 LAYERS = (
-    "errors", "files", "locks", "rng", "cache", "tasks", "config", "stats", "data",
+    "errors", "files", "locks", "rng", "cache", "documents", "tasks", "config", "stats", "data",
     "model", "methods",
     "tracking", "runs", "inference", "training", "grid", "ablation", "study", "report", "api",
     "pretrained", "commands", "cli", "__main__",

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mtl.config.yaml_file import MAX_BYTES, MAX_DEPTH, dump_yaml, parse_yaml, read_yaml
+from mtl.documents.yaml_file import MAX_BYTES, MAX_DEPTH, dump_yaml, parse_yaml, read_yaml
 from mtl.errors import ConfigError
 
 

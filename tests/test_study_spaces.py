@@ -11,7 +11,7 @@ import pytest
 from mtl.ablation.definition import read_definition
 from mtl.ablation.design import expand
 from mtl.config.schema import RunConfig
-from mtl.config.yaml_file import parse_yaml
+from mtl.documents.yaml_file import parse_yaml
 from mtl.errors import ConfigError
 from mtl.runs.prepare import Sources
 from mtl.study.definition import Study, find_study, read_study, studies, study_from, with_words

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from mtl.ablation.expression import MAX_DEPTH, MAX_LENGTH
 from mtl.ablation.where import compile_where, literal
 from mtl.config.key_kinds import config_keys
-from mtl.config.keys import flatten
 from mtl.config.schema import RunConfig
+from mtl.documents.keys import flatten
 from mtl.errors import ConfigError
 
 CELL: dict[str, Any] = {

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from mtl.config.keys import merge
 from mtl.config.schema import RunConfig
+from mtl.documents.keys import merge
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import prepare
 from mtl.runs.record import Record

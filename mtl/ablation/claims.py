@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, model_validator
 
-from mtl.config.validation import (
+from mtl.documents.validation import (
     NOT_BLANK,
     Expected,
     FileModel,
@@ -20,7 +20,7 @@ from mtl.config.validation import (
     by_line,
     validated,
 )
-from mtl.config.yaml_file import YamlDocument
+from mtl.documents.yaml_file import YamlDocument
 from mtl.errors import short
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import TaskName

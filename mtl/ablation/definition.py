@@ -20,9 +20,9 @@ from mtl.ablation.margins import DEFAULT_MARGIN, Margin
 from mtl.ablation.reading import KEYS, DesignName, definition_fields
 from mtl.config.assignments import DEFAULT_SEEDS, assignments, listed, seeds_of
 from mtl.config.key_kinds import config_keys, own_factors
-from mtl.config.keys import Settings, flatten, get_key, is_within, merge
-from mtl.config.library import Library
-from mtl.config.yaml_file import Place, YamlDocument, dump_yaml, read_yaml
+from mtl.documents.keys import Settings, flatten, get_key, is_within, merge
+from mtl.documents.library import Library
+from mtl.documents.yaml_file import Place, YamlDocument, dump_yaml, read_yaml
 from mtl.errors import ConfigError, short
 
 

@@ -36,11 +36,11 @@ from mtl.ablation.factors import (
 )
 from mtl.ablation.where import Condition, compile_where, literal
 from mtl.config.assignments import level_name
-from mtl.config.keys import Settings, flatten, get_key, is_within, merge
 from mtl.config.schema import RunConfig
 from mtl.config.sections import Smart
 from mtl.config.settings import preset_layer
-from mtl.config.validation import Problem
+from mtl.documents.keys import Settings, flatten, get_key, is_within, merge
+from mtl.documents.validation import Problem
 from mtl.errors import ConfigError, short
 from mtl.grid.arm import Arm
 

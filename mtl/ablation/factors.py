@@ -10,10 +10,10 @@ from itertools import combinations, product
 from pydantic import ValidationError
 
 from mtl.ablation.definition import Definition
-from mtl.config.keys import Settings, flatten, merge
 from mtl.config.schema import RunConfig
 from mtl.config.settings import build
-from mtl.config.yaml_file import YamlDocument
+from mtl.documents.keys import Settings, flatten, merge
+from mtl.documents.yaml_file import YamlDocument
 from mtl.errors import ConfigError, short, suggestion
 
 MAX_COMBINATIONS = 100_000

@@ -17,11 +17,11 @@ from mtl.ablation.expression import WORD
 from mtl.ablation.where import RESERVED
 from mtl.config.assignments import checked_seeds, level_name, refusals, seed_count
 from mtl.config.key_kinds import config_keys
-from mtl.config.keys import Settings, get_key
-from mtl.config.library import SUFFIXES
 from mtl.config.settings import file_layer, preset_layer, spread
-from mtl.config.validation import NOT_BLANK, Expected, wrong
-from mtl.config.yaml_file import YamlDocument
+from mtl.documents.keys import Settings, get_key
+from mtl.documents.library import SUFFIXES
+from mtl.documents.validation import NOT_BLANK, Expected, wrong
+from mtl.documents.yaml_file import YamlDocument
 from mtl.errors import ConfigError, printable, short
 
 MAX_NAME = 100

@@ -29,9 +29,9 @@ from mtl.ablation.parts import (
 from mtl.ablation.where import compile_where
 from mtl.config.assignments import DEFAULT_SEEDS, level_name
 from mtl.config.key_kinds import config_keys, own_factors
-from mtl.config.keys import Settings, merge
-from mtl.config.validation import Expected, FileModel, Problem, by_line, validated
-from mtl.config.yaml_file import YamlDocument
+from mtl.documents.keys import Settings, merge
+from mtl.documents.validation import Expected, FileModel, Problem, by_line, validated
+from mtl.documents.yaml_file import YamlDocument
 from mtl.errors import ConfigError, short, suggestion
 
 DesignName = Literal["full", "one-at-a-time", "leave-one-out", "pairwise"]

@@ -18,7 +18,8 @@ from mtl.stats.summary import Summary
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import TaskName
 
-Score = Literal["sst", "quora", "sts", "overall"]
+Score = str
+"""A task's name, or `overall`."""
 
 
 def scores_of(tasks: Sequence[TaskName]) -> tuple[Score, ...]:

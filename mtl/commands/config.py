@@ -22,7 +22,7 @@ def config(words: tuple[str, ...], schema: bool, as_json: bool) -> None:
       mtl config concat train.lr=3e-5
     """
     from mtl.config.schema import RunConfig
-    from mtl.config.yaml_file import dump_yaml
+    from mtl.documents.yaml_file import dump_yaml
     from mtl.methods.toggles import typed_config
 
     if schema:

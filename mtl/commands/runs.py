@@ -9,7 +9,7 @@ import click
 
 from mtl.commands.options import CONTEXT, check_runs_folder, json_option, runs_option
 from mtl.commands.printing import make_table, print_json, print_table, stdout
-from mtl.config.yaml_file import dump_yaml
+from mtl.documents.yaml_file import dump_yaml
 from mtl.errors import MtlError, RunError
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from mtl.config.key_kinds import takes_text
-from mtl.config.keys import Settings, flatten, merge
 from mtl.config.schema import RunConfig
 from mtl.config.settings import assignment_layers, build
-from mtl.config.yaml_file import YamlDocument, parse_yaml
+from mtl.documents.keys import Settings, flatten, merge
+from mtl.documents.yaml_file import YamlDocument, parse_yaml
 from mtl.errors import ConfigError, short
 
 DEFAULT_SEEDS = (0, 1, 2)

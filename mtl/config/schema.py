@@ -31,7 +31,7 @@ from mtl.config.sections import (
     Train,
     smart_or_null,
 )
-from mtl.config.validation import Problem
+from mtl.documents.validation import Problem
 from mtl.errors import ConfigError, short
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import TaskName

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from mtl.config.validation import Expected
+from mtl.documents.validation import Expected
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import TaskName
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mtl.config.key_kinds import takes_text
-from mtl.config.keys import Settings
 from mtl.config.schema import PRESETS, RunConfig
-from mtl.config.validation import validated
-from mtl.config.yaml_file import MAX_DEPTH, Place, YamlDocument, parse_yaml, read_yaml
+from mtl.documents.keys import Settings
+from mtl.documents.validation import validated
+from mtl.documents.yaml_file import MAX_DEPTH, Place, YamlDocument, parse_yaml, read_yaml
 from mtl.errors import ConfigError, printable, short, suggestion
 
 

@@ -49,7 +49,7 @@ def fetch_hub(
     for name in tasks:
         parts = _fetch_task(TASKS[name], mirror, say or (lambda line: None))
         for rows in parts:
-            entry = _manifest_entry(rows, TASKS[name].hub, mirror)
+            entry = _manifest_entry(rows, TASKS[name].course.hub, mirror)
             manifest["files"][rows.task.file_name(rows.split)] = entry
         # The manifest is written first. If a kill came between the two writes, the next fetch would
         # otherwise take a fetched file for the user's own.
@@ -61,7 +61,7 @@ def fetch_hub(
 
 def _fetch_task(task: Task, mirror: Path | None, say: Callable[[str], None]) -> list[Rows]:
     """The rows of all splits of a task."""
-    source = task.hub
+    source = task.course.hub
     where = f"{mirror / source.repository}" if mirror else f"the hub's {source.repository}"
     tables: dict[str, dict[str, list[Any]]] = {}
     for part in source.files:
@@ -128,7 +128,7 @@ def _part(source: HubSource, split: Split) -> str:
 
 def _rows(task: Task, split: Split, tables: Mapping[str, Mapping[str, list[Any]]]) -> Rows:
     """The rows of one split. Rows that break the rules are left out and listed in `skipped`."""
-    source = task.hub
+    source = task.course.hub
     part = _part(source, split)
     table = tables[part]
     halved = "test" not in source.files and split != "train"

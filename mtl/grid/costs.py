@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mtl.config.keys import flatten
 from mtl.config.schema import RunConfig
+from mtl.documents.keys import flatten
 from mtl.methods.toggles import COSTLY
 from mtl.runs.record import Record, Spent
 from mtl.tasks.task import TaskName

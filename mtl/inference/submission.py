@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl.config.keys import get_key
 from mtl.data.course.cells import shown
 from mtl.data.course.files import OnBadRow, read_course
 from mtl.data.load import BUILT_IN, data_folder, load_rows
 from mtl.data.rows import Rows
+from mtl.documents.keys import get_key
 from mtl.errors import ConfigError, DataError
 from mtl.files import read_bounded, write_bytes, write_json
 from mtl.inference.trained import Trained, data_of_run

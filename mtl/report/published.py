@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from mtl.config.keys import merge
 from mtl.config.schema import PRESETS, RunConfig
+from mtl.documents.keys import merge
 from mtl.methods.toggles import methods_of
 
 Row = Literal["baseline", "final", "concat"]

@@ -16,7 +16,7 @@ from mtl.ablation.grid_design import GridDesign
 from mtl.ablation.grid_files import of_schema_2
 from mtl.ablation.judging import make_results
 from mtl.config import identity
-from mtl.config.yaml_file import YamlDocument
+from mtl.documents.yaml_file import YamlDocument
 from mtl.errors import RunError
 from mtl.report.archive import (
     SCHEMA,

@@ -27,7 +27,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mtl.config.schema import RunConfig
-from mtl.config.yaml_file import dump_yaml, read_yaml
+from mtl.documents.yaml_file import dump_yaml, read_yaml
 from mtl.errors import RunError, RunInUse
 from mtl.files import read_regular, write_bytes
 from mtl.locks import LockInUse, LocksUnsupported, exclusive, is_held

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtl.config.keys import flatten
+from mtl.documents.keys import flatten
 from mtl.errors import RunError
 from mtl.runs.find import run_folders
 from mtl.runs.folder import RunFolder

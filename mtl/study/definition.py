@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from mtl.config.assignments import assignments
-from mtl.config.keys import Settings, flatten, is_within, merge
-from mtl.config.library import Library
 from mtl.config.schema import RunConfig
 from mtl.config.settings import preset_layer
-from mtl.config.yaml_file import Place, YamlDocument, dump_yaml, read_yaml
+from mtl.documents.keys import Settings, flatten, is_within, merge
+from mtl.documents.library import Library
+from mtl.documents.yaml_file import Place, YamlDocument, dump_yaml, read_yaml
 from mtl.errors import ConfigError, short
 from mtl.rng import numpy_stream
 from mtl.runs.prepare import Sources

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mtl.config.yaml_file import dump_yaml
+from mtl.documents.yaml_file import dump_yaml
 from mtl.errors import ConfigError
 from mtl.study.definition import Study
 from mtl.study.results import StudyResults, TrialResult

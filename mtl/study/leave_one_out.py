@@ -12,7 +12,7 @@ from mtl.ablation.definition import Definition
 from mtl.ablation.factors import together
 from mtl.config.assignments import level_name
 from mtl.config.key_kinds import config_keys
-from mtl.config.keys import Settings, get_key, merge, nest_key
+from mtl.documents.keys import Settings, get_key, merge, nest_key
 from mtl.errors import ConfigError
 from mtl.study.definition import Study
 from mtl.study.space import Parameter, Point, Space

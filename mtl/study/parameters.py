@@ -12,10 +12,10 @@ from mtl.ablation.parts import check_own_name, fail, named_levels, value_levels
 from mtl.ablation.where import compile_where
 from mtl.config.assignments import level_name, refusals
 from mtl.config.key_kinds import config_keys
-from mtl.config.keys import Settings, flatten, is_within
 from mtl.config.settings import spread
-from mtl.config.validation import Expected, FileModel, Problem, validated
-from mtl.config.yaml_file import YamlDocument
+from mtl.documents.keys import Settings, flatten, is_within
+from mtl.documents.validation import Expected, FileModel, Problem, validated
+from mtl.documents.yaml_file import YamlDocument
 from mtl.errors import ConfigError, short, suggestion
 from mtl.study.space import Parameter, depends_on, ordered, own_levels
 

@@ -19,11 +19,11 @@ from mtl.ablation.parts import (
     settings_part,
 )
 from mtl.config.assignments import MAX_SEEDS
-from mtl.config.keys import Settings, flatten, merge
 from mtl.config.schema import PRESETS
 from mtl.config.settings import preset_layer
-from mtl.config.validation import Expected, FileModel, by_line, validated, wrong
-from mtl.config.yaml_file import YamlDocument
+from mtl.documents.keys import Settings, flatten, merge
+from mtl.documents.validation import Expected, FileModel, by_line, validated, wrong
+from mtl.documents.yaml_file import YamlDocument
 from mtl.errors import ConfigError, short, suggestion
 from mtl.study.objectives import Objective, known_objectives
 from mtl.study.parameters import check_keys_of_disabled_sections, read_space

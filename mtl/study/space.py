@@ -16,10 +16,10 @@ from mtl.ablation.factors import together, validated
 from mtl.ablation.where import Condition, compile_where
 from mtl.config.assignments import level_name
 from mtl.config.key_kinds import config_keys
-from mtl.config.keys import Settings, flatten, get_key, is_within, merge
 from mtl.config.schema import RunConfig
 from mtl.config.settings import spread
-from mtl.config.yaml_file import YamlDocument
+from mtl.documents.keys import Settings, flatten, get_key, is_within, merge
+from mtl.documents.yaml_file import YamlDocument
 from mtl.errors import ConfigError
 
 if TYPE_CHECKING:

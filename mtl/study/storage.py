@@ -263,7 +263,7 @@ def check_attributes(study: optuna.Study) -> None:
 
 def definition_in(study: optuna.Study) -> Study:
     """The definition in a study's attributes."""
-    from mtl.config.yaml_file import YamlDocument
+    from mtl.documents.yaml_file import YamlDocument
     from mtl.study.definition import study_from
 
     document = YamlDocument(source=f"study {study.study_name}", value=study.user_attrs[DEFINITION])

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mtl.config.keys import Settings, flatten, get_key
 from mtl.config.schema import RunConfig
+from mtl.documents.keys import Settings, flatten, get_key
 from mtl.study.objectives import Objective
 from mtl.study.space import Parameter
 

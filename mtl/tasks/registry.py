@@ -1,90 +1,110 @@
-"""The three shipped tasks, by name. No torch.
+"""The tasks that this process knows, by name.
 
-Source of the files and metrics: the CS224N default project.
+Shipped tasks and those in the folder `tasks/` are known by name and read when they are first
+needed. A file elsewhere becomes known when a config names its path, and the tasks of a run when its
+record is read. No torch.
 """
 
 from __future__ import annotations
 
-from mtl.tasks.task import HubSource, Task, TaskName
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 
-SST = Task(
-    name="sst",
-    title="SST-5 sentiment",
-    stem="ids-sst",
-    label_column="sentiment",
-    sentence_columns=("sentence",),
-    kind="classes",
-    outputs=5,
-    low=0,
-    high=4,
-    metric="accuracy",
-    class_names=("negative", "somewhat negative", "neutral", "somewhat positive", "positive"),
-    heads={"siamese": ("mlp", "linear"), "concat": ("mlp", "linear")},
-    hub=HubSource(
-        repository="SetFit/sst5",
-        revision="e51bdcd8cd3a30da231967c1a249ba59361279a3",
-        prefix="sst5",
-        files={"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl"},
-        columns={"sentence": "text", "sentiment": "label"},
-    ),
-    citation=(
-        "Socher et al. Recursive Deep Models for Semantic Compositionality over a Sentiment "
-        "Treebank. EMNLP 2013."
-    ),
-)
+from mtl.documents.library import SUFFIXES
+from mtl.errors import ConfigError
+from mtl.tasks.definition import LIBRARY, read_task
+from mtl.tasks.task import CourseData, Task, TaskName
 
-QUORA = Task(
-    name="quora",
-    title="Quora paraphrase",
-    stem="quora",
-    label_column="is_duplicate",
-    sentence_columns=("sentence1", "sentence2"),
-    kind="binary",
-    outputs=1,
-    low=0,
-    high=1,
-    metric="accuracy",
-    class_names=("different", "duplicate"),
-    heads={"siamese": ("dot", "features"), "concat": ("linear", "mlp")},
-    auto_heads={"siamese": "dot", "concat": "linear"},
-    hub=HubSource(
-        repository="nyu-mll/glue",
-        revision="bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
-        prefix="qqp",
-        files={
-            "train": "qqp/train-00000-of-00001.parquet",
-            "validation": "qqp/validation-00000-of-00001.parquet",
-        },
-        columns={"sentence1": "question1", "sentence2": "question2", "is_duplicate": "label"},
-        index="idx",
-    ),
-)
 
-STS = Task(
-    name="sts",
-    title="STS similarity",
-    stem="sts",
-    label_column="similarity",
-    sentence_columns=("sentence1", "sentence2"),
-    kind="score",
-    outputs=1,
-    low=0,
-    high=5,
-    metric="pearson",
-    heads={"siamese": ("dot", "cosine", "features"), "concat": ("linear", "mlp")},
-    auto_heads={"siamese": "cosine", "concat": "linear"},
-    hub=HubSource(
-        repository="mteb/stsbenchmark-sts",
-        revision="b0fddb56ed78048fa8b90373c8a3cfc37b684831",
-        prefix="stsb",
-        files={
-            "train": "train.jsonl.gz",
-            "validation": "validation.jsonl.gz",
-            "test": "test.jsonl.gz",
-        },
-        columns={"sentence1": "sentence1", "sentence2": "sentence2", "similarity": "score"},
-    ),
-    citation="Agirre et al. *SEM 2013 shared task: Semantic Textual Similarity. *SEM 2013.",
-)
+@cache
+def shipped() -> Mapping[TaskName, Task]:
+    """The tasks that ship with `mtl`, the course's first, in the course's order."""
+    folder = LIBRARY.shipped()
+    tasks = [read_task(path) for path in folder.iterdir() if path.suffix in SUFFIXES]
+    order = {name: place for place, name in enumerate(COURSE)}
+    tasks.sort(key=lambda task: (order.get(task.name, len(order)), task.name))
+    return {task.name: task for task in tasks}
 
-TASKS: dict[TaskName, Task] = {task.name: task for task in (SST, QUORA, STS)}
+
+COURSE: tuple[TaskName, ...] = ("sst", "quora", "sts")
+"""The order in which the tasks of the course have always been named, trained and hashed."""
+
+
+class Registry(Mapping[TaskName, Task]):
+    """Name -> task. In the order of `shipped`, then by name."""
+
+    def __init__(self) -> None:
+        self._known: dict[TaskName, Task] = {}
+
+    def __getitem__(self, name: TaskName) -> Task:
+        if name in self._known:
+            return self._known[name]
+        if name in self._here():
+            return self.find(name)
+        return shipped()[name]
+
+    def __iter__(self) -> Iterator[TaskName]:
+        own = {*self._known, *self._here()} - shipped().keys()
+        return iter((*shipped(), *sorted(own)))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._known or name in shipped() or name in self._here()
+
+    def find(self, word: str) -> Task:
+        """The task of a name or at a path, which becomes known. A file here wins over a shipped.
+
+        Raises ConfigError: for an unknown name with the nearest one, for a file with every problem.
+        """
+        path = self._here().get(word)
+        if path is None and not word.endswith(SUFFIXES) and "/" not in word:
+            if word in self:
+                return self[word]
+            LIBRARY.find(word)  # raises
+        path = path or Path(word)
+        task = read_task(path)
+        if path.stem != task.name and not word.endswith(SUFFIXES):
+            raise ConfigError(f"{path}: task: expected {path.stem}, as the file, got {task.name}.")
+        self._known[task.name] = task
+        return task
+
+    def know(self, tasks: Iterable[Task]) -> None:
+        """Add tasks whose names are not known: those of a record that is read."""
+        for task in tasks:
+            if task.name not in self:
+                self._known[task.name] = task
+
+    @contextmanager
+    def using(self, tasks: Iterable[Task]) -> Iterator[None]:
+        """Within the block, these tasks stand for those of their names."""
+        before = dict(self._known)
+        self._known |= {task.name: task for task in tasks}
+        try:
+            yield
+        finally:
+            self._known = before
+
+    def _here(self) -> Mapping[TaskName, Path]:
+        """The files of the working folder, by name."""
+        return LIBRARY.own_paths()
+
+
+TASKS = Registry()
+
+
+def course_tasks() -> tuple[Task, ...]:
+    """The tasks of the course, in its order."""
+    return tuple(task for task in shipped().values() if isinstance(task.data, CourseData))
+
+
+def differing(names: Iterable[TaskName]) -> list[Task]:
+    """The tasks of these names that no shipped task of the name equals, as far as numbers go."""
+    return [
+        TASKS[name]
+        for name in names
+        if name not in shipped() or shipped()[name].identity() != TASKS[name].identity()
+    ]

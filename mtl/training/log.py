@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from mtl.config.keys import flatten
+from mtl.documents.keys import flatten
 from mtl.files import named
 from mtl.methods import conflicts
 from mtl.methods.penalty import Penalty

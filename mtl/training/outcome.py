@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import torch
 
-from mtl.config.keys import flatten
 from mtl.config.schema import RunConfig
+from mtl.documents.keys import flatten
 from mtl.methods import conflicts
 from mtl.methods.penalty import PENALTIES, summarise
 from mtl.model.multitask import MultiTaskModel

@@ -14,7 +14,7 @@ import pytest
 
 from mtl.ablation.definition import read_definition
 from mtl.ablation.engine import Ablation, Grid, run_grid
-from mtl.config.yaml_file import dump_yaml
+from mtl.documents.yaml_file import dump_yaml
 from mtl.grid.view import View
 from mtl.model.random_tiny import random_tiny
 from mtl.runs.folder import RunFolder

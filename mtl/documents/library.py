@@ -27,25 +27,19 @@ class Library:
     package: str
     inside: str
 
-    def folders(self) -> list[Path]:
-        """The folders that exist; a file in an earlier folder wins."""
-        shipped = Path(str(resources.files(self.package))) / self.inside
-        if not shipped.is_dir():  # a clone of the repository
-            shipped = Path(__file__).parents[2] / self.folder
-        folders: dict[Path, Path] = {}
-        for folder in (Path(self.folder), shipped):
-            if folder.is_dir():
-                folders.setdefault(folder.resolve(), folder)
-        return list(folders.values())
+    def shipped(self) -> Path:
+        """The folder of the definitions that ship with `mtl`."""
+        inside = Path(str(resources.files(self.package))) / self.inside
+        # Else a clone of the repository.
+        return inside if inside.is_dir() else Path(__file__).parents[2] / self.folder
+
+    def own_paths(self) -> dict[str, Path]:
+        """The definitions in the working folder, by name."""
+        return _paths(Path(self.folder))
 
     def paths(self) -> dict[str, Path]:
-        """Every definition by name."""
-        paths: dict[str, Path] = {}
-        for folder in self.folders():
-            for path in sorted(folder.iterdir()):
-                if path.suffix in SUFFIXES and path.is_file():
-                    paths.setdefault(path.stem, path)
-        return paths
+        """Every definition by name; one in the working folder wins."""
+        return _paths(self.shipped()) | self.own_paths()
 
     def find(self, word: str) -> Path:
         """The file with a name, or at a path. Raises ConfigError with the nearest name."""
@@ -60,3 +54,10 @@ class Library:
                 f"Write the path of a file of your own, as in {example}."
             )
         return paths[word]
+
+
+def _paths(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        return {}
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
+    return {path.stem: path for path in reversed(files) if path.is_file()}

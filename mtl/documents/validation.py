@@ -16,8 +16,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from mtl.config.keys import is_within, merge
-from mtl.config.yaml_file import Place, YamlDocument
+from mtl.documents.keys import is_within, merge
+from mtl.documents.yaml_file import Place, YamlDocument
 from mtl.errors import printable, short, suggestion
 
 MAX_DESCRIBED = 50

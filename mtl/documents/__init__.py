@@ -1,0 +1,1 @@
+"""YAML documents: read, found by name, checked against a model, with a place for every error."""
