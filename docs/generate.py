@@ -17,11 +17,15 @@ import click
 from mtl.cli import COMMANDS, main
 from mtl.commands.options import CONTEXT
 from mtl.config.assignments import level_name
-from mtl.config.schema import PRESETS, SECTIONS, RunConfig, default_of
+from mtl.config.presets import PRESETS
+from mtl.config.schema import SECTIONS, RunConfig, default_of
 from mtl.config.sections import Idle
 from mtl.methods.toggle import Toggle
-from mtl.methods.toggles import TOGGLES
+from mtl.methods.toggles import TOGGLES as SETTINGS
+from mtl.methods.toggles import head_toggles
+from mtl.tasks.registry import TASKS
 
+TOGGLES = (*SETTINGS, *head_toggles())
 DOCS = Path(__file__).resolve().parent
 MADE = "<!-- Written by docs/generate.py from the code. Do not edit. -->\n"
 
@@ -52,7 +56,8 @@ def toggles() -> str:
 def _group(section: str) -> list[Toggle]:
     """The toggles of a section in the schema's order."""
     model = SECTIONS[section] if section else RunConfig
-    order = [f"{section}.{name}".lstrip(".") for name in model.model_fields]
+    names = TASKS if section == "heads" else model.model_fields
+    order = [f"{section}.{name}".lstrip(".") for name in names]
     return sorted(
         (toggle for toggle in TOGGLES if toggle.key in order),
         key=lambda toggle: order.index(toggle.key),
@@ -79,9 +84,8 @@ def _settings_table(section: str) -> list[str]:
 def _no_effect() -> list[str]:
     keys: dict[Idle, list[str]] = {}
     for toggle in TOGGLES:
-        for idle in toggle.field.metadata:
-            if isinstance(idle, Idle):
-                keys.setdefault(idle, []).append(f"`{toggle.key}`")
+        for idle in toggle.idles:
+            keys.setdefault(idle, []).append(f"`{toggle.key}`")
     rows = [
         (", ".join(names), idle.why.format(tasks="T").split(". ")[0].rstrip("."))
         for idle, names in keys.items()
@@ -135,9 +139,14 @@ def _presets() -> list[str]:
 
 def _sources() -> list[str]:
     lines = [
-        f"* `{toggle.key}`, {source.title}: {source.text}".replace("*SEM", "\\*SEM")
+        f"* `{toggle.key}`, {source.title}: {source.text}"
         for toggle in TOGGLES
         for source in toggle.sources
+    ]
+    lines += [
+        f"* task `{task.name}`: {task.citation}".replace("*SEM", "\\*SEM")
+        for task in TASKS.values()
+        if task.citation
     ]
     return ["## Sources\n", *lines, ""]
 

@@ -40,7 +40,7 @@ def names() -> dict[str, Any]:
     from mtl import config_from
     from mtl.ablation.definition import definitions, read_definition
     from mtl.ablation.design import expand
-    from mtl.config.schema import PRESETS
+    from mtl.config.presets import PRESETS
     from mtl.runs.prepare import Sources
     from mtl.study.definition import read_study, studies
 

@@ -43,7 +43,10 @@ def mirror(tmp_path: Path) -> Path:
     """The three repositories as they are laid out on the hub, with a few sentences each."""
     root = tmp_path / "mirror"
     packed = gzip.compress(as_lines(PAIRS).encode())
-    for source, content in ((TASKS["sst"].hub, as_lines(SST).encode()), (TASKS["sts"].hub, packed)):
+    for source, content in (
+        (TASKS["sst"].course.hub, as_lines(SST).encode()),
+        (TASKS["sts"].course.hub, packed),
+    ):
         (root / source.repository).mkdir(parents=True)
         for name in source.files.values():
             (root / source.repository / name).write_bytes(content)
@@ -53,7 +56,7 @@ def mirror(tmp_path: Path) -> Path:
     )
     table = datasets.Dataset.from_dict({name: list(values) for name, values in columns.items()})
     table = table.cast_column("label", datasets.ClassLabel(names=["not_duplicate", "duplicate"]))
-    for name in TASKS["quora"].hub.files.values():
+    for name in TASKS["quora"].course.hub.files.values():
         table.to_parquet(root / "nyu-mll" / "glue" / name)
     return root
 

@@ -30,7 +30,7 @@ def level(config: RunConfig) -> float:
     unfrozen = 6 if config.freeze.unfrozen == "all" else config.freeze.unfrozen
     rate = -0.08 * (math.log10(config.train.lr) + 4) ** 2
     depth = -0.006 * (unfrozen - 4) ** 2
-    heads = 0.02 * (config.heads.sst == "mlp") + 0.01 * (config.pooling == "mean")
+    heads = 0.02 * (config.head("sst") == "mlp") + 0.01 * (config.pooling == "mean")
     smart = 0.0 if config.smart is None else 0.02 - 0.01 * abs(math.log10(config.smart.lambda_s))
     return 0.6 + 0.06 * (config.pairing == "concat") + rate + depth + heads + smart
 

@@ -202,7 +202,7 @@ def test_every_key_of_a_claim_is_read_and_written_back() -> None:
         ("- {claim: It, arm: mine, expect: worst class, class: true}", "got True."),
         (
             "- {claim: It, arm: mine, expect: worst class, class: 2, task: sts}",
-            "claims.0.task: expected sst",
+            "claims.0.task: expected a task with classes, got sts",
         ),
         (
             "- {claim: It, arm: mine, expect: train above dev, than: other}",

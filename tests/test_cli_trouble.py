@@ -231,12 +231,12 @@ def test_one_task_in_a_file_needs_no_brackets(text: str, tmp_path: Path) -> None
         ("train=fast", "'train=fast': train: expected settings (key: value), got 'fast'"),
         (
             "freeze.scope=foo",
-            "'freeze.scope=foo': freeze.scope.0: expected all, or tasks among sst, quora, sts, "
-            "got 'foo'.",
+            "'freeze.scope=foo': freeze.scope.0: no task 'foo'; there are quora, sst, sts. Write "
+            "the path of a file of your own, as in tasks/foo.yaml.",
         ),
         (
             "freeze.scope=5",
-            "'freeze.scope=5': freeze.scope: expected all, or tasks among sst, quora, sts, got 5.",
+            "'freeze.scope=5': freeze.scope: expected all, or names of tasks, got 5.",
         ),
     ],
 )

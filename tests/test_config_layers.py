@@ -194,7 +194,7 @@ def test_a_file_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
         (["tasks=sst", "heads.quora=features"], "tasks=sst has no quora"),
         (["tasks=sst", "pairing=concat"], "has no task of pairs"),
         (["tasks=sst", "schedule=consolidated"], "is one task"),
-        (["tasks=sst", "overall=shifted"], "has no sts"),
+        (["tasks=sst", "overall=shifted"], "scored by a correlation"),
         (["smart.lambda_s=0", "smart.epsilon=1e-4"], "smart.lambda_s=0 turns R_s off"),
     ],
 )

@@ -228,7 +228,7 @@ def test_a_file_of_the_working_directory_wins(
     )
     assert find_definition("quickstart").question == "mine?"
     assert find_definition("paper").question != "mine?"
-    assert LIBRARY.own_paths()["mine"] == Path("ablations/mine.yaml")
+    assert LIBRARY.own_paths() == {"quickstart": Path("ablations/quickstart.yaml")}
 
 
 def test_an_unknown_name_lists_what_there_is(

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from mtl.ablation.definition import find_definition, from_words, read_definition
 from mtl.ablation.design import expand
-from mtl.config.schema import PRESETS, RunConfig
+from mtl.config.presets import PRESETS
+from mtl.config.schema import RunConfig
 from mtl.errors import ConfigError
 from tests.design_tools import cell, cell_of, names, plan
 

@@ -156,7 +156,7 @@ def test_a_damaged_mirror_is_named_by_its_file(
 
 
 def test_a_broken_parquet_file_is_a_message(tmp_path: Path, mirror: Path) -> None:
-    (mirror / "nyu-mll" / "glue" / TASKS["quora"].hub.files["validation"]).write_bytes(
+    (mirror / "nyu-mll" / "glue" / TASKS["quora"].course.hub.files["validation"]).write_bytes(
         b"not parquet at all"
     )
     with pytest.raises(DataError, match="validation-00000-of-00001.parquet: cannot read it"):

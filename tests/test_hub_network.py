@@ -63,7 +63,7 @@ def test_the_files_come_over_http_and_nothing_is_left_outside_the_cache_folder(
     found = json.loads(done.stdout)
     assert found["folder"] == str(tmp_path / "cache" / "hub")
     assert len(found["files"]) == 9
-    assert found["files"]["sts-dev.csv"]["revision"] == TASKS["sts"].hub.revision
+    assert found["files"]["sts-dev.csv"]["revision"] == TASKS["sts"].course.hub.revision
     assert len(read_course(tmp_path / "cache" / "hub", TASKS["quora"], "train")) == 4
     assert "sst: reading train from the hub's SetFit/sst5" in done.stderr
     outside = [path for path in (tmp_path / "home").rglob("*") if path.is_file()]

@@ -46,10 +46,10 @@ def test_committed_records_are_read_and_written_without_a_change(report: str) ->
         assert types[0] == types[1], "no integer becomes a float"
 
 
-def test_the_file_has_the_keys_of_schema_1_in_their_order(folder: RunFolder) -> None:
+def test_the_file_has_the_keys_of_schema_2_in_their_order(folder: RunFolder) -> None:
     assert list(stored(folder)) == [
-        "schema", "run_id", "cell", "seed", "status", "config", "metrics", "undefined",
-        "best_step", "steps", "seconds", "throughput", "peak_memory", "diagnostics",
+        "schema", "run_id", "cell", "seed", "status", "config", "tasks", "metrics",
+        "undefined", "best_step", "steps", "seconds", "throughput", "peak_memory", "diagnostics",
         "frozen_unchanged", "data", "environment", "error", "ended", "wandb", "files",
     ]  # fmt: skip
 
@@ -73,8 +73,8 @@ def test_keys_of_a_newer_version_are_kept(folder: RunFolder) -> None:
         ({"throughput": {"examples_per_second": "fast", "tokens_per_second": None}},
          "throughput.examples_per_second: Input should be a valid number"),
         ({"throughput": {"examples_per_second": 1.0}}, "lacks throughput.tokens_per_second"),
-        ({"schema": 2}, r"schema: 2 was written by a newer version of mtl; update mtl\."),
-        ({"schema": True}, "schema: expected 1, got True"),
+        ({"schema": 3}, r"schema: 3 was written by a newer version of mtl; update mtl\."),
+        ({"schema": True}, "schema: expected 2, got True"),
         ({"seconds": -1.0}, "seconds: Input should be greater than or equal to 0"),
         ({"config": {"encoder": "x"}}, "config: expected a text as 'data'"),
     ],

@@ -46,7 +46,7 @@ def test_the_report_is_the_same_byte_for_byte_when_made_again_from_its_records_a
     fill()
     mtl("report", "tiny", "--no-text")
     once = {path: path.read_bytes() for path in Path("reports").rglob("*") if path.is_file()}
-    assert len([path for path in once if path.suffix == ".svg"]) == 4
+    assert len([path for path in once if path.suffix == ".svg"]) == 5
     shutil.rmtree("runs")
     mtl("report", "tiny")
     assert {

@@ -132,6 +132,7 @@ LINE = {"value": 0.1, "low": -0.1, "high": 0.3}
 FIGURES: dict[str, dict[str, Any]] = {
     "effects": {
         "baseline": "b",
+        "unit": "difference on dev",
         "panels": [{"score": "overall", "margin": 0.01,
                     "lines": [{"arm": NAME, "word": word, **LINE}
                               for word in ("helps", "undecided")]}],
@@ -141,6 +142,8 @@ FIGURES: dict[str, dict[str, Any]] = {
     "confusion": {"names": list("abcde"),
                   "panels": [{"arm": NAME, "counts": np.eye(5, dtype=int).tolist(), "seeds": 2}]},
     "regression": {
+        "range": [0.0, 5.0],
+        "gold": "gold score (0 to 5)",
         "panels": [
             {"arm": NAME, "seed": 0, "predicted": [1.0, 2.0, 3.0], "gold": [1.0, 2.5, 2.0],
              "line": [0.5, 0.8], "extremes": [0, 1, 2]},

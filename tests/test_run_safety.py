@@ -138,7 +138,7 @@ def test_what_a_kill_left_of_a_run_that_is_done_is_said_and_swept(
 
 
 @pytest.mark.parametrize("name", ["record.json", "test.json"])
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"schema": 2}', b"[" * 9999])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"schema": 3}', b"[" * 9999])
 def test_a_damaged_run_is_a_row_of_the_list(tmp_path: Path, name: str, content: bytes) -> None:
     folders = [made(tmp_path, seed) for seed in (0, 1)]
     (folders[0].path / name).write_bytes(content)
@@ -171,7 +171,7 @@ def test_a_folder_that_may_not_be_entered_is_a_row_if_it_is_called_like_a_run(
 
 def test_a_newer_record_says_so_in_every_command(tmp_path: Path) -> None:
     folder = made(tmp_path)
-    edit(folder.path / "record.json", schema=2)
+    edit(folder.path / "record.json", schema=3)
     for words in (("show",), ("verify",), ("diff", "abc-s0")):
         found = mtl("runs", words[0], "abc-s0", *words[1:], "--runs", tmp_path)
         assert found.exit_code == 1

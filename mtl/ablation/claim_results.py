@@ -112,7 +112,8 @@ def _compared(
 def _alone(claim: Claim, arm: ArmScores, margin: float, planned: bool | None) -> ClaimResult:
     """The result of a claim about one arm: from its recalls by class, or from train and dev."""
     if claim.expect == "worst class":
-        keys = [f"dev/sst/recall/{label}" for label in range(TASKS["sst"].outputs)]
+        classes = range(len(TASKS[claim.task].class_names))
+        keys = [f"dev/{claim.task}/recall/{label}" for label in classes]
     else:
         keys = [f"{split}/{metric_key(claim.task)}" for split in ("train", "dev")]
     numbers = arm.metrics(keys)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, model_validator
 
+from mtl.ablation.margins import ScoreName
 from mtl.documents.validation import (
     NOT_BLANK,
     Expected,
@@ -23,7 +24,6 @@ from mtl.documents.validation import (
 from mtl.documents.yaml_file import YamlDocument
 from mtl.errors import short
 from mtl.tasks.registry import TASKS
-from mtl.tasks.task import TaskName
 
 Expectation = Literal["helps", "hurts", "no difference", "worst class", "train above dev"]
 Judgement = Literal[
@@ -38,9 +38,6 @@ EXPECTATIONS: tuple[Expectation, ...] = get_args(Expectation)
 ALONE: tuple[Expectation, ...] = ("worst class", "train above dev")
 """Expectations about a single arm."""
 VERDICTS = ("helps", "hurts", "no difference", "not worse", "not better", "undecided")
-ClaimTask = TaskName | Literal["overall"]
-CLAIM_TASKS = ("overall", *TASKS)
-CLASSES = TASKS["sst"].outputs
 
 
 Text = Annotated[
@@ -73,14 +70,12 @@ class Claim(FileModel):
     claim: Text
     arm: Text
     than: Annotated[Text | None, Expected("the name of an arm")] = None
-    task: Annotated[
-        ClaimTask, Expected(f"one of {', '.join(CLAIM_TASKS)}", choices=CLAIM_TASKS)
-    ] = "overall"
+    task: Annotated[ScoreName, Expected("a task, or overall")] = "overall"
     expect: Annotated[
         Expectation, Expected(f"one of {', '.join(EXPECTATIONS)}", choices=EXPECTATIONS)
     ]
-    label: Annotated[int | None, Expected(f"a class, 0 to {CLASSES - 1}")] = Field(
-        None, validation_alias="class", serialization_alias="class", ge=0, lt=CLASSES
+    label: Annotated[int | None, Expected("the number of a class, from 0")] = Field(
+        None, validation_alias="class", serialization_alias="class", ge=0
     )
     family: Annotated[Text | None, Expected("the name of a family")] = None
     published: Annotated[Published | None, Expected("{arm, than, where}")] = None
@@ -93,10 +88,11 @@ class Claim(FileModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _sst_for_classes(cls, value: Any) -> Any:
-        """Only sst has several classes, so `worst class` needs no task."""
+    def _only_task_with_classes(cls, value: Any) -> Any:
+        """Where one known task alone has three classes or more, `worst class` needs no task."""
         if isinstance(value, dict) and value.get("expect") == "worst class":
-            return {"task": "sst"} | value
+            tasks = [task.name for task in TASKS.readable() if len(task.class_names) > 2]
+            return ({"task": tasks[0]} if len(tasks) == 1 else {}) | value
         return value
 
     def problems(self) -> list[Problem]:
@@ -105,10 +101,12 @@ class Claim(FileModel):
         if self.expect in ALONE and self.than is not None:
             messages["than"] = f"has no effect with expect: {self.expect}; leave it out."
         if self.expect == "worst class":
-            if self.task != "sst":
-                messages["task"] = f"expected sst, which has several classes, got {self.task}."
-            if self.label is None:
-                messages["class"] = f"expected a class, 0 to {CLASSES - 1}, got nothing."
+            classes = 0 if self.task == "overall" else len(TASKS[self.task].class_names)
+            if not classes:
+                messages["task"] = f"expected a task with classes, got {self.task}."
+            elif self.label is None or self.label >= classes:
+                came = "nothing" if self.label is None else self.label
+                messages["class"] = f"expected a class, 0 to {classes - 1}, got {came}."
         elif self.label is not None:
             messages["class"] = "has an effect with expect: worst class only; leave it out."
         return [

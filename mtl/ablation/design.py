@@ -43,6 +43,7 @@ from mtl.documents.keys import Settings, flatten, get_key, is_within, merge
 from mtl.documents.validation import Problem
 from mtl.errors import ConfigError, short
 from mtl.grid.arm import Arm
+from mtl.tasks.registry import TASKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,12 +288,12 @@ def _changes(baseline: Settings, plain: Settings) -> dict[str, Any]:
         if isinstance(value, dict):
             # Without SMART in the baseline, its settings are compared with the published values.
             below = old if isinstance(old, dict) else Smart().model_dump(mode="json")
+            if key == "heads":  # a task that the baseline lacks has its usual head there
+                below = {task: TASKS[task].default_head for task in value} | old
             inner = {name: item for name, item in value.items() if below[name] != item}
-            if key == "heads":  # the head of a task that is not trained is no difference
-                inner = {task: head for task, head in inner.items() if task in plain["tasks"]}
             changes |= (
                 {f"{key}.{name}": item for name, item in inner.items()}
-                if below is old
+                if isinstance(old, dict)
                 else {key: inner}
             )
         else:

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from mtl.ablation.claims import Claim
 from mtl.ablation.definition import Definition
@@ -17,8 +24,11 @@ from mtl.ablation.design import Design
 from mtl.ablation.history import BY_MARGIN, History, all_planned
 from mtl.ablation.margins import DEFAULT_MARGIN, Margin, margin_of
 from mtl.config import identity
+from mtl.errors import ConfigError
 from mtl.grid.arm import Arm
+from mtl.runs.record import definitions_of, tasks_in
 from mtl.stats.decision import Look
+from mtl.tasks.registry import TASKS
 
 SCHEMA = 3
 """Schema 1 named the runs only, schema 2 had no history; `mtl.ablation.grid_files` reads them."""
@@ -44,10 +54,23 @@ class GridDesign(BaseModel):
     claims: tuple[Claim, ...] = ()
     history: History = History()
     runs: dict[str, dict[int, str]]
+    tasks: dict[str, Any] = Field(default={}, exclude_if=lambda tasks: not tasks)
+    """The tasks of the arms that are not as shipped."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _know_tasks(cls, value: Any) -> Any:
+        """Make the tasks known before the settings of arms name them."""
+        if isinstance(value, dict) and value.get("tasks"):
+            try:
+                TASKS.know(tasks_in(value["tasks"], "tasks"))
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+        return value
 
     @field_validator("runs")
     @classmethod
@@ -115,6 +138,9 @@ def grid_design(
         factors=design.factors,
         combinations=tuple(design.combinations.items()),
         claims=definition.claims,
+        tasks=definitions_of(
+            dict.fromkeys(task for arm in design.arms for task in arm.config.tasks)
+        ),
         runs={
             name: {seed: identity.run_id(cells[name], seed) for seed in chosen}
             for name, chosen in seeds.items()

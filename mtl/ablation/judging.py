@@ -29,7 +29,7 @@ from mtl.stats.decision import Look, decide
 from mtl.stats.effects import Effect, interactions, main_effects, shapley
 from mtl.stats.moderation import NO_PRIOR, Prior
 from mtl.tasks.registry import TASKS
-from mtl.tasks.task import TaskName
+from mtl.tasks.task import CORRELATIONS, TaskName
 
 APART = "scored on other dev rows or by another rule; compare runs on the same data"
 """Why arms of two groups have no verdict."""
@@ -65,8 +65,9 @@ def _dev_rows(design: GridDesign, arm: Arm, runs: Runs) -> dict[TaskName, str] |
 
 def _comparable(first: Arm, second: Arm, rows: Mapping[str, dict[TaskName, str] | None]) -> bool:
     """Whether the tasks that two arms share were scored on the same rows by the same rule."""
-    both_have_sts = "sts" in first.config.tasks and "sts" in second.config.tasks
-    if both_have_sts and first.config.overall != second.config.overall:
+    shared = set(first.config.tasks) & set(second.config.tasks)
+    ruled = any(TASKS[task].metric in CORRELATIONS for task in shared)
+    if ruled and first.config.overall != second.config.overall:
         return False
     of_first, of_second = rows[first.name], rows[second.name]
     if of_first is None or of_second is None:
@@ -93,7 +94,7 @@ def _judge_group(design: GridDesign, arms: Sequence[Arm], runs: Runs, *, alone: 
         question=design.question,
         baseline=first.name,
         primary=primary,
-        margins={score: design.margin_of(score) for score in scores_of(tuple(TASKS))},
+        margins={score: design.margin_of(score) for score in scores_of(_tasks_of(arms))},
         looks=max(1, len(design.history.looks)),
         priors={score: prior_of_grid(prior) for score, prior in priors.items()},
         arms=results,
@@ -114,6 +115,12 @@ def _judge_group(design: GridDesign, arms: Sequence[Arm], runs: Runs, *, alone: 
     )
 
 
+def _tasks_of(arms: Sequence[Arm]) -> tuple[TaskName, ...]:
+    """The tasks of any arm, in the registry's order."""
+    trained = {task for arm in arms for task in arm.config.tasks}
+    return tuple(task for task in TASKS if task in trained)
+
+
 def primary_score(tasks: Sequence[TaskName]) -> Score:
     """The score that decides: overall, or the only task."""
     return "overall" if len(tasks) > 1 else tasks[0]
@@ -121,7 +128,7 @@ def primary_score(tasks: Sequence[TaskName]) -> Score:
 
 def _basis(arm: Arm) -> str:
     """What a group was scored on, and by which rule where it is not the usual one."""
-    rule = "(r + 1) / 2 of sts counts towards overall" if arm.config.overall == "shifted" else ""
+    rule = "(r + 1) / 2 counts for a correlation" if arm.config.overall == "shifted" else ""
     return ", ".join(filter(None, [f"data {arm.config.data}", rule]))
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from mtl.errors import ConfigError, suggestion
+from pydantic import BeforeValidator
+
+from mtl.documents.validation import wrong
+from mtl.errors import ConfigError, short, suggestion
 from mtl.tasks.registry import TASKS
 
 DEFAULT_MARGIN = 0.01
@@ -14,7 +17,22 @@ DEFAULT_MARGIN = 0.01
 Margin = float | dict[str, float]
 """One margin, or margins by score; a score that is left out has the default."""
 
-SCORES = ("overall", *TASKS)
+
+def _score(value: Any) -> Any:
+    if isinstance(value, str) and value not in scores():
+        known = ", ".join(scores())
+        message = f"expected one of {known}, got {short(value)}.{suggestion(value, scores())}"
+        raise wrong(message)
+    return value
+
+
+ScoreName = Annotated[str, BeforeValidator(_score)]
+"""A key of a definition's file: a task, or `overall`."""
+
+
+def scores() -> tuple[str, ...]:
+    """All scores that can have a margin."""
+    return ("overall", *TASKS)
 
 
 def margin_of(margin: float | Mapping[str, float], score: str) -> float:
@@ -52,8 +70,8 @@ def margin_of_words(words: Sequence[str]) -> Margin:
                 f"--margin {word}: give one number for all scores, or each with its score, as in "
                 "--margin overall=0.01 --margin sts=0.03."
             )
-        if equals and score not in SCORES:
-            hint = suggestion(score, SCORES) or f" Scores are {', '.join(SCORES)}."
+        if equals and score not in scores():
+            hint = suggestion(score, scores()) or f" Scores are {', '.join(scores())}."
             raise ConfigError(f"--margin {word}: no score {score!r}.{hint}")
         if score in margins:
             raise ConfigError(f"--margin {word}: {score} is given a second time.")

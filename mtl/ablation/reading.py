@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field
 
 from mtl.ablation.claims import read_claims
-from mtl.ablation.margins import DEFAULT_MARGIN
+from mtl.ablation.margins import DEFAULT_MARGIN, ScoreName
 from mtl.ablation.parts import (
     FolderName,
     Question,
@@ -42,7 +42,6 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else [] if value is None else value
 
 
-ScoreName = Literal["overall", "sst", "quora", "sts"]
 Difference = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Mappings = Annotated[dict[str, Any], Field(min_length=1)]
 

@@ -21,11 +21,11 @@ from mtl.commands.options import (
     runs_option,
 )
 from mtl.commands.output import Output, writing
-from mtl.errors import DataError
-from mtl.tasks.registry import TASKS
+from mtl.errors import ConfigError, DataError, suggestion
 from mtl.tasks.task import Task, TaskName
 
 if TYPE_CHECKING:
+    from mtl.runs.folder import RunFolder
     from mtl.tasks.metrics import Predictions
 
 BAD_ROW_ADVICE = "Fix these rows, or leave them out with --on-bad-row skip."
@@ -37,8 +37,8 @@ BAD_ROW_ADVICE = "Fix these rows, or leave them out with --on-bad-row skip."
     "--task",
     "name",
     required=True,
-    type=click.Choice(list(TASKS)),
-    help="The task to predict.",
+    metavar="TASK",
+    help="The task to predict, one of the run's.",
 )
 @click.option(
     "--input",
@@ -70,14 +70,15 @@ def predict(
     """Label new text with a run's model, one output line per input row.
 
     RUN is a run's name or a unique prefix. The input is tab-separated with a header, or JSON lines
-    with the same keys: sentence for sst, sentence1 and sentence2 for quora and sts. A column id is
-    optional. Rows are labelled in batches, so a text may have any length. The output columns are
+    with the same keys: the task's columns of text, as `mtl tasks show TASK` names them. A column id
+    is optional. Rows are labelled in batches, so a text may have any length. The output columns are
     id, prediction, and:
 
     \b
-      sst    probability: of the predicted class
-      quora  probability: of a paraphrase
-      sts    score, from 0 to 5; the prediction is the same number
+      probability  of the predicted class; of the second class where there are two
+      score        of a regression; the prediction is the same number
+
+    A prediction is a label as the task's data writes it; --json gives the name of its class too.
 
     `mtl submit` writes the prediction files that the course's grader takes.
 
@@ -93,7 +94,7 @@ def predict(
     check_runs_folder(runs)
     target = None if output is None else Output(output)
     folder = find_run(runs, run)
-    task = TASKS[name]
+    task = task_of(folder, name)
     form = json_lines if as_json else table_lines
     source_name = "standard input" if source == "-" else source
     bad = BadRows()
@@ -124,46 +125,71 @@ def predict(
 
 def labelled(
     task: Task, predictions: Predictions
-) -> Iterator[tuple[str, float, float, list[float]]]:
-    """For each row: id, prediction, probability or score, and all class probabilities, if any."""
+) -> Iterator[tuple[str, int | None, float, list[float]]]:
+    """For each row: id, class, probability or score, and all class probabilities.
+
+    A regression has no class and no probabilities.
+    """
     from mtl.tasks.metrics import probabilities
 
     if task.kind == "score":
         for row_id, score in zip(predictions.ids, predictions.outputs[:, 0], strict=True):
-            yield row_id, float(score), float(score), []
+            yield row_id, None, float(score), []
         return
+    two = len(task.class_names) == 2
     for row_id, chances in zip(
         predictions.ids, probabilities(task, predictions.outputs), strict=True
     ):
-        chosen = int(chances[1] > 0.5) if task.kind == "binary" else int(chances.argmax())
-        yield (
-            row_id,
-            chosen,
-            float(chances[1] if task.kind == "binary" else chances[chosen]),
-            chances.tolist(),
-        )
+        chosen = int(chances[1] > 0.5) if two else int(chances.argmax())
+        yield row_id, chosen, float(chances[1] if two else chances[chosen]), chances.tolist()
 
 
 def table_header(task: Task) -> str:
     """The first line of a table."""
-    return f"id\tprediction\t{'score' if task.kind == 'score' else 'probability'}\n"
+    third = "score" if task.kind == "score" else "probability"
+    return f"id\tprediction\t{third}\n"
 
 
 def table_lines(task: Task, predictions: Predictions) -> Iterator[str]:
-    """Tab-separated lines. White space in an id becomes a space: one line per row."""
-    for row_id, prediction, value, _ in labelled(task, predictions):
-        shown = f"{prediction:.6f}" if task.kind == "score" else f"{prediction}"
-        yield f"{' '.join(row_id.split())}\t{shown}\t{value:.6f}"
+    """Tab-separated lines. White space in an id or a label becomes a space: one line per row."""
+
+    def cell(word: str) -> str:
+        return " ".join(word.split())
+
+    for row_id, chosen, value, _ in labelled(task, predictions):
+        prediction = f"{value:.6f}" if chosen is None else cell(task.label_words[chosen])
+        yield f"{cell(row_id)}\t{prediction}\t{value:.6f}"
 
 
 def json_lines(task: Task, predictions: Predictions) -> Iterator[str]:
-    """One JSON object per row."""
+    """One JSON object per row. Labels that are whole numbers in the data are numbers."""
     third = "score" if task.kind == "score" else "probability"
-    for row_id, prediction, value, chances in labelled(task, predictions):
+    labels = [int(word) if word.isdecimal() else word for word in task.label_words]
+    for row_id, chosen, value, chances in labelled(task, predictions):
+        prediction = value if chosen is None else labels[chosen]
         row: dict[str, object] = {"id": row_id, "prediction": prediction, third: value}
+        if chosen is not None and task.class_names != task.label_words:
+            row["name"] = task.class_names[chosen]
         if chances:
             row["probabilities"] = chances
         yield json.dumps(row, ensure_ascii=False, allow_nan=False)
+
+
+def task_of(folder: RunFolder, name: TaskName) -> Task:
+    """The task of that name as the run knows it. Raises ConfigError for another run's task."""
+    from mtl.tasks.registry import TASKS
+
+    record = folder.record()
+    if record is None:
+        return TASKS.find(name)  # `load_trained` says why the run has no model
+    TASKS.learn(record.definitions())
+    trained = record.config["tasks"]
+    if name not in trained:
+        near = suggestion(name, trained)
+        raise ConfigError(
+            f"--task {name}: {folder.run_id} was trained on {', '.join(trained)}.{near}"
+        )
+    return TASKS[name]
 
 
 @contextmanager

@@ -6,11 +6,12 @@ Conditions and factors are checked with them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from mtl.config.schema import RunConfig
+from mtl.tasks.registry import TASKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +26,18 @@ class Key:
     choices: frozenset[str] | None = None
 
 
-@cache
 def config_keys() -> dict[str, Key]:
-    """Every config key and section but `seed`, which is not part of a cell."""
+    """Every config key and section but `seed`, which is not part of a cell.
+
+    Each known task has a key of its own in `heads`.
+    """
+    keys = _keys(tuple((task.name, task.head_words) for task in TASKS.readable()))
+    return dict(keys)
+
+
+@cache
+def _keys(tasks: tuple[tuple[str, object], ...]) -> dict[str, Key]:
+    """The keys while these tasks are known, by name and head words."""
     schema = RunConfig.model_json_schema()
 
     def options(part: dict[str, Any]) -> list[dict[str, Any]]:
@@ -47,6 +57,9 @@ def config_keys() -> dict[str, Key]:
 
     walk(schema["properties"], "")
     del keys["seed"]
+    names = frozenset(name for name, _ in tasks)
+    keys["tasks"] = replace(keys["tasks"], choices=names)
+    keys["freeze.scope"] = replace(keys["freeze.scope"], choices=names | {"all"})
     return keys
 
 

@@ -15,8 +15,8 @@ from pydantic.fields import FieldInfo
 
 from mtl.config.sections import (
     ADDED_LATER,
+    NO_CORRELATION,
     NO_PAIRS,
-    NO_STS,
     ONE_TASK,
     Freeze,
     Heads,
@@ -32,8 +32,8 @@ from mtl.config.sections import (
     smart_or_null,
 )
 from mtl.documents.validation import Problem
-from mtl.errors import ConfigError, short
-from mtl.tasks.registry import TASKS
+from mtl.errors import ConfigError, short, suggestion
+from mtl.tasks.registry import TASKS, course_names, differing, unknown_task
 from mtl.tasks.task import TaskName
 
 
@@ -54,10 +54,9 @@ class RunConfig(Section):
     data: Annotated[str, Field(min_length=1)] = Field(
         "sample", description="sample (built in), hub (downloaded), or a folder of course files"
     )
-    tasks: Annotated[TaskNames, Field(description="the tasks to train and to evaluate")] = (
-        "sst",
-        "quora",
-        "sts",
+    tasks: TaskNames = Field(
+        course_names(),
+        description="the tasks to train and to evaluate: names, or paths of tasks' files",
     )
     limit: Annotated[int, Field(ge=1)] | None = Field(
         None, description="most training rows per task; dev keeps all rows; null: no limit"
@@ -97,23 +96,29 @@ class RunConfig(Section):
         "any smart.* key also turns it on",
     )
     train: Train = Train()
-    overall: Annotated[Literal["mean", "shifted"], NO_STS] = Field(
+    overall: Annotated[Literal["mean", "shifted"], NO_CORRELATION] = Field(
         "mean",
-        description="the overall score; mean: the mean of the tasks' scores; "
-        "shifted: the same, but sts counts as (r + 1) / 2",
+        description="the overall score; mean: the mean of the tasks' scores, by weight; "
+        "shifted: the same, but a correlation r counts as (r + 1) / 2",
     )
 
     def head(self, task: TaskName) -> str:
         """The head of a task, with `auto` and `same` resolved."""
-        chosen = getattr(self.heads, task)
-        if task == "sts" and chosen == "same":
-            return self.head("quora")
-        return TASKS[task].auto_heads[self.pairing] if chosen == "auto" else str(chosen)
+        owner = self.head_owner(task)
+        chosen = self.heads.word(owner)
+        return TASKS[owner].auto_heads[self.pairing] if chosen == "auto" else chosen
+
+    def head_owner(self, task: TaskName) -> TaskName:
+        """The task whose setting says which head a task has: another one where that is `same`."""
+        other = TASKS[task].same_as
+        if other is not None and self.heads.word(task) == "same":
+            return self.head_owner(other)
+        return task
 
     def problems(self) -> list[Problem]:
         """Settings that exclude each other, each with a remedy."""
         return [*_task_problems(self), *_head_problems(self), *_states_problems(self),
-                *_surgery_problems(self)]  # fmt: skip
+                *_surgery_problems(self), *_score_problems(self)]  # fmt: skip
 
     def check(self) -> None:
         """Raise ConfigError with every problem, one per line."""
@@ -127,8 +132,8 @@ class RunConfig(Section):
         Two configs that compute the same resolve to the same config. Idempotent.
         """
         tasks = _in_task_order(self.tasks)
-        heads = {f"{task}": self.head(task) for task in tasks}
-        update: dict[str, Any] = {"tasks": tasks, "heads": self.heads.model_copy(update=heads)}
+        heads = Heads.model_validate({task: self.head(task) for task in tasks})
+        update: dict[str, Any] = {"tasks": tasks, "heads": heads}
         if self.freeze.scope != "all":
             scope = _in_task_order(self.freeze.scope)
             update["freeze"] = self.freeze.model_copy(
@@ -144,6 +149,10 @@ class RunConfig(Section):
         if key.startswith("smart.") and self.smart is None:
             return "smart=null turns SMART off. Leave it out."
         reasons = [idle.why for name, idle in IDLE if name == key and idle.when(self)]
+        section, _, task = key.partition(".")
+        owners = {owner for name in self.tasks for owner in (name, self.head_owner(name))}
+        if section == "heads" and task not in owners:
+            reasons.append(f"tasks={{tasks}} has no {task}. Add the task, or leave it out.")
         return reasons[0].format(tasks=", ".join(self.tasks)) if reasons else None
 
     def canonical(self) -> dict[str, Any]:
@@ -155,7 +164,8 @@ class RunConfig(Section):
             settings = getattr(config, section) if section else config
             if settings is not None and getattr(settings, name) == default_of(key):
                 (plain[section] if section else plain).pop(name, None)
-        plain["heads"] = {task: plain["heads"][task] for task in config.tasks}
+        if own := differing(config.tasks):
+            plain["definitions"] = {task.name: task.identity() for task in own}
         if config.freeze.unfrozen == "all":
             plain["freeze"] = {"unfrozen": "all"}
         # -0.0 equals 0.0 but would be written, and so hashed, as something else.
@@ -187,14 +197,15 @@ SECTIONS: dict[str, type[Section]] = {
 
 
 def field_of(key: str) -> FieldInfo:
-    """The field of a dotted key."""
+    """The field of a dotted key. Those of `heads` have none."""
     section, _, name = key.rpartition(".")
     return (SECTIONS[section] if section else RunConfig).model_fields[name]
 
 
 def default_of(key: str) -> Any:
     """The default of a dotted key: its neutral value. `smart.*` have the published values."""
-    return field_of(key).default
+    section, _, task = key.partition(".")
+    return TASKS[task].default_head if section == "heads" else field_of(key).default
 
 
 def _knobs(name: str) -> Iterable[str]:
@@ -207,7 +218,7 @@ KEYS = tuple(
     for key in (name, *(f"{name}.{knob}" for knob in _knobs(name)))
     if key not in ("heads", "freeze", "train")
 )
-"""Every setting as a dotted key, `smart` itself among them."""
+"""Every setting as a dotted key, `smart` itself among them, but for `heads.*`: a task has one."""
 
 ADDED = tuple(key for key in KEYS if ADDED_LATER in field_of(key).metadata)
 """Settings that identity leaves out at their default."""
@@ -241,26 +252,44 @@ def _task_problems(config: RunConfig) -> list[Problem]:
 
 
 def _head_problems(config: RunConfig) -> list[Problem]:
-    """Heads that do not fit their task and pairing."""
+    """Heads of unknown tasks, words that are no heads, and heads that do not fit the pairing."""
     problems: dict[str, Problem] = {}
-    for task in config.tasks:
-        shared = task == "sts" and config.heads.sts == "same"
-        key = "quora" if shared else task
-        fitting = TASKS[task].heads[config.pairing]
-        if config.head(task) in fitting:
+    for task, word in config.heads.written().items():
+        key = f"heads.{task}"
+        if task not in TASKS:
+            message = f"{key}: unknown key: {unknown_task(task)}"
+        elif word not in TASKS[task].head_words:
+            words = TASKS[task].head_words
+            message = f"{key}: expected one of {', '.join(words)}, got {short(word)}."
+            message += suggestion(word, words)
+        else:
             continue
-        too = " (heads.sts=same takes it too)" if shared or _shares_head(config, task) else ""
+        problems[key] = Problem(uses=(key,), message=message)
+    for task in config.tasks:
+        owner = config.head_owner(task)
+        key = f"heads.{owner}"
+        fitting = TASKS[task].heads[config.pairing]
+        if key in problems or config.head(task) in fitting:
+            continue
+        takers = [name for name in config.tasks if config.head_owner(name) == owner != name]
+        too = "".join(f" (heads.{name}=same takes it too)" for name in takers)
         message = (
-            f"heads.{key}={getattr(config.heads, key)!r}{too} cannot take {config.pairing} pairs. "
-            f"Heads that can: {', '.join(fitting)}; or let heads.{key}=auto choose."
+            f"{key}={config.heads.word(owner)!r}{too} cannot take {config.pairing} pairs. "
+            f"Heads that can: {', '.join(fitting)}; or let {key}=auto choose."
         )
-        problem = Problem(uses=("tasks", "pairing", f"heads.{key}"), message=message)
-        problems.setdefault(key, problem)  # a shared head is one problem, not two
+        problems[key] = Problem(uses=("tasks", "pairing", key), message=message)
     return list(problems.values())
 
 
-def _shares_head(config: RunConfig, task: TaskName) -> bool:
-    return task == "quora" and "sts" in config.tasks and config.heads.sts == "same"
+def _score_problems(config: RunConfig) -> list[Problem]:
+    """Tasks none of which counts in overall."""
+    if any(TASKS[task].weight > 0 for task in config.tasks):
+        return []
+    message = (
+        f"tasks={short(list(config.tasks))}: none of them counts in overall: their weight is 0. "
+        "Add a task, or raise the weight in the task's file."
+    )
+    return [Problem(uses=("tasks",), message=message)]
 
 
 def _states_problems(config: RunConfig) -> list[Problem]:
@@ -307,18 +336,3 @@ def _surgery_problems(config: RunConfig) -> list[Problem]:
     return [
         Problem(uses=(key, "surgery"), message=f"{needs}; {why}") for key, why in reasons.items()
     ]
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "baseline": {},
-    "final": {
-        "heads": {"sts": "auto"},
-        "freeze": {"unfrozen": 3},
-        "train": {"lr": 1e-4, "epochs": 9},
-    },
-}
-PRESETS["concat"] = PRESETS["final"] | {"pairing": "concat"}
-"""The paper's three configurations, as differences from the defaults.
-
-Source: Gorti & Thiesmeyer, Stanford CS224N 2023.
-"""

@@ -15,15 +15,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from mtl.documents.validation import Expected
-from mtl.tasks.registry import TASKS
-from mtl.tasks.task import TaskName
+from mtl.documents.library import is_path
+from mtl.documents.validation import Expected, wrong
+from mtl.tasks.registry import TASKS, unknown_task
+from mtl.tasks.task import CORRELATIONS, Task, TaskName
 
 Pairing = Literal["siamese", "concat"]
 Pooling = Literal["pooler", "cls", "mean", "max"]
-SstHead = Literal["mlp", "linear"]
-QuoraHead = Literal["auto", "dot", "features", "linear", "mlp"]
-StsHead = Literal["auto", "same", "cosine", "dot", "features", "linear", "mlp"]
 Schedule = Literal["pooled", "consolidated", "round_robin", "sqrt", "annealed"]
 Surgery = Literal["sum", "dominant", "pcgrad"]
 Precision = Literal["fp32", "bf16"]
@@ -46,7 +44,23 @@ def _as_pair(value: Any) -> Any:
     return (value, value) if number else _as_tuple(value)
 
 
-TaskNames = Annotated[tuple[TaskName, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+def _find_task(value: Any) -> Any:
+    """The name of a task that is given by name or path; the task becomes known.
+
+    Raises ConfigError with every problem of a task's file.
+    """
+    if not isinstance(value, str):
+        return value
+    if not is_path(value) and value not in TASKS:
+        raise wrong(unknown_task(value))
+    return TASKS.find(value).name
+
+
+TaskNames = Annotated[
+    tuple[Annotated[TaskName, BeforeValidator(_find_task)], ...],
+    BeforeValidator(_as_tuple),
+    Field(min_length=1),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,14 +85,6 @@ class AddedLater:
 ADDED_LATER = AddedLater()
 
 
-def _no_head_of(task: TaskName) -> Idle:
-    def idle(run: Any) -> bool:
-        shared = task == "quora" and "sts" in run.tasks and run.heads.sts == "same"
-        return task not in run.tasks and not shared
-
-    return Idle(when=idle, why=f"tasks={{tasks}} has no {task}. Add the task, or leave it out.")
-
-
 def _smart_has(name: str, value: object) -> Callable[[Any], bool]:
     return lambda run: run.smart is not None and getattr(run.smart, name) == value
 
@@ -91,9 +97,9 @@ ONE_TASK = Idle(
     when=lambda run: len(set(run.tasks)) == 1,
     why="tasks={tasks} is one task, and every schedule gives it the same batches. Leave it out.",
 )
-NO_STS = Idle(
-    when=lambda run: "sts" not in run.tasks,
-    why="tasks={tasks} has no sts. Add it, or leave it out.",
+NO_CORRELATION = Idle(
+    when=lambda run: not any(TASKS[task].metric in CORRELATIONS for task in run.tasks),
+    why="tasks={tasks} has no task that is scored by a correlation. Add one, or leave it out.",
 )
 NOTHING_FROZEN = Idle(
     when=lambda run: run.freeze.unfrozen == "all",
@@ -128,19 +134,45 @@ class Heads(Section):
     gives one vector per pair, so only linear and mlp are possible.
     """
 
-    sst: Annotated[SstHead, _no_head_of("sst")] = Field("mlp", description="head of sst")
-    quora: Annotated[QuoraHead, _no_head_of("quora")] = Field(
-        "auto",
-        description="head of quora; auto: dot for pairing=siamese, linear for pairing=concat",
-    )
-    sts: Annotated[StsHead, _no_head_of("sts")] = Field(
-        "same",
-        description="head of sts; same: quora's head; "
-        "auto: cosine for pairing=siamese, linear for pairing=concat",
-    )
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Any]
+
+    def word(self, task: TaskName) -> str:
+        """What is set for a task, or its default: a head, `auto`, or `same`."""
+        return self.written().get(task, TASKS[task].default_head)
+
+    def written(self) -> dict[TaskName, str]:
+        """The heads that are set, by task."""
+        return dict(self.__pydantic_extra__ or {})
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        schema["properties"] = {
+            task.name: {
+                "type": "string",
+                "enum": list(task.head_words),
+                "default": task.default_head,
+                "description": head_description(task),
+            }
+            for task in TASKS.readable()
+        }
+        return dict(schema)
 
 
-_SCOPE = Expected(f"all, or tasks among {', '.join(TASKS)}", choices=("all", *TASKS), each=True)
+def head_description(task: Task) -> str:
+    """What the head words of a task mean."""
+    text = f"head of {task.name}"
+    if task.same_as:
+        text += f"; same: {task.same_as}'s head"
+    usual = task.auto_heads
+    if len(set(usual.values())) == 1:
+        return f"{text}; auto: {usual['siamese']}"
+    pairings = ", ".join(f"{head} for pairing={pairing}" for pairing, head in usual.items())
+    return f"{text}; auto: {pairings}"
+
+
+_SCOPE = Expected("all, or names of tasks", choices=("all",), each=True)
 
 
 class Freeze(Section):

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mtl.config.key_kinds import takes_text
-from mtl.config.schema import PRESETS, RunConfig
+from mtl.config.presets import PRESETS
+from mtl.config.schema import RunConfig
 from mtl.documents.keys import Settings
 from mtl.documents.validation import validated
 from mtl.documents.yaml_file import MAX_DEPTH, Place, YamlDocument, parse_yaml, read_yaml

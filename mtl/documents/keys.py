@@ -21,7 +21,7 @@ def get_key(settings: Mapping[str, Any] | BaseModel, key: str, default: Any = No
     """
     value: Any = settings
     for name in key.split("."):
-        section = vars(value) if isinstance(value, BaseModel) else value
+        section = dict(value) if isinstance(value, BaseModel) else value
         if not isinstance(section, Mapping) or name not in section:
             return default
         value = section[name]

@@ -5,6 +5,7 @@ A file in the working folder wins over the one that ships with `mtl`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -12,6 +13,15 @@ from pathlib import Path
 from mtl.errors import ConfigError, short, suggestion
 
 SUFFIXES = (".yaml", ".yml")
+
+
+def is_path(word: str) -> bool:
+    """Whether a word is the path of a definition, not a name.
+
+    >>> is_path("sst"), is_path("sst.yaml"), is_path("mine/sst")
+    (False, True, True)
+    """
+    return word.endswith(SUFFIXES) or "/" in word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,17 +53,21 @@ class Library:
 
     def find(self, word: str) -> Path:
         """The file with a name, or at a path. Raises ConfigError with the nearest name."""
-        if word.endswith(SUFFIXES) or "/" in word:
+        if is_path(word):
             return Path(word)
         paths = self.paths()
         if word not in paths:
-            names = ", ".join(sorted(paths)) or "none"
-            example = f"{self.folder}/{word if word.isidentifier() else 'mine'}.yaml"
-            raise ConfigError(
-                f"no {self.kind} {short(word)}; there are {names}.{suggestion(word, paths)} "
-                f"Write the path of a file of your own, as in {example}."
-            )
+            raise ConfigError(self.unknown(word, paths))
         return paths[word]
+
+    def unknown(self, word: str, names: Iterable[str]) -> str:
+        """The error for a name that is not among `names`."""
+        known = sorted(names)
+        example = f"{self.folder}/{word if word.isidentifier() else 'mine'}.yaml"
+        return (
+            f"no {self.kind} {short(word)}; there are {', '.join(known) or 'none'}."
+            f"{suggestion(word, known)} Write the path of a file of your own, as in {example}."
+        )
 
 
 def _paths(folder: Path) -> dict[str, Path]:

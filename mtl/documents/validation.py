@@ -180,6 +180,8 @@ def _described(
             message = _unknown(str(place[-1]), model, section, hint)
         elif item["type"] == "wrong":
             message = item["ctx"]["text"]
+            if expected is not None and expected.each and len(place) > at:
+                itemised.add(place[:at])
         elif expected is not None:
             if expected.each and len(place) > at:
                 itemised.add(place[:at])

@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal, Protocol
@@ -28,6 +28,8 @@ from mtl.model.pretrained import Pretrained
 from mtl.runs.options import RunOptions
 from mtl.runs.prepare import Sources
 from mtl.runs.record import Record
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import Task
 from mtl.training.progress import Progress
 
 EVENT_SECONDS = 0.25
@@ -46,10 +48,14 @@ class Train(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What a worker gets before its first job: how to train, and the options of all its runs."""
+    """What a worker gets before its first job: how to train, and the options of all its runs.
+
+    `tasks` are those that the coordinator knows: a worker may not find their files by name.
+    """
 
     train: Train
     options: RunOptions
+    tasks: tuple[Task, ...] = field(default_factory=TASKS.known)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +214,7 @@ def main(descriptor: int) -> None:
     connection = Connection(descriptor)
     jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
     setup: Setup = connection.recv()
+    TASKS.learn(setup.tasks)
     sources = Sources(setup.options.on_bad_row)
     stopping = threading.Event()
     current, outbox = _CurrentRun(), _Outbox(connection)

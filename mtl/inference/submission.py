@@ -25,15 +25,9 @@ from mtl.errors import ConfigError, DataError
 from mtl.files import read_bounded, write_bytes, write_json
 from mtl.inference.trained import Trained, data_of_run
 from mtl.tasks.metrics import Predictions, chosen_classes, probabilities
-from mtl.tasks.registry import TASKS
+from mtl.tasks.registry import TASKS, course_names
 from mtl.tasks.task import Split, Task, TaskName
 
-NAMES: Mapping[TaskName, tuple[str, str]] = {
-    "sst": ("sst", "Predicted_Sentiment"),
-    "quora": ("para", "Predicted_Is_Paraphrase"),
-    "sts": ("sts", "Predicted_Similiary"),  # the course's spelling
-}
-"""The course's name of a task in file names, and its header."""
 PLACES: tuple[Split, ...] = ("dev", "test")
 MANIFEST = ".mtl-submission.json"
 MAX_FILE = 1 << 28
@@ -48,17 +42,19 @@ def submission_rows(
     `*-test-student.csv`; without that file those of `*-test.csv`. Raises ConfigError where no run
     was trained on a task, and DataError where a run was trained on other data.
     """
-    absent = [task for task in TASKS if not any(task in run.tasks for run in runs)]
+    names = course_names()
+    absent = [task for task in names if not any(task in run.tasks for run in runs)]
     if absent:
         raise ConfigError(
-            f"No run was trained on {', '.join(absent)}; the course takes predictions of all "
-            "three tasks. Name one more run."
+            f"No run was trained on {', '.join(absent)}; the course takes predictions of "
+            f"{', '.join(names)}. Name one more run."
         )
     place = data_of_run(runs[0], data, on_bad_row)
     for run in runs[1:]:
         data_of_run(run, place, on_bad_row)
-    rows = load_rows(place, tuple(TASKS), ("dev",), on_bad_row=on_bad_row)
-    for name, task in TASKS.items():
+    rows = load_rows(place, names, ("dev",), on_bad_row=on_bad_row)
+    for name in names:
+        task = TASKS[name]
         student = task.student_file
         if place in BUILT_IN or not (data_folder(place) / student).exists():
             rows |= load_rows(place, (name,), ("test",), on_bad_row=on_bad_row)
@@ -92,12 +88,12 @@ def file_name(task: TaskName, split: Split) -> str:
     >>> file_name("quora", "dev")
     'para-dev-output.csv'
     """
-    return f"{NAMES[task][0]}-{split}-output.csv"
+    return f"{TASKS[task].course.submission}-{split}-output.csv"
 
 
 def file_text(task: Task, predictions: Predictions) -> str:
     """A file in the course's format. Raises DataError for an id that the format cannot hold."""
-    lines = [f"id \t {NAMES[task.name][1]} \n"]
+    lines = [f"id \t {task.course.header} \n"]
     values: Sequence[object]
     if task.kind == "score":
         values = [str(value) for value in predictions.outputs[:, 0]]

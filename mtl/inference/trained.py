@@ -23,6 +23,7 @@ from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import make_pairer
 from mtl.runs.record import Opening, Record
 from mtl.tasks.metrics import Predictions, score_all
+from mtl.tasks.registry import TASKS
 from mtl.tasks.task import Split, TaskName
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def load_trained(folder: RunFolder, device: str | None = None) -> Trained:
     if record is None or record.status != "done":
         raise RunError(f"{folder.path}: {folder.state()}; only a run that is done has a model.")
     config = folder.config()
+    TASKS.learn(record.definitions())
     tensors, notes = checkpoint.load(folder.checkpoint, "model")
     pretrained = find_encoder(config.encoder)
     encoder = notes.get("encoder")

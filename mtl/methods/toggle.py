@@ -12,9 +12,12 @@ from typing import Any, Literal
 from pydantic.fields import FieldInfo
 
 from mtl.config.schema import RunConfig, field_of
+from mtl.config.sections import Idle, head_description
+from mtl.documents.keys import get_key
+from mtl.tasks.task import Task
 
 Method = Literal[
-    "freezing", "joined pairs", "surgery", "SMART", "schedule", "pooling", "sts cosine", "one task"
+    "freezing", "joined pairs", "surgery", "SMART", "schedule", "pooling", "cosine", "one task"
 ]
 """The columns of ticks in a report's ablation table, in order."""
 
@@ -63,11 +66,14 @@ class Toggle:
         """One line on what the setting does, with its unit; the schema has it."""
         return self.field.description or ""
 
+    @property
+    def idles(self) -> tuple[Idle, ...]:
+        """The conditions under which the setting has no effect."""
+        return tuple(mark for mark in self.field.metadata if isinstance(mark, Idle))
+
     def value(self, config: RunConfig) -> Any:
         """The value in a config; None for `smart.*` while SMART is off."""
-        section, _, name = self.key.rpartition(".")
-        settings = getattr(config, section) if section else config
-        return None if settings is None else getattr(settings, name)
+        return get_key(config, self.key)
 
     def idle(self, config: RunConfig) -> str | None:
         """Why the setting has no effect in a run, with a remedy; None if it has an effect."""
@@ -78,3 +84,26 @@ class Toggle:
         if self.in_tick is not None:
             return self.in_tick(value, changes)
         return self.method is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadToggle(Toggle):
+    """The head of one task: `heads.NAME`. There is one for every known task."""
+
+    task: Task
+
+    @property
+    def neutral(self) -> Any:
+        return self.task.default_head
+
+    @property
+    def description(self) -> str:
+        return head_description(self.task)
+
+    @property
+    def idles(self) -> tuple[Idle, ...]:
+        return (Idle(when=lambda run: self.idle(run) is not None,
+                     why=f"tasks={{tasks}} has no {self.task.name}."),)  # fmt: skip
+
+    def value(self, config: RunConfig) -> Any:
+        return config.heads.word(self.task.name)

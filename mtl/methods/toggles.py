@@ -15,9 +15,9 @@ from typing import Any, get_args
 from mtl.config.schema import RunConfig
 from mtl.config.settings import config_from
 from mtl.errors import ConfigError
-from mtl.methods.toggle import Method, Source, Toggle
+from mtl.methods.toggle import HeadToggle, Method, Source, Toggle
 from mtl.tasks.registry import TASKS
-from mtl.tasks.task import TaskName
+from mtl.tasks.task import CourseData, Task
 
 
 def _freezing(config: RunConfig) -> str | None:
@@ -36,8 +36,11 @@ def _smart(config: RunConfig) -> str | None:
     return f"λ={config.smart.lambda_s:g}, μ={config.smart.mu:g}, {config.smart.projection}"
 
 
-def _sts_cosine(config: RunConfig) -> str | None:
-    return "" if "sts" in config.tasks and config.head("sts") == "cosine" else None
+def _cosine(config: RunConfig) -> str | None:
+    """The tasks with a cosine head; no text where these are all tasks that can have one."""
+    able = [task for task in config.tasks if "cosine" in TASKS[task].heads["siamese"]]
+    chosen = [task for task in able if config.head(task) == "cosine"]
+    return None if not chosen else "" if chosen == able else ", ".join(chosen)
 
 
 def _unless(neutral: str, key: str) -> Callable[[RunConfig], str | None]:
@@ -50,18 +53,14 @@ def _unless(neutral: str, key: str) -> Callable[[RunConfig], str | None]:
     return tick
 
 
-def _comes_with_pairing(task: TaskName) -> Callable[[Any, Mapping[str, Any]], bool]:
-    """True for the head that `auto` chooses for the arm's pairing, and for sts' cosine head."""
+def _comes_with_pairing(task: Task) -> Callable[[Any, Mapping[str, Any]], bool]:
+    """True for the head that `auto` chooses for the arm's pairing, and for a cosine head."""
 
     def in_tick(value: Any, changes: Mapping[str, Any]) -> bool:
-        usual = TASKS[task].auto_heads[changes["pairing"]] if "pairing" in changes else None
-        return value == usual or (task == "sts" and value == "cosine")
+        usual = task.auto_heads[changes["pairing"]] if "pairing" in changes else None
+        return value in (usual, "cosine")
 
     return in_tick
-
-
-def _data_of(task: TaskName) -> Callable[[RunConfig], bool]:
-    return lambda config: config.data != "sample" and task in config.tasks
 
 
 SCALE = "they are the scale of the experiment, and the report says beside the score what they are"
@@ -113,18 +112,12 @@ TOGGLES: tuple[Toggle, ...] = (
                 title="siamese pairs",
                 text="Reimers, Gurevych. Sentence-BERT. EMNLP 2019, arXiv:1908.10084.",
                 when=lambda config: (
-                    config.pairing == "siamese" and any(task != "sst" for task in config.tasks)
+                    config.pairing == "siamese" and any(TASKS[task].pair for task in config.tasks)
                 ),
             ),
         ),
     ),
     Toggle(key="pooling", title="pooling", method="pooling", tick=_unless("pooler", "pooling")),
-    Toggle(key="heads.sst", title="head of sst"),
-    Toggle(key="heads.quora", title="head of quora", in_tick=_comes_with_pairing("quora")),
-    Toggle(
-        key="heads.sts", title="head of sts", in_tick=_comes_with_pairing("sts"),
-        method="sts cosine", tick=_sts_cosine,
-    ),
     Toggle(
         key="freeze.unfrozen", title="layers that train",
         cost="frozen layers have no backward pass, and their outputs are cached",
@@ -189,11 +182,6 @@ TOGGLES: tuple[Toggle, ...] = (
     Toggle(
         key="data", title="data", may_differ=SCALE,
         cost="data differ in the length of their sentences",
-        sources=tuple(
-            Source(title=task.name, text=task.citation, when=_data_of(task.name))
-            for task in TASKS.values()
-            if task.citation is not None
-        ),
     ),
     Toggle(key="limit", title="training rows per task", may_differ=SCALE),
     Toggle(
@@ -225,14 +213,46 @@ TOGGLES: tuple[Toggle, ...] = (
 
 BY_KEY: dict[str, Toggle] = {toggle.key: toggle for toggle in TOGGLES}
 
+
+def head_toggles() -> list[Toggle]:
+    """The heads of all known tasks."""
+    return [
+        HeadToggle(
+            key=f"heads.{task.name}", title=f"head of {task.name}", task=task,
+            in_tick=_comes_with_pairing(task) if task.pair else None,
+        )
+        for task in TASKS.readable()
+    ]  # fmt: skip
+
+
+def toggle_of(key: str) -> Toggle | None:
+    """The toggle of a setting; None for a word that is none."""
+    heads = {toggle.key: toggle for toggle in head_toggles()} if key.startswith("heads.") else {}
+    return (heads or BY_KEY).get(key)
+
+
+def sources_of(configs: Sequence[RunConfig]) -> list[Source]:
+    """The works that these runs use, in the order of the settings, then those of the data."""
+    sources = [source for toggle in TOGGLES for source in toggle.sources]
+    sources += [
+        Source(title=task.name, text=task.citation, when=_has_data_of(task))
+        for task in TASKS.readable()
+        if task.citation is not None
+    ]
+    return [source for source in sources if any(source.when(config) for config in configs)]
+
+
+def _has_data_of(task: Task) -> Callable[[RunConfig], bool]:
+    own = not isinstance(task.data, CourseData)
+    return lambda config: task.name in config.tasks and (own or config.data != "sample")
+
+
 COSTLY: tuple[str, ...] = tuple(toggle.key for toggle in TOGGLES if toggle.cost)
 """The settings on which the seconds of a training example depend."""
 
+_TICKS = {toggle.method: toggle.tick for toggle in TOGGLES if toggle.tick} | {"cosine": _cosine}
 TICKS: dict[Method, Callable[[RunConfig], str | None]] = {
-    method: toggle.tick
-    for method in get_args(Method)
-    for toggle in TOGGLES
-    if toggle.method == method and toggle.tick is not None
+    method: tick for method in get_args(Method) if (tick := _TICKS[method]) is not None
 }
 """Each column of ticks: None where a config has the method off, else which kind of it is on."""
 
@@ -240,14 +260,15 @@ TICKS: dict[Method, Callable[[RunConfig], str | None]] = {
 def methods_of(config: RunConfig) -> dict[str, Any]:
     """The settings that tell published models apart: all but those that may differ."""
     config = config.resolved()
-    return {toggle.key: toggle.value(config) for toggle in TOGGLES if not toggle.may_differ}
+    plain = {toggle.key: toggle.value(config) for toggle in TOGGLES if not toggle.may_differ}
+    return plain | {f"heads.{task}": config.head(task) for task in config.tasks}
 
 
 def untold(changes: Mapping[str, Any]) -> dict[str, Any]:
     """The changes from the baseline that no column of ticks tells."""
     found = {}
     for key, value in changes.items():
-        toggle = BY_KEY.get(key)
+        toggle = toggle_of(key)
         if toggle is None or not toggle.shows(value, changes):
             found[key] = value
     return found
@@ -263,7 +284,7 @@ def typed_config(words: Sequence[str]) -> RunConfig:
     problems = []
     for word in words:
         key, equals, _ = word.partition("=")
-        toggle = BY_KEY.get(key.strip()) if equals else None
+        toggle = toggle_of(key.strip()) if equals else None
         if toggle is None or toggle.value(config) in (toggle.neutral, "auto", "same"):
             continue
         if reason := toggle.idle(config):

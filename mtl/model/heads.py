@@ -68,17 +68,22 @@ class Dot(Head):
 
 
 class Cosine(Dot):
-    """5 max(0, cos(W1 y1 + b1, W2 y2 + b2)): the paper's final head for sts.
+    """max(0, cos(W1 y1 + b1, W2 y2 + b2)) in the range of the task's scores.
 
-    Where the cosine is negative the gradient is 0; such dead examples are counted.
+    From 0 to 5 it is the paper's final head for similarities, 5 max(0, cos). Where the cosine is
+    negative the gradient is 0; such dead examples are counted.
     """
+
+    low, high = 0.0, 5.0
 
     def forward(self, y: Tensor, second: Tensor | None, probability: float) -> Tensor:
         assert second is not None
-        return 5 * F.cosine_similarity(self.first(y), self.second(second), dim=1).clamp(min=0)
+        cosine = F.cosine_similarity(self.first(y), self.second(second), dim=1).clamp(min=0)
+        scaled = (self.high - self.low) * cosine
+        return scaled + self.low if self.low else scaled
 
     def diagnose(self, outputs: Tensor) -> dict[str, int]:
-        return {"dead_examples": int((outputs <= 0).sum())}
+        return {"dead_examples": int((outputs <= self.low).sum())}
 
 
 class Features(Head):
@@ -113,6 +118,8 @@ def make_head(
     """
     assert name in task.heads[pairing]
     head = HEADS[name](width, task.outputs)
+    if isinstance(head, Cosine):
+        head.low, head.high = task.low, task.high
     for module in head.modules():
         if isinstance(module, nn.Linear):
             bound = module.in_features**-0.5

@@ -171,9 +171,15 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def pack(predictions: Predictions, *, whole: bool) -> dict[str, str]:
     """One task's dev outputs of one run: all of them, or what its score rests on."""
-    if whole or TASKS[predictions.task].kind == "score":
+    task = TASKS[predictions.task]
+    if whole or task.kind == "score" or task.metric == "auc":
         return {"outputs": _encode(predictions.outputs.astype("<f4"))}
-    return {"chosen": _encode(chosen_classes(predictions).astype(np.uint8))}
+    return {"chosen": _encode(chosen_classes(predictions).astype(_class_type(task.outputs)))}
+
+
+def _class_type(classes: int) -> str:
+    """The type of a kept class: one byte for up to 256 classes, else two."""
+    return "<u1" if classes <= 256 else "<u2"
 
 
 def unpack(task: TaskName, packed: Outputs, rows: DevRows) -> Predictions:
@@ -186,7 +192,7 @@ def unpack(task: TaskName, packed: Outputs, rows: DevRows) -> Predictions:
         outputs: np.ndarray = _decode(packed.outputs, "<f4").reshape(-1, width)
     else:
         assert packed.chosen is not None
-        classes = _decode(packed.chosen, np.uint8).astype(np.int64)
+        classes = _decode(packed.chosen, _class_type(width)).astype(np.int64)
         outputs = (2.0 * classes[:, None] - 1.0) if width == 1 else np.eye(width)[classes]
     gold = None if rows.gold is None else np.array(rows.gold, dtype=np.float64)
     return Predictions(

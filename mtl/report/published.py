@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from mtl.config.schema import PRESETS, RunConfig
+from mtl.config.presets import PRESETS
+from mtl.config.schema import RunConfig
 from mtl.documents.keys import merge
 from mtl.methods.toggles import methods_of
+from mtl.tasks.registry import differing
+from mtl.tasks.task import Task
 
 Row = Literal["baseline", "final", "concat"]
 
@@ -25,8 +28,14 @@ SCORES: dict[tuple[Row, str], dict[str, float]] = {
 }
 """Accuracy of sst and quora, Pearson's r of sts, and their plain mean, by model and split."""
 
-SST_RECALLS = (0.42, 0.73, 0.07, 0.66, 0.47)
-"""The final model's dev accuracy on the gold classes 0 to 4 of sst."""
+_RECALLS = {"sst": (0.42, 0.73, 0.07, 0.66, 0.47)}
+"""The final model's dev accuracy on the gold classes of a task, from 0."""
+
+
+def recalls(task: Task) -> tuple[float, ...]:
+    """The published accuracy on each gold class; none for a task that is not the paper's."""
+    same = not differing([task.name])
+    return _RECALLS.get(task.name, ()) if same else ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,13 @@ from typing import Any
 
 from mtl.config.assignments import level_name
 from mtl.config.schema import RunConfig
-from mtl.grid.wording import NOTHING, mean_sd
+from mtl.grid.wording import NOTHING, joined, mean_sd
 from mtl.methods.toggle import Method
 from mtl.methods.toggles import TICKS, untold
 from mtl.report.document import TICK, Cell
 from mtl.stats.summary import Summary
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import METRIC_NAMES, TaskName
 
 
 def summary_cell(summary: Summary | None, missing: str = NOTHING) -> Cell:
@@ -57,6 +59,14 @@ def share(value: float | None) -> Cell:
 def small(value: float | None) -> Cell:
     """A number of any size with three significant digits: `1.2e-05`."""
     return Cell(text=NOTHING if value is None else f"{value:.3g}", sort=value)
+
+
+def metrics_in_words(tasks: Sequence[TaskName]) -> str:
+    """The metric of each task: `sst and quora accuracy, sts Pearson's r`."""
+    by_metric: dict[str, list[str]] = {}
+    for task in tasks:
+        by_metric.setdefault(METRIC_NAMES[TASKS[task].metric], []).append(task)
+    return ", ".join(f"{joined(of)} {metric}" for metric, of in by_metric.items())
 
 
 def names(items: Sequence[str]) -> str:

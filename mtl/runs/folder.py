@@ -1,6 +1,7 @@
 """A run's folder: all that is known of a run is on disk, without a server.
 
-    runs/<run_id>/config.yaml         first: the settings
+    runs/<run_id>/tasks.yaml          first: the tasks that are not as shipped, if there are any
+                  config.yaml         the settings
                   metrics.jsonl       during training: a line per step, a line per evaluation
                   resume/             during training: the saved state of the run
                   predictions/        <split>-<task>.csv: id, gold, outputs
@@ -35,20 +36,24 @@ from mtl.runs.hashes import check_hash, hashes_of, stamp_of
 from mtl.runs.log import read_log
 from mtl.runs.predictions import read_predictions, write_predictions
 from mtl.runs.record import (
+    OPENINGS_SCHEMA,
     REMEDY,
-    SCHEMA,
     Opening,
     Openings,
     Record,
     Spent,
     damaged,
+    definitions_of,
     parse_record,
+    tasks_in,
 )
 from mtl.runs.sealed import MAX_BYTES, read_sealed, write_sealed
 from mtl.tasks.metrics import Predictions
+from mtl.tasks.registry import TASKS
 from mtl.tasks.task import Split, TaskName
 
 CONFIG, RECORD, OPENINGS, LOCK = "config.yaml", "record.json", "test.json", ".lock"
+TASKS_FILE = "tasks.yaml"
 GRIDS, STUDIES = "grids", "studies"
 """Folders beside the runs, for grids and studies. They are not runs."""
 REMEDY_OF_OPENINGS = (
@@ -122,6 +127,10 @@ class RunFolder:
         from mtl.config.settings import build
 
         self.check(CONFIG)
+        if (self.path / TASKS_FILE).exists():
+            self.check(TASKS_FILE)
+            stored = read_yaml(self.path / TASKS_FILE)
+            TASKS.know(tasks_in(stored.value, stored.source))
         return build([read_yaml(self.path / CONFIG)])
 
     def history(self) -> list[dict[str, Any]]:
@@ -200,9 +209,11 @@ class RunFolder:
     # --- begin and end
 
     def begin(self, config: RunConfig) -> None:
-        """Write `config.yaml`, and remove an earlier record."""
+        """Write `config.yaml`, `tasks.yaml` if a task is not as shipped, and remove a record."""
         (self.path / RECORD).unlink(missing_ok=True)
         text = dump_yaml(config.resolved().model_dump(mode="json"))
+        if own := definitions_of(config.tasks):
+            write_bytes(self.path / TASKS_FILE, dump_yaml(own).encode())
         write_bytes(self.path / CONFIG, text.encode())
 
     def clear(self) -> None:
@@ -276,7 +287,7 @@ class RunFolder:
 
     def _write_openings(self, openings: list[Opening]) -> None:
         stored = [opening.as_json() for opening in openings]
-        write_sealed(self.path / OPENINGS, {"schema": SCHEMA, "openings": stored})
+        write_sealed(self.path / OPENINGS, {"schema": OPENINGS_SCHEMA, "openings": stored})
 
     # --- predictions
 

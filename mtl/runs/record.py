@@ -6,18 +6,33 @@ with: a newer version's additional keys stay, and a key that was not there is no
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from mtl.config.schema import RunConfig
-from mtl.errors import RunError, short
-from mtl.tasks.registry import TASKS
+from mtl.errors import ConfigError, RunError, short
+from mtl.tasks.definition import definition_of, stored_task
+from mtl.tasks.registry import TASKS, differing
+from mtl.tasks.task import Task, TaskName
 from mtl.tracking.outcome import DISABLED, TrackingOutcome
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
+"""Schema 2 has `tasks`."""
+OPENINGS_SCHEMA: Final = 1
 Status = Literal["done", "failed", "diverged", "interrupted"]
 Metrics = dict[str, float | None]
 """Scores by path, `dev/sts/pearson`. None where a score is undefined."""
@@ -25,13 +40,17 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 REMEDY = "Remove it and run again."
 
 
-def check_schema(value: object) -> object:
-    """The number of a file's schema. Raises ValueError for another than 1."""
-    if type(value) is int and value > SCHEMA:
-        raise ValueError(f"{value} was written by a newer version of mtl; update mtl")
-    if type(value) is not int or value != SCHEMA:
-        raise ValueError(f"expected {SCHEMA}, got {short(value)}")
-    return value
+def check_schema(newest: int) -> BeforeValidator:
+    """Checks the number of a file's schema: from 1 to `newest`."""
+
+    def check(value: object) -> object:
+        if type(value) is int and value > newest:
+            raise ValueError(f"{value} was written by a newer version of mtl; update mtl")
+        if type(value) is not int or value < 1:
+            raise ValueError(f"expected {newest}, got {short(value)}")
+        return value
+
+    return BeforeValidator(check)
 
 
 def check_config(config: dict[str, Any]) -> dict[str, Any]:
@@ -40,14 +59,29 @@ def check_config(config: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(config.get(key), str):
             raise ValueError(f"expected a text as {key!r}")
     tasks = config.get("tasks")
-    if not isinstance(tasks, list) or not tasks or any(task not in list(TASKS) for task in tasks):
+    if not isinstance(tasks, list) or not tasks or any(type(task) is not str for task in tasks):
         raise ValueError("expected names of tasks as 'tasks'")
     if not isinstance(config.get("train"), dict):
         raise ValueError("expected settings as 'train'")
     return config
 
 
-SchemaNumber = Annotated[Literal[1], BeforeValidator(check_schema)]
+def definitions_of(names: Iterable[TaskName]) -> dict[str, Any]:
+    """What a run keeps of its tasks, by name: of all but those that are as shipped."""
+    return {task.name: definition_of(task) for task in differing(names)}
+
+
+def tasks_in(stored: object, source: str) -> tuple[Task, ...]:
+    """The tasks that `definitions_of` stored. Raises ConfigError."""
+    if not isinstance(stored, dict):
+        raise ConfigError(f"{source}: expected tasks by name, got {short(stored)}.")
+    texts = (json.dumps(value, sort_keys=True) for value in stored.values())
+    return tuple(_task(text, source) for text in texts)
+
+
+@cache
+def _task(text: str, source: str) -> Task:
+    return stored_task(json.loads(text), source)
 
 
 class Stored(BaseModel):
@@ -181,13 +215,15 @@ class Record(Stored):
         ('done', 0.53)
     """
 
-    schema_version: SchemaNumber = Field(default=SCHEMA, alias="schema")
+    schema_version: Annotated[int, check_schema(SCHEMA)] = Field(default=SCHEMA, alias="schema")
     run_id: str
     cell: str
     seed: Count
     status: Status
     config: Annotated[dict[str, Any], AfterValidator(check_config)]
     """The settings as they were written. Another version may have other settings."""
+    tasks: dict[str, Any] = {}
+    """The definitions that the run was scored with, by task; those as shipped are left out."""
     metrics: Metrics
     """Scores of the selected checkpoint."""
     undefined: dict[str, str]
@@ -219,6 +255,21 @@ class Record(Stored):
     files: dict[str, str] | None = None
     """The sha256 of each file of the run, by its path in the run's folder. Those of test are in
     the openings. None by an earlier version."""
+
+    @model_validator(mode="after")
+    def _know_tasks(self) -> Self:
+        """Make the run's tasks known where no other tasks have their names."""
+        try:
+            TASKS.know(self.definitions())
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        if unknown := [task for task in self.config["tasks"] if task not in TASKS]:
+            raise ValueError(f"the definition of {', '.join(unknown)} is missing")
+        return self
+
+    def definitions(self) -> tuple[Task, ...]:
+        """The tasks that the run was scored with, but for those that are as shipped."""
+        return tasks_in(self.tasks, "tasks")
 
     def as_json(self) -> dict[str, Any]:
         """The content of `record.json`."""
@@ -257,7 +308,9 @@ class Openings(Stored):
 
     model_config = ConfigDict(extra="forbid")
 
-    schema_version: SchemaNumber = Field(default=SCHEMA, alias="schema")
+    schema_version: Annotated[int, check_schema(OPENINGS_SCHEMA)] = Field(
+        default=OPENINGS_SCHEMA, alias="schema"
+    )
     openings: list[Opening]
 
 
@@ -305,6 +358,7 @@ def failed_record(config: RunConfig, run_id: str, error: str) -> Record:
         seed=config.seed,
         status="failed",
         config=config.resolved().model_dump(mode="json"),
+        tasks=definitions_of(config.tasks),
         metrics={},
         undefined={},
         best_step=None,

@@ -15,6 +15,7 @@ from mtl.runs.folder import TEST_PREDICTIONS, RunFolder
 from mtl.runs.hashes import CHANGED
 from mtl.runs.record import Metrics, Record
 from mtl.tasks.metrics import Predictions, score_all
+from mtl.tasks.registry import TASKS
 from mtl.tasks.task import Split, TaskName
 
 
@@ -30,7 +31,9 @@ def verify(folder: RunFolder) -> list[str]:
     folder = RunFolder(folder.path)  # with hashes of its own, of this moment
     problems = file_problems(folder, record) + identity_problems(folder, record)
     if record.status == "done":
-        problems += prediction_problems(folder, record) + checkpoint_problems(folder, record)
+        with TASKS.using(record.definitions()):
+            problems += prediction_problems(folder, record)
+        problems += checkpoint_problems(folder, record)
     return list(dict.fromkeys(problems + tracking_problems(folder, record)))
 
 

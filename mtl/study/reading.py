@@ -19,7 +19,7 @@ from mtl.ablation.parts import (
     settings_part,
 )
 from mtl.config.assignments import MAX_SEEDS
-from mtl.config.schema import PRESETS
+from mtl.config.presets import PRESETS
 from mtl.config.settings import preset_layer
 from mtl.documents.keys import Settings, flatten, merge
 from mtl.documents.validation import Expected, FileModel, by_line, validated, wrong

@@ -67,6 +67,15 @@ class HubFile(FileModel):
     index: Text | None = None
 
 
+class CourseFile(FileModel):
+    """The files of a task of the course."""
+
+    stem: Text
+    order: Annotated[int, Field(ge=1)]
+    submission: Text
+    header: Text
+
+
 class DataFile(FileModel):
     """Where a task's rows are: files, a data set on the hub, or the course's files."""
 
@@ -80,7 +89,7 @@ class DataFile(FileModel):
                  "0.1}: cut from train)"),
     ] = None  # fmt: skip
     id: Text | None = None
-    course: Text | None = None
+    course: CourseFile | None = None
     hub: HubFile | None = None
 
     def problems(self) -> list[Problem]:
@@ -312,7 +321,8 @@ def _data(model: DataFile | None, folder: Path) -> TableData | CourseData | None
     if model is None:
         return None
     if model.course is not None and model.hub is not None:
-        return CourseData(stem=model.course, hub=HubSource(**model.hub.model_dump()))
+        hub = HubSource(**model.hub.model_dump())
+        return CourseData(**model.course.model_dump(), hub=hub)
     files = {
         name: folder / Path(path).expanduser() for name, path in (model.data_files or {}).items()
     }

@@ -7,12 +7,13 @@ record is read. No torch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from mtl.documents.library import SUFFIXES
+from mtl.documents.library import SUFFIXES, is_path
 from mtl.errors import ConfigError
 from mtl.tasks.definition import LIBRARY, read_task
 from mtl.tasks.task import CourseData, Task, TaskName
@@ -23,13 +24,12 @@ def shipped() -> Mapping[TaskName, Task]:
     """The tasks that ship with `mtl`, the course's first, in the course's order."""
     folder = LIBRARY.shipped()
     tasks = [read_task(path) for path in folder.iterdir() if path.suffix in SUFFIXES]
-    order = {name: place for place, name in enumerate(COURSE)}
-    tasks.sort(key=lambda task: (order.get(task.name, len(order)), task.name))
+    tasks.sort(key=_place)
     return {task.name: task for task in tasks}
 
 
-COURSE: tuple[TaskName, ...] = ("sst", "quora", "sts")
-"""The order in which the tasks of the course have always been named, trained and hashed."""
+def _place(task: Task) -> tuple[float, TaskName]:
+    return task.data.order if isinstance(task.data, CourseData) else math.inf, task.name
 
 
 class Registry(Mapping[TaskName, Task]):
@@ -61,21 +61,43 @@ class Registry(Mapping[TaskName, Task]):
         Raises ConfigError: for an unknown name with the nearest one, for a file with every problem.
         """
         path = self._here().get(word)
-        if path is None and not word.endswith(SUFFIXES) and "/" not in word:
-            if word in self:
-                return self[word]
-            LIBRARY.find(word)  # raises
+        if path is None and not is_path(word):
+            if word not in self:
+                raise ConfigError(unknown_task(word))
+            return self[word]
         path = path or Path(word)
         task = read_task(path)
-        if path.stem != task.name and not word.endswith(SUFFIXES):
+        if path.stem != task.name and not is_path(word):
             raise ConfigError(f"{path}: task: expected {path.stem}, as the file, got {task.name}.")
         self._known[task.name] = task
         return task
+
+    def readable(self) -> list[Task]:
+        """The known tasks, without those here whose file is wrong."""
+        found = []
+        for name in self:
+            with suppress(ConfigError):
+                found.append(self[name])
+        return found
+
+    def known(self) -> tuple[Task, ...]:
+        """The tasks that a config or a record has named so far, for another process to `learn`."""
+        return tuple(self._known.values())
 
     def know(self, tasks: Iterable[Task]) -> None:
         """Add tasks whose names are not known: those of a record that is read."""
         for task in tasks:
             if task.name not in self:
+                self._known[task.name] = task
+
+    def learn(self, tasks: Iterable[Task]) -> None:
+        """Make these the tasks of their names: those of a run that is to be scored again.
+
+        A known task that computes the same numbers stays, with its data.
+        """
+        for task in tasks:
+            known = self.get(task.name)
+            if known is None or known.identity() != task.identity():
                 self._known[task.name] = task
 
     @contextmanager
@@ -96,9 +118,19 @@ class Registry(Mapping[TaskName, Task]):
 TASKS = Registry()
 
 
+def unknown_task(word: str) -> str:
+    """The error for a name that no known task has."""
+    return LIBRARY.unknown(word, TASKS)
+
+
 def course_tasks() -> tuple[Task, ...]:
     """The tasks of the course, in its order."""
     return tuple(task for task in shipped().values() if isinstance(task.data, CourseData))
+
+
+def course_names() -> tuple[TaskName, ...]:
+    """The names of the course's tasks: the tasks of a run that names none."""
+    return tuple(task.name for task in course_tasks())
 
 
 def differing(names: Iterable[TaskName]) -> list[Task]:

@@ -19,9 +19,21 @@ Loss = Literal["cross_entropy", "bce", "mse"]
 LOSS_KINDS: Mapping[Loss, Kind] = {"cross_entropy": "classes", "bce": "binary", "mse": "score"}
 """What a head returns for each loss: a logit per class, one logit, or a score."""
 Metric = Literal["accuracy", "macro_f1", "f1", "mcc", "auc", "pearson", "spearman", "rmse"]
+METRIC_NAMES: Mapping[Metric, str] = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "f1": "F1",
+    "mcc": "Matthews correlation",
+    "auc": "AUC",
+    "pearson": "Pearson's r",
+    "spearman": "Spearman's rho",
+    "rmse": "root mean squared error",
+}
 CLASS_METRICS: tuple[Metric, ...] = ("accuracy", "macro_f1", "mcc")
 BINARY_METRICS: tuple[Metric, ...] = (*CLASS_METRICS, "f1", "auc")
 SCORE_METRICS: tuple[Metric, ...] = ("pearson", "spearman", "rmse")
+CORRELATIONS: tuple[Metric, ...] = ("pearson", "spearman")
+"""The metrics that the rule `shifted` of the overall score maps to (r + 1) / 2."""
 Format = Literal["csv", "tsv", "json", "parquet"]
 
 
@@ -74,9 +86,16 @@ class TableData:
 
 @dataclass(frozen=True, kw_only=True)
 class CourseData:
-    """A task of the course: files `STEM-SPLIT.csv` in the folder `data`, the sample, or the hub."""
+    """A task of the course: files `STEM-SPLIT.csv` in the folder `data`, the sample, or the hub.
+
+    `order` is its place among these tasks: in tables, and in what identity hashes. `submission` and
+    `header` are the course's names of the task and of its predictions in files to hand in.
+    """
 
     stem: str
+    order: int
+    submission: str
+    header: str
     hub: HubSource
 
 

@@ -22,6 +22,7 @@ from mtl.runs.record import (
     Record,
     Status,
     Throughput,
+    definitions_of,
 )
 from mtl.tasks.metrics import score_all
 from mtl.tracking.tracker import RunInfo
@@ -55,6 +56,7 @@ def make_record(
         seed=prepared.config.seed,
         status=status,
         config=prepared.config.model_dump(mode="json"),
+        tasks=definitions_of(prepared.config.tasks),
         metrics=state.selected,
         undefined=state.reasons,
         cross_fitted=cross_fitted(prepared, state, folder) if status == "done" else None,

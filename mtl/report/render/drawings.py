@@ -66,20 +66,12 @@ def effects(data: Data) -> Figure:
         axes.tick_params(axis="y", length=0, labelleft=axes is panels[0])
         axes.locator_params(axis="x", nbins=4)
         bare(axes, left=False)
-    figure.supxlabel(_unit([panel["score"] for panel in data["panels"]]), fontsize=8.5)
+    figure.supxlabel(data["unit"], fontsize=8.5)
     words = [word for word in WORDS if word in seen]
     figure.legend(
         [seen[word] for word in words], words, loc="outside upper right", ncols=len(words)
     )
     return figure
-
-
-def _unit(scores: Sequence[str]) -> str:
-    return (
-        "difference on dev (sst, quora: accuracy; sts: Pearson r; overall: their mean)"
-        if len(scores) > 1
-        else (f"difference of {scores[0]} on dev")
-    )
 
 
 def bare(axes: Axes, *, left: bool = True) -> None:
@@ -184,7 +176,7 @@ def confusion(data: Data) -> Figure:
 
 
 def regression(data: Data) -> Figure:
-    """sts: gold against prediction, with the least-squares line and the extreme residuals."""
+    """Gold scores against predictions, with the least-squares line and the extreme residuals."""
     panels = data["panels"]
     figure, axes = subplots(1, len(panels), width=0.5 + 2.7 * len(panels), height=2.9, sharey=True)
     for plot, panel in zip(axes, panels, strict=True):
@@ -209,10 +201,12 @@ def regression(data: Data) -> Figure:
             fontsize=8,
             color="#444444",
         )
-        plot.set_xlabel("predicted similarity")
-        plot.set_ylim(-0.2, 5.2)
+        plot.set_xlabel("predicted score")
+        if data["range"] is not None:
+            low, high = data["range"]
+            plot.set_ylim(low - 0.04 * (high - low), high + 0.04 * (high - low))
         bare(plot)
-    axes[0].set_ylabel("gold similarity (0 to 5)")
+    axes[0].set_ylabel(data["gold"])
     return figure
 
 
@@ -240,7 +234,7 @@ def curves(data: Data) -> Figure:
         plot.locator_params(axis="y", nbins=5)
         plot.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
         bare(plot)
-    axes[0].set_ylabel("score (accuracy, Pearson r)")
+    axes[0].set_ylabel("score")
     _curve_legend(figure, arms)
     return figure
 

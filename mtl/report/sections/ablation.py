@@ -27,7 +27,13 @@ from mtl.report.document import (
     Table,
     text,
 )
-from mtl.report.wording import method_cell, methods_on, other_changes, summary_cell
+from mtl.report.wording import (
+    method_cell,
+    methods_on,
+    metrics_in_words,
+    other_changes,
+    summary_cell,
+)
 from mtl.tasks.registry import TASKS
 
 
@@ -174,6 +180,11 @@ def _effects(data: ReportData) -> Figure | None:
             panels.append({"score": score, "margin": results.margins[score], "lines": lines})
     if not panels:
         return None
+    if len(panels) == 1:
+        unit = f"difference of {panels[0]['score']} on dev"
+    else:
+        tasks = [panel["score"] for panel in panels if panel["score"] != "overall"]
+        unit = f"difference on dev ({metrics_in_words(tasks)}; overall: their mean)"
     count = len({line["arm"] for panel in panels for line in panel["lines"]})
     return Figure(
         name="effects",
@@ -183,7 +194,7 @@ def _effects(data: ReportData) -> Figure | None:
         "matter.",
         alt=f"Differences of {plural(count, 'arm')} from the baseline with intervals; the numbers "
         "are in the table of differences.",
-        data={"baseline": results.baseline, "panels": panels},
+        data={"baseline": results.baseline, "panels": panels, "unit": unit},
     )
 
 

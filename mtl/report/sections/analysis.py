@@ -1,8 +1,9 @@
-"""The paper's qualitative analysis (its section 5), for one run: extreme examples of each task.
+"""A closer look at one run, as the paper's section 5 has it: extreme examples of each task.
 
-sst: the correct sentence with the highest probability, and the one whose true class got the lowest.
-quora: the most confident correct calls and the most confident mistakes, each way. sts: the
-least-squares line from prediction to gold, and the pairs nearest to it and farthest from it.
+Several classes: the correct row with the highest probability, and the one whose true class got the
+lowest. Two classes: the most confident correct calls and the most confident mistakes, each way.
+Scores: the least-squares line from prediction to gold, and the rows nearest to it and farthest from
+it.
 """
 
 from __future__ import annotations
@@ -17,26 +18,31 @@ from mtl.report.data import ReportData
 from mtl.report.document import Block, Example, ExampleList, Figure, Paragraph, Section
 from mtl.tasks.metrics import Predictions, probabilities
 from mtl.tasks.registry import TASKS
+from mtl.tasks.task import Task
 
 
 def section(data: ReportData) -> Section | None:
-    """Extreme examples of one run, and the sts regression; None where nothing is known of it."""
+    """Extreme examples of one run, and regressions; None where nothing is known of it."""
     if not data.focus:
         return None
     arm = data.focus[-1]
     seed = arm.seeds[0]
-    finders = {"sst": _sst, "quora": _quora, "sts": _sts}
+    finders = {"classes": _of_classes, "binary": _of_two_classes, "score": _of_scores}
     blocks: list[Block] = []
-    for task in TASKS:
-        predictions = data.whole_predictions(arm.name, seed, task)
-        if predictions is not None and (items := finders[task](data, predictions)):
-            blocks.append(ExampleList(title=TASKS[task].title, items=tuple(items)))
+    trained = {task for one in data.focus for task in one.tasks}
+    tasks = [TASKS[name] for name in TASKS if name in trained]
+    for task in tasks:
+        if task.name not in arm.tasks:
+            continue
+        predictions = data.whole_predictions(arm.name, seed, task.name)
+        if predictions is not None and (items := finders[task.kind](data, task, predictions)):
+            blocks.append(ExampleList(title=task.title, items=tuple(items)))
     if not data.is_single_run:
         if not blocks:
             return None
         blocks.insert(0, Paragraph(text=_subject(data, arm, seed)))
-    if figure := _regression(data):
-        blocks.append(figure)
+    figures = [_regression(data, task) for task in tasks if task.kind == "score"]
+    blocks += [figure for figure in figures if figure]
     return Section(title="Closer look", key="analysis", blocks=tuple(blocks)) if blocks else None
 
 
@@ -62,36 +68,37 @@ def line(predicted: np.ndarray, gold: np.ndarray) -> tuple[float, float] | None:
     return slope, float(gold.mean() - slope * predicted.mean())
 
 
-def _sst(data: ReportData, predictions: Predictions) -> list[Example]:
+def _of_classes(data: ReportData, task: Task, predictions: Predictions) -> list[Example]:
     assert predictions.gold is not None
     gold = predictions.gold.astype(np.int64)
-    probability = probabilities(TASKS["sst"], predictions.outputs)
+    probability = probabilities(task, predictions.outputs)
     right = probability.argmax(1) == gold
     of_truth = probability[np.arange(len(gold)), gold]
     examples = []
     if right.any():
         place = int(np.argmax(np.where(right, of_truth, -1)))
-        numbers = f"{_class(gold[place])}, probability {of_truth[place]:.3f}"
+        numbers = f"{_class(task, gold[place])}, probability {of_truth[place]:.3f}"
         examples.append(_example(data, predictions, place, "most confidently right", numbers))
     place = int(np.argmin(of_truth))
     chosen = int(probability[place].argmax())
     numbers = (
-        f"gold {_class(gold[place])} got probability {of_truth[place]:.2g}; taken for "
-        f"{_class(chosen)} with {probability[place, chosen]:.3f}"
+        f"gold {_class(task, gold[place])} got probability {of_truth[place]:.2g}; taken for "
+        f"{_class(task, chosen)} with {probability[place, chosen]:.3f}"
     )
     examples.append(_example(data, predictions, place, "true class least expected", numbers))
     return examples
 
 
-def _quora(data: ReportData, predictions: Predictions) -> list[Example]:
+def _of_two_classes(data: ReportData, task: Task, predictions: Predictions) -> list[Example]:
     assert predictions.gold is not None
-    paraphrase = probabilities(TASKS["quora"], predictions.outputs)[:, 1]
+    second = probabilities(task, predictions.outputs)[:, 1]
     gold, called = predictions.gold > 0.5, predictions.outputs[:, 0] > 0
+    no, yes = task.class_names
     kinds = {
-        "rightly called paraphrase, most confidently": (gold & called, paraphrase),
-        "rightly called different, most confidently": (~gold & ~called, 1 - paraphrase),
-        "wrongly called paraphrase, most confidently": (~gold & called, paraphrase),
-        "wrongly called different, most confidently": (gold & ~called, 1 - paraphrase),
+        f"rightly called {yes}, most confidently": (gold & called, second),
+        f"rightly called {no}, most confidently": (~gold & ~called, 1 - second),
+        f"wrongly called {yes}, most confidently": (~gold & called, second),
+        f"wrongly called {no}, most confidently": (gold & ~called, 1 - second),
     }
     examples = []
     for kind, (mask, confidence) in kinds.items():
@@ -100,11 +107,11 @@ def _quora(data: ReportData, predictions: Predictions) -> list[Example]:
             numbers = f"probability {confidence[place]:.3f}"
             examples.append(_example(data, predictions, place, kind, numbers))
         else:
-            examples.append(Example(what=kind, id="none", numbers="there is no such pair"))
+            examples.append(Example(what=kind, id="none", numbers="there is no such row"))
     return examples
 
 
-def _sts(data: ReportData, predictions: Predictions) -> list[Example]:
+def _of_scores(data: ReportData, task: Task, predictions: Predictions) -> list[Example]:
     assert predictions.gold is not None
     gold, predicted = predictions.gold, predictions.outputs[:, 0].astype(np.float64)
     fitted = line(predicted, gold)
@@ -137,11 +144,12 @@ def extremes(residual: np.ndarray) -> tuple[int, int, int]:
     return int(np.argmin(np.abs(residual))), int(np.argmax(residual)), int(np.argmin(residual))
 
 
-def _regression(data: ReportData) -> Figure | None:
+def _regression(data: ReportData, task: Task) -> Figure | None:
     panels: list[dict[str, Any]] = []
     for arm in data.focus:
         seed = arm.seeds[0]
-        predictions = data.predictions(arm.name, seed, "sts") if "sts" in arm.tasks else None
+        trained = task.name in arm.tasks
+        predictions = data.predictions(arm.name, seed, task.name) if trained else None
         if predictions is None or predictions.gold is None:
             continue
         gold, predicted = predictions.gold, predictions.outputs[:, 0].astype(np.float64)
@@ -158,16 +166,17 @@ def _regression(data: ReportData) -> Figure | None:
         })  # fmt: skip
     if not panels:
         return None
+    scale = f" ({task.low:g} to {task.high:g})" if task.bounded else ""
     return Figure(
-        name="sts-regression",
+        name=f"{task.name}-regression",
         drawing="regression",
-        caption="sts on dev, one seed of each model: gold similarity (0 to 5) against the "
+        caption=f"{task.name} on dev, one seed of each model: gold score{scale} against the "
         "prediction, with the least-squares line. Circled: the smallest residual, and the largest "
         "above and below the line.",
-        alt="Scatter plots of gold against predicted similarity for "
-        f"{plural(len(panels), 'model')}.",
-        data={"panels": panels},
-    )
+        alt=f"Scatter plots of gold against predicted scores for {plural(len(panels), 'model')}.",
+        data={"panels": panels, "range": [task.low, task.high] if task.bounded else None,
+              "gold": f"gold score{scale}"},
+    )  # fmt: skip
 
 
 def _example(
@@ -178,5 +187,5 @@ def _example(
     return Example(what=what, id=row, numbers=numbers, sentences=sentences)
 
 
-def _class(label: int | np.integer[Any]) -> str:
-    return f"{label} ({TASKS['sst'].class_names[int(label)]})"
+def _class(task: Task, label: int | np.integer[Any]) -> str:
+    return f"{label} ({task.class_names[int(label)]})"

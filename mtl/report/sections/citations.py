@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mtl.methods.toggles import TOGGLES
+from mtl.methods.toggles import sources_of
 from mtl.report.data import ReportData
 from mtl.report.document import Listing, Section
 
@@ -18,12 +18,7 @@ STATISTICS = (
 
 def section(data: ReportData) -> Section:
     configs = [arm.config for arm in data.arms.values()]
-    used = [
-        f"{source.title}: {source.text}"
-        for toggle in TOGGLES
-        for source in toggle.sources
-        if any(source.when(config) for config in configs)
-    ]
+    used = [f"{source.title}: {source.text}" for source in sources_of(configs)]
     statistics = STATISTICS if not data.is_single_run else ()
     return Section(
         title="Sources", key="sources", blocks=(Listing(items=(EXAMPLE, *used, *statistics)),)

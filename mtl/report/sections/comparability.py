@@ -13,11 +13,11 @@ from mtl.report.data import ReportData
 from mtl.report.document import Block, Cell, Paragraph, Section, columns, number, table, text
 from mtl.runs.record import Record
 from mtl.tasks.registry import TASKS
-from mtl.tasks.task import TaskName
+from mtl.tasks.task import METRIC_NAMES
 
 RULES = {
-    "mean": "plain mean of the tasks' metrics",
-    "shifted": "mean, with (r + 1) / 2 in place of sts' Pearson r",
+    "mean": "mean of the tasks' metrics",
+    "shifted": "mean, with (r + 1) / 2 in place of a correlation r",
 }
 KEPT_WEIGHTS = {"best": "best dev overall", "last": "last step"}
 
@@ -52,7 +52,7 @@ def _card(group: Results, records: list[Record], suffix: str) -> list[Block]:
         "data": _values(config["data"] for config in configs),
         "fingerprint of train and dev": _values(record.data.fingerprint for record in records),
         "encoder": _values(config["encoder"] for config in configs),
-        "metrics": joined([f"{task} {_metric(task)}" for task in tasks]),
+        "metrics": joined([f"{task} {METRIC_NAMES[TASKS[task].metric]}" for task in tasks]),
         "overall": _values(RULES[config["overall"]] for config in configs),
         "kept weights": _values(KEPT_WEIGHTS[config["train"]["select"]] for config in configs),
         "training rows a task, limit": _values(level_name(config["limit"]) for config in configs),
@@ -67,10 +67,6 @@ def _card(group: Results, records: list[Record], suffix: str) -> list[Block]:
     cells = [(text(name), text(value)) for name, value in rows.items()]
     blocks.append(table(f"comparability{suffix}", columns("what", "here", kinds="tt"), cells))
     return blocks
-
-
-def _metric(task: TaskName) -> str:
-    return "Pearson r" if TASKS[task].metric == "pearson" else "accuracy"
 
 
 def _pace(train: dict[str, Any]) -> str:

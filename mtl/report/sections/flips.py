@@ -1,7 +1,7 @@
 """Dev examples that flip between the baseline and the best arm with every seed.
 
 A row is fixed where the baseline is wrong and the best arm right with every seed that both have,
-and broken the other way round. For sts a row is fixed where the error is smaller with every seed.
+and broken the other way round. A score is fixed where its error is smaller with every seed.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def section(data: ReportData) -> Section | None:
         return None
     explanation = (
         f"From {baseline.name} to {best.name}, over {plural(len(seeds), 'shared seed')}: rows that "
-        "are wrong with every seed of the one and right with every seed of the other (sts: rows "
-        "whose error is smaller, or larger, with every seed)."
+        "are wrong with every seed of the one and right with every seed of the other (of scores: "
+        "rows whose error is smaller, or larger, with every seed)."
     )
     if len(seeds) == 1:
         explanation += " One seed: many of these would flip back with another."

@@ -9,11 +9,10 @@ from mtl.grid.wording import joined
 from mtl.report.data import ReportData
 from mtl.report.document import Cell, Column, Paragraph, Section, Table, number, text
 from mtl.report.published import PAPER, SCORES, published_row
-from mtl.report.wording import names, summary_cell
+from mtl.report.wording import metrics_in_words, names, summary_cell
 from mtl.stats.summary import Summary, summarise
 from mtl.tasks.registry import TASKS
-
-COLUMNS: tuple[Score, ...] = (*TASKS, "overall")
+from mtl.tasks.task import TaskName
 
 
 def section(data: ReportData) -> Section | None:
@@ -23,7 +22,8 @@ def section(data: ReportData) -> Section | None:
     matched = {arm.name: published_row(data.arms[arm.name].config) for arm in arms}
     beside = any(matched.values())
     heads = [Column(title="model"), Column(title="split")]
-    for score in COLUMNS:
+    scores_of_report = _scores(data)
+    for score in scores_of_report:
         heads += [
             Column(title=score, kind="number"),
             *([Column(title="published", kind="number")] if beside else []),
@@ -40,7 +40,8 @@ def section(data: ReportData) -> Section | None:
             published = SCORES.get((row, split), {}) if row else {}
             if scores or published or split == "dev":
                 shown = name if scores or split == "dev" else "test: not opened"
-                rows.append(_line(arm.name, shown, scores, published if beside else None))
+                line = {score: scores.get(score) for score in scores_of_report}
+                rows.append(_line(arm.name, shown, line, published if beside else None))
     table = Table(name="scores", columns=tuple(heads), rows=tuple(rows), caption=_caption(data))
     return Section(
         title="Results", key="results", blocks=(table, Paragraph(text=_beside(data, arms)))
@@ -88,15 +89,24 @@ def _rows(data: ReportData) -> list[ArmResult]:
 def _line(
     name: str,
     split: str,
-    scores: Mapping[Score, Summary],
+    scores: Mapping[Score, Summary | None],
     published: Mapping[str, float] | None,
 ) -> tuple[Cell, ...]:
     cells = [text(name), text(split)]
-    for score in COLUMNS:
-        cells.append(summary_cell(scores.get(score)))
+    for score, summary in scores.items():
+        cells.append(summary_cell(summary))
         if published is not None:
             cells.append(number(published.get(score)))
     return tuple(cells)
+
+
+def _tasks(data: ReportData) -> list[TaskName]:
+    trained = {task for arm in data.arms.values() for task in arm.config.tasks}
+    return [task for task in TASKS if task in trained]
+
+
+def _scores(data: ReportData) -> tuple[Score, ...]:
+    return scores_of(_tasks(data))
 
 
 def _caption(data: ReportData) -> str:
@@ -104,7 +114,7 @@ def _caption(data: ReportData) -> str:
     rule = (
         "the mean of the tasks"
         if config.overall == "mean"
-        else "the mean of the tasks, sts as (r + 1) / 2"
+        else "the mean of the tasks, a correlation as (r + 1) / 2"
     )
     chosen = {arm.config.train.select for arm in data.arms.values()}
     kept = {"best": "of the evaluation with the best dev overall", "last": "of the last step"}
@@ -115,7 +125,7 @@ def _caption(data: ReportData) -> str:
         else ""
     )
     return (
-        "Mean ± sample standard deviation over n seeds; sst and quora accuracy, sts Pearson's r, "
+        f"Mean ± sample standard deviation over n seeds; {metrics_in_words(_tasks(data))}, "
         f"overall {rule}. Weights {joined([kept[rule] for rule in sorted(chosen)])}{luck}."
     )
 
