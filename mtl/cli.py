@@ -27,6 +27,7 @@ COMMANDS = {
         "mtl.commands.export",
         "Write a run's encoder for transformers and sentence-transformers.",
     ),
+    "tasks": ("mtl.commands.tasks", "List, show, check and begin tasks."),
     "data": ("mtl.commands.data", "Check data for problems and leaks, or download it."),
     "config": ("mtl.commands.config", "Print a resolved config, or the JSON Schema for editors."),
     "sync": ("mtl.commands.sync", "Send offline runs to Weights & Biases."),

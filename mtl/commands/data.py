@@ -12,7 +12,7 @@ import click
 from mtl.commands.options import CONTEXT, bad_row_option, json_option
 from mtl.commands.printing import make_table, print_json, stdout
 from mtl.errors import ConfigError, suggestion
-from mtl.tasks.registry import TASKS
+from mtl.tasks.registry import TASKS, course_names
 from mtl.tasks.task import SPLITS, Split, TaskName
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def data() -> None:
 @click.option(
     "--tasks",
     metavar="TASKS",
-    default=",".join(TASKS),
+    default=",".join(course_names()),
     show_default=True,
     help="The tasks, separated by commas.",
 )
@@ -76,9 +76,10 @@ def check(source: str, tasks: str, splits: str, on_bad_row: str, as_json: bool) 
     if as_json:
         print_json(report)
     else:
-        _print_check(report)
-    _list_left_out(rows)
-    absent = [TASKS[task].file_name("test") for task in chosen if (task, "test") not in rows]
+        print_check(report)
+    list_left_out(rows)
+    course = [task for task in chosen if task in course_names()]
+    absent = [TASKS[task].file_name("test") for task in course if (task, "test") not in rows]
     if absent and "test" in parts:
         click.echo(
             f"{source}: no {', '.join(absent)}. Only `mtl test` needs test labels; training, dev "
@@ -102,7 +103,7 @@ def check(source: str, tasks: str, splits: str, on_bad_row: str, as_json: bool) 
 @click.option(
     "--tasks",
     metavar="TASKS",
-    default=",".join(TASKS),
+    default=",".join(course_names()),
     show_default=True,
     help="The tasks, separated by commas.",
 )
@@ -122,7 +123,7 @@ def fetch(output: Path | None, mirror: Path | None, tasks: str, as_json: bool) -
     from mtl.cache import cache_folder
     from mtl.data.hub import MANIFEST, fetch_hub
 
-    chosen = _names("--tasks", tasks, tuple(TASKS))
+    chosen = _names("--tasks", tasks, course_names())
     folder = (output or cache_folder() / "hub").expanduser()
     paths = fetch_hub(folder, chosen, mirror=mirror, say=lambda line: click.echo(line, err=True))
     entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
@@ -149,7 +150,8 @@ def _names(option: str, text: str, known: Sequence[Name]) -> list[Name]:
     return [cast(Name, name) for name in names]
 
 
-def _list_left_out(rows: Mapping[tuple[TaskName, Split], Rows]) -> None:
+def list_left_out(rows: Mapping[tuple[TaskName, Split], Rows]) -> None:
+    """List on stderr the rows that were left out."""
     messages = [message for part in rows.values() for message in part.skipped]
     for message in messages[:_MAX_LISTED]:
         click.echo(f"left out: {message}", err=True)
@@ -157,7 +159,8 @@ def _list_left_out(rows: Mapping[tuple[TaskName, Split], Rows]) -> None:
         click.echo(f"left out: {len(messages) - _MAX_LISTED} more rows", err=True)
 
 
-def _print_check(report: Mapping[str, Any]) -> None:
+def print_check(report: Mapping[str, Any]) -> None:
+    """Print a summary of data as tables."""
     console = stdout(100)
     sizes = ["rows", "left out", "median words", "most words", "repeats", "conflicts"]
     rows = make_table(["task", "split", *sizes, "fingerprint"], title="Rows", numbers=range(2, 9))

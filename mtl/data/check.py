@@ -16,11 +16,13 @@ import numpy as np
 
 from mtl.data.rows import Rows, fingerprint
 from mtl.tasks.registry import TASKS
-from mtl.tasks.task import SPLITS, Split, TaskName
+from mtl.tasks.task import SPLITS, Split, Task, TaskName
 
 Key = tuple[str, ...]
 
 MAX_EXAMPLES = 5
+MAX_UNITS = 20
+"""The widest range that is counted by units."""
 MEANING = (
     "A row of dev or test that also stands in train is answered from memory, and a shared "
     "sentence is half of the "
@@ -127,13 +129,27 @@ def _groups(part: Rows) -> dict[Key, list[int]]:
 def _balance(part: Rows, labels: np.ndarray) -> dict[str, Any]:
     """Counts per class. For scores: mean, sd (ddof 1, None for one row) and counts per unit."""
     task = part.task
-    low, high = int(task.low), int(task.high)
-    if task.kind != "score":
+    if task.class_names:
         counts_by_label = Counter(int(value) for value in labels)
-        return {"counts": {str(value): counts_by_label[value] for value in range(low, high + 1)}}
-    counts, _ = np.histogram(labels, bins=np.arange(low, high + 1))
+        words = enumerate(task.label_words)
+        return {"counts": {word: counts_by_label[place] for place, word in words}}
+    edges = _edges(task, labels)
+    counts, _ = np.histogram(labels, bins=edges)
     return {
         "mean": float(labels.mean()) if len(labels) else None,
         "sd": float(labels.std(ddof=1)) if len(labels) > 1 else None,
-        "counts": {f"{low + i}-{low + i + 1}": int(count) for i, count in enumerate(counts)},
+        "counts": {
+            f"{low:g}-{high:g}": int(count)
+            for low, high, count in zip(edges, edges[1:], counts, strict=False)
+        },
     }
+
+
+def _edges(task: Task, labels: np.ndarray) -> np.ndarray:
+    """The edges of bins: units of a range of whole numbers, else five bins of equal width."""
+    low, high = (task.low, task.high) if task.bounded else (0.0, 1.0)
+    if not task.bounded and len(labels):
+        low, high = float(labels.min()), float(labels.max())
+    if task.bounded and low.is_integer() and high.is_integer() and high - low <= MAX_UNITS:
+        return np.arange(low, high + 1)
+    return np.linspace(low, high if high > low else low + 1, 6)

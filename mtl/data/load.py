@@ -14,7 +14,7 @@ from mtl.data.course.files import OnBadRow, check_folder, read_course
 from mtl.data.rows import Rows
 from mtl.errors import DataError, suggestion
 from mtl.tasks.registry import TASKS
-from mtl.tasks.task import Split, TaskName
+from mtl.tasks.task import CourseData, Split, TableData, Task, TaskName
 
 BUILT_IN = ("sample", "hub")
 
@@ -29,10 +29,61 @@ def load_rows(
 ) -> dict[tuple[TaskName, Split], Rows]:
     """The rows of each task and split, in the given order.
 
-    `data` is `sample` (built in), `hub` (downloaded once, then read from the cache folder) or a
-    folder of course files; write `./sample` for a folder of that name. In a folder, files of
-    `optional` splits may be absent. Raises one DataError with the problems of all files.
+    A task with data of its own is read from there. For the course's tasks `data` is `sample` (built
+    in), `hub` (downloaded once, then read from the cache folder) or a folder of course files; write
+    `./sample` for a folder of that name. `optional` splits may be absent. Raises one DataError with
+    the problems of all files.
     """
+    errors: list[str] = []
+    rows: dict[tuple[TaskName, Split], Rows] = {}
+    for own in tasks:
+        if not isinstance(TASKS[own].data, CourseData):
+            try:
+                rows |= _own_rows(TASKS[own], splits, on_bad_row, optional)
+            except DataError as error:
+                errors.append(str(error))
+    course = [task for task in tasks if isinstance(TASKS[task].data, CourseData)]
+    if course:
+        try:
+            rows |= _course_rows(data, course, splits, on_bad_row, optional)
+        except DataError as error:
+            errors.append(str(error))
+    if errors:
+        raise DataError("\n".join(errors))
+    return {(task, split): rows[task, split] for task in tasks for split in splits
+            if (task, split) in rows}  # fmt: skip
+
+
+def _own_rows(
+    task: Task, splits: Sequence[Split], on_bad_row: OnBadRow, optional: Collection[Split]
+) -> dict[tuple[TaskName, Split], Rows]:
+    """The rows of a task with data of its own. Raises DataError for a split that it lacks."""
+    from mtl.data.tables.read import read_own_rows
+
+    data = task.data
+    if not isinstance(data, TableData):
+        raise DataError(
+            f"task {task.name}: it names no data. Write data in tasks/{task.name}.yaml, or work in "
+            "the folder that has this file."
+        )
+    absent = [split for split in splits if data.splits.get(split) is None and split not in optional]
+    if absent:
+        raise DataError(
+            f"task {task.name}: its data has no {' and no '.join(absent)} split. Name one under "
+            f"data.splits in its file, or cut one: {{{absent[0]}: {{from: train, share: 0.1}}}}."
+        )
+    rows = read_own_rows(task, data, splits, on_bad_row=on_bad_row)
+    return {(task.name, split): part for split, part in rows.items()}
+
+
+def _course_rows(
+    data: str,
+    tasks: Sequence[TaskName],
+    splits: Sequence[Split],
+    on_bad_row: OnBadRow,
+    optional: Collection[Split],
+) -> dict[tuple[TaskName, Split], Rows]:
+    """The rows of the course's tasks. Raises one DataError with the problems of all files."""
     if data == "sample":
         from mtl.data.sample.build import sample_rows
 

@@ -126,6 +126,9 @@ class DataFile(FileModel):
                     f"{short(self.path)}.{near}")  # fmt: skip
             if self.data_files:
                 add("data_files", f"only for a path among {', '.join(FORMATS)}. Leave it out.")
+        whole = [name for name in (self.splits or {}).values() if isinstance(name, str)]
+        if len(set(whole)) < len(whole):
+            add("splits", "two splits are the same rows. Cut one: {from: train, share: 0.1}.")
         sources = list(self.data_files or {})
         for split, source in (self.splits or {}).items():
             name = source.source if isinstance(source, CutFile) else source

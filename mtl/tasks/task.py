@@ -160,6 +160,11 @@ class Task:
         return len(self.sentence_columns) == 2
 
     @property
+    def numbered(self) -> bool:
+        """Whether the data writes the classes as their numbers, from 0."""
+        return self.label_words == tuple(map(str, range(len(self.label_words))))
+
+    @property
     def bounded(self) -> bool:
         """Whether gold labels have a lowest and a highest value."""
         return math.isfinite(self.low) and math.isfinite(self.high)

@@ -10,11 +10,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from mtl.errors import DataError
+from mtl.errors import DataError, suggestion
 from mtl.tasks.task import Task
 
 MAX_CELL = 131_072
 """Most characters in a cell (the limit of the csv module). A longer cell is a quoting fault."""
+MAX_WORDS = 12
+"""Most label words in a message."""
 MAX_SHOWN = 20
 """Most problems of a file in one message."""
 
@@ -59,12 +61,22 @@ def character_problem(text: str) -> str | None:
 
 def label_range(task: Task) -> str:
     """The valid labels of a task in words: `a whole number from 0 to 4`."""
-    kind = "a number" if task.kind == "score" else "a whole number"
-    return f"{kind} from {task.low:g} to {task.high:g}"
+    if not task.class_names:
+        return f"a number from {task.low:g} to {task.high:g}" if task.bounded else "a number"
+    if task.numbered:
+        return f"a whole number from {task.low:g} to {task.high:g}"
+    words = ", ".join(map(shown, task.label_words[:MAX_WORDS]))
+    more = len(task.label_words) - MAX_WORDS
+    return f"one of {words}" + (f" and {more} more" if more > 0 else "")
 
 
 def parse_label(task: Task, text: str) -> float:
-    """The label in the task's unit. Raises ValueError with what was expected and what came."""
+    """The label in the task's unit: the number of the class, or the score.
+
+    Raises ValueError with what was expected and what came.
+    """
+    if task.class_names and not task.numbered:
+        return _class_of_word(task, text.strip())
     word, expected = text.strip(), label_range(task)
     if not word:
         raise ValueError(f"expected {expected}, the label is missing. Fill it in")
@@ -75,7 +87,7 @@ def parse_label(task: Task, text: str) -> float:
     if not _NUMBER.fullmatch(word):
         raise ValueError(
             f"expected {expected}, got {shown(text)}, which is not a number. Write it like "
-            f"'{task.high:g}'"
+            f"'{task.high if task.bounded else 2.5:g}'"
         )
     value = float(word) + 0.0  # + 0.0: a negative zero becomes plain zero
     if not math.isfinite(value) or not task.low <= value <= task.high:
@@ -83,9 +95,27 @@ def parse_label(task: Task, text: str) -> float:
             f"expected {expected}, got {shown(text)}, which is out of range. Is it another "
             "task's file?"
         )
-    if task.kind != "score" and not value.is_integer():
+    if task.class_names and not value.is_integer():
         raise ValueError(f"expected {expected}, got {shown(text)}. Is it another task's file?")
     return value
+
+
+def _class_of_word(task: Task, word: str) -> float:
+    """The number of the class that a word of the data names.
+
+    Where all words are whole numbers, `2.0` is the word `2`.
+    """
+    if not word:
+        raise ValueError(f"expected {label_range(task)}, the label is missing. Fill it in")
+    if word not in task.label_words and _NUMBER.fullmatch(word):
+        value = float(word)
+        word = str(int(value)) if math.isfinite(value) and value.is_integer() else word
+    if word not in task.label_words:
+        near = suggestion(word, task.label_words)
+        raise ValueError(
+            f"expected {label_range(task)}, got {shown(word)}.{near}".removesuffix(".")
+        )
+    return float(task.label_words.index(word))
 
 
 def row_problems(task: Task, cells: Mapping[str, str], *, labelled: bool) -> list[tuple[str, str]]:

@@ -45,7 +45,7 @@ KNOWN_DEFECTS = frozenset({"ad118c967d683c93883bf072d", "9054345d02cd6c5642a4904
 They cannot be repaired, so they are always left out and counted, also if bad rows are refused.
 """
 
-_SKIP_ADVICE = "Fix these rows, or leave them out with on_bad_row='skip' (--on-bad-row skip)."
+SKIP_ADVICE = "Fix these rows, or leave them out with on_bad_row='skip' (--on-bad-row skip)."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ def read_course(
     refused = problems if fatal else [problem for problem in problems if not problem.known]
     if refused and (fatal or on_bad_row == "error"):
         listed = [f"{problem.place}: {problem.message}" for problem in refused]
-        raise data_error(listed, "" if fatal else _SKIP_ADVICE)
+        raise data_error(listed, "" if fatal else SKIP_ADVICE)
     bad = _row_by_row(problems)
     if not kept:
         cause = (

@@ -1,4 +1,4 @@
-"""Split tab-separated text into records, with their lines and the places of quoting faults.
+"""Split tab- or comma-separated text into records, with lines and the places of quoting faults.
 
 The standard `csv` module splits, in strict mode. If it refuses a record, `_diagnose` reads the
 record again to find the place of the fault: an unclosed quote is noticed far below its line.
@@ -48,7 +48,9 @@ class Broken:
     fatal: bool
 
 
-def split_records(lines: Iterable[str], start: int = 1) -> Iterator[Record | Broken]:
+def split_records(
+    lines: Iterable[str], start: int = 1, delimiter: str = "\t"
+) -> Iterator[Record | Broken]:
     """The records of a text in order, without blank lines. A fatal fault ends them.
 
     `lines` end in a line feed, the first is line `start` of its file. They are read as needed.
@@ -60,7 +62,7 @@ def split_records(lines: Iterable[str], start: int = 1) -> Iterator[Record | Bro
             read.append(line)
             yield line
 
-    reader = csv.reader(remembered(), delimiter="\t", strict=True)
+    reader = csv.reader(remembered(), delimiter=delimiter, strict=True)
     while True:
         line = reader.line_num + start
         read.clear()
@@ -69,7 +71,8 @@ def split_records(lines: Iterable[str], start: int = 1) -> Iterator[Record | Bro
         except StopIteration:
             return
         except csv.Error as error:
-            fault = _diagnose("".join(read), line, reader.line_num + start - 1, str(error))
+            last = reader.line_num + start - 1
+            fault = _diagnose("".join(read), line, last, str(error), delimiter)
             yield fault
             if fault.fatal:
                 return
@@ -78,7 +81,7 @@ def split_records(lines: Iterable[str], start: int = 1) -> Iterator[Record | Bro
             yield Record(line=line, last=reader.line_num + start - 1, cells=cells)
 
 
-def _diagnose(text: str, line: int, last: int, reason: str) -> Broken:
+def _diagnose(text: str, line: int, last: int, reason: str, delimiter: str) -> Broken:
     """The fault of a record that begins in `line` and that csv refused in line `last`."""
     state = "start"  # of a cell; then "plain", "quoted" or "closing" (after a quote in quotes)
     here, cell, opened, size = line, 0, (line, 0), 0
@@ -90,7 +93,7 @@ def _diagnose(text: str, line: int, last: int, reason: str) -> Broken:
         size += 1
         if state == "quoted":
             state = "closing" if char == '"' else "quoted"
-        elif char == "\t":
+        elif char == delimiter:
             state, cell, size = "start", cell + 1, 0
         elif char == '"' and state != "plain":
             opened = (here, cell) if state == "start" else opened
