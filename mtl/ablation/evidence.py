@@ -17,7 +17,7 @@ from mtl.runs.folder import RunFolder
 from mtl.runs.record import Metrics, Opening, Record
 from mtl.stats.examples import Examples
 from mtl.stats.summary import Summary, summarise
-from mtl.tasks.metrics import Predictions
+from mtl.tasks.metrics import Predictions, counted, shares_of
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import TaskName
 
@@ -134,9 +134,19 @@ class Runs(ABC):
         return replace(best, score=counted(last[name] or 0.0, task, rule)), "last epoch"
 
 
-def counted(value: float, task: TaskName, rule: str) -> float:
-    """A task's metric as it counts in overall."""
-    return (value + 1) / 2 if rule == "shifted" and TASKS[task].metric == "pearson" else value
+def parts_of(score: Score, tasks: Sequence[TaskName]) -> dict[str, tuple[TaskName, float]]:
+    """The scores whose plain mean is a score: their keys in `ArmScores.scores`, task and factor.
+
+    Where the weights of overall's tasks differ, its parts are multiples of the tasks' scores. Empty
+    for a score that these tasks do not have.
+    """
+    if score != "overall":
+        return {score: (score, 1.0)} if score in tasks else {}
+    shares = shares_of(tasks) if len(tasks) > 1 else {}
+    return {
+        task if factor == 1 else f"{factor:g} {task}": (task, factor)
+        for task, factor in shares.items()
+    }
 
 
 def seeds_with_scores(design: GridDesign, runs: Runs) -> dict[str, tuple[int, ...]]:
@@ -250,14 +260,17 @@ class ArmScores:
         # Equal ids and labels may be those of other sentences. The fingerprint of the data is of
         # all that a row has.
         order = record.data.parts.get(f"dev/{task}", score.order)
-        self.scores[task][seed] = replace(score, order=order)
+        score = replace(score, order=order)
+        self.scores[task][seed] = score
+        for key, (part, factor) in parts_of("overall", self.arm.config.tasks).items():
+            if part == task and factor != 1:
+                values = None if score.values is None else factor * score.values
+                scaled = replace(score, score=factor * score.score, values=values)
+                self.scores.setdefault(key, {})[seed] = scaled
 
     def tasks_of(self, score: Score) -> tuple[TaskName, ...]:
-        """The tasks whose mean is the score; empty where the arm has no such score."""
-        tasks = self.arm.config.tasks
-        if score == "overall":
-            return tasks if len(tasks) > 1 else ()
-        return (score,) if score in tasks else ()
+        """The keys of `scores` whose mean is the score; empty where the arm has no such score."""
+        return tuple(parts_of(score, self.arm.config.tasks))
 
     def has_examples_of(self, reference: ArmScores) -> bool:
         """Whether both arms have scores of the same tasks on the same rows."""

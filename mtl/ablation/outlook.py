@@ -6,20 +6,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mtl.ablation.comparison import Pool
-from mtl.ablation.evidence import ArmScores, Runs
+from mtl.ablation.evidence import ArmScores, Runs, parts_of
 from mtl.ablation.grid_design import GridDesign
 from mtl.ablation.results import Score, scores_of
 from mtl.grid.arm import Arm
 from mtl.stats.planning import Plan, TaskVariance, variances_of
 from mtl.tasks.registry import TASKS
-from mtl.tasks.task import TaskName
+from mtl.tasks.task import Metric, TaskName
 
-USUAL = {
+USUAL: Mapping[Metric, TaskVariance] = {
     "accuracy": TaskVariance(rows=1, flips=0.19, own=0.04, seeds=0.0004),
+    "macro_f1": TaskVariance(rows=1, flips=0.19, own=0.04, seeds=0.0004),
+    "f1": TaskVariance(rows=1, flips=0.30, own=0.06, seeds=0.0006),
+    "mcc": TaskVariance(rows=1, flips=0.76, own=0.16, seeds=0.0016),
+    "auc": TaskVariance(rows=1, flips=0.11, own=0.05, seeds=0.0004),
     "pearson": TaskVariance(rows=1, flips=0.65, own=0.18, seeds=0.0015),
+    "spearman": TaskVariance(rows=1, flips=0.78, own=0.21, seeds=0.0018),
+    "rmse": TaskVariance(rows=1, flips=1.6, own=0.37, seeds=0.0030),
 }
-"""Variances for a task without runs, by its metric: those of small BERT encoders on SST-5, Quora
-and STS. A score's standard deviation over seeds is then 0.014 for accuracy, 0.027 for Pearson's r.
+"""Variances for a task without runs, by its metric.
+
+Those of accuracy and Pearson's r are of small BERT encoders on SST-5, Quora and STS: a standard
+deviation over seeds of 0.014 and 0.027. The others are multiples of these, by the variances of the
+per-example values of the same simulated predictions: of two classes, and of scores with a standard
+deviation of 1.
 """
 
 
@@ -74,8 +84,8 @@ def outlooks(design: GridDesign, runs: Runs, rows: Mapping[TaskName, int]) -> tu
     baseline = design.arms[0]
     found = []
     for score in scores_of(baseline.config.tasks):
-        tasks = _tasks_of(score, baseline)
-        arms = [arm for arm in design.arms[1:] if _tasks_of(score, arm) == tasks]
+        tasks = parts_of(score, baseline.config.tasks)
+        arms = [arm for arm in design.arms[1:] if parts_of(score, arm.config.tasks) == tasks]
         seeds = min((len(design.seeds(arm.name)) for arm in (baseline, *arms)), default=0)
         if not tasks or not arms or seeds < 2:
             continue
@@ -104,23 +114,32 @@ def _outlook(score: Score, plan: Plan, margin: float, *, measured: bool) -> Outl
     )
 
 
-def _tasks_of(score: Score, arm: Arm) -> tuple[TaskName, ...]:
-    tasks = arm.config.tasks
-    if score == "overall":
-        return tasks if len(tasks) > 1 else ()
-    return (score,) if score in tasks else ()
-
-
 def _known(arms: list[Arm], design: GridDesign, runs: Runs, score: Score) -> Plan | None:
     """The variances of runs of these arms that are there; None without any two that compare."""
     rule = arms[0].config.overall
     pool = Pool({arm.name: ArmScores(arm, design.runs[arm.name], runs, rule) for arm in arms})
     scored = {name: arm.scores for name, arm in pool.scores.items() if arm.records}
     try:
-        return variances_of(scored, _tasks_of(score, arms[0]))
+        return variances_of(scored, tuple(parts_of(score, arms[0].config.tasks)))
     except ValueError:  # scored on different examples
         return None
 
 
-def _usual(tasks: tuple[TaskName, ...], rows: Mapping[TaskName, int]) -> dict[str, TaskVariance]:
-    return {task: replace(USUAL[TASKS[task].metric], rows=rows[task]) for task in tasks}
+def _usual(
+    parts: Mapping[str, tuple[TaskName, float]], rows: Mapping[TaskName, int]
+) -> dict[str, TaskVariance]:
+    return {
+        key: scaled(replace(USUAL[TASKS[task].metric], rows=rows[task]), factor)
+        for key, (task, factor) in parts.items()
+    }
+
+
+def scaled(variance: TaskVariance, factor: float) -> TaskVariance:
+    """The variances of a multiple of a score."""
+    square = factor * factor
+    return replace(
+        variance,
+        flips=square * variance.flips,
+        own=square * variance.own,
+        seeds=square * variance.seeds,
+    )

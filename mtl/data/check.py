@@ -16,7 +16,7 @@ import numpy as np
 
 from mtl.data.rows import Rows, fingerprint
 from mtl.tasks.registry import TASKS
-from mtl.tasks.task import SPLITS, Split, Task, TaskName
+from mtl.tasks.task import SPLITS, CourseData, Split, Task, TaskName
 
 Key = tuple[str, ...]
 
@@ -25,10 +25,10 @@ MAX_UNITS = 20
 """The widest range that is counted by units."""
 MEANING = (
     "A row of dev or test that also stands in train is answered from memory, and a shared "
-    "sentence is half of the "
-    "answer known: leaks lift scores. The splits are this data's own and not GLUE's, so scores "
-    "do not "
-    "compare with GLUE tables."
+    "sentence is half of the answer known: leaks lift scores."
+)
+OWN_SPLITS = (
+    " The splits are this data's own and not GLUE's, so scores do not compare with GLUE tables."
 )
 
 
@@ -50,7 +50,9 @@ def check_rows(rows: Mapping[tuple[TaskName, Split], Rows]) -> dict[str, Any]:
                     for earlier, later in combinations(parts, 2)
                 },
             }
-    return {"schema": 1, "fingerprint": fingerprint(rows), "tasks": tasks, "meaning": MEANING}
+    of_course = any(isinstance(TASKS[name].data, CourseData) for name in tasks)
+    meaning = MEANING + (OWN_SPLITS if of_course else "")
+    return {"schema": 1, "fingerprint": fingerprint(rows), "tasks": tasks, "meaning": meaning}
 
 
 def check_part(part: Rows) -> dict[str, Any]:

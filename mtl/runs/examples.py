@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtl.stats.examples import Examples, order_of, pearson_values
-from mtl.tasks.metrics import Predictions, chosen_classes, pearson
+from mtl.stats import influence
+from mtl.stats.examples import Examples, order_of
+from mtl.tasks.metrics import Predictions, chosen_classes, score, second_class
 from mtl.tasks.registry import TASKS
+from mtl.tasks.task import CORRELATIONS
 
 
 def examples(predictions: Predictions, *, rule: str = "mean") -> Examples | None:
     """The per-example values of the metric that counts in `overall`, or None if it is undefined.
 
-    Accuracy: 1 if the example is right, else 0. Pearson: `mtl.stats.pearson_values`; constant
-    predictions count as r = 0, so that a collapsed run is not left out. With the rule `shifted`,
-    sts counts as (r + 1) / 2. Undefined are a Pearson of equal gold scores and outputs that are not
-    finite. Raises ValueError without gold labels or rows.
+    They are as they count there (`mtl.tasks.metrics.counted`). Constant predictions count as a
+    correlation of 0, so that a collapsed run is not left out. Undefined are a metric of equal gold
+    labels where it needs different ones, and outputs that are not finite. Raises ValueError without
+    gold labels or rows.
 
     >>> predictions = Predictions(
     ...     task="quora", split="dev", ids=["a", "b"],
@@ -27,19 +29,56 @@ def examples(predictions: Predictions, *, rule: str = "mean") -> Examples | None
     >>> examples(predictions).score
     0.5
     """
-    task, gold = TASKS[predictions.task], _gold(predictions)
-    order = order_of(predictions.ids)
-    if task.metric == "accuracy":
-        correct = (chosen_classes(predictions) == gold.astype(np.int64)).astype(np.float64)
-        return Examples(score=float(correct.mean()), values=correct, order=order)
-    predicted = predictions.outputs[:, 0].astype(np.float64)
-    if not np.isfinite(predicted).all() or len(gold) < 2 or np.ptp(gold) == 0:
+    gold = _gold(predictions)
+    if not np.isfinite(predictions.outputs).all():
         return None
-    r, _ = pearson(predicted, gold)
-    score, values = r or 0.0, pearson_values(predicted, gold)
-    if rule == "shifted":
+    try:
+        values = _values(predictions, gold)
+    except ValueError:  # the metric is undefined
+        return None
+    score = _score(predictions, values)
+    metric = TASKS[predictions.task].metric
+    if metric == "rmse":
+        score, values = -score, -values
+    elif rule == "shifted" and metric in CORRELATIONS:
         score, values = (score + 1) / 2, (values + 1) / 2
-    return Examples(score=score, values=values, order=order)
+    return Examples(score=score, values=values, order=order_of(predictions.ids))
+
+
+def _values(predictions: Predictions, gold: np.ndarray) -> np.ndarray:
+    """The per-example values of the task's metric. Raises ValueError where it is undefined."""
+    task = TASKS[predictions.task]
+    if task.class_names:
+        labels, chosen = gold.astype(np.int64), chosen_classes(predictions)
+        match task.metric:
+            case "accuracy":
+                return influence.accuracy_values(labels, chosen)
+            case "macro_f1":
+                return influence.macro_f1_values(labels, chosen)
+            case "f1":
+                return influence.f1_values(labels, chosen, np.array([1]))
+            case "mcc":
+                return influence.mcc_values(labels, chosen)
+        return influence.auc_values(labels, second_class(predictions))
+    predicted = predictions.outputs[:, 0].astype(np.float64)
+    if task.metric == "rmse":
+        return influence.rmse_values(predicted, gold)
+    if len(gold) < 2:
+        raise ValueError("fewer than two rows")
+    if task.metric == "spearman":
+        return influence.spearman_values(predicted, gold)
+    return influence.pearson_values(predicted, gold)
+
+
+def _score(predictions: Predictions, values: np.ndarray) -> float:
+    """The metric itself; it is the mean of its values up to rounding.
+
+    An undefined correlation of constant predictions is 0, as its values are.
+    """
+    task = TASKS[predictions.task]
+    if task.metric == "accuracy":
+        return float(values.mean())
+    return score(predictions).metrics[task.metric_key] or 0.0
 
 
 def collapsed(predictions: Predictions) -> str:
@@ -62,14 +101,27 @@ def collapsed(predictions: Predictions) -> str:
 
 
 def floor(predictions: Predictions, *, rule: str = "mean") -> float:
-    """What a constant output scores at best: the share of the commonest class, or r = 0.
+    """What a constant output scores at best, as it counts in `overall`.
 
-    Raises ValueError without gold labels or rows.
+    For accuracy it is the share of the commonest class, for a correlation 0. Raises ValueError
+    without gold labels or rows.
     """
-    gold = _gold(predictions)
-    if TASKS[predictions.task].metric == "accuracy":
-        return float(np.unique(gold, return_counts=True)[1].max() / len(gold))
-    return 0.5 if rule == "shifted" else 0.0
+    gold, metric = _gold(predictions), TASKS[predictions.task].metric
+    shares = np.unique(gold, return_counts=True)[1] / len(gold)
+    most = float(shares.max())
+    match metric:
+        case "accuracy":
+            return most
+        case "macro_f1":
+            return 2 * most / (1 + most) / len(shares)
+        case "f1":
+            ones = float((gold == 1).mean())
+            return 2 * ones / (1 + ones)
+        case "auc":
+            return 0.5
+        case "rmse":
+            return -float(gold.std())
+    return 0.5 if rule == "shifted" and metric in CORRELATIONS else 0.0
 
 
 def _gold(predictions: Predictions) -> np.ndarray:

@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 
 from mtl.runs.examples import examples
-from mtl.tasks.metrics import Predictions
+from mtl.tasks.metrics import Predictions, shares_of, weighted_mean
 from mtl.tasks.task import TaskName
 
 HALVES = (0, 1)
@@ -47,16 +47,17 @@ def overall_of_half(
     predictions: Mapping[TaskName, Predictions], half: int, rule: str
 ) -> float | None:
     """The overall score on one half of the dev rows; None if a task's score is undefined there."""
-    scores = []
-    for of_task in predictions.values():
+    scores: dict[TaskName, float] = {}
+    for task in shares_of(tuple(predictions)):
+        of_task = predictions[task]
         rows = half_of_rows(of_task.ids) == half
         if of_task.gold is None or not rows.any():
             return None
         found = examples(_rows(of_task, rows), rule=rule)
         if found is None:
             return None
-        scores.append(found.score)
-    return float(np.mean(scores))
+        scores[task] = found.score
+    return weighted_mean(scores)
 
 
 def with_half(before: Predictions, now: Predictions, half: int) -> Predictions:

@@ -19,7 +19,8 @@ A library of its own: it needs numpy and scipy, and knows neither torch nor the 
 from mtl.stats.decision import Verdict, decide, holm
 from mtl.stats.effects import interactions, main_effects, shapley
 from mtl.stats.estimate import Estimate
-from mtl.stats.examples import Arm, Examples, pearson_values
+from mtl.stats.examples import Arm, Examples
+from mtl.stats.influence import pearson_values
 from mtl.stats.judging import Judged, judge
 from mtl.stats.planning import Plan, TaskVariance
 

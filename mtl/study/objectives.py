@@ -13,12 +13,9 @@ from mtl.tasks.task import TaskName
 Direction = Literal["maximize", "minimize"]
 
 SECONDS = "seconds"
-_OF_KIND = {
-    "score": ("pearson", "spearman", "mean_squared_error"),
-    "binary": ("accuracy", "macro_f1", "calibration_error"),
-    "classes": ("accuracy", "macro_f1", "calibration_error"),
-}
-_MINIMISED = ("mean_squared_error", "calibration_error")
+_OF_SCORES = ("pearson", "spearman", "mean_squared_error")
+_OF_CLASSES = ("accuracy", "macro_f1", "calibration_error")
+_MINIMISED = ("mean_squared_error", "calibration_error", "rmse")
 """Metrics that are minimised."""
 
 
@@ -48,9 +45,10 @@ class Objective:
 def known_objectives() -> dict[str, Direction]:
     """Every objective with its default direction."""
     known: dict[str, Direction] = {"dev/overall": "maximize", SECONDS: "minimize"}
-    for name, task in TASKS.items():
-        for metric in _OF_KIND.get(task.kind, _OF_KIND["classes"]):
-            known[f"dev/{name}/{metric}"] = "minimize" if metric in _MINIMISED else "maximize"
+    for task in TASKS.readable():
+        usual = _OF_CLASSES if task.class_names else _OF_SCORES
+        for metric in dict.fromkeys((*usual, task.metric, *task.metrics)):
+            known[f"dev/{task.name}/{metric}"] = "minimize" if metric in _MINIMISED else "maximize"
     return known
 
 

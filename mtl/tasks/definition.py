@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -327,7 +328,8 @@ def _data(model: DataFile | None, folder: Path) -> TableData | CourseData | None
         hub = HubSource(**model.hub.model_dump())
         return CourseData(**model.course.model_dump(), hub=hub)
     files = {
-        name: folder / Path(path).expanduser() for name, path in (model.data_files or {}).items()
+        name: Path(os.path.normpath(folder / Path(path).expanduser()))
+        for name, path in (model.data_files or {}).items()
     }
     local = bool(files)
     return TableData(
@@ -367,7 +369,7 @@ def definition_of(task: Task) -> dict[str, Any]:
         "task_type": "classification" if task.class_names else "regression",
         "text": list(task.sentence_columns),
         "label": task.label_column,
-        "labels": dict(zip(task.label_words, task.class_names, strict=True)) or None,
+        "labels": _labels(task),
         "ordered": task.ordered,
         "range": [task.low, task.high] if task.bounded and not task.class_names else None,
         "loss": task.loss,
@@ -381,6 +383,13 @@ def definition_of(task: Task) -> dict[str, Any]:
         "citation": task.citation,
     }
     return {key: value for key, value in stored.items() if value not in (None, {}, [], False)}
+
+
+def _labels(task: Task) -> list[str] | dict[str, str] | None:
+    """The classes as a file lists them: by word where their names are others."""
+    if task.class_names == task.label_words:
+        return list(task.class_names) or None
+    return dict(zip(task.label_words, task.class_names, strict=True))
 
 
 def stored_task(value: Any, source: str) -> Task:

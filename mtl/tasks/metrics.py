@@ -6,13 +6,14 @@ is None with a reason, never 0 or NaN.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from mtl.tasks.registry import TASKS
-from mtl.tasks.task import Split, Task, TaskName
+from mtl.tasks.task import CORRELATIONS, Split, Task, TaskName
 
 CALIBRATION_BINS = 15
 
@@ -54,12 +55,15 @@ def score(predictions: Predictions) -> Scores:
         raise ValueError(f"{task.name}/{predictions.split}: nothing to score against")
     if task.kind == "score":
         return _score_scores(task, gold, outputs[:, 0].astype(np.float64))
-    probability = probabilities(task, outputs)
-    labels = gold.astype(np.int64)
+    return _score_classes(task, predictions, gold.astype(np.int64))
+
+
+def _score_classes(task: Task, predictions: Predictions, gold: np.ndarray) -> Scores:
+    probability = probabilities(task, predictions.outputs)
     chosen = chosen_classes(predictions)
     classes = probability.shape[1]
-    confusion = confusion_matrix(labels, chosen, classes)
-    correct = chosen == labels
+    confusion = confusion_matrix(gold, chosen, classes)
+    correct = chosen == gold
     scores = Scores()
     scores.metrics[f"{task.name}/accuracy"] = float(correct.mean())
     scores.metrics[f"{task.name}/macro_f1"] = macro_f1(confusion)
@@ -68,6 +72,17 @@ def score(predictions: Predictions) -> Scores:
     )
     for label in range(classes):
         _put(scores, f"{task.name}/recall/{label}", *_recall(confusion, label))
+    for metric in (task.metric, *task.metrics):
+        if f"{task.name}/{metric}" in scores.metrics:
+            continue
+        value = (
+            auc(predictions)
+            if metric == "auc"
+            else f1(confusion)
+            if metric == "f1"
+            else mcc(confusion)
+        )
+        _put(scores, f"{task.name}/{metric}", *value)
     return scores
 
 
@@ -77,7 +92,10 @@ def _score_scores(task: Task, gold: np.ndarray, predicted: np.ndarray) -> Scores
     scores = Scores()
     _put(scores, f"{task.name}/pearson", *pearson(predicted, gold))
     _put(scores, f"{task.name}/spearman", *pearson(rankdata(predicted), rankdata(gold)))
-    scores.metrics[f"{task.name}/mean_squared_error"] = float(np.mean((predicted - gold) ** 2))
+    error = float(np.mean((predicted - gold) ** 2))
+    scores.metrics[f"{task.name}/mean_squared_error"] = error
+    if "rmse" in (task.metric, *task.metrics):
+        scores.metrics[f"{task.name}/rmse"] = math.sqrt(error)
     return scores
 
 
@@ -112,6 +130,46 @@ def macro_f1(confusion: np.ndarray) -> float:
     return float(np.mean(2 * hits[sums > 0] / sums[sums > 0]))
 
 
+def f1(confusion: np.ndarray) -> tuple[float | None, str]:
+    """F1 of the second of two classes and "", or None and the reason."""
+    count = confusion[1].sum() + confusion[:, 1].sum()
+    if not count:
+        return None, "no row has the second class, in gold or chosen"
+    return float(2 * confusion[1, 1] / count), ""
+
+
+def mcc(confusion: np.ndarray) -> tuple[float | None, str]:
+    """Matthews' correlation of any number of classes (Gorodkin 2004) and "", or None and why.
+
+    0 where one class is chosen for every row.
+    """
+    cells = confusion.astype(np.float64)
+    n, gold, chosen = cells.sum(), cells.sum(1), cells.sum(0)
+    if (gold > 0).sum() < 2:
+        return None, "all gold classes are equal, so the correlation is undefined"
+    spread = (n * n - chosen @ chosen) * (n * n - gold @ gold)
+    return float((np.trace(cells) * n - gold @ chosen) / np.sqrt(spread)) if spread else 0.0, ""
+
+
+def auc(predictions: Predictions) -> tuple[float | None, str]:
+    """The area under the ROC curve of two classes and "", or None and why. Ties count half."""
+    from scipy.stats import rankdata
+
+    assert predictions.gold is not None
+    ones = predictions.gold == 1
+    positive, negative = int(ones.sum()), int((~ones).sum())
+    if not (positive and negative):
+        return None, "all gold classes are equal, so there is no pair to rank"
+    total = rankdata(second_class(predictions))[ones].sum() - positive * (positive + 1) / 2
+    return float(total / (positive * negative)), ""
+
+
+def second_class(predictions: Predictions) -> np.ndarray:
+    """The logit of the second of two classes against the first, (n,) float64."""
+    logits = predictions.outputs.astype(np.float64)
+    return logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
+
+
 def calibration_error(
     confidence: np.ndarray, correct: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> float:
@@ -137,19 +195,47 @@ def pearson(x: np.ndarray, y: np.ndarray) -> tuple[float | None, str]:
 def overall(
     metrics: Mapping[str, float | None], tasks: tuple[TaskName, ...], rule: str
 ) -> tuple[float | None, str]:
-    """The mean of the tasks' metrics and "", or None and the reason.
+    """The mean of the tasks' metrics, by weight, and ""; or None and the reason.
 
-    With the rule `shifted`, (r + 1) / 2 replaces Pearson's r.
+    A task of weight 0 does not count. The root mean squared error counts as its negative. With the
+    rule `shifted`, (r + 1) / 2 replaces a correlation r.
     """
-    values = []
+    values: dict[TaskName, float] = {}
     for task in tasks:
         value = metrics.get(TASKS[task].metric_key)
+        if TASKS[task].weight == 0:
+            continue
         if value is None:
             return None, f"{TASKS[task].metric_key} is undefined"
-        values.append(
-            (value + 1) / 2 if rule == "shifted" and TASKS[task].metric == "pearson" else value
-        )
-    return float(np.mean(values)), ""
+        values[task] = counted(value, task, rule)
+    return weighted_mean(values), ""
+
+
+def counted(value: float, task: TaskName, rule: str) -> float:
+    """A task's metric as it counts in `overall`: larger is better."""
+    metric = TASKS[task].metric
+    if metric == "rmse":
+        return -value
+    return (value + 1) / 2 if rule == "shifted" and metric in CORRELATIONS else value
+
+
+def weighted_mean(values: Mapping[TaskName, float]) -> float:
+    """The mean of values by task, with the tasks' weights."""
+    factors = shares_of(tuple(values))
+    return float(np.mean([factors[task] * value for task, value in values.items()]))
+
+
+def shares_of(tasks: Sequence[TaskName]) -> dict[TaskName, float]:
+    """The weight of each task over the mean weight, without tasks of weight 0.
+
+    1 for every task where the weights are equal.
+
+    >>> shares_of(("sst", "sts"))
+    {'sst': 1.0, 'sts': 1.0}
+    """
+    weights = {task: TASKS[task].weight for task in tasks if TASKS[task].weight > 0}
+    total = sum(weights.values())
+    return {task: weight * len(weights) / total for task, weight in weights.items()}
 
 
 def score_all(
