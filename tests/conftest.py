@@ -29,6 +29,15 @@ def own_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def known_tasks() -> Iterator[None]:
+    """No test knows the tasks of another."""
+    from mtl.tasks.registry import TASKS
+
+    yield
+    TASKS.forget()
+
+
 WORDS = (
     "the a cat dog film book story is was not very good bad best worst man woman in on with".split()
 )

@@ -14,8 +14,9 @@ from mtl.ablation.definition import Definition, read_definition
 from mtl.ablation.engine import Grid
 from mtl.config import identity
 from mtl.config.schema import RunConfig
+from mtl.runs.failed import failed_record
 from mtl.runs.folder import RunFolder
-from mtl.runs.record import SCHEMA, Record, failed_record
+from mtl.runs.record import SCHEMA, Record
 from mtl.tasks.metrics import Predictions, score_all
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import TaskName

@@ -17,9 +17,10 @@ from mtl.config import identity
 from mtl.config.schema import RunConfig
 from mtl.grid.worker import Ended, Event, Job, Scored, Stepped
 from mtl.rng import numpy_stream
+from mtl.runs.failed import failed_record
 from mtl.runs.folder import RunFolder
 from mtl.runs.options import RunOptions
-from mtl.runs.record import Record, failed_record
+from mtl.runs.record import Record
 from mtl.training.interrupt import Interrupted, Interruption
 
 STEPS_AN_EPOCH = 10

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from mtl.config.schema import RunConfig
 from mtl.errors import RunError
+from mtl.runs.failed import failed_record
 from mtl.runs.folder import RunFolder
-from mtl.runs.record import Record, failed_record, parse_record
+from mtl.runs.record import Record, parse_record
 from mtl.runs.sealed import parse_sealed
 from tests.fault_tools import edit
 

@@ -14,9 +14,9 @@ from mtl.config.schema import RunConfig
 from mtl.errors import RunError
 from mtl.inference.trained import load_trained
 from mtl.runs import checkpoint
+from mtl.runs.failed import failed_record
 from mtl.runs.find import run_folders
 from mtl.runs.folder import RunFolder
-from mtl.runs.record import failed_record
 from mtl.runs.verify import verify
 from mtl.training.loop import train
 from tests.cli_tools import mtl

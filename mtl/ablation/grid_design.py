@@ -26,7 +26,7 @@ from mtl.ablation.margins import DEFAULT_MARGIN, Margin, margin_of
 from mtl.config import identity
 from mtl.errors import ConfigError
 from mtl.grid.arm import Arm
-from mtl.runs.record import definitions_of, tasks_in
+from mtl.runs.definitions import definitions_of, tasks_in
 from mtl.stats.decision import Look
 from mtl.tasks.registry import TASKS
 

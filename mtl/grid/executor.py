@@ -18,8 +18,9 @@ from mtl.grid.plan import ENDED, PlannedRun
 from mtl.grid.pool import Pool
 from mtl.grid.view import View
 from mtl.grid.worker import Ended, Event, Job, Stepped
+from mtl.runs.failed import failed_record
 from mtl.runs.folder import RunFolder
-from mtl.runs.record import Record, failed_record
+from mtl.runs.record import Record
 from mtl.training.interrupt import Interrupted, Interruption
 
 POLL_SECONDS = 0.5

@@ -32,6 +32,7 @@ from mtl.documents.yaml_file import dump_yaml, read_yaml
 from mtl.errors import RunError, RunInUse
 from mtl.files import read_regular, write_bytes
 from mtl.locks import LockInUse, LocksUnsupported, exclusive, is_held
+from mtl.runs.definitions import definitions_of, tasks_in
 from mtl.runs.hashes import check_hash, hashes_of, stamp_of
 from mtl.runs.log import read_log
 from mtl.runs.predictions import read_predictions, write_predictions
@@ -43,9 +44,7 @@ from mtl.runs.record import (
     Record,
     Spent,
     damaged,
-    definitions_of,
     parse_record,
-    tasks_in,
 )
 from mtl.runs.sealed import MAX_BYTES, read_sealed, write_sealed
 from mtl.tasks.metrics import Predictions

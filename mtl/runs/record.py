@@ -6,10 +6,6 @@ with: a newer version's additional keys stay, and a key that was not there is no
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -23,12 +19,11 @@ from pydantic import (
     model_validator,
 )
 
-from mtl.config.schema import RunConfig
 from mtl.errors import ConfigError, RunError, short
-from mtl.tasks.definition import definition_of, stored_task
-from mtl.tasks.registry import TASKS, differing
-from mtl.tasks.task import Task, TaskName
-from mtl.tracking.outcome import DISABLED, TrackingOutcome
+from mtl.runs.definitions import tasks_in
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import Task
+from mtl.tracking.outcome import TrackingOutcome
 
 SCHEMA: Final = 2
 """Schema 2 has `tasks`."""
@@ -64,24 +59,6 @@ def check_config(config: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(config.get("train"), dict):
         raise ValueError("expected settings as 'train'")
     return config
-
-
-def definitions_of(names: Iterable[TaskName]) -> dict[str, Any]:
-    """What a run keeps of its tasks, by name: of all but those that are as shipped."""
-    return {task.name: definition_of(task) for task in differing(names)}
-
-
-def tasks_in(stored: object, source: str) -> tuple[Task, ...]:
-    """The tasks that `definitions_of` stored. Raises ConfigError."""
-    if not isinstance(stored, dict):
-        raise ConfigError(f"{source}: expected tasks by name, got {short(stored)}.")
-    texts = (json.dumps(value, sort_keys=True) for value in stored.values())
-    return tuple(_task(text, source) for text in texts)
-
-
-@cache
-def _task(text: str, source: str) -> Task:
-    return stored_task(json.loads(text), source)
 
 
 class Stored(BaseModel):
@@ -347,33 +324,6 @@ def problem_of(error: ValidationError) -> str:
         return f"lacks {', '.join(missing)}"
     first = (schema or details)[0]
     return f"{_dotted(first['loc'])}: {first['msg'].removeprefix('Value error, ')}"
-
-
-def failed_record(config: RunConfig, run_id: str, error: str) -> Record:
-    """The record of a run that failed and could not write its own."""
-    return Record(
-        schema_version=SCHEMA,
-        run_id=run_id,
-        cell=run_id.rpartition("-s")[0],
-        seed=config.seed,
-        status="failed",
-        config=config.resolved().model_dump(mode="json"),
-        tasks=definitions_of(config.tasks),
-        metrics={},
-        undefined={},
-        best_step=None,
-        steps=None,
-        seconds=None,
-        throughput=Throughput(examples_per_second=None, tokens_per_second=None),
-        peak_memory=None,
-        diagnostics=Diagnostics(),
-        frozen_unchanged=None,
-        data=Data(),
-        environment=Environment(),
-        error=error,
-        ended=datetime.now(UTC).isoformat(timespec="seconds"),
-        wandb=DISABLED,
-    )
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:

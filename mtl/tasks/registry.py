@@ -100,6 +100,10 @@ class Registry(Mapping[TaskName, Task]):
             if known is None or known.identity() != task.identity():
                 self._known[task.name] = task
 
+    def forget(self) -> None:
+        """Know only the shipped tasks and those here again."""
+        self._known.clear()
+
     @contextmanager
     def using(self, tasks: Iterable[Task]) -> Iterator[None]:
         """Within the block, these tasks stand for those of their names."""

@@ -12,6 +12,7 @@ from mtl.methods import conflicts
 from mtl.methods.penalty import PENALTIES, summarise
 from mtl.model.multitask import MultiTaskModel
 from mtl.model.pretrained import Pretrained
+from mtl.runs.definitions import definitions_of
 from mtl.runs.environment import environment, peak_memory
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import Prepared
@@ -22,7 +23,6 @@ from mtl.runs.record import (
     Record,
     Status,
     Throughput,
-    definitions_of,
 )
 from mtl.tasks.metrics import score_all
 from mtl.tracking.tracker import RunInfo

@@ -15,7 +15,7 @@ from mtl.data.course.cells import shown
 from mtl.data.tables.files import BadRow, Table, read_table
 from mtl.documents.yaml_file import dump_yaml
 from mtl.errors import ConfigError, DataError
-from mtl.tasks.definition import MAX_CLASSES, NAME
+from mtl.tasks.file import MAX_CLASSES, NAME
 from mtl.tasks.task import Format
 
 SUFFIXES: Mapping[str, Format] = {

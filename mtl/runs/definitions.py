@@ -1,0 +1,34 @@
+"""The tasks that a run was scored with, as its record keeps them.
+
+So a report needs no YAML, and an old run is scored as it was, whatever the task's file says now.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from mtl.errors import ConfigError, short
+from mtl.tasks.definition import definition_of, stored_task
+from mtl.tasks.registry import differing
+from mtl.tasks.task import Task, TaskName
+
+
+def definitions_of(names: Iterable[TaskName]) -> dict[str, Any]:
+    """What a run keeps of its tasks, by name: of all but those that are as shipped."""
+    return {task.name: definition_of(task) for task in differing(names)}
+
+
+def tasks_in(stored: object, source: str) -> tuple[Task, ...]:
+    """The tasks that `definitions_of` stored. Raises ConfigError."""
+    if not isinstance(stored, dict):
+        raise ConfigError(f"{source}: expected tasks by name, got {short(stored)}.")
+    texts = (json.dumps(value, sort_keys=True) for value in stored.values())
+    return tuple(_task(text, source) for text in texts)
+
+
+@cache
+def _task(text: str, source: str) -> Task:
+    return stored_task(json.loads(text), source)
