@@ -1,4 +1,4 @@
-"""Errors of a whole plan: refused combinations, factors without effect, claims without an arm."""
+"""Errors of a whole plan: refused combinations, idle factors, claims and `delta` without an arm."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mtl.ablation.claims import ALONE
 from mtl.ablation.definition import Definition
 from mtl.ablation.factors import MANY, Factor, Levels
 from mtl.config.schema import RunConfig
-from mtl.errors import ConfigError, short, suggestion
+from mtl.errors import ConfigError, printable, short, suggestion
 
 SHOWN = 5
 """How many reasons for refused combinations an error shows."""
@@ -97,5 +97,35 @@ def check_claims(definition: Definition, baseline: str, arms: Mapping[str, RunCo
                 f"{place}: overall is not the same mean in {first!r} and {second!r}, "
                 "which train different tasks; name a task."
             )
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def check_delta(definition: Definition, arms: Mapping[str, RunConfig]) -> None:
+    """Raise ConfigError where `delta` names no arm that trains the task alone.
+
+    `arms` has their configs by every name. Some other arm must train all these tasks.
+    """
+    problems = []
+    for task, name in definition.delta.items():
+        place = f"{definition.at('delta', task)}: delta.{printable(task)}"
+        if name not in arms:
+            available = ", ".join(list(arms)[:MANY])
+            problems.append(
+                f"{place}: no arm {short(name)}; there are {available}.{suggestion(name, arms)}"
+            )
+        elif arms[name].tasks != (task,):
+            trained = ", ".join(arms[name].tasks)
+            problems.append(
+                f"{place}: expected an arm that trains {printable(task)} alone, but {name!r} "
+                f"trains {trained}. Name one with `tasks: [{printable(task)}]`."
+            )
+    wanted = set(definition.delta)
+    others = [config for name, config in arms.items() if name not in definition.delta.values()]
+    if wanted and not problems and not any(wanted <= set(config.tasks) for config in others):
+        problems.append(
+            f"{definition.at('delta')}: delta: no other arm trains {', '.join(definition.delta)}, "
+            "so there is nothing to compare. Add one, or leave a task out."
+        )
     if problems:
         raise ConfigError("\n".join(problems))

@@ -24,6 +24,7 @@ from mtl.documents.keys import Settings, flatten, get_key, is_within, merge
 from mtl.documents.library import Library
 from mtl.documents.yaml_file import Place, YamlDocument, dump_yaml, read_yaml
 from mtl.errors import ConfigError, short
+from mtl.tasks.task import TaskName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,8 @@ class Definition:
     """A question and the plan that answers it.
 
     `base` is a preset, `settings` the `set` on top of it. `grid` maps factor -> level name ->
-    settings. `source` and `lines` locate errors; they are not compared.
+    settings. `delta` names the arm that trains each task alone; arms are then also compared with
+    these, by `mtl.stats.relative`. `source` and `lines` locate errors; they are not compared.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Definition:
     where: tuple[str, ...] = ()
     baseline: str | dict[str, str] | None = None
     margin: Margin = DEFAULT_MARGIN
+    delta: dict[TaskName, str] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
     source: str = field(default="definition", compare=False)
     lines: dict[Place, int] = field(default_factory=dict, compare=False, repr=False)
@@ -76,6 +79,7 @@ class Definition:
             "where": list(self.where),
             "baseline": self.baseline,
             "margin": self.margin,
+            "delta": self.delta,
             "claims": [claim.plain() for claim in self.claims],
         }
         return {key: value for key, value in keys.items() if value not in (None, {}, [])}

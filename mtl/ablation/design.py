@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mtl.ablation.checks import check_claims, idle_factors, refusals
+from mtl.ablation.checks import check_claims, check_delta, idle_factors, refusals
 from mtl.ablation.definition import Definition
 from mtl.ablation.factors import (
     Candidate,
@@ -61,10 +61,12 @@ class Design:
 
     def find(self, name: str) -> Arm | None:
         """The arm of that name, or the arm that computes the same; None if there is none."""
-        for arm in self.arms:
-            if name == arm.name or name in arm.merged:
-                return arm
-        return None
+        return self.named().get(name)
+
+    def named(self) -> dict[str, Arm]:
+        """The arms by name, also by the names of those that compute the same."""
+        merged = {name: arm for arm in self.arms for name in arm.merged}
+        return merged | {arm.name: arm for arm in self.arms}
 
 
 def expand(definition: Definition, cell_of: Callable[[RunConfig], str]) -> Design:
@@ -228,6 +230,7 @@ class _Plan:
         )
         configs = {arm.name: arm.config for arm in design.arms}
         check_claims(self.definition, design.baseline, configs)
+        check_delta(self.definition, {name: arm.config for name, arm in design.named().items()})
         return design
 
     def checked_names(self) -> list[str]:

@@ -29,6 +29,7 @@ from mtl.grid.arm import Arm
 from mtl.runs.definitions import definitions_of, tasks_in
 from mtl.stats.decision import Look
 from mtl.tasks.registry import TASKS
+from mtl.tasks.task import TaskName
 
 SCHEMA = 3
 """Schema 1 named the runs only, schema 2 had no history; `mtl.ablation.grid_files` reads them."""
@@ -38,8 +39,9 @@ class GridDesign(BaseModel):
     """The question and the plan of a grid.
 
     `arms` begins with the baseline. `factors` gives the levels of each factor, the reference level
-    first; `combinations` names the arm of each combination of levels. `runs` gives for each arm the
-    run id of every seed. `history` is what happened to the grid before.
+    first; `combinations` names the arm of each combination of levels. `delta` names the arm that
+    trains each task alone. `runs` gives for each arm the run id of every seed. `history` is what
+    happened to the grid before.
     """
 
     schema_number: Literal[3] = Field(default=3, alias="schema")
@@ -51,6 +53,7 @@ class GridDesign(BaseModel):
     arms: tuple[Arm, ...] = Field(min_length=1)
     factors: dict[str, tuple[str, ...]] = {}
     combinations: tuple[tuple[tuple[str, ...], str], ...] = ()
+    delta: dict[TaskName, str] = Field(default={}, exclude_if=lambda delta: not delta)
     claims: tuple[Claim, ...] = ()
     history: History = History()
     runs: dict[str, dict[int, str]]
@@ -137,6 +140,11 @@ def grid_design(
         arms=design.arms,
         factors=design.factors,
         combinations=tuple(design.combinations.items()),
+        delta={
+            task: arm.name
+            for task, name in definition.delta.items()
+            if (arm := design.find(name)) is not None
+        },
         claims=definition.claims,
         tasks=definitions_of(
             dict.fromkeys(task for arm in design.arms for task in arm.config.tasks)

@@ -14,6 +14,7 @@ from mtl.ablation.claims import Claim
 from mtl.ablation.comparison import Pool, difference_of, no_verdict, prior_of_grid, verdict_of
 from mtl.ablation.evidence import ArmScores, Runs
 from mtl.ablation.grid_design import GridDesign
+from mtl.ablation.relative import delta_of, joined_delta
 from mtl.ablation.results import (
     ArmResult,
     ClaimResult,
@@ -111,6 +112,7 @@ def _judge_group(design: GridDesign, arms: Sequence[Arm], runs: Runs, *, alone: 
             looks=looks,
             planned=design.claim_planned,
         ),
+        delta=delta_of(design, pool),
         basis="" if alone else _basis(first),
     )
 
@@ -206,7 +208,7 @@ def _effects(
     design: GridDesign, pool: Pool, baseline: Arm, prior: Prior
 ) -> tuple[BestOf | None, dict[str, tuple[FactorEffect, ...]]]:
     """What the best arm is worth, and the effects of the factors, where there are several."""
-    tasks = baseline.config.tasks
+    tasks = pool.scores[baseline.name].tasks_of(primary_score(baseline.config.tasks))
     scored = {
         name: arm.scores
         for name, arm in pool.scores.items()
@@ -264,6 +266,7 @@ def _joined(design: GridDesign, groups: tuple[Results, ...]) -> Results:
         update={
             "arms": tuple(arms[arm.name] for arm in design.arms),
             "claims": tuple(_claim_result(claim, judged, design) for claim in design.claims),
+            "delta": joined_delta(design, groups),
             "basis": "",
             "groups": groups,
         }

@@ -70,6 +70,10 @@ class DefinitionFile(FileModel):
         Difference | Annotated[dict[ScoreName, Difference], Field(min_length=1)],
         Expected("a difference of scores, 0 or more, or one for each score, as {sts: 0.03}"),
     ] = DEFAULT_MARGIN
+    delta: Annotated[
+        dict[str, Annotated[str, Field(min_length=1)]],
+        Expected("the arm that trains each task alone, as {sst: sst alone, quora: quora alone}"),
+    ] = {}
     claims: Any = None
 
     def problems(self) -> list[Problem]:
@@ -130,6 +134,7 @@ def definition_fields(
         "where": tuple(file.where),
         "baseline": _baseline(file.baseline),
         "margin": file.margin,
+        "delta": file.delta,
         "claims": claims,
         "source": document.source,
         "lines": document.lines,

@@ -141,6 +141,26 @@ class FactorEffect(Part):
     reason: str = ""
 
 
+class RelativeGain(Part):
+    """What an arm gains over the arms that train one task alone, as a share of their scores.
+
+    `tasks` has the gain on each task: 0.03 is 3 % of the single-task score. `estimate` is their
+    mean; `reason` says why there is none.
+    """
+
+    arm: str
+    tasks: dict[TaskName, float] = {}
+    estimate: Difference | None = None
+    reason: str = ""
+
+
+class Delta(Part):
+    """The relative gains of the arms (delta-m). `singles` are the arms that train a task alone."""
+
+    singles: dict[TaskName, str]
+    gains: tuple[RelativeGain, ...]
+
+
 class ClaimResult(Part):
     """A claim and how it was judged.
 
@@ -170,7 +190,7 @@ class Results(Part):
 
     `margins` gives the margin of each score. `looks` is how often verdicts of this grid were made
     with other seeds, this time included. `best` is the arm with the best score among those that
-    share the baseline's tasks.
+    share the baseline's tasks. `delta` is None where the definition does not ask for it.
 
     Arms that were scored on other dev rows, or by another rule, than the baseline have no verdict
     against it. Then `groups` holds the results of each group of comparable arms, the baseline's
@@ -196,6 +216,7 @@ class Results(Part):
     interactions: tuple[FactorEffect, ...]
     shapley: tuple[FactorEffect, ...]
     claims: tuple[ClaimResult, ...]
+    delta: Delta | None = Field(default=None, exclude_if=lambda delta: delta is None)
     basis: str = ""
     groups: tuple[Results, ...] = ()
 

@@ -288,4 +288,6 @@ def tracked_numbers(results: Results) -> dict[str, float | None]:
             numbers[f"{arm.name}/{score}/difference"] = (
                 None if difference is None else difference.value
             )
+    for gain in () if results.delta is None else results.delta.gains:
+        numbers[f"{gain.arm}/delta"] = None if gain.estimate is None else gain.estimate.value
     return numbers

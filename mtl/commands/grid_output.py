@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from mtl.ablation.delta_table import delta_columns, delta_explanation, delta_row
 from mtl.ablation.margins import margin_text
 from mtl.ablation.sentences import (
     basis,
@@ -152,6 +153,7 @@ def print_results(done: Ablation) -> None:
     for line in explanation(results):
         console.print(line, soft_wrap=True)
     print_effects(results)
+    print_delta(results)
     print_claims(results)
     failed = {
         (run.arm, run.config.seed): f"failed: {done.failures[run.run_id]}"
@@ -194,6 +196,17 @@ def print_effects(results: Results) -> None:
             rows.append((kind, factors_and_levels(effect), number))
     if rows:
         stdout().print(make_table(["effect", "of", f"on {results.primary} [95 %]"], rows))
+
+
+def print_delta(results: Results) -> None:
+    """Print the relative gains over single-task arms, where the definition asks for them."""
+    delta = results.delta
+    if delta is None or not delta.gains:
+        return
+    console, heads = stdout(140), delta_columns(delta)
+    rows = [delta_row(gain, tuple(delta.singles)) for gain in delta.gains]
+    console.print(make_table(heads, rows, numbers=range(1, len(heads) - 1)))
+    console.print(delta_explanation(delta), soft_wrap=True)
 
 
 def print_claims(results: Results) -> None:

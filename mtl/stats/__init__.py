@@ -12,6 +12,7 @@ A library of its own: it needs numpy and scipy, and knows neither torch nor the 
     decision    verdicts on a family of differences
     projection  what further seeds would make of them
     planning    what a design can find before its runs are there
+    relative    relative gains over single-task arms (delta-m)
     effects     main effects, interactions and Shapley shares of a design's factors
     best_of     the best arm, beside the best by chance alone
 """

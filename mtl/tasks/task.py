@@ -34,6 +34,8 @@ BINARY_METRICS: tuple[Metric, ...] = (*CLASS_METRICS, "f1", "auc")
 SCORE_METRICS: tuple[Metric, ...] = ("pearson", "spearman", "rmse")
 CORRELATIONS: tuple[Metric, ...] = ("pearson", "spearman")
 """The metrics that the rule `shifted` of the overall score maps to (r + 1) / 2."""
+ERRORS: tuple[Metric, ...] = ("rmse",)
+"""The metrics of which less is better; the overall score counts their negative."""
 Format = Literal["csv", "tsv", "json", "parquet"]
 
 
