@@ -187,7 +187,7 @@ def planned(
     """A plan with the variances of a world, against grids of the same design."""
     tasks = {
         name: Task(rows=int(task.rows * rows), score=task.score, seed_sd=task.seed_sd,
-                   correlation=task.correlation)
+                   metric=task.metric)
         for name, task in TASKS.items()
     }  # fmt: skip
 

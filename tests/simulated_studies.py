@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,11 +42,13 @@ class Figures:
     false_none: float
 
 
-def compared(arms: Mapping[str, Arm], *, moderated: bool = True) -> dict[str, Estimate]:
-    """The differences of all arms from the baseline on overall."""
-    prior = fit(arms, NAMES) if moderated else NO_PRIOR
+def compared(
+    arms: Mapping[str, Arm], *, moderated: bool = True, tasks: Sequence[str] = NAMES
+) -> dict[str, Estimate]:
+    """The differences of all arms from the baseline on the mean over tasks."""
+    prior = fit(arms, tasks) if moderated else NO_PRIOR
     estimates = {
-        name: difference(arms, name, BASELINE, NAMES, prior) for name in arms if name != BASELINE
+        name: difference(arms, name, BASELINE, tasks, prior) for name in arms if name != BASELINE
     }
     return {name: estimate for name, estimate in estimates.items() if estimate is not None}
 

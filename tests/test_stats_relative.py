@@ -18,7 +18,7 @@ from tests.simulated_worlds import Task, arms_of, simulate
 SINGLES = {"sst": "sst alone", "sts": "sts alone"}
 TWO = {
     "sst": Task(rows=400, score=0.6, seed_sd=0.02),
-    "sts": Task(rows=300, score=0.5, seed_sd=0.03, correlation=True),
+    "sts": Task(rows=300, score=0.5, seed_sd=0.03, metric="pearson"),
 }
 
 
