@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mtl.ablation.definition import read_definition
+from mtl.ablation.delta_table import delta_row
+from mtl.ablation.design import expand
+from mtl.ablation.grid_design import grid_design
 from mtl.ablation.grid_files import read_grid_design
 from mtl.ablation.results import Delta, Results
 from mtl.ablation.sentences import tracked_numbers
 from mtl.errors import ConfigError
+from mtl.runs.folder import RunFolder
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import Metric
 from tests.definition_tools import there_and_back
-from tests.design_tools import define, plan
+from tests.design_tools import cell_of, define, plan
 from tests.report_runs import fill_grid, write_grid
 from tests.report_tools import built, mtl, section, tables, written
 
@@ -100,8 +107,12 @@ grid:
 delta: {sst: which=sst}
 """
     design = plan(tmp_path, text)
-    names = {name for arm in design.arms for name in (arm.name, *arm.merged)}
-    assert "which=sst" in names
+    alone = design.find("which=sst")
+    assert alone is not None and len(alone.merged) == 1  # one sentence: pairing changes nothing
+    asked = define(tmp_path, text.replace("{sst: which=sst}", f"{{sst: '{alone.merged[0]}'}}"))
+    design = expand(asked, cell_of)
+    grid = grid_design(asked, design, {arm.name: (0, 1) for arm in design.arms})
+    assert grid.delta == {"sst": alone.name}
 
 
 def test_gains_are_those_of_the_scores() -> None:
@@ -135,6 +146,17 @@ def test_results_without_delta_are_as_they_were() -> None:
     assert "delta" not in read_grid_design(Path("runs/grids/tiny")).as_json()
 
 
+def test_a_gain_that_was_asked_for_after_the_runs_is_exploratory() -> None:
+    assert [gain.planned for gain in delta(results()).gains[:2]] == [True, True]
+    later = GRID.replace("name: tiny", "name: later")
+    grid = write_grid(Path("runs"), later.replace(DELTA, ""), Path("definitions"))
+    fill_grid(grid)
+    grid.results()
+    after = delta(write_grid(Path("runs"), later, Path("definitions")).results())
+    assert [gain.planned for gain in after.gains[:2]] == [False, False]
+    assert delta_row(after.gains[0], ["sst"])[-1].endswith("] (exploratory)")
+
+
 def test_another_look_widens_the_interval() -> None:
     first = results()
     more = write_grid(Path("runs"), GRID.replace("[0, 1, 2]", "[0, 1, 2, 3]"), Path("definitions"))
@@ -158,17 +180,40 @@ def test_arms_on_other_rows_say_so() -> None:
     assert [gain.arm for gain in delta(found).gains] == ["baseline", "better", "two"]
 
 
-def test_the_shifted_rule_does_not_change_a_share() -> None:
-    """A share of r is one of r, not of (r + 1) / 2."""
-    text = GRID.replace("  quora alone: {tasks: [quora]}", "  sts alone: {tasks: [sts]}").replace(
-        DELTA, "delta: {sst: sst alone, sts: sts alone}\n"
-    )
-    shifted = text.replace("heads.sts: auto", "heads.sts: auto, overall: shifted")
-    plain, other = delta(results(text)), delta(results(shifted))
-    assert [gain.arm for gain in plain.gains] == [gain.arm for gain in other.gains]
-    assert plain.gains[0].tasks.keys() == {"sst", "sts"}
-    for gain, same in zip(plain.gains, other.gains, strict=True):
-        assert gain.estimate is not None and same.estimate is not None
+STS = GRID.replace("  quora alone: {tasks: [quora]}", "  sts alone: {tasks: [sts]}").replace(
+    DELTA, "delta: {sst: sst alone, sts: sts alone}\n"
+)
+
+
+@pytest.mark.parametrize("overall", ["mean", "shifted"])
+@pytest.mark.parametrize("metric", ["pearson", "rmse"])
+def test_shares_are_of_the_metric_itself_whatever_overall_counts(
+    metric: Metric, overall: str
+) -> None:
+    """A share of r is none of (r + 1) / 2, and less of an rmse is a gain."""
+    with TASKS.using([replace(TASKS["sts"], metric=metric)]):
+        text = STS.replace("heads.sts: auto", f"heads.sts: auto, overall: {overall}")
+        found = results(text)
+        gain = delta(found).gains[1]
+        raw = {
+            arm.name: np.mean([
+                metric_of(run_id, f"dev/sts/{metric}")
+                for run_id in read_grid_design(Path("runs/grids/tiny")).runs[arm.name].values()
+            ])
+            for arm in found.arms
+            if "sts" in arm.tasks
+        }  # fmt: skip
+        share = raw["better"] / raw["sts alone"] - 1
+        assert gain.tasks["sts"] == pytest.approx(-share if metric == "rmse" else share)
+        assert gain.estimate is not None and gain.estimate.value == pytest.approx(
+            np.mean(list(gain.tasks.values()))
+        )
+
+
+def metric_of(run_id: str, key: str) -> float:
+    """A metric of a run's last evaluation; these runs are judged there."""
+    lines = RunFolder(Path("runs") / run_id).history()
+    return float([line["metrics"] for line in lines if "metrics" in line][-1][key])
 
 
 def test_the_command_the_results_and_the_report_show_the_gains() -> None:

@@ -116,18 +116,20 @@ def test_a_folder_from_before_plans_were_kept_is_not_known(grid: Grid) -> None:
 def test_the_hash_is_of_all_that_fixes_the_verdicts() -> None:
     plain = {
         "arms": {"baseline": "c0", "a": "c1"}, "baseline": "baseline", "margin": 0.01,
-        "claims": (), "seeds": (0, 1), "max_seeds": None, "done": (), "looks": 0, "before": False,
+        "claims": (), "delta": {}, "seeds": (0, 1), "max_seeds": None, "done": (), "looks": 0,
+        "before": False,
     }  # fmt: skip
     hashes = {plan_of(**plain).hash}  # type: ignore[arg-type]
     for key, value in {
         "arms": {"baseline": "c0", "a": "c2"},
         "margin": {"overall": 0.01},
         "claims": (Claim(claim="It helps", arm="a", expect="helps"),),
+        "delta": {"sst": "a"},
         "seeds": (0, 1, 2),
         "max_seeds": 4,
     }.items():
         hashes.add(plan_of(**(plain | {key: value})).hash)  # type: ignore[arg-type]
-    assert len(hashes) == 6
+    assert len(hashes) == 7
     later = plan_of(**(plain | {"done": ("a",), "looks": 3}))  # type: ignore[arg-type]
     assert later.hash in hashes
 

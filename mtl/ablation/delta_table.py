@@ -17,12 +17,12 @@ def delta_columns(delta: Delta) -> list[str]:
 
 def delta_row(gain: RelativeGain, tasks: Sequence[str]) -> list[str]:
     """The texts of an arm's row, below `delta_columns`."""
-    estimate = gain.estimate
+    estimate, mark = gain.estimate, " (exploratory)" if gain.planned is False else ""
     return [
         gain.arm,
         NOTHING if estimate is None else str(len(estimate.seeds)),
         *(share(gain.tasks[task]) if task in gain.tasks else NOTHING for task in tasks),
-        f"unknown: {gain.reason}" if estimate is None else share_span(estimate),
+        f"unknown: {gain.reason}" if estimate is None else share_span(estimate) + mark,
     ]
 
 

@@ -110,12 +110,14 @@ class Grid:
         """Put what is asked, and how it will be judged, beside the runs, before they are there."""
         before = not self.history.plans and (self.folder / RESULTS_FILE).exists()
         runs = FolderRuns(self.runs)
-        with_runs = seeds_with_scores(self.planned(), runs)
+        design = self.planned()
+        with_runs = seeds_with_scores(design, runs)
         plan = plan_of(
             arms={arm.name: arm.cell for arm in self.design.arms},
             baseline=self.design.baseline,
             margin=self.definition.margin,
             claims=self.definition.claims,
+            delta=design.delta,
             seeds=self.definition.seeds,
             max_seeds=max_seeds,
             done=with_runs,

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from mtl.ablation.claims import ALONE, Claim
 from mtl.ablation.margins import Margin, margin_of
@@ -42,6 +42,7 @@ class Planned(_Part):
     baseline: str
     margin: Margin
     claims: tuple[Claim, ...]
+    delta: dict[str, str] = Field(default={}, exclude_if=lambda delta: not delta)
     seeds: tuple[int, ...]
     max_seeds: int | None = None
     done: tuple[str, ...] = ()
@@ -107,6 +108,13 @@ class History(_Part):
                 return _before(plan, not arms <= set(plan.done))
         return None
 
+    def delta_planned(self, arm: str, delta: Mapping[str, str]) -> bool | None:
+        """Whether a relative gain stood before all of its arms had runs; None: not known."""
+        for plan in self.plans:
+            if arm in plan.arms and plan.delta == delta:
+                return _before(plan, not {arm, *delta.values()} <= set(plan.done))
+        return None
+
     def with_plan(self, plan: Planned) -> History:
         """The history with a plan, if it differs from the last one."""
         if self.plans and self.plans[-1].hash == plan.hash:
@@ -127,6 +135,7 @@ def plan_of(
     baseline: str,
     margin: Margin,
     claims: Iterable[Claim],
+    delta: Mapping[str, str],
     seeds: Sequence[int],
     max_seeds: int | None,
     done: Iterable[str],
@@ -142,6 +151,7 @@ def plan_of(
         "seeds": list(seeds),
         "max_seeds": max_seeds,
     }
+    fixed |= {"delta": dict(delta)} if delta else {}
     text = json.dumps(fixed, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return Planned(
         hash=hashlib.sha256(text.encode()).hexdigest()[:16],
@@ -150,6 +160,7 @@ def plan_of(
         baseline=baseline,
         margin=margin,
         claims=tuple(claims),
+        delta=dict(delta),
         seeds=tuple(seeds),
         max_seeds=max_seeds,
         done=tuple(sorted(done)),

@@ -61,6 +61,7 @@ def _gain(
         tasks=dict(gain.tasks),
         estimate=difference_of(gain.estimate, level),
         reason=gain.reason,
+        planned=design.history.delta_planned(name, design.delta),
     )
 
 

@@ -145,13 +145,14 @@ class RelativeGain(Part):
     """What an arm gains over the arms that train one task alone, as a share of their scores.
 
     `tasks` has the gain on each task: 0.03 is 3 % of the single-task score. `estimate` is their
-    mean; `reason` says why there is none.
+    mean; `reason` says why there is none. `planned` is as in `Verdict`.
     """
 
     arm: str
     tasks: dict[TaskName, float] = {}
     estimate: Difference | None = None
     reason: str = ""
+    planned: bool | None = None
 
 
 class Delta(Part):
