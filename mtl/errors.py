@@ -79,7 +79,9 @@ def suggestion(word: object, choices: Iterable[str]) -> str:
     >>> suggestion("surgry", ["surgery", "schedule"])
     " Did you mean 'surgery'?"
     """
-    near = get_close_matches(str(word), list(choices), n=1, cutoff=0.6)
+    names = list(choices)
+    near = [name for name in names if name.casefold() == str(word).casefold()]
+    near = near or get_close_matches(str(word), names, n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 

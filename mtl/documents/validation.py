@@ -30,10 +30,15 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Problem(BaseModel):
-    """A message about settings that exclude each other, and the keys that it concerns."""
+    """A message about settings that exclude each other, and the keys that it concerns.
+
+    It stands at the lines of `uses`. Where one of these or of `needs` is wrong itself, it is left
+    out.
+    """
 
     uses: tuple[str, ...]
     message: str
+    needs: tuple[str, ...] = ()
 
 
 class FileModel(BaseModel):
@@ -80,11 +85,13 @@ def validated(
     prefix: str = "",
     stand_ins: Mapping[str, Any] | None = None,
     hint: Callable[[str], str] = lambda key: "",
+    further: Callable[[Model], Sequence[Problem]] = lambda model: (),
 ) -> tuple[Model, list[str]]:
     """The model of the merged layers, and a message for every error.
 
     In the model, a wrong key has its default, or its value in `stand_ins`. `prefix` stands before
-    the keys in messages. `hint` gives the hint for an unknown key, if it has one.
+    the keys in messages. `hint` gives the hint for an unknown key, if it has one. `further` gives
+    problems besides the model's own.
     """
     raw: dict[str, Any] = {}
     for layer in layers:
@@ -106,8 +113,9 @@ def validated(
                 messages.append(f"{source}: {prefix}{printable(key)}: {message}")
             wrong_keys.add(".".join(part for part in place if isinstance(part, str)))
         value = _without(model, raw, wrong_keys, dict(stand_ins or {}))
-    for problem in getattr(value, "problems", list)():
-        if not any(is_within(key, used) for key in wrong_keys for used in problem.uses):
+    for problem in (*getattr(value, "problems", list)(), *further(value)):
+        needed = (*problem.uses, *problem.needs)
+        if not any(is_within(key, used) for key in wrong_keys for used in needed):
             sources = [_source(layers, tuple(used.split("."))) for used in problem.uses]
             known = dict.fromkeys(source for source in sources if source != DEFAULT)
             messages.append(f"{', '.join(known) or DEFAULT}: {prefix}{problem.message}")
@@ -224,8 +232,13 @@ def _in_words(item: Any) -> str:
 
 
 def _unknown(
-    key: str, model: type[BaseModel], section: type[BaseModel], hint: Callable[[str], str]
+    key: str,
+    model: type[BaseModel],
+    section: type[BaseModel] | None,
+    hint: Callable[[str], str],
 ) -> str:
+    if section is None:
+        return "unknown key. Leave it out."
     names = [str(field.validation_alias or name) for name, field in section.model_fields.items()]
     near = hint(key) or suggestion(key, names) or _deeper(key, model)
     return f"unknown key.{near} Keys here: {', '.join(names)}."
@@ -253,15 +266,20 @@ def _place(loc: tuple[str | int, ...], raw: Any, *, missing: bool) -> Place:
     return (*place, loc[-1]) if missing else tuple(place)
 
 
-def _field(model: type[BaseModel], place: Place) -> tuple[type[BaseModel], Expected | None, int]:
-    """The model with the last key of a place, and the deepest `Expected` there with its depth."""
-    section: type[BaseModel] = model
+def _field(
+    model: type[BaseModel], place: Place
+) -> tuple[type[BaseModel] | None, Expected | None, int]:
+    """The model with the last key of a place, and the deepest `Expected` there with its depth.
+
+    The model is None below a mapping of free keys.
+    """
+    section: type[BaseModel] | None = model
     inner: type[BaseModel] | None = model
     expected: tuple[Expected | None, int] = None, 0
     for depth, key in enumerate(place, 1):
-        if inner is None:
-            break
         section = inner
+        if section is None:
+            break
         field = _by_alias(section, key)
         if field is None:
             break

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mtl.documents.library import Library
-from mtl.documents.validation import by_line, validated
+from mtl.documents.validation import Problem, by_line, validated
 from mtl.documents.yaml_file import YamlDocument, read_yaml
 from mtl.errors import ConfigError, printable, short
-from mtl.tasks.file import LOSSES, CutFile, DataFile, HeadFile, TaskFile
+from mtl.tasks.file import LOSSES, USUAL_SOURCES, CutFile, DataFile, HeadFile, TaskFile
 from mtl.tasks.task import (
     LOSS_KINDS,
     CourseData,
@@ -32,9 +32,8 @@ def read_task(path: Path) -> Task:
     """The task in a YAML file. Raises ConfigError with every problem, each with its line."""
     document = read_yaml(path)
     if not isinstance(document.value, dict):
-        raise ConfigError(
-            f"{path}: expected a task (task: NAME, ...), got {short(document.value)}."
-        )
+        came = "nothing" if document.value is None else short(document.value)
+        raise ConfigError(f"{path}: expected a task (task: NAME, ...), got {came}.")
     return task_from(document, path.parent)
 
 
@@ -42,18 +41,17 @@ def task_from(document: YamlDocument, folder: Path) -> Task:
     """The task of a mapping; its files are in `folder`. Raises ConfigError."""
     stand_ins = {"task": "x", "task_type": "regression", "text": ["x"], "label": "y",
                  "metric": "rmse"}  # fmt: skip
-    model, messages = validated(TaskFile, [document], stand_ins=stand_ins)
+    model, messages = validated(TaskFile, [document], stand_ins=stand_ins, further=_misfits)
     if messages:
         raise ConfigError("\n".join(by_line(messages)))
-    task = build_task(model, folder)
-    if misfits := _misfits(task):
-        lines = [f"{document.where((key,))}: {key}: {message}" for key, message in misfits]
-        raise ConfigError("\n".join(by_line(lines)))
-    return task
+    return build_task(model, folder)
 
 
-def _misfits(task: Task) -> list[tuple[str, str]]:
-    """Losses, metrics and heads that the task cannot have: the key, and the remedy."""
+def _misfits(model: TaskFile) -> list[Problem]:
+    """Losses, metrics and heads that the task cannot have, with the remedy."""
+    if not model.consistent():
+        return []  # what fits is not known
+    task = build_task(model, Path())
     found = []
     losses = [loss for loss in LOSSES if _fits(loss, len(task.class_names))]
     if task.loss not in losses:
@@ -68,7 +66,8 @@ def _misfits(task: Task) -> list[tuple[str, str]]:
             fitting = ", ".join(task.heads[pairing])
             found.append(("head", f"{short(head)} does not fit pairing={pairing} of this task. "
                           f"Heads that do: {fitting}."))  # fmt: skip
-    return found
+    needs = ("task_type", "text", "labels", "range", "loss")
+    return [Problem(uses=(key,), needs=needs, message=f"{key}: {text}") for key, text in found]
 
 
 def _fits(loss: Loss, classes: int) -> bool:
@@ -130,7 +129,7 @@ def _data(model: DataFile | None, folder: Path) -> TableData | CourseData | None
         hub = HubSource(**model.hub.model_dump())
         return CourseData(**model.course.model_dump(), hub=hub)
     files = {
-        name: Path(os.path.normpath(folder / Path(path).expanduser()))
+        name: Path(os.path.normpath(folder / os.path.expanduser(path)))
         for name, path in (model.data_files or {}).items()
     }
     local = bool(files)
@@ -146,18 +145,18 @@ def _data(model: DataFile | None, folder: Path) -> TableData | CourseData | None
 
 
 def _splits(model: DataFile, sources: list[str]) -> dict[Split, str | Cut | None]:
-    """The source of each split; one that is not named is that of its own name, if there is one."""
-    names: dict[Split, tuple[str, ...]] = {
-        "train": ("train",), "dev": ("dev", "validation", "val", "valid"), "test": ("test",)
-    }  # fmt: skip
+    """The source of each split; one that is not named is that of its usual name.
+
+    Of files, the first that is there; of a data set on the hub, the hub's usual name.
+    """
     splits: dict[Split, str | Cut | None] = {}
-    for split, usual in names.items():
+    for split, usual in USUAL_SOURCES.items():
         given = (model.splits or {}).get(split)
         if given is not None or split in (model.splits or {}):
             cut = isinstance(given, CutFile)
             splits[split] = Cut(source=given.source, share=given.share) if cut else given  # type: ignore[union-attr,assignment]
         else:
-            known = sources or list(usual[:1])
+            known = sources or ["train", "validation", "test"]
             splits[split] = next((name for name in usual if name in known), None)
     return splits
 
@@ -184,7 +183,9 @@ def definition_of(task: Task) -> dict[str, Any]:
         },
         "citation": task.citation,
     }
-    return {key: value for key, value in stored.items() if value not in (None, {}, [], False)}
+    # By identity: a weight of 0 equals False.
+    return {key: value for key, value in stored.items()
+            if value is not None and value is not False and value not in ({}, [])}  # fmt: skip
 
 
 def _labels(task: Task) -> list[str] | dict[str, str] | None:

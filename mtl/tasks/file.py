@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
 from mtl.documents.validation import NOT_BLANK, Expected, FileModel, Problem
 from mtl.errors import short, suggestion
-from mtl.tasks.task import Format, Loss, Metric
+from mtl.tasks.task import Format, Loss, Metric, Split
 
 METRICS: tuple[Metric, ...] = get_args(Metric)
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -16,6 +18,10 @@ LOSSES: tuple[Loss, ...] = get_args(Loss)
 NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
 RESERVED = ("overall", "all", "auto", "same")
 MAX_CLASSES = 1000
+USUAL_SOURCES: Mapping[Split, tuple[str, ...]] = {
+    "train": ("train",), "dev": ("dev", "validation", "val", "valid"), "test": ("test",)
+}  # fmt: skip
+"""The names in `data_files` that a split has where `splits` does not name its source."""
 Text = Annotated[str, Field(min_length=1), NOT_BLANK]
 Texts = Annotated[dict[str, Text], Field(min_length=1)]
 
@@ -87,36 +93,64 @@ class DataFile(FileModel):
             formats = ", ".join(FORMATS)
             message = f"data: expected path: one of {formats} with data_files, or a hub id."
             return [Problem(uses=("data.path", "data"), message=message)]
-        return self._own_problems()
+        return [*self._own_problems(), *self._split_problems()]
+
+    def _problem(self, key: str, message: str) -> Problem:
+        where = f"data.{key}" if key in self.model_fields_set else "data"
+        return Problem(uses=(where,), needs=(f"data.{key}",), message=f"data.{key}: {message}")
 
     def _own_problems(self) -> list[Problem]:
-        found = []
-
-        def add(key: str, message: str) -> None:
-            found.append(Problem(uses=(f"data.{key}",), message=f"data.{key}: {message}"))
-
+        """Keys that do not fit `path`."""
         if self.path in FORMATS:
+            found = [
+                self._problem(key, "only for a data set on the hub. Leave it out.")
+                for key in ("name", "revision")
+                if getattr(self, key) is not None
+            ]
             if not self.data_files:
-                add("data_files", f"expected the files, as {{train: train.{self.path}}}.")
-            for key in ("name", "revision"):
-                if getattr(self, key) is not None:
-                    add(key, "only for a data set on the hub. Leave it out.")
-        else:
-            if "/" not in str(self.path):
-                near = suggestion(str(self.path), FORMATS)
-                add("path", f"expected {', '.join(FORMATS)}, or a hub id (OWNER/NAME), got "
-                    f"{short(self.path)}.{near}")  # fmt: skip
-            if self.data_files:
-                add("data_files", f"only for a path among {', '.join(FORMATS)}. Leave it out.")
+                files = f"expected the files, as {{train: train.{self.path}}}."
+                found.append(self._problem("data_files", files))
+            return found
+        if "/" not in str(self.path):
+            near = suggestion(str(self.path), FORMATS)
+            known = f"expected {', '.join(FORMATS)}, or a hub id (OWNER/NAME)"
+            return [self._problem("path", f"{known}, got {short(self.path)}.{near}")]
+        if self.data_files:
+            remedy = f"only for a path among {', '.join(FORMATS)}. Leave it out."
+            return [self._problem("data_files", remedy)]
+        return []
+
+    def _split_problems(self) -> list[Problem]:
+        """Splits that share rows or have none, and files that no split uses."""
+        found = []
+        remedy = "Cut one: {from: train, share: 0.1}."
         whole = [name for name in (self.splits or {}).values() if isinstance(name, str)]
         if len(set(whole)) < len(whole):
-            add("splits", "two splits are the same rows. Cut one: {from: train, share: 0.1}.")
-        sources = list(self.data_files or {})
+            found.append(self._problem("splits", f"two splits are the same rows. {remedy}"))
+        shares: dict[str, float] = {}
+        named = {}
         for split, source in (self.splits or {}).items():
             name = source.source if isinstance(source, CutFile) else source
-            if sources and name is not None and name not in sources:
-                add("splits", f"{split}: no split {short(name)} among data_files: "
-                    f"{', '.join(sources)}.{suggestion(name, sources)}")  # fmt: skip
+            named[split] = name
+            if isinstance(source, CutFile):
+                shares[source.source] = shares.get(source.source, 0.0) + source.share
+        for name, share in shares.items():
+            if share >= 1:
+                text = f"the shares cut from {short(name)} add up to {share:g}, expected below 1."
+                found.append(self._problem("splits", text))
+        files = self.data_files or {}
+        for split, name in named.items():
+            if files and name is not None and name not in files:
+                text = f"{split}: no split {short(name)} among data_files: {', '.join(files)}."
+                found.append(self._problem("splits", text + suggestion(name, files)))
+        usual = [name for names in USUAL_SOURCES.values() for name in names]
+        for name in files:
+            if name not in named.values() and name not in usual:
+                text = f"no split uses {short(name)}. Name it under splits, or leave it out."
+                found.append(self._problem("data_files", text + suggestion(name, usual)))
+        paths = [os.path.normpath(os.path.expanduser(path)) for path in files.values()]
+        if len(set(paths)) < len(paths):
+            found.append(self._problem("data_files", f"two of them are the same file. {remedy}"))
         return found
 
 
@@ -148,10 +182,11 @@ class TaskFile(FileModel):
         list[Text], BeforeValidator(_as_list), Field(min_length=1, max_length=2),
         Expected("one column or a list of two"),
     ]  # fmt: skip
-    label: Text
+    label: Annotated[Text, Expected("the column of the labels")]
     labels: Annotated[
         list[Text] | Texts | None, BeforeValidator(_as_words),
-        Expected("a list of label words in order, or {word in the data: name}"),
+        Expected("a list of label words in order, or {word in the data: name}; words that YAML "
+                 "takes for something else in quotes"),
     ] = None  # fmt: skip
     ordered: bool = False
     range: Annotated[list[float] | None, Expected("two numbers, as [0, 5]")] = None
@@ -175,7 +210,9 @@ class TaskFile(FileModel):
         found: list[Problem] = []
 
         def add(key: str, message: str) -> None:
-            found.append(Problem(uses=("task_type", key), message=f"{key}: {message}"))
+            where = key if key in self.model_fields_set else "task_type"
+            needs = ("task_type", key) if key in ("labels", "ordered", "range") else ()
+            found.append(Problem(uses=(where,), needs=needs, message=f"{key}: {message}"))
 
         if self.task in RESERVED:
             add("task", f"{self.task} has a meaning of its own. Choose another name.")
@@ -183,6 +220,9 @@ class TaskFile(FileModel):
             add("text", f"{short(self.text)}: a column is named twice.")
         if self.label in self.text:
             add("label", f"{short(self.label)} is a column of text too. Name the label's column.")
+        if "id" in (*self.text, self.label):
+            add("text" if "id" in self.text else "label", "the column 'id' holds the rows' ids. "
+                "Rename it in the data.")  # fmt: skip
         if self.task_type == "classification":
             names = self.names()
             if not names:
@@ -191,6 +231,9 @@ class TaskFile(FileModel):
                 add("labels", f"expected 2 to {MAX_CLASSES} classes, got {len(names)}.")
             if len(set(names)) < len(names) or len(set(self.words())) < len(names):
                 add("labels", "a class is named twice.")
+            if any(word != word.strip() for word in self.words()):
+                add("labels", "a word begins or ends with a blank; blanks around labels are "
+                    "ignored. Remove it.")  # fmt: skip
             if self.range is not None:
                 add("range", "only for task_type: regression. Leave it out.")
         else:
@@ -203,6 +246,12 @@ class TaskFile(FileModel):
                 add("range", f"expected the lowest and the highest score, got {short(self.range)}.")
         found += self.data.problems() if self.data else []
         return found
+
+    def consistent(self) -> bool:
+        """Whether type, labels and range say what the task is."""
+        if self.task_type == "classification":
+            return len(self.names()) >= 2
+        return not self.labels and (self.range is None or len(self.range) == 2)
 
     def names(self) -> list[str]:
         """The names of the classes, in order."""

@@ -30,7 +30,7 @@ def _table(data: TableData) -> dict[str, Any]:
         "path": data.format or data.repository,
         "name": data.subset,
         "revision": data.revision,
-        "data_files": {name: str(path) for name, path in data.files.items()} or None,
+        "data_files": {name: str(path.absolute()) for name, path in data.files.items()} or None,
         "splits": {
             split: {"from": part.source, "share": part.share} if isinstance(part, Cut) else part
             for split, part in data.splits.items()
