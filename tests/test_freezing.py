@@ -60,7 +60,7 @@ def test_frozen_bytes_stay_and_the_rest_moves(
     }
     trains = {name for name in before if name.startswith("pooler") or _layer(name) >= 2 - unfrozen}
     assert moved == trains
-    assert frozen_unchanged(training.model, training.prepared.pretrained) is True
+    assert frozen_unchanged(training.model, training.prepared.pretrained, 0) is True
     assert not any(name.startswith("encoder.words") for name in training.trainable)
 
 

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from mtl.model.pairing import PAIRERS, Concat, Pairer, Siamese, shorten
+from mtl.model.pairing import PAIRERS, Concat, Layout, Pairer, Siamese, shorten
 
 CLS, SEP = 101, 102
 LENGTHS = st.integers(0, 40)
@@ -31,7 +31,8 @@ def laid_out(
 
 
 def pairer(kind: type[Pairer], max_length: int = 16) -> Pairer:
-    return kind(cls=CLS, sep=SEP, max_length=max_length)
+    layout = Layout(before=(CLS,), between=(SEP,), after=(SEP,), typed=True)
+    return kind(layout, max_length)
 
 
 @pytest.mark.parametrize("kind", [Siamese, Concat])

@@ -114,7 +114,7 @@ def test_frozen_bytes_stay_under_smart(tiny: dict[str, Any], tmp_path: Path) -> 
     )
     for rows in training.plan.epoch(0):
         training.step(rows)
-    assert frozen_unchanged(training.model, training.prepared.pretrained) is True
+    assert frozen_unchanged(training.model, training.prepared.pretrained, 0) is True
 
 
 def test_a_scoped_step_under_smart_leaves_the_frozen_part_without_gradient(

@@ -78,6 +78,11 @@ def print_record(record: Record, folder: Path) -> None:
         console.print(make_table(["task", "metric", "dev", "train"], rows, numbers=(2, 3)))
     for key, reason in record.undefined.items():
         console.print(f"{key} is undefined: {reason}")
+    if record.encoder is not None and "pooler" in record.encoder.drawn:
+        console.print(
+            "The encoder's weights have no pooler: it was drawn from the seed. pooling=mean, cls "
+            "and max need none."
+        )
     console.print(summary(record))
     console.print(f"record: {folder / 'record.json'}", soft_wrap=True)
 

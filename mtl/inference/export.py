@@ -1,6 +1,6 @@
 """Exports a run's encoder as a folder that `transformers` and `sentence-transformers` load.
 
-    config.json, model.safetensors, tokenizer files    a BertModel with its pooler
+    config.json, model.safetensors, tokenizer files    a model of the encoder's family
     modules.json, 1_Pooling/, 2_Dense/                 the run's pooling for sentence-transformers
     heads.safetensors, mtl.json                        the heads and the run's config, for mtl only
 
@@ -19,14 +19,15 @@ from mtl.config.schema import RunConfig
 from mtl.errors import ConfigError
 from mtl.files import write_bytes, write_json
 from mtl.inference.trained import Trained
-from mtl.model.encoder_config import SIZES
 from mtl.model.pretrained import Pretrained
-from mtl.model.tokenizer import NAMED, SETTINGS, TOKENIZER
+from mtl.model.tokenizer import SETTINGS, TOKENIZER
 from mtl.model.weights import to_published
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+ACTIVATIONS = ("hidden_act", "activation")
+"""Keys of `config.json` that are written as the family computes."""
 KEPT_SETTINGS = (
     "hidden_dropout_prob",
     "attention_probs_dropout_prob",
@@ -74,21 +75,21 @@ def _write_encoder(folder: Path, state: dict[str, Tensor], pretrained: Pretraine
 
     Keys of the source's that say more, such as a data type or a decoder, would change the vectors.
     """
-    config, settings = pretrained.encoder_config, pretrained.settings
+    config, settings, family = (
+        pretrained.encoder_config, pretrained.settings, pretrained.family
+    )  # fmt: skip
+    own: dict[str, Any] = {key: getattr(config, name) for name, (key, _) in family.sizes.items()}
+    own |= {key: value for key, value in family.settings.items() if key in ACTIVATIONS}
+    if family.epsilon:
+        own[family.epsilon] = config.norm_epsilon
+    if family.project:
+        own["embedding_size"] = config.embedding or config.width
+    if config.offset:
+        own["pad_token_id"] = config.offset - 1
     kept = {key: settings[key] for key in KEPT_SETTINGS if key in settings}
-    write_json(
-        folder / "config.json",
-        {
-            "architectures": ["BertModel"],
-            "model_type": "bert",
-            "dtype": "float32",
-            "hidden_act": "gelu",
-            "layer_norm_eps": config.norm_epsilon,
-            **{key: getattr(config, name) for name, (key, _) in SIZES.items()},
-            **kept,
-        },
-    )
-    _write_tensors(folder / "model.safetensors", to_published(state, config.layers))
+    about = {"architectures": [family.model], "model_type": family.name, "dtype": "float32"}
+    write_json(folder / "config.json", about | kept | own)
+    _write_tensors(folder / "model.safetensors", to_published(state, config))
 
 
 def _write_tokenizer(folder: Path, trained: Trained, max_length: int) -> None:
@@ -96,22 +97,32 @@ def _write_tokenizer(folder: Path, trained: Trained, max_length: int) -> None:
     from tokenizers import Tokenizer, processors
 
     own = Tokenizer.from_str(trained.tokenizer.to_str())
-    numbers = {token: own.token_to_id(token) for token in ("[CLS]", "[SEP]")}
+    layout, second = trained.pretrained.layout, int(trained.pretrained.layout.typed)
+
+    def places(ids: tuple[int, ...], kind: int) -> list[str]:
+        return [f"{own.id_to_token(number)}:{kind}" for number in ids]
+
+    before, after = places(layout.before, 0), places(layout.after, 0)
+    between, end = places(layout.between, 0), places(layout.after, second)
     own.post_processor = processors.TemplateProcessing(
-        single="[CLS]:0 $A:0 [SEP]:0",
-        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
-        special_tokens=list(numbers.items()),
+        single=[*before, "$A:0", *after],
+        pair=[*before, "$A:0", *between, f"$B:{second}", *end],
+        special_tokens=[
+            (own.id_to_token(number), number)
+            for number in dict.fromkeys((*layout.before, *layout.between, *layout.after))
+        ],
     )
     write_bytes(folder / TOKENIZER, own.to_str(pretty=True).encode())
+    typed = ["token_type_ids"] if trained.pretrained.encoder_config.types else []
     write_json(
         folder / SETTINGS,
         {
             # The general class takes tokenizer.json as it is.
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": max_length,
-            "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+            "model_input_names": ["input_ids", *typed, "attention_mask"],
             "split_special_tokens": trained.tokenizer.encode_special_tokens,
-            **NAMED,
+            **trained.pretrained.special_tokens,
         },
     )
 

@@ -75,7 +75,7 @@ def load_trained(folder: RunFolder, device: str | None = None) -> Trained:
             "that the run was trained from; its frozen part would not fit."
         )
     chosen_device = choose_device(device)
-    model = MultiTaskModel(config, pretrained.load()).place(chosen_device)
+    model = MultiTaskModel(config, pretrained.load(config.seed)).place(chosen_device)
     _load_weights(model, tensors, folder)
     tokenizer = pretrained.tokenizer()
     # As in training, so that a sentence gets the same bits; new text would only fill the store.
@@ -89,7 +89,7 @@ def load_trained(folder: RunFolder, device: str | None = None) -> Trained:
     )
     evaluator = Evaluator(
         model,
-        make_pairer(config, tokenizer),
+        make_pairer(config, pretrained),
         chosen_device,
         config.train.precision,
         frozen_cache=frozen_cache,

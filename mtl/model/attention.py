@@ -132,10 +132,16 @@ def length_groups(lengths: np.ndarray, min_saving: int = MIN_SAVING) -> list[np.
     return [half[part] for half in halves for part in length_groups(lengths[half], min_saving)]
 
 
-def attend(qkv: Tensor, layout: HeadLayout, probability: float) -> Tensor:
-    """Attention within each sequence, (T, 3H) -> (T, H); `probability` is that of dropout."""
+def attend(
+    qkv: Tensor, layout: HeadLayout, probability: float, relative: Tensor | None = None
+) -> Tensor:
+    """Attention within each sequence, (T, 3H) -> (T, H); `probability` is that of dropout.
+
+    `relative` is added to the scores: (A, M, M) by head, query and key, with M at least the longest
+    sequence.
+    """
     if qkv.device.type == "cpu" and qkv.dtype in (torch.float32, torch.float64):
-        attended: Tensor = _Attention.apply(qkv, layout, probability)  # type: ignore[no-untyped-call]
+        attended: Tensor = _Attention.apply(qkv, layout, probability, relative)  # type: ignore[no-untyped-call]
         return attended
     parts = _Split.apply(qkv, layout)  # type: ignore[no-untyped-call]
     mixed = []
@@ -147,6 +153,9 @@ def attend(qkv: Tensor, layout: HeadLayout, probability: float) -> Tensor:
             if group.bias is None
             else group.bias.to(query.dtype).view(shape[0], shape[1], 1, -1)
         )
+        if relative is not None:
+            of_group = relative[:, : group.longest, : group.longest].to(query.dtype)
+            bias = of_group[None] if bias is None else of_group + bias
         result = F.scaled_dot_product_attention(
             query, key, value, attn_mask=bias, dropout_p=probability
         )
@@ -186,7 +195,9 @@ class _Attention(torch.autograd.Function):
     """merge(dropout(softmax(q k' / sqrt(D) + bias)) v), one group after another."""
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, layout: HeadLayout, probability: float) -> Tensor:
+    def forward(
+        ctx: Any, qkv: Tensor, layout: HeadLayout, probability: float, relative: Tensor | None
+    ) -> Tensor:
         parts = layout.split(qkv)
         scale = parts.shape[2] ** -0.5
         mixed = torch.empty_like(parts[0])
@@ -194,19 +205,26 @@ class _Attention(torch.autograd.Function):
         for group in layout.groups:
             query, key, value = map(group.view, parts)
             bias = query.new_zeros(()) if group.bias is None else group.bias.to(query.dtype)
+            if relative is not None:
+                part = relative[:, : group.longest, : group.longest].to(query.dtype)
+                bias = bias + part.repeat(group.matrices // layout.heads, 1, 1)
             weights = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=scale).softmax(-1)
             kept = mask(weights.shape, probability, weights.dtype) if probability else None
             used = weights if kept is None else weights * kept
             torch.bmm(used, value, out=group.view(mixed))
             saved.append((weights, kept, used))
         ctx.parts, ctx.saved, ctx.layout, ctx.scale = parts, saved, layout, scale
+        ctx.relative = None if relative is None else relative.shape
         return layout.merge(mixed)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, Tensor | None]:
         layout: HeadLayout = ctx.layout
         mixed = layout.merge_gradient(gradients[0])
         d_parts = torch.empty_like(ctx.parts)
+        d_relative = None
+        if ctx.relative is not None and ctx.needs_input_grad[3]:
+            d_relative = mixed.new_zeros(ctx.relative)
         for group, (weights, kept, used) in zip(layout.groups, ctx.saved, strict=True):
             query, key, value = map(group.view, ctx.parts)
             d_query, d_key, d_value = map(group.view, d_parts)
@@ -217,8 +235,12 @@ class _Attention(torch.autograd.Function):
                 d_weights.mul_(kept)
             # Softmax: dS = P * (dP - sum(dP * P)).
             d_scores = d_weights.sub_((d_weights * weights).sum(-1, keepdim=True)).mul_(weights)
+            if d_relative is not None:
+                size = group.longest
+                by_head = d_scores.view(-1, layout.heads, size, size).sum(0)
+                d_relative[:, :size, :size] += by_head
             torch.baddbmm(d_query, d_scores, key, beta=0, alpha=ctx.scale, out=d_query)
             torch.baddbmm(
                 d_key, d_scores.transpose(1, 2), query, beta=0, alpha=ctx.scale, out=d_key
             )
-        return layout.split_gradient(d_parts), None, None
+        return layout.split_gradient(d_parts), None, None, d_relative

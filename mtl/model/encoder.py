@@ -1,4 +1,4 @@
-"""BERT on packed tokens, as published; linear layers see no padding.
+"""BERT and its relatives on packed tokens, as published; linear layers see no padding.
 
 LayerNorm(word + position + token type) -> dropout -> N post-norm layers -> one vector a sequence.
 Queries, keys and values come from one product. The flat layout is that of `mtl.model.packing`.
@@ -8,6 +8,9 @@ Shapes: T tokens of S sequences, H width, L tokens of the longest sequence, A he
 
 from __future__ import annotations
 
+import functools
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,6 +19,7 @@ from mtl.config.sections import Pooling
 from mtl.model.attention import attend
 from mtl.model.dropout import dropout
 from mtl.model.encoder_config import EncoderConfig
+from mtl.model.families import FAMILIES
 from mtl.model.linear import Linear
 from mtl.model.packing import Packed
 
@@ -37,16 +41,24 @@ class Layer(nn.Module):
         self.outer = Linear(config.inner, config.width)
         self.outer_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
 
-    def forward(self, hidden: Tensor, batch: Packed, probability: float) -> Tensor:
-        """(T, H) -> (T, H), where T includes the rows that `Packed.fill` added."""
-        mixed = attend(self.qkv(hidden), batch.heads(self.attention_heads), probability)
+    def forward(
+        self, hidden: Tensor, batch: Packed, probability: float, relative: Tensor | None = None
+    ) -> Tensor:
+        """(T, H) -> (T, H), where T includes the rows that `Packed.fill` added.
+
+        `relative` is added to the attention's scores, (A, M, M).
+        """
+        layout = batch.heads(self.attention_heads)
+        mixed = attend(self.qkv(hidden), layout, probability, relative)
         attended = self.attention_out(mixed)
         hidden = self.attention_norm(hidden + dropout(attended, probability))
         expanded = self.outer(F.gelu(self.inner(hidden)))
         hidden = self.outer_norm(hidden + dropout(expanded, probability))
         return hidden
 
-    def forward_first(self, hidden: Tensor, batch: Packed, probability: float) -> Tensor:
+    def forward_first(
+        self, hidden: Tensor, batch: Packed, probability: float, relative: Tensor | None = None
+    ) -> Tensor:
         """`forward` at each sequence's first token only, (T, H) -> (S, H).
 
         With one query q a head, products over all tokens are not needed: a score q . (K h) is
@@ -64,6 +76,8 @@ class Layer(nn.Module):
             torch.matmul(torch.bmm(query, to_key).transpose(0, 1), tokens.transpose(1, 2))
             * size**-0.5
         )  # (S, A, L)
+        if relative is not None:
+            scores = scores + relative[:, 0, : batch.longest]
         if batch.mask is not None:
             scores = scores.masked_fill(~batch.mask.squeeze(1), float("-inf"))
         weights = dropout(scores.softmax(-1), probability)
@@ -89,18 +103,51 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.words = nn.Embedding(config.vocabulary, config.width, sparse=True)
-        self.positions = nn.Embedding(config.positions, config.width)
-        self.types = nn.Embedding(config.types, config.width)
-        self.embedding_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
+        family, width = FAMILIES[config.family], config.embedding or config.width
+        self.words = nn.Embedding(config.vocabulary, width, sparse=True)
+        self.positions = nn.Embedding(config.positions, width)
+        self.types = nn.Embedding(config.types, width) if config.types else None
+        self.embedding_norm = nn.LayerNorm(width, eps=config.norm_epsilon)
+        self.project = Linear(width, config.width) if config.embedding else None
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
-        self.pooler = Linear(config.width, config.width)
+        heads = config.attention_heads
+        self.relative = nn.Embedding(config.buckets, heads) if config.buckets else None
+        self.pooler = Linear(config.width, config.width) if family.pooler else None
 
     def embed(self, batch: Packed, probability: float = 0.0) -> Tensor:
         """Token ids -> (T, H)."""
         # The published order of the sum, so that it equals the reference bit for bit.
-        summed = self.words(batch.ids) + self.types(batch.types) + self.positions(batch.positions)
-        return dropout(self.embedding_norm(summed), probability)
+        summed = self.words(batch.ids)
+        if self.types is not None:
+            summed = summed + self.types(batch.types)
+        summed = summed + self.positions(self._places(batch))
+        embedded = dropout(self.embedding_norm(summed), probability)
+        return embedded if self.project is None else self.project(embedded)
+
+    def _places(self, batch: Packed) -> Tensor:
+        """The row of each token in the position embeddings, (T,).
+
+        Where the family counts from its padding token, such a token in the text does not count.
+        """
+        if not self.config.offset:
+            return batch.positions
+        padding = self.config.offset - 1
+        counts = (batch.ids != padding).long()
+        ends = counts.cumsum(0)
+        before = (ends - counts).index_select(0, batch.starts)
+        return (ends - before.repeat_interleave(batch.lengths)) * counts + padding
+
+    def _relative(self, batch: Packed, start: int) -> Tensor | None:
+        """The bias of relative positions, (A, M, M), for layers from `start` on.
+
+        All layers share it. Below a frozen part it is frozen: the kept states rest on it.
+        """
+        if self.relative is None:
+            return None
+        size = max(batch.longest, batch.spare)
+        weight = self.relative.weight.detach() if start else self.relative.weight
+        buckets = relative_buckets(size, self.config.buckets).to(weight.device)
+        return F.embedding(buckets, weight).permute(2, 0, 1)
 
     def run(
         self,
@@ -112,9 +159,9 @@ class Encoder(nn.Module):
         probability: float = 0.0,
     ) -> Tensor:
         """(T, H) through layers start..stop (stop excluded; None is the end) -> (T, H)."""
-        hidden = batch.fill(hidden)
+        hidden, relative = batch.fill(hidden), self._relative(batch, start)
         for layer in self.layers[start:stop]:
-            hidden = layer(hidden, batch, probability)
+            hidden = layer(hidden, batch, probability, relative)
         return hidden[: batch.tokens]
 
     def vectors(
@@ -141,10 +188,13 @@ class Encoder(nn.Module):
             )
             last = self.layers[-1]
             assert isinstance(last, Layer)
-            first = last.forward_first(hidden, batch, probability)
+            first = last.forward_first(hidden, batch, probability, self._relative(batch, start))
         else:
             first = hidden.index_select(0, batch.starts)
-        return torch.tanh(self.pooler(first)) if pooling == "pooler" else first
+        if pooling == "pooler":
+            assert self.pooler is not None  # checked by `mtl.runs.prepare`
+            first = torch.tanh(self.pooler(first))
+        return first
 
     def _pool_tokens(self, hidden: Tensor, batch: Packed, pooling: Pooling) -> Tensor:
         """The mean or maximum over each sequence's tokens, (T, H) -> (S, H)."""
@@ -165,5 +215,24 @@ class Encoder(nn.Module):
 
     def lower_parameters(self, layers: int) -> list[nn.Parameter]:
         """The parameters of the embeddings and the first `layers` layers."""
-        parts = [self.words, self.positions, self.types, self.embedding_norm, *self.layers[:layers]]
-        return [parameter for part in parts for parameter in part.parameters()]
+        parts = [self.words, self.positions, self.types, self.embedding_norm, self.project]
+        parts += [*self.layers[:layers], self.relative if layers else None]
+        return [parameter for part in parts if part is not None for parameter in part.parameters()]
+
+
+@functools.cache
+def relative_buckets(size: int, buckets: int, most: int = 128) -> Tensor:
+    """The bucket of each query and key, (size, size) int64, as T5 and MPNet number them.
+
+    Half of the buckets are for keys after the query. Of each half, one half is of single distances,
+    the other of ranges that grow up to `most`. Source: Raffel et al. 2020 (arXiv:1910.10683).
+    """
+    places = torch.arange(size)
+    distance = places[:, None] - places[None, :]
+    half = buckets // 2
+    after = (distance < 0).long() * half
+    distance = distance.abs()
+    exact = half // 2
+    far = torch.log(distance.float() / exact) / math.log(most / exact) * (half - exact)
+    ranged = (exact + far.clamp(min=0).long()).clamp(max=half - 1)
+    return after + torch.where(distance < exact, distance, ranged)

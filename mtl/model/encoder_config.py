@@ -6,32 +6,24 @@ No torch here: the sizes are part of a run's name, and naming runs must be quick
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from mtl.errors import short
+from mtl.model.families import FAMILIES, WIDTH
 
 NORM_EPSILON, INIT_RANGE = 1e-12, 0.02
 """BERT's published defaults, for a `config.json` that does not give them."""
 
-SIZES = {
-    "vocabulary": ("vocab_size", 10**7),
-    "positions": ("max_position_embeddings", 10**6),
-    "types": ("type_vocab_size", 10**4),
-    "width": ("hidden_size", 10**5),
-    "layers": ("num_hidden_layers", 1000),
-    "attention_heads": ("num_attention_heads", 10**4),
-    "inner": ("intermediate_size", 10**6),
-}
-"""Field -> its key in `config.json` and the largest value that a published encoder could have."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """The sizes of a BERT encoder.
+    """The sizes of an encoder.
 
-    `inner` is the width of the feed-forward block, `types` the number of token types, `positions`
-    the longest sequence.
+    `inner` is the width of the feed-forward block. `types` is the number of token types, 0 for
+    none. `positions` is the number of position embeddings, of which the first `offset` are not of
+    tokens. `embedding` is the width of the embeddings where it is another. `buckets` is the number
+    of relative positions with a bias.
     """
 
     vocabulary: int
@@ -42,6 +34,15 @@ class EncoderConfig:
     attention_heads: int
     inner: int
     norm_epsilon: float = NORM_EPSILON
+    family: str = "bert"
+    offset: int = 0
+    embedding: int | None = None
+    buckets: int = 0
+
+    @property
+    def longest(self) -> int:
+        """The most tokens of a sequence."""
+        return self.positions - self.offset
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> EncoderConfig:
@@ -50,24 +51,42 @@ class EncoderConfig:
         Raises ValueError, whose message begins with the key, for a size that is missing, no whole
         number, out of bounds, or does not fit another.
         """
-        sizes = {name: _size(settings, key, most) for name, (key, most) in SIZES.items()}
-        epsilon = settings.get("layer_norm_eps", NORM_EPSILON)
+        family = FAMILIES[settings.get("model_type", "bert")]
+        sizes = {name: _size(settings, key, most) for name, (key, most) in family.sizes.items()}
+        epsilon = settings.get(family.epsilon, NORM_EPSILON) if family.epsilon else NORM_EPSILON
         if not isinstance(epsilon, float | int) or not 0 < epsilon < 1:
             raise ValueError(f"layer_norm_eps: expected a number between 0 and 1, got {epsilon!r}")
         if sizes["width"] % sizes["attention_heads"]:
             raise ValueError(
-                f"num_attention_heads: {sizes['attention_heads']} heads do not divide hidden_size "
-                f"{sizes['width']}"
+                f"{family.sizes['attention_heads'][0]}: {sizes['attention_heads']} heads do not "
+                f"divide {family.sizes['width'][0]} {sizes['width']}"
             )
-        return cls(**sizes, norm_epsilon=epsilon)
+        more: dict[str, Any] = {"family": family.name, "buckets": family.buckets}
+        if family.buckets:
+            buckets = settings.get("relative_attention_num_buckets", family.buckets)
+            if buckets != family.buckets:
+                raise ValueError(
+                    f"relative_attention_num_buckets: expected {family.buckets}, got {buckets!r}"
+                )
+        if family.offset:
+            more["offset"] = _size(settings, "pad_token_id", 1000, usual=1, least=0) + 1
+        if family.project:
+            width = sizes["width"]
+            embedding = _size(settings, "embedding_size", WIDTH, usual=width)
+            more["embedding"] = embedding if embedding != width else None
+        return cls(**{"types": 0, **sizes, **more, "norm_epsilon": epsilon})
 
 
-def _size(settings: Mapping[str, Any], key: str, most: int) -> int:
-    if key not in settings:
+def _size(
+    settings: Mapping[str, Any], key: str, most: int, *, usual: int | None = None, least: int = 1
+) -> int:
+    value = settings.get(key, usual)
+    if value is None:
         raise ValueError(f"{key}: missing")
-    value = settings[key]
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise ValueError(f"{key}: expected a whole number from 1 to {most}, got {short(value)}")
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(
+            f"{key}: expected a whole number from {least} to {most}, got {short(value)}"
+        )
     return value
 
 
@@ -78,6 +97,9 @@ def fingerprint_text(settings: Mapping[str, Any]) -> str:
     loaded weights do not depend on it.
     """
     config = EncoderConfig.from_settings(settings)
+    if config.family != "bert":
+        fields = asdict(config)
+        return ", ".join(f"{name}={fields[name]!r}" for name in sorted(fields))
     init_range = settings.get("initializer_range", INIT_RANGE)
     return (
         f"Shape(vocabulary={config.vocabulary!r}, positions={config.positions!r}, "

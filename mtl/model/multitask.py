@@ -52,7 +52,7 @@ class MultiTaskModel(nn.Module):
         parameters: list[nn.Parameter] = []
         if self.freezing.for_all_tasks and self.freezing.boundary is not None:
             parameters += self.encoder.lower_parameters(self.freezing.boundary)
-        if self.pooling != "pooler":
+        if self.pooling != "pooler" and self.encoder.pooler is not None:
             parameters += self.encoder.pooler.parameters()
         return parameters
 

@@ -1,14 +1,15 @@
 """From a row of one or two sentences to sequences for the encoder.
 
-`siamese` encodes each sentence alone, `[CLS] a [SEP]`, so a pair's head gets two vectors. `concat`
-encodes a pair as one sequence, `[CLS] a [SEP] b [SEP]` with token types 0 and 1, so the head gets
-one vector. No torch here.
+`siamese` encodes each sentence alone, for BERT `[CLS] a [SEP]`, so a pair's head gets two vectors.
+`concat` encodes a pair as one sequence, for BERT `[CLS] a [SEP] b [SEP]` with token types 0 and 1,
+so the head gets one vector. An encoder's tokenizer has the layout. No torch here.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,20 @@ Sequences = tuple[list[np.ndarray], list[np.ndarray]]
 """Token ids and token types: for each sequence an int32 array (l,) of both."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The special tokens of a sequence, as ids: before the text, between two texts, and after.
+
+    `typed`: the second text and what follows it have token type 1. The tokens after one text are
+    those after two.
+    """
+
+    before: tuple[int, ...]
+    between: tuple[int, ...]
+    after: tuple[int, ...]
+    typed: bool
+
+
 class Pairer(ABC):
     """Lays rows out as sequences. `vectors` is the number of sequences, and vectors, of a pair.
 
@@ -30,14 +45,15 @@ class Pairer(ABC):
 
     vectors: int
 
-    def __init__(self, *, cls: int, sep: int, max_length: int) -> None:
-        self.cls = np.array([cls], dtype=np.int32)
-        self.sep = np.array([sep], dtype=np.int32)
-        self.max_length = max_length
+    def __init__(self, layout: Layout, max_length: int) -> None:
+        parts = (layout.before, layout.between, layout.after)
+        self.before, self.between, self.after = (np.array(ids, dtype=np.int32) for ids in parts)
+        self.typed, self.max_length = layout.typed, max_length
 
     def single(self, sentence: np.ndarray) -> np.ndarray:
-        """`[CLS] sentence [SEP]`, with the sentence cut to fit `max_length`."""
-        return np.concatenate([self.cls, sentence[: self.max_length - 2], self.sep])
+        """The sentence with its special tokens, cut to fit `max_length`."""
+        room = self.max_length - len(self.before) - len(self.after)
+        return np.concatenate([self.before, sentence[:room], self.after])
 
     def singles(self, sentences: list[np.ndarray]) -> Sequences:
         """One sequence a sentence, all of type 0."""
@@ -69,12 +85,14 @@ class Concat(Pairer):
 
     def pairs(self, first: list[np.ndarray], second: list[np.ndarray]) -> Sequences:
         ids, types = [], []
+        second_type = np.array([0, int(self.typed)], dtype=np.int32)
+        room = self.max_length - len(self.before) - len(self.between) - len(self.after)
         for left, right in zip(first, second, strict=True):
-            left_length, right_length = shorten(len(left), len(right), self.max_length - 3)
-            head = np.concatenate([self.cls, left[:left_length], self.sep])
-            tail = np.concatenate([right[:right_length], self.sep])
+            left_length, right_length = shorten(len(left), len(right), room)
+            head = np.concatenate([self.before, left[:left_length], self.between])
+            tail = np.concatenate([right[:right_length], self.after])
             ids.append(np.concatenate([head, tail]))
-            types.append(np.repeat(np.array([0, 1], dtype=np.int32), [len(head), len(tail)]))
+            types.append(np.repeat(second_type, [len(head), len(tail)]))
         return ids, types
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 from mtl.data.tokens import content
 from mtl.errors import EncoderError, short
 from mtl.files import file_sha256
-from mtl.model.encoder_config import EncoderConfig, fingerprint_text
+from mtl.model.encoder_config import INIT_RANGE, EncoderConfig, fingerprint_text
+from mtl.model.families import BERT, FAMILIES, Family
+from mtl.model.pairing import Layout
 from mtl.model.tokenizer import (
     ADDED,
     SETTINGS,
@@ -30,7 +33,14 @@ from mtl.model.tokenizer import (
     read_tokenizer,
     tokenizer_file,
 )
-from mtl.model.weights import check_tensors, from_published, has_pooler
+from mtl.model.weights import (
+    INDEX,
+    WEIGHTS,
+    check_tensors,
+    from_published,
+    has_pooler,
+    weight_files,
+)
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -44,9 +54,6 @@ HUB_NAMES = {"bert-base": "google-bert/bert-base-uncased"}
 REQUIRED_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 HUB_FILES = (*REQUIRED_FILES, VOCABULARY, SETTINGS, ADDED, SPECIAL)
 PICKLED_WEIGHTS = ("pytorch_model.bin", "model.bin")
-SPECIAL_TOKENS = ("[CLS]", "[SEP]", "[PAD]", "[UNK]")
-SUPPORTED = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}
-"""What `config.json` must say where it says anything: the encoder computes only this BERT."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +68,24 @@ class Pretrained:
         """The contents of `config.json`. Raises EncoderError where it describes another model."""
         path = self.folder / "config.json"
         settings = read_settings(path)
-        for key, expected in SUPPORTED.items():
+        kind = settings.get("model_type", BERT.name)
+        if kind not in FAMILIES:
+            raise EncoderError(
+                f"{path}: model_type: expected one of {', '.join(FAMILIES)}, got {short(kind)}."
+            )
+        for key, expected in FAMILIES[kind].settings.items():
             value = settings.get(key, expected)
             if value != expected:
                 raise EncoderError(
-                    f"{path}: {key}: expected {expected!r}, got {short(value)}; "
-                    "only BERT encoders are supported."
+                    f"{path}: {key}: expected {expected!r}, got {short(value)}; the packed encoder "
+                    f"computes no other {kind}."
                 )
         return settings
+
+    @property
+    def family(self) -> Family:
+        """The encoder's family."""
+        return FAMILIES[self.encoder_config.family]
 
     @cached_property
     def encoder_config(self) -> EncoderConfig:
@@ -96,14 +113,27 @@ class Pretrained:
 
     @cached_property
     def _tokens(self) -> ReadTokenizer:
-        return read_tokenizer(self.folder, self.settings)
+        return read_tokenizer(self.folder, self.settings, self.family)
+
+    @property
+    def layout(self) -> Layout:
+        """The special tokens of sequences. Raises EncoderError as `tokenizer` does."""
+        return self._tokens.layout
+
+    @property
+    def special_tokens(self) -> Mapping[str, str]:
+        """The special tokens by their keys, such as `cls_token`."""
+        return self._tokens.special
 
     @cached_property
     def _weights_digest(self) -> str:
-        path = self.folder / "model.safetensors"
-        if not path.is_file():
+        files = weight_files(self.folder)
+        if not files:
             raise EncoderError(self._why_no_weights())
-        digest = file_sha256(path)
+        path, digest = files[0], file_sha256(files[0])
+        if path.name != WEIGHTS:
+            lines = [f"{file.name} {file_sha256(file)}\n" for file in files]
+            digest = hashlib.sha256("".join(lines).encode()).hexdigest()
         if self.name == "minilm-l6" and digest != MINILM_SHA256:
             raise EncoderError(
                 f"{path}: sha256 {digest} is not the published {MINILM_SHA256}: the file is "
@@ -119,7 +149,7 @@ class Pretrained:
                     f"{self.folder}: has {name} but no model.safetensors; pickled weights are "
                     "never loaded. Convert them with `safetensors` and try again."
                 )
-        return f"{self.folder}: model.safetensors is missing (sharded weights are not supported)."
+        return f"{self.folder}: {WEIGHTS} is missing, and so is {INDEX}."
 
     def tokenizer(self) -> Tokenizer:
         """The tokenizer, without the truncation and padding that its file may ask for.
@@ -129,11 +159,6 @@ class Pretrained:
         path = tokenizer_file(self.folder)
         built = self._tokens.tokenizer
         vocabulary = built.get_vocab(with_added_tokens=True)
-        missing = [token for token in SPECIAL_TOKENS if token not in vocabulary]
-        if missing:
-            raise EncoderError(
-                f"{path}: the vocabulary lacks {', '.join(missing)}, which BERT needs."
-            )
         highest = max(vocabulary.values())
         if highest >= self.encoder_config.vocabulary:
             raise EncoderError(
@@ -149,29 +174,43 @@ class Pretrained:
         Only the file's header is read. A pooler may be missing.
         """
         _ = self._weights_digest
-        check_tensors(self.folder / "model.safetensors", self.encoder_config)
+        check_tensors(self.folder, self.encoder_config)
 
     @property
     def has_pooler(self) -> bool:
         """Whether the weights have a pooler. One that was trained as a language model has none."""
-        return has_pooler(self.folder / "model.safetensors")
+        return has_pooler(self.folder, self.family)
 
-    def load(self) -> Encoder:
+    def load(self, seed: int = 0) -> Encoder:
         """The encoder in float32. Raises EncoderError for tensors that are missing or misshapen.
 
-        Without a published pooler the pooler is zero; no run uses it.
+        A pooler that the family has and the weights lack is drawn from the stream `pooler` of the
+        run's seed, as the family's model is initialised.
         """
+        import torch
         from safetensors.torch import load_file
 
         from mtl.model.encoder import Encoder
+        from mtl.rng import torch_stream
 
         self.check_weights()
-        path = self.folder / "model.safetensors"
-        state = from_published(load_file(path), self.encoder_config.layers)
+        tensors: dict[str, torch.Tensor] = {}
+        for path in weight_files(self.folder):
+            tensors |= load_file(path)
+        state = from_published(tensors, self.encoder_config)
         broken = [name for name, tensor in state.items() if not tensor.isfinite().all()]
         if broken:
-            raise EncoderError(f"{path}: {broken[0]} holds NaN or infinity; the file is damaged.")
+            raise EncoderError(
+                f"{self.folder}: {broken[0]} holds NaN or infinity; the weights are damaged."
+            )
         encoder = Encoder(self.encoder_config)
+        if encoder.pooler is not None and "pooler.weight" not in state:
+            deviation = float(self.settings.get("initializer_range", INIT_RANGE))
+            draw = torch_stream(seed, "pooler")
+            state["pooler.weight"] = torch.empty_like(encoder.pooler.weight).normal_(
+                std=deviation, generator=draw
+            )
+            state["pooler.bias"] = torch.zeros_like(encoder.pooler.bias)
         encoder.load_state_dict(state)
         return encoder
 

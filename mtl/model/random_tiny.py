@@ -111,6 +111,4 @@ def write_random(folder: Path, *, seed: int, **sizes: Any) -> None:
             nn.init.normal_(module.weight, std=settings["initializer_range"], generator=generator)
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.bias)
-    save_file(
-        to_published(encoder.state_dict(), encoder.config.layers), folder / "model.safetensors"
-    )
+    save_file(to_published(encoder.state_dict(), encoder.config), folder / "model.safetensors")

@@ -1,9 +1,9 @@
-"""The tokenizer of a published BERT encoder: the tokens that `transformers` gives.
+"""The tokenizer of a published encoder: the tokens that `transformers` gives.
 
-A class of BERT takes only the vocabulary from `tokenizer.json` or `vocab.txt`, and its rules from
-`tokenizer_config.json`. The general class takes `tokenizer.json` as it is. Both add the tokens that
-`tokenizer_config.json`, or the older files beside it, name. Measured against transformers 5.24; a
-setting that is not computed here is refused.
+A class of a family (`mtl.model.tokenizer_classes`) takes only the vocabulary from `tokenizer.json`
+or `vocab.txt`, and its rules from `tokenizer_config.json`. The general class takes `tokenizer.json`
+as it is. Both add the tokens that `tokenizer_config.json`, or the older files beside it, name.
+Measured against transformers 5.24; a setting that is not computed here is refused.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 from mtl.data.tokens import content
 from mtl.errors import EncoderError, printable, short
 from mtl.files import parse_json, read_regular
+from mtl.model.families import BERT, Family
+from mtl.model.pairing import Layout
+from mtl.model.tokenizer_classes import BERT_SPECIAL, CLASSES, TokenizerClass
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer
@@ -26,18 +29,9 @@ TOKENIZER, VOCABULARY, SETTINGS = "tokenizer.json", "vocab.txt", "tokenizer_conf
 ADDED, SPECIAL = "added_tokens.json", "special_tokens_map.json"
 MAX_BYTES = 64 * 2**20
 """Limit of each tokenizer file. That of a BERT with 250 000 words has 9 MB."""
-BERT_CLASSES = frozenset({"BertTokenizer", "DistilBertTokenizer", "ConvBertTokenizer"})
 GENERAL_CLASSES = frozenset({"PreTrainedTokenizer", "TokenizersBackend"})
-NAMED = {
-    "unk_token": "[UNK]",
-    "sep_token": "[SEP]",
-    "pad_token": "[PAD]",
-    "cls_token": "[CLS]",
-    "mask_token": "[MASK]",
-}
-"""BERT's special tokens."""
-GROWING = frozenset({"Replace", "Prepend", "Precompiled", "ByteLevel", "Sequence"})
-"""Normalizers that are refused; a sequence within a sequence too."""
+GROWING = frozenset({"Replace", "Prepend", "ByteLevel", "Sequence"})
+"""Normalizers that are refused: a text could grow without bound. A sequence within one too."""
 TOKEN_RULES = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
@@ -74,46 +68,89 @@ def plain_tokenizer(folder: Path) -> Tokenizer:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadTokenizer:
-    """A tokenizer without truncation and padding. `changed`: settings beside its file matter."""
+    """A tokenizer without truncation and padding, and the special tokens of its sequences.
+
+    `changed`: settings beside its file matter. `special` are the special tokens by their keys:
+    `cls_token`, `sep_token` and others.
+    """
 
     tokenizer: Tokenizer
     changed: bool
+    layout: Layout
+    special: Mapping[str, str]
 
 
-def read_tokenizer(folder: Path, model_settings: Mapping[str, Any]) -> ReadTokenizer:
+def read_tokenizer(
+    folder: Path, model_settings: Mapping[str, Any], family: Family = BERT
+) -> ReadTokenizer:
     """The tokenizer with all that the folder's settings change.
 
     `model_settings` are those of `config.json`, which may name the tokenizer's class. Raises
-    EncoderError for a damaged file, and for a setting that is not supported.
+    EncoderError for a damaged file, for a setting that is not supported, and where a special token
+    of the layout is not in the vocabulary.
     """
     settings = _settings(folder)
     kind = settings.get("tokenizer_class") or model_settings.get("tokenizer_class")
     if kind is not None and not isinstance(kind, str):
         raise EncoderError(f"{folder / SETTINGS}: tokenizer_class: not a name: {short(kind)}.")
-    kind = (kind or "BertTokenizer").removesuffix("Fast")
-    if kind not in BERT_CLASSES | GENERAL_CLASSES or "auto_map" in settings:
+    kind = (kind or family.tokenizer).removesuffix("Fast")
+    if kind not in CLASSES.keys() | GENERAL_CLASSES or "auto_map" in settings:
         raise EncoderError(
-            f"{folder / SETTINGS}: tokenizer_class {kind}: only BERT's word pieces are supported. "
-            "Save the tokenizer as a BertTokenizerFast."
+            f"{folder / SETTINGS}: tokenizer_class {kind}: expected one of {', '.join(CLASSES)}. "
+            "Save the tokenizer as a PreTrainedTokenizerFast."
         )
     path = tokenizer_file(folder)
-    if kind in GENERAL_CLASSES and path.name != TOKENIZER:
+    rules = CLASSES.get(kind)
+    if path.name != TOKENIZER and (rules is None or not rules.from_words):
         raise EncoderError(f"{folder}: tokenizer_class {kind} needs {TOKENIZER}.")
     built = plain_tokenizer(folder)
     plain = content(built)
+    special = {key: _text(value) for key, value in settings.items() if _is_special(key, value)}
+    special = dict(rules.special if rules else {}) | special
     try:
         listed = _listed_tokens(folder, settings, path)
-        if kind in BERT_CLASSES:
-            built = _bert(built, settings)
+        if rules is not None:
+            built = rules.rebuild(built, settings, special)
         built.encode_special_tokens = bool(settings.get("split_special_tokens", False))
-        _add_tokens(built, listed, _named_tokens(folder, settings, listed, kind in BERT_CLASSES))
+        _add_tokens(built, listed, _named_tokens(settings, listed, rules))
     except EncoderError:
         raise
     except Exception as error:  # as above
         raise EncoderError(
             f"{folder / SETTINGS}: does not fit {path.name}: {reason(error)}."
         ) from None
-    return ReadTokenizer(tokenizer=built, changed=content(built) != plain)
+    special = dict(rules_of(family).special) | special
+    layout = _layout(built, rules or rules_of(family), special, path)
+    return ReadTokenizer(
+        tokenizer=built, changed=content(built) != plain, layout=layout, special=special
+    )
+
+
+def rules_of(family: Family) -> TokenizerClass:
+    """The rules of a family's usual tokenizer class."""
+    return CLASSES[family.tokenizer]
+
+
+def _layout(
+    built: Tokenizer, rules: TokenizerClass, special: Mapping[str, str], path: Path
+) -> Layout:
+    """The special tokens of sequences, by a class. Raises EncoderError where one is missing."""
+    keys = ("unk_token", "pad_token", rules.before, rules.after)
+    known = {key: built.token_to_id(special[key]) for key in keys}
+    numbers = {key: number for key, number in known.items() if number is not None}
+    missing = [special[key] for key in keys if key not in numbers]
+    if missing:
+        raise EncoderError(
+            f"{path}: the vocabulary lacks {', '.join(dict.fromkeys(missing))}, which the encoder "
+            "needs."
+        )
+    after = (numbers[rules.after],)
+    return Layout(
+        before=(numbers[rules.before],),
+        between=after * rules.between,
+        after=after,
+        typed=rules.typed,
+    )
 
 
 def read_file(path: Path) -> bytes:
@@ -158,33 +195,27 @@ def _optional(path: Path) -> dict[str, Any]:
 
 
 def _check_rules(path: Path, tokenizer: Tokenizer) -> None:
-    """Refuse what is no word pieces, and rules that can make a text grow without bound."""
+    """Refuse models that are not supported, and rules that can make a text grow without bound."""
     from tokenizers import models
 
-    if not isinstance(tokenizer.model, models.WordPiece):
-        raise EncoderError(f"{path}: not the word pieces of a BERT.")
+    if not isinstance(tokenizer.model, models.WordPiece | models.BPE | models.Unigram):
+        raise EncoderError(f"{path}: expected word pieces, BPE or Unigram.")
     rules = json.loads(tokenizer.normalizer.__getstate__()) if tokenizer.normalizer else {}
     for rule in rules.get("normalizers", [rules]):
-        if rule.get("type") in GROWING:
+        if rule.get("type") in GROWING and not _is_bounded(rule):
             raise EncoderError(
-                f"{path}: the normalizer {rule['type']} is not supported; BERT has none."
+                f"{path}: the normalizer {rule['type']} is not supported: a text could grow."
             )
 
 
-def _bert(plain: Tokenizer, settings: Mapping[str, Any]) -> Tokenizer:
-    """BERT's rules on the vocabulary of a file."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+def _is_bounded(rule: Mapping[str, Any]) -> bool:
+    """Whether a replacement is of runs of white space by something no longer, as XLM-R has it."""
+    pattern = rule.get("pattern", {}).get("Regex", "")
+    return rule["type"] == "Replace" and pattern in (" {2,}", "\\s+") and len(rule["content"]) <= 1
 
-    vocabulary = plain.get_vocab(with_added_tokens=False)
-    built = Tokenizer(models.WordPiece(vocabulary, unk_token=NAMED["unk_token"]))
-    built.normalizer = normalizers.BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
-        strip_accents=settings.get("strip_accents"),
-        lowercase=settings.get("do_lower_case", True),
-    )
-    built.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    return built
+
+def _is_special(key: str, value: Any) -> bool:
+    return key.endswith("_token") and isinstance(value, str | dict)
 
 
 def _listed_tokens(folder: Path, settings: Mapping[str, Any], path: Path) -> dict[int, AddedToken]:
@@ -194,7 +225,8 @@ def _listed_tokens(folder: Path, settings: Mapping[str, Any], path: Path) -> dic
     listed = settings.get("added_tokens_decoder")
     if listed is not None:
         return {int(number): _token(token) for number, token in listed.items()}
-    special = {_text(settings.get(key)) for key in NAMED} | set(map(_text, _extra(settings)))
+    special = {_text(value) for key, value in settings.items() if _is_special(key, value)}
+    special |= {*BERT_SPECIAL.values(), *map(_text, _extra(settings))}
     tokens = {
         number: AddedToken(word, normalized=word not in special, special=word in special)
         for word, number in _optional(folder / ADDED).items()
@@ -206,21 +238,17 @@ def _listed_tokens(folder: Path, settings: Mapping[str, Any], path: Path) -> dic
 
 
 def _named_tokens(
-    folder: Path, settings: Mapping[str, Any], listed: Mapping[int, AddedToken], bert: bool
+    settings: Mapping[str, Any], listed: Mapping[int, AddedToken], rules: TokenizerClass | None
 ) -> list[AddedToken]:
-    """The special tokens that settings name. Raises EncoderError for names that BERT lacks."""
+    """The special tokens that settings or the class name."""
     by_text = {token.content: token for token in listed.values()}
-    values: dict[str, Any] = dict(NAMED) if bert else {}
-    for key, value in settings.items():
-        if key.endswith("_token") and isinstance(value, str | dict):
-            values[key] = value
-    for key, expected in NAMED.items():
-        if _text(values.get(key, expected)) != expected:
-            raise EncoderError(
-                f"{folder / SETTINGS}: {key}: expected {expected}, got "
-                f"{short(_text(values[key]))}; only BERT's own special tokens are supported."
-            )
-    named = [by_text.get(_text(value)) or _token(value) for value in values.values()]
+    values: dict[str, Any] = dict(rules.special) if rules else {}
+    values |= {key: value for key, value in settings.items() if _is_special(key, value)}
+    spaced = rules.spaced if rules else frozenset()
+    named = [
+        by_text.get(_text(value)) or _token(value, lstrip=key in spaced)
+        for key, value in values.items()
+    ]
     for token in named:
         token.special = True
     return named + [_token(value) for value in _extra(settings)]
@@ -246,15 +274,15 @@ def _extra(settings: Mapping[str, Any]) -> list[Any]:
     return list(extra.values()) if isinstance(extra, dict) else list(extra)
 
 
-def _token(value: Any) -> AddedToken:
-    """A token as files write it. A word alone is a special token."""
+def _token(value: Any, *, lstrip: bool = False) -> AddedToken:
+    """A token as files write it. A word alone is a special token; `lstrip`: it takes spaces."""
     from tokenizers import AddedToken
 
     if isinstance(value, dict):
         # The library prints a line on stdout for a key that it does not know.
         rules = {key: bool(value[key]) for key in TOKEN_RULES if key in value}
         return AddedToken(value["content"], **rules)
-    return AddedToken(value, special=True)
+    return AddedToken(value, special=True, lstrip=lstrip)
 
 
 def _text(value: Any) -> str:

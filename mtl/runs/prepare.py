@@ -135,7 +135,7 @@ def prepare(
     return Prepared(
         config=config,
         pretrained=pretrained,
-        pairer=make_pairer(config, tokenizer),
+        pairer=make_pairer(config, pretrained),
         train=train,
         dev={task: tokenized[task, "dev"] for task in config.tasks},
         train_slice={task: limit_rows(train[task], TRAIN_SLICE) for task in config.tasks},
@@ -147,7 +147,7 @@ def prepare(
 def check_sizes(config: RunConfig, pretrained: Pretrained) -> None:
     """Raise ConfigError where the encoder lacks something that the settings need."""
     unfrozen, layers = config.freeze.unfrozen, pretrained.encoder_config.layers
-    positions = pretrained.encoder_config.positions
+    positions, types = pretrained.encoder_config.longest, pretrained.encoder_config.types
     if unfrozen == layers and config.freeze.states == "fp16":
         raise ConfigError(
             f"freeze.unfrozen={unfrozen}: the encoder has {layers} layers, so no layer is frozen "
@@ -163,24 +163,25 @@ def check_sizes(config: RunConfig, pretrained: Pretrained) -> None:
             f"max_length={config.max_length}: the encoder has {positions} positions; "
             "use at most that."
         )
-    if config.pairing == "concat" and pretrained.encoder_config.types < 2:
+    if config.pairing == "concat" and types == 1 and pretrained.layout.typed:
         raise ConfigError(
             "pairing=concat: the encoder has one token type (type_vocab_size in its config.json); "
             "joined pairs need two. Use pairing=siamese."
         )
-    if config.pooling == "pooler" and not pretrained.has_pooler:
+    if config.pooling == "pooler" and not pretrained.family.pooler:
         raise ConfigError(
-            "pooling=pooler: the encoder's weights have no pooler; after training as a masked "
-            "language model there is none. Use pooling=mean, cls or max."
+            f"pooling=pooler: {pretrained.family.name} has no pooler. Use pooling=mean, cls or max."
         )
 
 
-def make_pairer(config: RunConfig, tokenizer: Tokenizer) -> Pairer:
-    """The config's pairing, with the tokenizer's special tokens."""
-    cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
-    assert cls is not None  # checked by `Pretrained.tokenizer`
-    assert sep is not None
-    return PAIRERS[config.pairing](cls=cls, sep=sep, max_length=config.max_length)
+def draws_pooler(config: RunConfig, pretrained: Pretrained) -> bool:
+    """Whether a run uses a pooler that the weights lack: as after training as a language model."""
+    return config.pooling == "pooler" and not pretrained.has_pooler
+
+
+def make_pairer(config: RunConfig, pretrained: Pretrained) -> Pairer:
+    """The config's pairing, with the special tokens of the encoder's tokenizer."""
+    return PAIRERS[config.pairing](pretrained.layout, config.max_length)
 
 
 def limit_rows(rows: TokenizedRows, limit: int | None) -> TokenizedRows:

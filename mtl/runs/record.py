@@ -166,6 +166,17 @@ class Data(Stored):
     """Bad rows that were left out, by part."""
 
 
+class EncoderPart(Stored):
+    """How the encoder was computed."""
+
+    path: str
+    """`packed`, or `transformers`."""
+    family: str
+    """Its `model_type`."""
+    drawn: list[str] = []
+    """Parts that the weights lack, drawn from the run's seed."""
+
+
 class Environment(Stored):
     """Versions, machine and threads."""
 
@@ -224,6 +235,8 @@ class Record(Stored):
     """Whether the frozen weights kept their bytes. None where nothing is frozen."""
     data: Data
     environment: Environment = Environment()
+    encoder: EncoderPart | None = None
+    """None by an earlier version."""
     error: str | None = None
     """The traceback, the cause of divergence, or the signal."""
     ended: str | None = None

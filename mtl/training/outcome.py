@@ -15,10 +15,11 @@ from mtl.model.pretrained import Pretrained
 from mtl.runs.definitions import definitions_of
 from mtl.runs.environment import environment, peak_memory
 from mtl.runs.folder import RunFolder
-from mtl.runs.prepare import Prepared
+from mtl.runs.prepare import Prepared, draws_pooler
 from mtl.runs.record import (
     SCHEMA,
     Diagnostics,
+    EncoderPart,
     Metrics,
     Record,
     Status,
@@ -42,7 +43,7 @@ def make_record(
 
     The caller adds `wandb`, which is known once the tracker is closed.
     """
-    unchanged = frozen_unchanged(model, prepared.pretrained)
+    unchanged = frozen_unchanged(model, prepared.pretrained, prepared.config.seed)
     if unchanged is False and status == "done":
         status, error = (
             "failed",
@@ -74,6 +75,7 @@ def make_record(
         frozen_unchanged=unchanged,
         data=prepared.data,
         environment=environment(device),
+        encoder=encoder_part(prepared),
         error=error,
         ended=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -114,7 +116,13 @@ def diagnostics(state: State, model: MultiTaskModel) -> Diagnostics:
     )
 
 
-def frozen_unchanged(model: MultiTaskModel, pretrained: Pretrained) -> bool | None:
+def encoder_part(prepared: Prepared) -> EncoderPart:
+    """How the encoder was computed, for the record."""
+    drawn = ["pooler"] if draws_pooler(prepared.config, prepared.pretrained) else []
+    return EncoderPart(path="packed", family=prepared.pretrained.family.name, drawn=drawn)
+
+
+def frozen_unchanged(model: MultiTaskModel, pretrained: Pretrained, seed: int) -> bool | None:
     """Whether every frozen tensor has the bytes that it was loaded with.
 
     None where nothing is frozen.
@@ -124,7 +132,7 @@ def frozen_unchanged(model: MultiTaskModel, pretrained: Pretrained) -> bool | No
     }
     if not frozen:
         return None
-    loaded = dict(pretrained.load().named_parameters())
+    loaded = dict(pretrained.load(seed).named_parameters())
     return all(
         torch.equal(_bytes(value.cpu()), _bytes(loaded[name])) for name, value in frozen.items()
     )

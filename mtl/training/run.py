@@ -51,7 +51,7 @@ class Training:
         self.clock = Clock(self.state)
         self.plan = StepPlan(config, prepared.train)
 
-        self.model = MultiTaskModel(config, prepared.pretrained.load()).place(device)
+        self.model = MultiTaskModel(config, prepared.pretrained.load(config.seed)).place(device)
         self.trainable = self.model.trainable()
         self.optimizer = Optimizer(self.trainable, config.train)
         self.penalty = make_penalty(config, self.model)
