@@ -13,7 +13,7 @@ from mtl.commands.options import CONTEXT, bad_row_option, json_option
 from mtl.commands.printing import make_table, print_json, stdout
 from mtl.errors import ConfigError, suggestion
 from mtl.tasks.registry import TASKS, course_names
-from mtl.tasks.task import SPLITS, Split, TaskName
+from mtl.tasks.task import SPLITS, CourseData, Split, TaskName
 
 if TYPE_CHECKING:
     from mtl.data.course.files import OnBadRow
@@ -72,7 +72,7 @@ def check(source: str, tasks: str, splits: str, on_bad_row: str, as_json: bool) 
         on_bad_row=cast("OnBadRow", on_bad_row),
         optional=optional,
     )
-    report = {"source": source, **check_rows(rows)}
+    report = {"source": source_words(source, chosen), **check_rows(rows)}
     if as_json:
         print_json(report)
     else:
@@ -132,6 +132,12 @@ def fetch(output: Path | None, mirror: Path | None, tasks: str, as_json: bool) -
         print_json({"folder": str(folder), "files": files})
     else:
         _print_fetched(folder, files)
+
+
+def source_words(source: str, tasks: Sequence[TaskName]) -> str:
+    """Where the rows of these tasks come from: `source` only has those of the course."""
+    course = any(isinstance(TASKS[name].data, CourseData) for name in tasks)
+    return source if course else "the tasks' own"
 
 
 def _names(option: str, text: str, known: Sequence[Name]) -> list[Name]:

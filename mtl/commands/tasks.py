@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from mtl.commands.data import list_left_out, print_check
+from mtl.commands.data import list_left_out, print_check, source_words
 from mtl.commands.options import CONTEXT, bad_row_option, json_option
 from mtl.commands.printing import make_table, print_json, stdout
 from mtl.documents.yaml_file import dump_yaml
-from mtl.errors import ConfigError
+from mtl.errors import ConfigError, DataError
 from mtl.tasks.registry import TASKS, course_names
-from mtl.tasks.task import SPLITS, CourseData, Split, Task, TaskName
+from mtl.tasks.task import SPLITS, Split, TableData, Task, TaskName
 
 if TYPE_CHECKING:
     from mtl.data.course.files import OnBadRow
@@ -123,13 +123,17 @@ def check(names: Sequence[str], source: str, on_bad_row: str, as_json: bool) -> 
     from mtl.data.check import check_rows
     from mtl.data.load import load_rows
 
-    chosen = _found(names)
-    rows = load_rows(
-        source, chosen, SPLITS, on_bad_row=cast("OnBadRow", on_bad_row), optional=OPTIONAL
-    )
-    course = any(isinstance(TASKS[name].data, CourseData) for name in chosen)
-    report: dict[str, Any] = {"source": source if course else "the tasks' own"}
-    report |= check_rows(rows)
+    chosen, problems = _found(names)
+    rows = {}
+    try:
+        rows = load_rows(
+            source, chosen, SPLITS, on_bad_row=cast("OnBadRow", on_bad_row), optional=OPTIONAL
+        )
+    except DataError as error:
+        problems.append(str(error))
+    if problems:
+        raise DataError("\n".join(problems))
+    report: dict[str, Any] = {"source": source_words(source, chosen), **check_rows(rows)}
     if as_json:
         print_json(report)
     else:
@@ -137,17 +141,23 @@ def check(names: Sequence[str], source: str, on_bad_row: str, as_json: bool) -> 
     list_left_out(rows)
 
 
-def _found(names: Sequence[str]) -> tuple[TaskName, ...]:
-    """The names of tasks. Raises one ConfigError with the problems of all files."""
-    found, problems = [], []
-    for name in names:
+def _found(words: Sequence[str]) -> tuple[tuple[TaskName, ...], list[str]]:
+    """The tasks of names and paths, and the problems of the files that are wrong."""
+    tasks: dict[TaskName, tuple[str, Task]] = {}
+    problems = []
+    for word in dict.fromkeys(words):
         try:
-            found.append(TASKS.find(name).name)
+            task = TASKS.find(word)
         except ConfigError as error:
             problems.append(str(error))
-    if problems:
-        raise ConfigError("\n".join(problems))
-    return tuple(dict.fromkeys(found))
+            continue
+        other, same = tasks.setdefault(task.name, (word, task))
+        if same != task:
+            problems.append(
+                f"{word}: the task {task.name} is another in {other}. Rename one, or check them "
+                "one at a time."
+            )
+    return tuple(tasks), problems
 
 
 @tasks.command(context_settings=CONTEXT)
@@ -161,24 +171,37 @@ def _found(names: Sequence[str]) -> tuple[TaskName, ...]:
 )
 @click.option("--dev", type=click.Path(path_type=Path), help="The file of dev rows.")
 @click.option("--test", type=click.Path(path_type=Path), help="The file of test rows.")
-def new(name: str, source: Path, dev: Path | None, test: Path | None) -> None:
+@bad_row_option
+def new(name: str, source: Path, dev: Path | None, test: Path | None, on_bad_row: str) -> None:
     """Write tasks/NAME.yaml for the rows of a file, to be read and corrected.
 
     Columns and labels are guessed from the rows. Without --dev, a tenth of the rows is cut off for
-    dev.
+    dev. The rows are checked as `mtl tasks check` does; where they cannot be used, nothing is
+    written.
 
     \b
     Example:
       mtl tasks new topics --from topics.csv
     """
     from mtl.data.tables.guess import first_task
+    from mtl.data.tables.read import read_own_rows
+    from mtl.documents.yaml_file import parse_yaml
+    from mtl.tasks.definition import task_from
 
     path = Path("tasks") / f"{name}.yaml"
     if path.exists() or name in course_names():
         where = path if path.exists() else f"task {name}"
         raise ConfigError(f"{where}: is there already. Choose another name, or remove the file.")
-    files = {"train": source, "dev": dev, "test": test}
-    text = first_task(name, {split: file for split, file in files.items() if file}, path.parent)
+    named: dict[Split, Path | None] = {"train": source, "dev": dev, "test": test}
+    files = {split: file for split, file in named.items() if file}
+    bad_rows = cast("OnBadRow", on_bad_row)
+    try:
+        text = first_task(name, files, path.parent, on_bad_row=bad_rows)
+        task = task_from(parse_yaml(text, str(path)), path.parent)
+        assert isinstance(task.data, TableData)
+        read_own_rows(task, task.data, SPLITS, on_bad_row=bad_rows)
+    except DataError as error:
+        raise DataError(f"{error}\n{path} is not written.") from None
     path.parent.mkdir(exist_ok=True)
     with path.open("x", encoding="utf-8") as file:
         file.write(text)

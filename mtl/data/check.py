@@ -137,12 +137,14 @@ def _balance(part: Rows, labels: np.ndarray) -> dict[str, Any]:
         return {"counts": {word: counts_by_label[place] for place, word in words}}
     edges = _edges(task, labels)
     counts, _ = np.histogram(labels, bins=edges)
+    names = [f"{edge:g}" for edge in edges]
+    dash = " to " if any("-" in name for name in names) else "-"  # a dash would be a sign
     return {
         "mean": float(labels.mean()) if len(labels) else None,
         "sd": float(labels.std(ddof=1)) if len(labels) > 1 else None,
         "counts": {
-            f"{low:g}-{high:g}": int(count)
-            for low, high, count in zip(edges, edges[1:], counts, strict=False)
+            f"{low}{dash}{high}": int(count)
+            for low, high, count in zip(names, names[1:], counts, strict=False)
         },
     }
 

@@ -6,17 +6,19 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mtl.data.course.cells import shown
+from mtl.data.course.files import OnBadRow
 from mtl.data.tables.files import BadRow, Table, read_table
 from mtl.documents.yaml_file import dump_yaml
 from mtl.errors import ConfigError, DataError
-from mtl.tasks.file import MAX_CLASSES, NAME
-from mtl.tasks.task import Format
+from mtl.tasks.file import MAX_CLASSES, NAME, RESERVED
+from mtl.tasks.task import Format, Split
 
 SUFFIXES: Mapping[str, Format] = {
     ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".json": "json", ".jsonl": "json",
@@ -31,22 +33,30 @@ MOST_GRADES = 20
 """With more different numbers than this, a label is a score and not a class."""
 
 
-def first_task(name: str, files: Mapping[str, Path], folder: Path) -> str:
+def first_task(
+    name: str, files: Mapping[Split, Path], folder: Path, *, on_bad_row: OnBadRow = "error"
+) -> str:
     """The text of a task's YAML in `folder`, guessed from the rows of the file `train`.
 
-    Raises ConfigError or DataError where the rows fit no task.
+    Labels and their range are those of all files. Raises ConfigError or DataError where the rows
+    fit no task.
     """
     if not re.fullmatch(NAME, name):
         raise ConfigError(f"{shown(name)}: expected a name of letters, digits, _ and -.")
+    if name in RESERVED:
+        raise ConfigError(f"{name}: has a meaning of its own. Choose another name.")
     forms = {split: _form(path) for split, path in files.items()}
     if len(set(forms.values())) > 1:
         raise ConfigError(f"{', '.join(map(str, files.values()))}: expected files of one format.")
-    table = read_table(files["train"], forms["train"])
-    columns = _columns(table)
+    tables = {
+        split: _columns(read_table(path, forms[split]), on_bad_row) for split, path in files.items()
+    }
+    columns = tables["train"]
     label = _label(files["train"], columns)
     text = _text(files["train"], columns, label)
     identity = _id(columns, label, text)
-    plain: dict[str, Any] = {"task": name} | _meaning(files["train"], columns[label])
+    labels = [cell for table in tables.values() for cell in table.get(label, ())]
+    plain: dict[str, Any] = {"task": name} | _meaning(files["train"], labels)
     plain |= {"text": text if len(text) > 1 else text[0], "label": label}
     splits: dict[str, Any] = {"train": "train", "dev": "dev", "test": "test"}
     splits |= {} if "dev" in files else {"dev": {"from": "train", "share": 0.1}}
@@ -66,7 +76,7 @@ def _comment(key: str) -> str:
     comments = {
         "text": "# The column of text, or a list of two for pairs.\n",
         "labels": "# The classes in order; {word in the data: name} gives them other names.\n",
-        "range": "# The lowest and the highest score.\n",
+        "range": "# The lowest and the highest score. Without it, any number is valid.\n",
         "metric": "# The score that counts.\n",
         "data": "# Paths begin at this file's folder. id: the column of the rows' ids, if any.\n",
     }
@@ -84,12 +94,17 @@ def _form(path: Path) -> Format:
     return form
 
 
-def _columns(table: Table) -> dict[str, list[str]]:
+def _columns(table: Table, on_bad_row: OnBadRow) -> dict[str, list[str]]:
     """The cells of each named column."""
+    twice = [name for name, count in Counter(table.columns).items() if name and count > 1]
+    if twice:
+        raise DataError(f"{table.place}: column {shown(twice[0])}: stands twice. Rename one.")
     columns: dict[str, list[str]] = {name: [] for name in table.columns if name.strip()}
     for row in table.rows:
         if isinstance(row, BadRow):
-            raise DataError(f"{row.place}: {row.message}.")
+            if row.fatal or on_bad_row == "error":
+                raise DataError(f"{row.place}: {row.message}.")
+            continue
         for name, cells in columns.items():
             cells.append(row.cells.get(name, ""))
     if not columns or not len(next(iter(columns.values()))):
@@ -98,15 +113,19 @@ def _columns(table: Table) -> dict[str, list[str]]:
 
 
 def _numbers(cells: Sequence[str]) -> list[float] | None:
-    """The cells as numbers; None where one is none."""
+    """The cells as finite numbers; None where one is none."""
     try:
-        return [float(cell) for cell in cells if cell.strip()]
+        numbers = [float(cell) for cell in cells if cell.strip()]
     except ValueError:
         return None
+    return numbers if all(map(isfinite, numbers)) else None
 
 
 def _label(path: Path, columns: Mapping[str, Sequence[str]]) -> str:
-    """The column of labels: one with a usual name, else the last with few different values."""
+    """The column of labels: one with a usual name, else the last with few different values.
+
+    Else the last of numbers that do not count the rows.
+    """
     by_name = {name.strip().casefold(): name for name in columns}
     for usual in LABEL_NAMES:
         if usual in by_name and len(set(columns[by_name[usual]])) > 1:
@@ -116,12 +135,21 @@ def _label(path: Path, columns: Mapping[str, Sequence[str]]) -> str:
         for name, cells in columns.items()
         if 2 <= len(set(cells)) <= max(2, min(100, len(cells) // 5)) and _words(cells) < 3
     ]
+    few = few or [name for name, cells in columns.items() if _scores(name, cells)]
     if not few:
         raise DataError(
             f"{path}: no column of labels was found among {', '.join(map(shown, columns))}. "
             "Name it 'label'."
         )
     return few[-1]
+
+
+def _scores(name: str, cells: Sequence[str]) -> bool:
+    """Whether a column may hold scores: numbers, and neither all alike nor all whole and unlike."""
+    numbers = _numbers(cells)
+    if not numbers or name.strip().casefold() in ID_NAMES or len(set(numbers)) < 2:
+        return False
+    return len(set(numbers)) < len(numbers) or not all(value.is_integer() for value in numbers)
 
 
 def _text(path: Path, columns: Mapping[str, Sequence[str]], label: str) -> list[str]:
@@ -170,6 +198,8 @@ def _meaning(path: Path, cells: Sequence[str]) -> dict[str, Any]:
             low, high = float(np.floor(min(numbers))), float(np.ceil(max(numbers)))
             return {"task_type": "regression", "range": [low, high], "metric": "pearson"}
     words = [word for word in counts if word]
+    if numbers is not None and all(value.is_integer() for value in numbers):
+        words = list({str(int(value)): None for value in numbers})  # 1.0 and 1 are one class
     if not 2 <= len(words) <= MAX_CLASSES:
         raise DataError(f"{path}: expected 2 to {MAX_CLASSES} different labels, got {len(words)}.")
     words.sort(key=(lambda word: (float(word), word)) if numbers is not None else None)

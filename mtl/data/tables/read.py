@@ -7,7 +7,7 @@ reported in one DataError.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from mtl.data.course.cells import data_error, parse_label, row_problems, shown
 from mtl.data.course.files import SKIP_ADVICE, OnBadRow
 from mtl.data.rows import Rows
 from mtl.data.tables.files import BadRow, Table, TableRow, read_table
-from mtl.data.tables.hub import hub_table
+from mtl.data.tables.hub import check_revision, hub_table
 from mtl.errors import DataError, suggestion
 from mtl.tasks.task import Cut, Split, TableData, Task
 
@@ -36,27 +36,34 @@ def read_own_rows(
 ) -> dict[Split, Rows]:
     """The rows of these splits; a split that the task does not have is left out.
 
-    Raises DataError with the problems of all files.
+    Bad rows that are skipped are listed with the first split that their file serves. Raises
+    DataError with the problems of all files.
     """
+    if data.format is None:
+        check_revision(task, data)
     names = {split: source for split, source in data.splits.items() if source is not None}
-    needed = {_name(names[split]): split for split in reversed(splits) if split in names}
+    needed: dict[str, Split] = {}  # source -> the first split that it serves
+    for split in splits:
+        if split in names:
+            needed.setdefault(_name(names[split]), split)
     sources: dict[str, _Source] = {}
     problems: list[str] = []
-    for name, split in needed.items():
-        hidden = split == "test" and not isinstance(names[split], Cut)
+    for name in needed:
+        hidden = [split for split, part in names.items() if _name(part) == name] == ["test"]
         try:
             table = _table(task, data, name)
             sources[name] = _read(task, data, table, on_bad_row, may_hide_labels=hidden)
         except DataError as error:
             problems.append(str(error))
     if problems:
-        raise DataError("\n".join(problems))
-    parts = {name: _parts(data, name, source) for name, source in sources.items()}
-    rows = {
-        split: _rows(task, split, sources[_name(names[split])], parts[_name(names[split])][split])
-        for split in splits
-        if split in names
-    }
+        raise DataError("\n".join(dict.fromkeys(problems)))
+    parts = {name: _parts(task, data, name, source) for name, source in sources.items()}
+    rows = {}
+    for split in splits:
+        if split in names:
+            name = _name(names[split])
+            skipped = sources[name].skipped if needed[name] == split else ()
+            rows[split] = _rows(task, split, sources[name], parts[name][split], skipped)
     _check_classes(task, rows)
     return rows
 
@@ -66,23 +73,23 @@ def _name(source: str | Cut) -> str:
 
 
 def _table(task: Task, data: TableData, name: str) -> Table:
+    needed = {*task.sentence_columns, task.label_column, data.id_column or ""}
     if data.format is None:
-        return hub_table(task, data, name)
-    return read_table(data.files[name], data.format)
+        return hub_table(task, data, name, needed)
+    return read_table(data.files[name], data.format, needed)
 
 
 def _read(
     task: Task, data: TableData, table: Table, on_bad_row: OnBadRow, *, may_hide_labels: bool
 ) -> _Source:
-    labelled = not (may_hide_labels and task.label_column not in table.columns)
+    labelled = not (may_hide_labels and _hides_labels(task, data, table))
     _check_columns(task, data, table, labelled)
     ids: list[str] = []
     kept: list[Mapping[str, str]] = []
     bad: list[str] = []
     fatal = False
     places: dict[str, str] = {}  # id -> the first row that has it
-    number = -1
-    for number, row in enumerate(table.rows):
+    for number, row in _numbered(table.rows):
         if isinstance(row, BadRow):
             bad.append(f"{row.place}: {row.message}")
             fatal = fatal or row.fatal
@@ -94,7 +101,10 @@ def _read(
         ]
         if cells["id"].strip() and cells["id"] in places:
             first = places[cells["id"]]
-            found.append(f"expected each id once, {shown(cells['id'])} stands in {first} too")
+            found.append(
+                f"column {data.id_column!r}: expected each id once, {shown(cells['id'])} stands in "
+                f"{first} too. Change one"
+            )
         places.setdefault(cells["id"], row.place)
         if found:
             bad.append(f"{row.place}: {'; '.join(found)}")
@@ -107,6 +117,25 @@ def _read(
         cause = "all of them are bad" if bad else "there are none"
         raise data_error([f"{table.place}: expected rows, {cause}.", *bad])
     return _Source(ids=ids, cells=kept, skipped=tuple(bad), labelled=labelled)
+
+
+def _numbered(rows: Iterable[TableRow | BadRow]) -> Iterator[tuple[int, TableRow | BadRow]]:
+    """The rows with their numbers from 0. Where the rest of a file is lost, a bad row says so."""
+    number = 0
+    try:
+        for row in rows:
+            yield number, row
+            number += 1
+    except DataError as error:
+        place, _, message = str(error).partition(": ")
+        yield number, BadRow(place=place, message=message, fatal=True)
+
+
+def _hides_labels(task: Task, data: TableData, table: Table) -> bool:
+    """Whether a table has no labels. A misspelt column of labels does not hide them."""
+    used = (*task.sentence_columns, data.id_column)
+    others = [name for name in table.columns if name not in used]
+    return task.label_column not in table.columns and not suggestion(task.label_column, others)
 
 
 def _check_columns(task: Task, data: TableData, table: Table, labelled: bool) -> None:
@@ -136,13 +165,22 @@ def _named(task: Task, data: TableData, row: TableRow, number: int) -> dict[str,
     return cells | {"id": row.cells.get(data.id_column, "") if data.id_column else str(number)}
 
 
-def _parts(data: TableData, name: str, source: _Source) -> dict[Split, list[int]]:
-    """The places of each split's rows in a source: cut parts first, the rest to the whole ones."""
+def _parts(task: Task, data: TableData, name: str, source: _Source) -> dict[Split, list[int]]:
+    """The places of each split's rows in a source: cut parts first, the rest to the whole one.
+
+    Raises DataError where a part would have no row.
+    """
     order = sorted(range(len(source.ids)), key=lambda place: _hash(source.ids[place]))
     parts: dict[Split, list[int]] = {}
     for split, part in data.splits.items():
         if isinstance(part, Cut) and part.source == name:
-            count = min(max(1, round(part.share * len(source.ids))), len(order) - 1)
+            count = max(1, round(part.share * len(source.ids)))
+            if count >= len(order):
+                place = data.files.get(name, data.repository)
+                raise DataError(
+                    f"task {task.name}: {place}: too few rows ({len(source.ids)}) to cut "
+                    f"{part.share:g} of them for {split}. Name another source in data.splits."
+                )
             parts[split], order = sorted(order[:count]), order[count:]
     rest = sorted(order)
     return parts | {split: rest for split, part in data.splits.items() if part == name}
@@ -152,7 +190,9 @@ def _hash(name: str) -> bytes:
     return hashlib.sha256(b"cut-1\0" + name.encode()).digest()
 
 
-def _rows(task: Task, split: Split, source: _Source, places: list[int]) -> Rows:
+def _rows(
+    task: Task, split: Split, source: _Source, places: list[int], skipped: tuple[str, ...]
+) -> Rows:
     cells = [source.cells[place] for place in places]
     columns = [[row[name] for row in cells] for name in task.sentence_columns]
     labels = [parse_label(task, row[task.label_column]) for row in cells if source.labelled]
@@ -163,7 +203,7 @@ def _rows(task: Task, split: Split, source: _Source, places: list[int]) -> Rows:
         first=columns[0],
         second=columns[1] if task.pair else None,
         labels=np.array(labels, dtype=np.float64) if source.labelled else None,
-        skipped=source.skipped,
+        skipped=skipped,
     )
 
 
