@@ -168,8 +168,12 @@ def list_left_out(rows: Mapping[tuple[TaskName, Split], Rows]) -> None:
 def print_check(report: Mapping[str, Any]) -> None:
     """Print a summary of data as tables."""
     console = stdout(100)
-    sizes = ["rows", "left out", "median words", "most words", "repeats", "conflicts"]
-    rows = make_table(["task", "split", *sizes, "fingerprint"], title="Rows", numbers=range(2, 9))
+    sizes = ["rows", "left out", "words", "most words", "repeats", "conflicts"]
+    rows = make_table(
+        ["task", "split", *sizes, "fingerprint"],
+        title="Rows (words: the median per sentence)",
+        numbers=range(2, 9),
+    )
     labels = make_table(
         ["task", "split", "label: rows", "mean", "sd"], title="Labels", numbers=(3, 4)
     )
