@@ -21,10 +21,10 @@ from mtl import config_from
 from mtl.cache import CACHE_BYTES
 from mtl.data.schedules import Step
 from mtl.methods.registry import SURGERIES
+from mtl.model.find import find_encoder
 from mtl.model.frozen.cache import PREFETCH_STEPS
 from mtl.model.linear import ONEDNN, product
 from mtl.model.pairing import distinct
-from mtl.model.pretrained import find_encoder
 from mtl.model.random_tiny import write_random
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import Prepared, prepare

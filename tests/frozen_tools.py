@@ -12,12 +12,12 @@ import torch
 
 from mtl.config.schema import RunConfig
 from mtl.documents.keys import merge
+from mtl.model.find import find_encoder
 from mtl.model.frozen import cache as cache_module
 from mtl.model.frozen import store as store_module
 from mtl.model.frozen.cache import StoredFrozenCache
 from mtl.model.frozen.layers import FrozenLayers
 from mtl.model.frozen.store import StateStore
-from mtl.model.pretrained import find_encoder
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import prepare
 from mtl.training.interrupt import Interruption

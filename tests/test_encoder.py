@@ -14,8 +14,9 @@ from transformers import BertModel
 from mtl.errors import EncoderError
 from mtl.model.dropout import dropout
 from mtl.model.encoder import Encoder, Layer
+from mtl.model.find import find_encoder
 from mtl.model.packing import pack
-from mtl.model.pretrained import Pretrained, find_encoder
+from mtl.model.pretrained import Pretrained
 from mtl.model.random_tiny import write_random
 from mtl.model.weights import to_published
 

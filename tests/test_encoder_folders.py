@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from mtl.errors import ConfigError, EncoderError, RunError
 from mtl.inference.trained import load_trained
-from mtl.model.pretrained import find_encoder
+from mtl.model.find import find_encoder
 from mtl.model.random_tiny import write_random
 from mtl.runs.folder import RunFolder
 from mtl.training.loop import train

@@ -12,12 +12,12 @@ from click.testing import CliRunner
 
 from mtl.cli import main
 from mtl.config.schema import RunConfig
+from mtl.model.find import find_encoder
 from mtl.model.frozen import store as store_module
 from mtl.model.frozen.cache import DISABLED, make_frozen_cache
 from mtl.model.frozen.layers import FrozenLayers
 from mtl.model.frozen.segment import size
 from mtl.model.frozen.store import StateStore
-from mtl.model.pretrained import find_encoder
 from tests.frozen_tools import CPU, GB, a_cache, blocks, cache, segments, sequences, small_segments
 
 __all__ = ["blocks", "cache", "small_segments"]

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from mtl.inference.trained import load_trained
+from mtl.model.find import find_encoder
 from mtl.model.frozen.cache import DISABLED, StoredFrozenCache, sequence_key
 from mtl.model.frozen.layers import FrozenLayers
 from mtl.model.frozen.segment import size
 from mtl.model.pairing import distinct
-from mtl.model.pretrained import find_encoder
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import prepare
 from mtl.training.loop import train

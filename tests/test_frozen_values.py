@@ -13,12 +13,13 @@ from mtl.config.schema import RunConfig
 from mtl.documents.keys import merge
 from mtl.errors import ConfigError
 from mtl.model.batch import make_batch
+from mtl.model.find import find_encoder
 from mtl.model.frozen.cache import DISABLED, StoredFrozenCache, sequence_key
 from mtl.model.frozen.layers import FrozenLayers
 from mtl.model.frozen.segment import ENTRY, HEADER
 from mtl.model.frozen.store import StateStore
 from mtl.model.packing import pack
-from mtl.model.pretrained import Pretrained, find_encoder
+from mtl.model.pretrained import Pretrained
 from mtl.model.random_tiny import write_random
 from mtl.runs.folder import RunFolder
 from mtl.training.loop import train

@@ -50,7 +50,7 @@ from mtl.model.frozen import cache
 from mtl.model.frozen.cache import StoredFrozenCache
 from mtl.model.frozen.layers import FrozenLayers
 from mtl.model.frozen.store import StateStore
-from mtl.model.pretrained import find_encoder
+from mtl.model.find import find_encoder
 
 {sequences}
 

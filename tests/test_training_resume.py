@@ -17,10 +17,9 @@ from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import prepare
 from mtl.runs.verify import verify
 from mtl.training.loop import train
-from mtl.training.progress import Progress
 from mtl.training.run import Training
 from mtl.training.state import State
-from tests.training_tools import comparable, config, content
+from tests.training_tools import comparable, config, content, trained_with_stops
 
 
 @pytest.mark.parametrize(
@@ -45,37 +44,7 @@ def test_resume_equals_no_interruption(
     )
     whole = train(chosen, runs=tmp_path / "whole")
 
-    class Stop(Progress):
-        def __init__(self, after: int) -> None:
-            self.left = after
-
-        def begin(self, run_id: str, step: int, total: int) -> None:
-            self.step = Training.step
-            outer = self
-
-            def counted(training: Training, rows: Any) -> None:
-                outer.step(training, rows)
-                outer.left -= 1
-                if outer.left == 0:
-                    os.kill(os.getpid(), signal.SIGTERM)
-
-            Training.step = counted  # type: ignore[method-assign]
-
-        def evaluating(self, step: int) -> None:
-            if self.left in (1, 2):
-                os.kill(os.getpid(), signal.SIGINT)
-
-        def end(self) -> None:
-            Training.step = self.step  # type: ignore[method-assign]
-
-    stops = 0
-    while True:
-        record = train(chosen, runs=tmp_path / "stopped", progress=Stop(3))
-        if record.status == "done":
-            break
-        stops += 1
-        assert record.status == "interrupted"
-        assert record.error in ("SIGTERM", "SIGINT")
+    record, stops = trained_with_stops(chosen, tmp_path / "stopped", every=3)
     assert stops >= 4
     assert comparable(record) == comparable(whole)
     assert content(tmp_path / "stopped" / record.run_id) == content(

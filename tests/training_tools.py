@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +69,41 @@ def killed_before_its_evaluation(chosen: RunConfig, runs: Path) -> RunFolder:
         train(chosen, runs=runs, progress=Kill())
     (path,) = runs.iterdir()
     return RunFolder(path)
+
+
+class StopAfter(Progress):
+    """Sends SIGTERM to a run after some steps, and SIGINT in an evaluation shortly before."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def begin(self, run_id: str, step: int, total: int) -> None:
+        self.step = Training.step
+        outer = self
+
+        def counted(training: Training, rows: Any) -> None:
+            outer.step(training, rows)
+            outer.left -= 1
+            if outer.left == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        Training.step = counted  # type: ignore[method-assign]
+
+    def evaluating(self, step: int) -> None:
+        if self.left in (1, 2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def end(self) -> None:
+        Training.step = self.step  # type: ignore[method-assign]
+
+
+def trained_with_stops(chosen: RunConfig, runs: Path, *, every: int) -> tuple[Record, int]:
+    """A run that is stopped after so many steps and resumed, again and again; how often."""
+    stops = 0
+    while True:
+        record = train(chosen, runs=runs, progress=StopAfter(every))
+        if record.status == "done":
+            return record, stops
+        stops += 1
+        assert record.status == "interrupted"
+        assert record.error in ("SIGTERM", "SIGINT")

@@ -74,7 +74,7 @@ def device() -> Check:
 
 def encoder() -> Check:
     """The default encoder: hash of its weights, and its tokenizer."""
-    from mtl.model.pretrained import find_encoder
+    from mtl.model.find import find_encoder
 
     def look() -> str:
         pretrained = find_encoder("minilm-l6")

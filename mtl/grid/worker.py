@@ -24,7 +24,6 @@ from typing import Literal, Protocol
 from mtl.config import identity
 from mtl.config.schema import RunConfig
 from mtl.errors import MtlError, RunInUse
-from mtl.model.pretrained import Pretrained
 from mtl.runs.options import RunOptions
 from mtl.runs.prepare import Sources
 from mtl.runs.record import Record
@@ -304,7 +303,7 @@ def _what_changed(job: Job, sources: Sources) -> str:
     config = job.config.resolved()
     data, pretrained = sources.fingerprint(config), sources.pretrained(config)
     # Its weights are read again for every run, so its content must be, too.
-    encoder = Pretrained(pretrained.name, pretrained.folder).fingerprint
+    encoder = type(pretrained)(pretrained.name, pretrained.folder).fingerprint
     cell = identity.cell(config, data=data, encoder=encoder)
     if identity.run_id(cell, config.seed) == job.run_id:
         return ""

@@ -19,6 +19,7 @@ from mtl.config.schema import RunConfig
 from mtl.errors import ConfigError
 from mtl.files import write_bytes, write_json
 from mtl.inference.trained import Trained
+from mtl.model.fallback.pretrained import FallbackPretrained
 from mtl.model.pretrained import Pretrained
 from mtl.model.tokenizer import SETTINGS, TOKENIZER
 from mtl.model.weights import to_published
@@ -61,13 +62,23 @@ def export(trained: Trained, folder: Path) -> None:
 def _write(trained: Trained, folder: Path) -> None:
     config, model, pretrained = trained.folder.config(), trained.evaluator.model, trained.pretrained
     state = _tensors(model.encoder)
-    _write_encoder(folder, state, pretrained)
+    if isinstance(pretrained, FallbackPretrained):
+        _write_model(folder, state, pretrained)
+    else:
+        _write_encoder(folder, state, pretrained)
     _write_tokenizer(folder, trained, config.max_length)
     _write_tensors(folder / "heads.safetensors", _tensors(model.heads))
     record = trained.record
     about = {"run_id": record.run_id, "metrics": record.metrics, "config": record.config}
     write_json(folder / "mtl.json", about)
     _write_modules(folder, state, pretrained, config)
+
+
+def _write_model(folder: Path, state: dict[str, Tensor], pretrained: FallbackPretrained) -> None:
+    """The weights of a model of `transformers`, and its own `config.json`."""
+    write_json(folder / "config.json", pretrained.settings | {"dtype": "float32"})
+    tensors = {name.removeprefix("model."): tensor for name, tensor in state.items()}
+    _write_tensors(folder / "model.safetensors", tensors)
 
 
 def _write_encoder(folder: Path, state: dict[str, Tensor], pretrained: Pretrained) -> None:

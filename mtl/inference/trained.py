@@ -15,9 +15,10 @@ from mtl.data.tokens import tokenize_rows
 from mtl.errors import ConfigError, DataError, RunError
 from mtl.inference.evaluate import Evaluator
 from mtl.model.device import choose_device
+from mtl.model.find import find_encoder
 from mtl.model.frozen.cache import make_frozen_cache
 from mtl.model.multitask import MultiTaskModel
-from mtl.model.pretrained import Pretrained, find_encoder
+from mtl.model.pretrained import Pretrained
 from mtl.runs import checkpoint
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import make_pairer

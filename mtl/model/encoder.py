@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtl.config.sections import Pooling
+from mtl.model.any_encoder import AnyEncoder, pool_tokens
 from mtl.model.attention import attend
 from mtl.model.dropout import dropout
 from mtl.model.encoder_config import EncoderConfig
@@ -92,7 +93,7 @@ class Layer(nn.Module):
         return normed
 
 
-class Encoder(nn.Module):
+class Encoder(AnyEncoder):
     """Embeddings, layers and pooler, with a call for each, so that a part can be frozen.
 
     `embed` gives the embedding layer's output, `run` takes it through some layers, and `vectors`
@@ -179,9 +180,8 @@ class Encoder(nn.Module):
         tokens. For the first two the last layer is computed at the first token only.
         """
         if pooling in ("mean", "max"):
-            return self._pool_tokens(
-                self.run(hidden, batch, start=start, probability=probability), batch, pooling
-            )
+            states = self.run(hidden, batch, start=start, probability=probability)
+            return pool_tokens(states, batch, pooling)
         if start < len(self.layers):
             hidden = self.run(
                 hidden, batch, start=start, stop=len(self.layers) - 1, probability=probability
@@ -195,23 +195,6 @@ class Encoder(nn.Module):
             assert self.pooler is not None  # checked by `mtl.runs.prepare`
             first = torch.tanh(self.pooler(first))
         return first
-
-    def _pool_tokens(self, hidden: Tensor, batch: Packed, pooling: Pooling) -> Tensor:
-        """The mean or maximum over each sequence's tokens, (T, H) -> (S, H)."""
-        padded = batch.pad(hidden)
-        if pooling == "mean":
-            return padded.sum(1) / batch.lengths[:, None]
-        if batch.mask is not None:
-            padded = padded.masked_fill(~batch.mask.view(*padded.shape[:2], 1), float("-inf"))
-        return padded.amax(1)
-
-    def forward(
-        self, batch: Packed, *, probability: float = 0.0, pooling: Pooling = "pooler"
-    ) -> Tensor:
-        """A packed batch -> (S, H) sequence vectors."""
-        return self.vectors(
-            self.embed(batch, probability), batch, probability=probability, pooling=pooling
-        )
 
     def lower_parameters(self, layers: int) -> list[nn.Parameter]:
         """The parameters of the embeddings and the first `layers` layers."""

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from mtl.config.schema import RunConfig
 from mtl.data.schedules import Step
+from mtl.model.any_encoder import AnyEncoder
 from mtl.model.batch import Batch
-from mtl.model.encoder import Encoder
 from mtl.model.freezing import Freezing
 from mtl.model.heads import Head, make_head
 from mtl.model.linear import arrange
@@ -30,7 +30,7 @@ class MultiTaskModel(nn.Module):
     `probability` is that of dropout in every call, 0 in evaluation; there is no training mode.
     """
 
-    def __init__(self, config: RunConfig, encoder: Encoder) -> None:
+    def __init__(self, config: RunConfig, encoder: AnyEncoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.pooling = config.pooling

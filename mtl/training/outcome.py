@@ -10,6 +10,7 @@ from mtl.config.schema import RunConfig
 from mtl.documents.keys import flatten
 from mtl.methods import conflicts
 from mtl.methods.penalty import PENALTIES, summarise
+from mtl.model.fallback.pretrained import FallbackPretrained
 from mtl.model.multitask import MultiTaskModel
 from mtl.model.pretrained import Pretrained
 from mtl.runs.definitions import definitions_of
@@ -119,7 +120,9 @@ def diagnostics(state: State, model: MultiTaskModel) -> Diagnostics:
 def encoder_part(prepared: Prepared) -> EncoderPart:
     """How the encoder was computed, for the record."""
     drawn = ["pooler"] if draws_pooler(prepared.config, prepared.pretrained) else []
-    return EncoderPart(path="packed", family=prepared.pretrained.family.name, drawn=drawn)
+    used = prepared.pretrained
+    version = used.version if isinstance(used, FallbackPretrained) else None
+    return EncoderPart(path=used.path, family=used.family.name, drawn=drawn, transformers=version)
 
 
 def frozen_unchanged(model: MultiTaskModel, pretrained: Pretrained, seed: int) -> bool | None:

@@ -12,7 +12,7 @@ import pytest
 
 from mtl.data.tokens import token_table
 from mtl.errors import EncoderError
-from mtl.model.pretrained import find_encoder
+from mtl.model.find import find_encoder
 from mtl.runs.prepare import prepare
 from mtl.training.loop import train
 from tests.conftest import WORDS

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from mtl.cache import CACHE_BYTES, cache_folder
 from mtl.config.schema import RunConfig
-from mtl.model.encoder import Encoder
+from mtl.model.any_encoder import AnyEncoder
 from mtl.model.frozen.layers import FrozenLayers
 from mtl.model.frozen.store import StateStore
 
@@ -220,7 +220,7 @@ def sequence_key(ids: np.ndarray, types: np.ndarray) -> bytes:
 
 def make_frozen_cache(
     config: RunConfig,
-    encoder: Encoder,
+    encoder: AnyEncoder,
     depth: int | None,
     fingerprint: str,
     device: torch.device,

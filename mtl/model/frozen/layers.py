@@ -22,8 +22,8 @@ import torch
 
 from mtl.config.identity import NUMERICS
 from mtl.config.sections import Precision, States
+from mtl.model.any_encoder import AnyEncoder
 from mtl.model.device import processor
-from mtl.model.encoder import Encoder
 from mtl.model.packing import Packed, pack
 
 TOKENS_A_BLOCK = {"cpu": 128, "cuda": 2048}
@@ -38,7 +38,7 @@ class FrozenLayers:
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: AnyEncoder,
         depth: int,
         device: torch.device,
         precision: Precision = "fp32",

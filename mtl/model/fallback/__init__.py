@@ -1,0 +1,1 @@
+"""Encoders that the packed encoder does not compute, through `transformers`."""
