@@ -253,3 +253,10 @@ def test_the_home_of_nobody_is_a_path_like_another() -> None:
     task = task_from(YamlDocument(source="here", value=value), Path("x"))
     assert isinstance(task.data, TableData)
     assert task.data.files["train"] == Path("x/~nobody-here/a.csv")
+
+
+def test_one_column_or_metric_needs_no_list(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(dump_yaml(made(text="body", metrics="mcc")), "utf-8")
+    task = read_task(path)
+    assert (task.sentence_columns, task.metrics) == (("body",), ("mcc",))

@@ -184,3 +184,44 @@ def test_data_check_takes_any_task() -> None:
     )
     own = json.loads(done("tasks", "check", "sea", "--json"))
     assert report == own
+
+
+# --- beside other commands
+
+TINY = ("encoder=random-tiny", "limit=12", "train.max_steps=2", "train.batch_size=4")
+
+
+def test_a_wrong_file_hinders_no_command_about_other_tasks() -> None:
+    sea()
+    write("tasks/wrong.yaml", "task: wrong\n")
+    ids = [
+        json.loads(done("train", f"tasks={name}", *TINY, "--json"))["run_id"]
+        for name in ("sea", "sst")
+    ]
+    assert all(run_id in done("runs", "list") for run_id in ids)
+    assert "dev/sea/macro_f1" in done("runs", "diff", *ids)
+    write("in.tsv", "sentence1\tsentence2\na b\tc d\n")
+    (line,) = refused("predict", ids[1], "--task", "sst", "--input", "in.tsv")
+    assert "takes one sentence a row: the column sentence." in line
+    assert any(
+        line.startswith("tasks/wrong.yaml:1: ") for line in refused("train", "tasks=wrong", *TINY)
+    )
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        ("{as: nope}", "heads.sea=same: no task 'nope'; there are"),
+        ("{as: lake}", "heads.sea=same: sea and lake take each other's head."),
+        ("{as: quora}", "heads.sea=same is quora's dot, which sea cannot have with"),
+        ("{as: sea}", "tasks/sea.yaml:11: head: as: expected another task than this one."),
+    ],
+)
+def test_a_head_of_another_task_is_one_that_there_is(head: str, said: str) -> None:
+    sea()
+    write("tasks/sea.yaml", SEA + f"head: {head}\n")
+    write("tasks/lake.yaml", SEA.replace("task: sea", "task: lake") + "head: {as: sea}\n")
+    (line,) = refused("config", "tasks=sea")
+    assert said in line
+    if "tasks/sea.yaml" not in said:
+        done("config", "tasks=sea", "heads.sea=linear")

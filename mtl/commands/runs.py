@@ -118,7 +118,7 @@ def diff(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
     folders = [find_run(runs, name) for name in names]
     records = [_record_of(folder) for folder in folders]
     settings = differences(records)
-    keys = [*(f"dev/{task.metric_key}" for task in TASKS.values()), "dev/overall"]
+    keys = [*(f"dev/{task.metric_key}" for task in TASKS.readable()), "dev/overall"]
     scores = {key: [record.metrics.get(key) for record in records] for key in keys}
     scores = {
         key: values for key, values in scores.items() if any(value is not None for value in values)

@@ -64,7 +64,7 @@ def submit(
     from mtl.inference.trained import load_trained
     from mtl.runs.find import find_run
     from mtl.tasks.metrics import score
-    from mtl.tasks.registry import TASKS
+    from mtl.tasks.registry import course_tasks
     from mtl.training.progress import shown
 
     check_runs_folder(runs)
@@ -74,7 +74,8 @@ def submit(
     rows = submission_rows(trained, data, on_bad_row)
     texts: dict[str, str] = {}
     table = []
-    for name, task in TASKS.items():
+    for task in course_tasks():
+        name = task.name
         parts = {split: ensemble(trained, rows[name, split]) for split in PLACES}
         texts |= {file_name(name, split): file_text(task, part) for split, part in parts.items()}
         sizes = [str(len(part.ids)) for part in parts.values()]

@@ -69,7 +69,7 @@ def print_openings(openings: dict[str, dict[str, Any]]) -> None:
     from mtl.training.progress import shown
 
     scored = {key for opening in openings.values() for key in opening["metrics"]}
-    tasks = [task for task in TASKS.values() if f"test/{task.metric_key}" in scored]
+    tasks = [task for task in TASKS.readable() if f"test/{task.metric_key}" in scored]
     keys = [*(f"test/{task.metric_key}" for task in tasks), "test/overall"]
     names = [*(f"{task.name} {task.metric}" for task in tasks), "overall"]
     columns = ["run", *names, "times opened"]

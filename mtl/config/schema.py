@@ -109,11 +109,21 @@ class RunConfig(Section):
         return TASKS[owner].auto_heads[self.pairing] if chosen == "auto" else chosen
 
     def head_owner(self, task: TaskName) -> TaskName:
-        """The task whose setting says which head a task has: another one where that is `same`."""
-        other = TASKS[task].same_as
-        if other is not None and self.heads.word(task) == "same":
-            return self.head_owner(other)
-        return task
+        """The task whose setting says which head a task has: another one where that is `same`.
+
+        Raises ConfigError where there is no such task.
+        """
+        chain = [task]
+        while (other := TASKS[chain[-1]].same_as) and self.heads.word(chain[-1]) == "same":
+            if other in chain or other not in TASKS:
+                why = f"{' and '.join(chain)} take each other's head."
+                why = why if other in chain else unknown_task(other)
+                raise ConfigError(
+                    f"heads.{task}=same: {why} Set heads.{task}, or change head: {{as: {other}}} "
+                    f"in the file of {chain[-1]}."
+                )
+            chain.append(other)
+        return chain[-1]
 
     def problems(self) -> list[Problem]:
         """Settings that exclude each other, each with a remedy."""
@@ -270,6 +280,14 @@ def _head_problems(config: RunConfig) -> list[Problem]:
         key = f"heads.{owner}"
         fitting = TASKS[task].heads[config.pairing]
         if key in problems or config.head(task) in fitting:
+            continue
+        if owner != task and config.head(owner) in TASKS[owner].heads[config.pairing]:
+            key = f"heads.{task}"  # the head fits its owner, so the taker has to choose
+            message = (
+                f"{key}=same is {owner}'s {config.head(task)}, which {task} cannot have with "
+                f"pairing={config.pairing}. Heads that it can: {', '.join(fitting)}."
+            )
+            problems[key] = Problem(uses=("tasks", "pairing", key), message=message)
             continue
         takers = [name for name in config.tasks if config.head_owner(name) == owner != name]
         too = "".join(f" (heads.{name}=same takes it too)" for name in takers)

@@ -131,12 +131,14 @@ def _id_problem(value: Any) -> str | None:
 def _other_kind(task: Task, names: list[str]) -> str:
     """A hint if the columns fit a task with another number of sentences."""
     others = {
-        other.sentence_columns: other.name for other in TASKS.values() if other.pair != task.pair
+        other.sentence_columns: other.name for other in TASKS.readable() if other.pair != task.pair
     }
     if not any(set(columns) <= set(names) for columns in others):
         return ""
     needs = (
-        "pairs: sentence1 and sentence2" if task.pair else "one sentence a row: the column sentence"
+        f"pairs: {' and '.join(task.sentence_columns)}"
+        if task.pair
+        else f"one sentence a row: the column {task.sentence_columns[0]}"
     )
     return f" The task {task.name} takes {needs}. Is this another task's file?"
 

@@ -206,7 +206,7 @@ def _history(folder: RunFolder) -> list[dict[str, Any]]:
     kept = {
         f"{split}/{key}"
         for split in ("train", "dev")
-        for key in (*(task.metric_key for task in TASKS.values()), "overall")
+        for key in (*(task.metric_key for task in TASKS.readable()), "overall")
     }
     evaluations = []
     try:

@@ -196,7 +196,8 @@ class TaskFile(FileModel):
     ] = None  # fmt: skip
     metric: Annotated[Metric, Expected(f"one of {', '.join(METRICS)}", choices=METRICS)]
     metrics: Annotated[
-        list[Metric], Expected(f"metrics among {', '.join(METRICS)}", choices=METRICS, each=True)
+        list[Metric], BeforeValidator(_as_list),
+        Expected(f"metrics among {', '.join(METRICS)}", choices=METRICS, each=True),
     ] = []  # fmt: skip
     head: Annotated[str | HeadFile | None, Expected("a head, or {siamese: HEAD, concat: HEAD}")] = (
         None
@@ -223,6 +224,8 @@ class TaskFile(FileModel):
         if "id" in (*self.text, self.label):
             add("text" if "id" in self.text else "label", "the column 'id' holds the rows' ids. "
                 "Rename it in the data.")  # fmt: skip
+        if isinstance(self.head, HeadFile) and self.head.same_as == self.task:
+            add("head", "as: expected another task than this one.")
         if self.task_type == "classification":
             names = self.names()
             if not names:

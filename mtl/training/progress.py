@@ -50,7 +50,7 @@ def dev_line(metrics: Mapping[str, float | None]) -> str:
     """`sst 0.401  quora 0.705  sts 0.524  overall 0.543`, from metrics keyed `dev/...`."""
     from mtl.tasks.registry import TASKS
 
-    keys = {name: f"dev/{task.metric_key}" for name, task in TASKS.items()} | {
+    keys = {task.name: f"dev/{task.metric_key}" for task in TASKS.readable()} | {
         "overall": "dev/overall"
     }
     return "  ".join(

@@ -117,7 +117,7 @@ def column_names(task: Task) -> str:
 
 def _owner(names: Sequence[str]) -> str:
     """A hint if one of `names` is the label column of a task."""
-    for task in TASKS.values():
+    for task in TASKS.readable():
         if task.label_column in names:
             return f" {task.label_column!r} is the label of {task.name}: is it that task's file?"
     return " Add or rename it."
