@@ -20,18 +20,26 @@ Check = tuple[str, bool, str]
 
 
 @click.command(context_settings=CONTEXT)
+@click.option(
+    "--encoder",
+    "name",
+    default="minilm-l6",
+    show_default=True,
+    help="The encoder to check: a name, or a folder.",
+)
 @runs_option
 @json_option
-def doctor(runs: Path, as_json: bool) -> None:
+def doctor(name: str, runs: Path, as_json: bool) -> None:
     """Check this machine: versions, device, encoder, folders, disk, W&B.
 
-    The exit code is 1 if a check fails.
+    Of the encoder it says how it would be computed: by the packed encoder, or through transformers,
+    which is slower. The exit code is 1 if a check fails.
 
     \b
     Example:
-      mtl doctor
+      mtl doctor --encoder path/to/encoder
     """
-    checks = [*versions(), device(), encoder(), *folders(runs), tracking(), *extras()]
+    checks = [*versions(), device(), encoder(name), *folders(runs), tracking(), *extras()]
     if as_json:
         print_json([{"check": name, "ok": ok, "found": found} for name, ok, found in checks])
     else:
@@ -72,16 +80,22 @@ def device() -> Check:
     return "device", True, f"cpu: {processor()}, {threads}, matrix products by {products}"
 
 
-def encoder() -> Check:
-    """The default encoder: hash of its weights, and its tokenizer."""
+def encoder(name: str) -> Check:
+    """An encoder: its path, weights and tokenizer, and its fingerprint."""
     from mtl.model.find import find_encoder
 
     def look() -> str:
-        pretrained = find_encoder("minilm-l6")
+        pretrained = find_encoder(name)
+        pretrained.check_weights()
         pretrained.tokenizer()
-        return f"weights as published, fingerprint {pretrained.fingerprint}"
+        published = "weights as published, " if name == "minilm-l6" else ""
+        sizes = pretrained.encoder_config
+        return (
+            f"{pretrained.path} ({pretrained.family.name}), {sizes.layers} layers of width "
+            f"{sizes.width}, {published}fingerprint {pretrained.fingerprint}"
+        )
 
-    return _run_check("encoder minilm-l6", look)
+    return _run_check(f"encoder {name}", look)
 
 
 def folders(runs: Path) -> list[Check]:
@@ -121,13 +135,15 @@ def extras() -> list[Check]:
     """Optional packages. A missing one is no failure."""
     from mtl.runs.environment import version
 
-    installed = version("datasets")
+    packages = {"datasets": ("data on the hub", "hub"),
+                "transformers": ("other encoders", "transformers")}  # fmt: skip
     return [
         (
-            "datasets (data=hub)",
+            f"{package} ({use})",
             True,
-            installed or "not installed; pip install 'mtl-ablate[hub]' if you need it",
+            version(package) or f"not installed; pip install 'mtl-ablate[{extra}]' if you need it",
         )
+        for package, (use, extra) in packages.items()
     ]
 
 

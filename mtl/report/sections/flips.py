@@ -173,7 +173,8 @@ def _examples(
 
 
 def _values(task: TaskName, values: np.ndarray) -> str:
-    """Values of a row over seeds: the mean score, or the different classes."""
+    """Values of a row over seeds: the mean score, or the different classes in the data's words."""
     if TASKS[task].kind == "score":
         return f"{values.mean():.2f}"
-    return "/".join(str(value) for value in dict.fromkeys(int(value) for value in values))
+    words = TASKS[task].label_words
+    return "/".join(words[value] for value in dict.fromkeys(int(value) for value in values))

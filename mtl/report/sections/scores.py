@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from mtl.ablation.results import ArmResult, Score, metric_key, scores_of
 from mtl.grid.wording import joined
 from mtl.report.data import ReportData
-from mtl.report.document import Cell, Column, Paragraph, Section, Table, number, text
+from mtl.report.document import Block, Cell, Column, Paragraph, Section, Table, number, text
 from mtl.report.published import PAPER, SCORES, published_row
 from mtl.report.wording import metrics_in_words, names, summary_cell
 from mtl.stats.summary import Summary, summarise
-from mtl.tasks.registry import TASKS
+from mtl.tasks.registry import TASKS, course_names
 from mtl.tasks.task import TaskName
 
 
@@ -43,9 +43,10 @@ def section(data: ReportData) -> Section | None:
                 line = {score: scores.get(score) for score in scores_of_report}
                 rows.append(_line(arm.name, shown, line, published if beside else None))
     table = Table(name="scores", columns=tuple(heads), rows=tuple(rows), caption=_caption(data))
-    return Section(
-        title="Results", key="results", blocks=(table, Paragraph(text=_beside(data, arms)))
-    )
+    blocks: list[Block] = [table]
+    if set(_tasks(data)) & set(course_names()):
+        blocks.append(Paragraph(text=_beside(data, arms)))
+    return Section(title="Results", key="results", blocks=tuple(blocks))
 
 
 def test_scores(data: ReportData, arm: ArmResult) -> dict[Score, Summary]:
@@ -106,7 +107,8 @@ def _tasks(data: ReportData) -> list[TaskName]:
 
 
 def _scores(data: ReportData) -> tuple[Score, ...]:
-    return scores_of(_tasks(data))
+    several = any(len(arm.config.tasks) > 1 for arm in data.arms.values())
+    return scores_of(_tasks(data)) if several else tuple(_tasks(data))
 
 
 def _caption(data: ReportData) -> str:
@@ -124,9 +126,11 @@ def _caption(data: ReportData) -> str:
         if "best" in chosen
         else ""
     )
+    overall = f", overall {rule}" if "overall" in _scores(data) else ""
+    weights = joined([kept[chosen_rule] for chosen_rule in sorted(chosen)])
     return (
-        f"Mean ± sample standard deviation over n seeds; {metrics_in_words(_tasks(data))}, "
-        f"overall {rule}. Weights {joined([kept[rule] for rule in sorted(chosen)])}{luck}."
+        "Mean ± sample standard deviation over n seeds; "
+        f"{metrics_in_words(_tasks(data))}{overall}. Weights {weights}{luck}."
     )
 
 
