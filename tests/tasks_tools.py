@@ -17,7 +17,7 @@ def write(path: str, text: str) -> Path:
     return file
 
 
-def done(*words: str) -> str:
+def done(*words: str | Path) -> str:
     """What a command prints that succeeds."""
     result = mtl(*words)
     assert result.exit_code == 0, result.output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mtl.runs.prepare import Sources
 from mtl.tasks.metrics import shares_of
 from mtl.tasks.registry import TASKS, course_names, shipped
 from tests.cli_tools import mtl as command
+from tests.tasks_tools import done
 from tests.training_tools import content
 
 TOPICS = ("sea", "sky", "soil")
@@ -255,3 +257,49 @@ def test_no_code_names_a_task() -> None:
 def _docstrings(node: Any) -> list[ast.AST]:
     body = getattr(node, "body", [])
     return [one.value for one in body if isinstance(one, ast.Expr)] if type(body) is list else []
+
+
+# --- records stay what they were
+
+
+def test_a_run_keeps_its_metric_where_its_file_is_changed_wrong_or_gone(here: Path) -> None:
+    path = write_task(here / "tasks", "mine")
+    config = config_from(["tasks=mine", *SHORT])
+    record = mtl.train(config, runs=here / "runs")
+    score = f"{record.metrics['dev/mine/macro_f1']:.3f}"
+    listed = f"mine {score}"
+    text = path.read_text("utf-8")
+    for changed in (text.replace("macro_f1", "mcc"), "task: mine\n", None):
+        TASKS.forget()
+        path.unlink() if changed is None else path.write_text(changed, "utf-8")
+        assert listed in done("runs", "list", "--runs", here / "runs")
+        shown = done("runs", "show", record.run_id, "--runs", here / "runs")
+        assert re.search(rf"mine +macro_f1 +{score}", shown)
+        assert done("runs", "verify", record.run_id, "--runs", here / "runs").endswith(": ok\n")
+        report = done("report", record.run_id, "--runs", here / "runs", "--output", here / "rep")
+        assert "rep" in report
+        words = (here / "rep" / f"{record.run_id}.md").read_text("utf-8")
+        assert score in words
+
+
+def test_a_report_quotes_no_text_of_own_data_unless_told(here: Path) -> None:
+    write_task(here / "tasks", "mine")
+    record = mtl.train(config_from(["tasks=mine", *SHORT]), runs=here / "runs")
+    words = [record.run_id, "--runs", here / "runs", "--output", here / "rep"]
+    done("report", *words)
+    page = here / "rep" / f"{record.run_id}.md"
+    bodies = load_rows("sample", ("mine",), ("dev",))["mine", "dev"].first
+    assert not [body for body in bodies if body in page.read_text("utf-8")]
+    done("report", *words, "--text")
+    assert [body for body in bodies if body in page.read_text("utf-8")]
+
+
+def test_hidden_test_labels_of_own_data_are_one_error(here: Path) -> None:
+    path = write_task(here / "tasks", "mine")
+    text = path.read_text("utf-8")
+    (here / "tasks" / "test.csv").write_text("body\na wave\n", "utf-8")
+    path.write_text(re.sub(r"(data_files: \{)", r"\1test: test.csv, ", text), "utf-8")
+    record = mtl.train(config_from(["tasks=mine", *SHORT]), runs=here / "runs")
+    result = command("test", record.run_id, "--runs", here / "runs")
+    assert result.exit_code == 2
+    assert "task mine: its test split: no labels to score against" in result.stderr

@@ -33,10 +33,11 @@ def list_runs(runs: Path, as_json: bool) -> None:
       mtl runs list --runs runs
     """
     from mtl.runs.find import run_folders
-    from mtl.training.progress import dev_line, tell
+    from mtl.training.progress import tell
 
     check_runs_folder(runs)
-    rows = [_row(folder) for folder in run_folders(runs)]
+    lines = [_row(folder) for folder in run_folders(runs)]
+    rows = [row for row, _ in lines]
     if damaged := sum(row["status"] == "damaged" for row in rows):
         tell(f"Damaged: {damaged} of {len(rows)} runs. `mtl runs verify --runs {runs}` says why.")
     if as_json:
@@ -49,11 +50,11 @@ def list_runs(runs: Path, as_json: bool) -> None:
         (
             row["run_id"],
             row["status"],
-            dev_line(row["metrics"]),
+            dev,
             "-" if row["seconds"] is None else f"{row['seconds']:.0f}",
             "?" if row["test_openings"] is None else str(row["test_openings"]),
         )
-        for row in rows
+        for row, dev in lines
     ]
     columns = ["run", "status", "dev", "s", "test opened"]
     print_table(columns, cells, numbers=(3, 4))
@@ -74,6 +75,7 @@ def show(run: str, runs: Path, as_json: bool) -> None:
     """
     from mtl.commands.train import print_record
     from mtl.runs.find import find_run
+    from mtl.tasks.registry import TASKS
 
     check_runs_folder(runs)
     folder = find_run(runs, run)
@@ -82,7 +84,8 @@ def show(run: str, runs: Path, as_json: bool) -> None:
     if as_json:
         print_json(stored | {"test": [opening.as_json() for opening in folder.openings()]})
         return
-    print_record(record, folder.path)
+    with TASKS.using(record.definitions()):
+        print_record(record, folder.path)
     console = stdout()
     if record.error:
         console.print(record.error)
@@ -118,7 +121,11 @@ def diff(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
     folders = [find_run(runs, name) for name in names]
     records = [_record_of(folder) for folder in folders]
     settings = differences(records)
-    keys = [*(f"dev/{task.metric_key}" for task in TASKS.readable()), "dev/overall"]
+    keys: dict[str, None] = {}
+    for record in records:
+        with TASKS.using(record.definitions()):
+            keys |= {f"dev/{TASKS[name].metric_key}": None for name in record.config["tasks"]}
+    keys |= {"dev/overall": None}
     scores = {key: [record.metrics.get(key) for record in records] for key in keys}
     scores = {
         key: values for key, values in scores.items() if any(value is not None for value in values)
@@ -171,19 +178,28 @@ def verify_runs(names: tuple[str, ...], runs: Path, as_json: bool) -> None:
         click.get_current_context().exit(1)
 
 
-def _row(folder: RunFolder) -> dict[str, Any]:
-    """A run's row of the list. Without readable openings their number is None."""
+def _row(folder: RunFolder) -> tuple[dict[str, Any], str]:
+    """A run's row of the list, and its dev scores in words, by the metrics of its own record.
+
+    Without readable openings their number is None.
+    """
+    from mtl.tasks.registry import TASKS
+    from mtl.training.progress import dev_line
+
+    dev = ""
     row: dict[str, Any] = {"run_id": folder.run_id, "status": "damaged"}
     row |= {"metrics": {}, "seconds": None, "test_openings": None}
     try:
         record = folder.record()
         if record is not None:
             row |= {"metrics": record.metrics, "seconds": record.seconds}
+            with TASKS.using(record.definitions()):
+                dev = dev_line(record.metrics)
         row["test_openings"] = len(folder.openings())
         row["status"] = folder.state() if record is None else record.status
     except RunError:
         pass
-    return row
+    return row, dev
 
 
 def _waiting(folder: RunFolder) -> list[str]:

@@ -6,7 +6,7 @@ All files are read before an error is raised, so that one error lists the proble
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from mtl.cache import cache_folder
@@ -108,6 +108,11 @@ def _course_rows(
     if errors:
         raise DataError("\n".join(errors))
     return rows
+
+
+def is_built_in(data: str, tasks: Iterable[TaskName]) -> bool:
+    """Whether all rows of these tasks are those of the sample, which anybody may see."""
+    return data == "sample" and all(isinstance(TASKS[task].data, CourseData) for task in tasks)
 
 
 def hub_folder(tasks: Sequence[TaskName], splits: Sequence[Split]) -> Path:

@@ -25,7 +25,7 @@ from mtl.runs.prepare import make_pairer
 from mtl.runs.record import Opening, Record
 from mtl.tasks.metrics import Predictions, score_all
 from mtl.tasks.registry import TASKS
-from mtl.tasks.task import Split, TaskName
+from mtl.tasks.task import CourseData, Split, TaskName
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -132,10 +132,16 @@ def open_test(trained: Trained, on_bad_row: OnBadRow = "error", data: str | None
     rows: Mapping[tuple[TaskName, Split], Rows] = load_rows(
         data, tasks, ("test",), on_bad_row=on_bad_row
     )
-    hidden = [part.task.file_name("test") for part in rows.values() if part.labels is None]
+    hidden = [
+        f"{data}: {part.task.file_name('test')}"
+        if isinstance(part.task.data, CourseData)
+        else f"task {part.task.name}: its test split"
+        for part in rows.values()
+        if part.labels is None
+    ]
     if hidden:
         raise DataError(
-            f"{data}: {', '.join(hidden)}: no labels to score against. Use `mtl predict` for these."
+            f"{', '.join(hidden)}: no labels to score against. Use `mtl predict` for these."
         )
     at, test_fingerprint = datetime.now(UTC).isoformat(timespec="seconds"), fingerprint(rows)
     opening = Opening(at=at, data=test_fingerprint, metrics={}, undefined={})
@@ -156,6 +162,7 @@ def data_of_run(trained: Trained, data: str | None, on_bad_row: OnBadRow) -> str
     recorded = trained.folder.config().data
     if (
         data is None
+        and any(isinstance(TASKS[task].data, CourseData) for task in trained.tasks)
         and recorded not in ("sample", "hub")
         and not Path(recorded).expanduser().is_dir()
     ):

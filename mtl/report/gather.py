@@ -16,6 +16,7 @@ from mtl.ablation.grid_design import GridDesign
 from mtl.ablation.grid_files import read_grid_design, with_look
 from mtl.ablation.judging import make_results
 from mtl.ablation.results import Results
+from mtl.data.load import is_built_in
 from mtl.errors import RunError
 from mtl.grid.arm import Arm
 from mtl.report.archive import SCHEMA, Archive, as_json, pack
@@ -75,6 +76,9 @@ def _gather(
     kind: str, design: GridDesign, root: Path, *, text: bool | None, before: Archive | None
 ) -> tuple[Archive, Results]:
     runs = GatheredRuns(root)
+    for run_id in {name for seeds in design.runs.values() for name in seeds.values()}:
+        if record := runs.readable_record(run_id):
+            TASKS.learn(record.definitions())  # as scored then, whatever a task's file says now
     results = make_results(design, runs)
     focus = focus_arms(results.comparable[0], {arm.name: arm.config for arm in design.arms})
     whole = {design.runs[arm.name][arm.seeds[0]] for arm in focus}
@@ -84,13 +88,13 @@ def _gather(
         for run_id in design.runs[arm.name].values()
     }
     records = [record for run_id in archived if (record := runs.readable_record(run_id))]
-    sources = {arm.config.data for arm in design.arms}
+    built_in = all(is_built_in(arm.config.data, arm.config.tasks) for arm in design.arms)
     configs = {arm.cell: arm.config for arm in design.arms}
     plain = as_json(
         Archive.model_validate({
             "schema": SCHEMA,
             "kind": kind,
-            "text": sources == {"sample"} if text is None else text,
+            "text": built_in if text is None else text,
             "design": design,
             "results": _without_paths(results, root),
             "runs": archived,

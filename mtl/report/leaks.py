@@ -12,7 +12,8 @@ from mtl.config.schema import RunConfig
 from mtl.errors import MtlError
 from mtl.report.archive import Archive, Leak
 from mtl.runs.record import Record
-from mtl.tasks.task import TaskName
+from mtl.tasks.registry import TASKS
+from mtl.tasks.task import CourseData, TaskName
 
 MOST_ROWS = 60_000
 """Up to this many rows of train and dev, counting takes a second or two."""
@@ -54,7 +55,8 @@ def _count(record: Record, config: RunConfig) -> Leaks | None:
     from mtl.data.rows import fingerprint
 
     place = str(cache_folder() / "hub") if config.data == "hub" else config.data
-    if place != "sample" and not Path(place).expanduser().is_dir():
+    course = any(isinstance(TASKS[task].data, CourseData) for task in config.tasks)
+    if course and place != "sample" and not Path(place).expanduser().is_dir():
         return None
     if sum(record.data.rows.values()) > MOST_ROWS:
         return None

@@ -9,6 +9,7 @@ from pathlib import Path
 from mtl.ablation.definition import find_definition
 from mtl.ablation.grid_files import DESIGN_FILE, keep_look, write_results
 from mtl.config.schema import RunConfig
+from mtl.data.load import is_built_in
 from mtl.errors import ConfigError, RunError, suggestion
 from mtl.report import archive
 from mtl.report.archive import AnyArchive, Archive, StudyArchive
@@ -125,7 +126,7 @@ def quotable_sentences(records: AnyArchive, subject: Subject) -> Sentences:
     configs = _configs_at_hand(records, subject)
     if not configs:
         configs = [arm.config for arm in records.design.arms]
-        if {config.data for config in configs} != {"sample"}:
+        if not all(is_built_in(config.data, config.tasks) for config in configs):
             raise ConfigError(
                 f"{subject.name}: its records hold no sentences, and its runs are not at hand. "
                 "Leave --text out."

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mtl.data.load import is_built_in
 from mtl.errors import ConfigError, RunError
 from mtl.report.archive import AnyArchive, StudyArchive
 from mtl.report.places import Places
@@ -83,7 +84,9 @@ def _quotes_other_data(records: AnyArchive) -> bool:
     """Whether a report quotes sentences of data that is not built in."""
     if isinstance(records, StudyArchive):
         return False
-    return records.text and any(arm.config.data != "sample" for arm in records.design.arms)
+    return records.text and not all(
+        is_built_in(arm.config.data, arm.config.tasks) for arm in records.design.arms
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,7 +66,12 @@ class Registry(Mapping[TaskName, Task]):
                 raise ConfigError(unknown_task(word))
             return self[word]
         path = path or Path(word)
-        task = read_task(path)
+        try:
+            task = read_task(path)
+        except ConfigError:
+            if word in self._known and self._known[word].data is None:
+                return self._known[word]  # that of a record, which needs no file
+            raise
         if path.stem != task.name and not is_path(word):
             raise ConfigError(f"{path}: task: expected {path.stem}, as the file, got {task.name}.")
         self._known[task.name] = task
@@ -85,9 +90,9 @@ class Registry(Mapping[TaskName, Task]):
         return tuple(self._known.values())
 
     def know(self, tasks: Iterable[Task]) -> None:
-        """Add tasks whose names are not known: those of a record that is read."""
+        """Add tasks whose names are not known, or whose file is wrong: those of a record."""
         for task in tasks:
-            if task.name not in self:
+            if self._readable(task.name) is None:
                 self._known[task.name] = task
 
     def learn(self, tasks: Iterable[Task]) -> None:
@@ -96,9 +101,16 @@ class Registry(Mapping[TaskName, Task]):
         A known task that computes the same numbers stays, with its data.
         """
         for task in tasks:
-            known = self.get(task.name)
+            known = self._readable(task.name)
             if known is None or known.identity() != task.identity():
                 self._known[task.name] = task
+
+    def _readable(self, name: TaskName) -> Task | None:
+        """The task of a name; None for an unknown name, and where its file is wrong."""
+        try:
+            return self.get(name)
+        except ConfigError:
+            return None
 
     def forget(self) -> None:
         """Know only the shipped tasks and those here again."""
