@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from mtl.documents.yaml_file import YamlDocument, dump_yaml, parse_yaml
 from mtl.errors import ConfigError
 from mtl.tasks.definition import definition_of, read_task, stored_task, task_from
+from mtl.tasks.file import DataFile, TaskFile
 from mtl.tasks.registry import TASKS, shipped
-from mtl.tasks.task import Cut, TableData
+from mtl.tasks.task import Cut, Format, Loss, Metric, TableData
 from mtl.tasks.written import written
 
 GOOD: dict[str, Any] = {
@@ -260,3 +262,25 @@ def test_one_column_or_metric_needs_no_list(tmp_path: Path) -> None:
     path.write_text(dump_yaml(made(text="body", metrics="mcc")), "utf-8")
     task = read_task(path)
     assert (task.sentence_columns, task.metrics) == (("body",), ("mcc",))
+
+
+# --- the page
+
+PAGE = (Path(__file__).resolve().parents[1] / "docs" / "tasks.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", PAGE, re.S))
+def test_the_examples_of_the_page_are_tasks(block: str) -> None:
+    task = task_from(parse_yaml(block), Path())
+    assert isinstance(task.data, TableData)
+    assert task.data.splits["train"] == "train"
+
+
+@pytest.mark.parametrize("model", [TaskFile, DataFile])
+def test_the_page_has_every_key(model: type[TaskFile | DataFile]) -> None:
+    assert not [key for key in model.model_fields if f"`{key}`" not in PAGE]
+
+
+def test_the_page_has_every_word_of_a_key() -> None:
+    words = (*get_args(Metric), *get_args(Loss), *get_args(Format))
+    assert not [word for word in words if f"`{word}`" not in PAGE]
