@@ -144,11 +144,12 @@ def test_help_has_an_example_for_every_command_and_a_near_miss_is_named() -> Non
     for name in COMMANDS:
         result = mtl(name, "-h")
         assert result.exit_code == 0
-        if name not in ("runs", "data"):
+        if name not in ("runs", "data", "tasks"):
             assert "Example:" in result.stdout, name
     for group, names in {
         "runs": ("list", "show", "diff", "verify"),
         "data": ("check", "fetch"),
+        "tasks": ("list", "show", "check", "new"),
     }.items():
         for name in names:
             assert "Example:" in mtl(group, name, "-h").stdout
