@@ -203,3 +203,34 @@ def test_new_names_a_missing_file() -> None:
     write("rows.csv", GOOD)
     lines = refused("tasks", "new", "mine", "--from", "row.csv")
     assert lines[0] == "row.csv: no such file. Did you mean 'rows.csv'?"
+
+
+MANY = table(
+    "one,text,kind,note", 30, lambda n: (TEXT, f"{TEXT} {n}", n % 2, ["x", "y", ""][n % 3])
+)
+
+
+def test_new_takes_the_columns_that_it_is_told() -> None:
+    value = new(MANY)
+    assert (value["text"], value["label"]) == ("text", "kind")  # note has empty cells
+    value = new(MANY, "--text", "text", "--text", "one", "--label", "kind", name="pair")
+    assert (value["text"], value["label"]) == (["text", "one"], "kind")
+    value = new(MANY, "--text", "one", name="first")
+    assert (value["text"], value["label"]) == ("one", "kind")
+    lines = refused("tasks", "new", "other", "--from", "rows.csv", "--label", "note")
+    assert "column 'note': expected one of 'x', 'y', the label is missing" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--label", "Kind"), "rows.csv: no column 'Kind'; there are 'one', 'text', 'kind',"),
+        (("--text", "one", "--label", "one"), "rows.csv: the column 'one' is named twice"),
+        (("--text", "one") * 2, "rows.csv: the column 'one' is named twice"),
+    ],
+)
+def test_new_refuses_columns_that_are_not_there(words: tuple[str, ...], said: str) -> None:
+    write("rows.csv", MANY)
+    lines = refused("tasks", "new", "mine", "--from", "rows.csv", *words)
+    assert lines[0].startswith(said)
+    assert not Path("tasks").exists()

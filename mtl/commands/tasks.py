@@ -171,8 +171,23 @@ def _found(words: Sequence[str]) -> tuple[tuple[TaskName, ...], list[str]]:
 )
 @click.option("--dev", type=click.Path(path_type=Path), help="The file of dev rows.")
 @click.option("--test", type=click.Path(path_type=Path), help="The file of test rows.")
+@click.option(
+    "--text",
+    multiple=True,
+    metavar="COLUMN",
+    help="The column of text; twice for pairs.  [default: guessed]",
+)
+@click.option("--label", metavar="COLUMN", help="The column of labels.  [default: guessed]")
 @bad_row_option
-def new(name: str, source: Path, dev: Path | None, test: Path | None, on_bad_row: str) -> None:
+def new(
+    name: str,
+    source: Path,
+    dev: Path | None,
+    test: Path | None,
+    text: tuple[str, ...],
+    label: str | None,
+    on_bad_row: str,
+) -> None:
     """Write tasks/NAME.yaml for the rows of a file, to be read and corrected.
 
     Columns and labels are guessed from the rows. Without --dev, a tenth of the rows is cut off for
@@ -195,14 +210,16 @@ def new(name: str, source: Path, dev: Path | None, test: Path | None, on_bad_row
     named: dict[Split, Path | None] = {"train": source, "dev": dev, "test": test}
     files = {split: file for split, file in named.items() if file}
     bad_rows = cast("OnBadRow", on_bad_row)
+    if len(text) > 2:
+        raise click.UsageError(f"--text: expected one column, or two for pairs, got {len(text)}.")
     try:
-        text = first_task(name, files, path.parent, on_bad_row=bad_rows)
-        task = task_from(parse_yaml(text, str(path)), path.parent)
+        yaml = first_task(name, files, path.parent, text=text, label=label, on_bad_row=bad_rows)
+        task = task_from(parse_yaml(yaml, str(path)), path.parent)
         assert isinstance(task.data, TableData)
         read_own_rows(task, task.data, SPLITS, on_bad_row=bad_rows)
     except DataError as error:
         raise DataError(f"{error}\n{path} is not written.") from None
     path.parent.mkdir(exist_ok=True)
     with path.open("x", encoding="utf-8") as file:
-        file.write(text)
+        file.write(yaml)
     click.echo(f"{path} written. Read it, then: mtl tasks check {name}")

@@ -16,7 +16,7 @@ from mtl.data.course.cells import shown
 from mtl.data.course.files import OnBadRow
 from mtl.data.tables.files import BadRow, Table, read_table
 from mtl.documents.yaml_file import dump_yaml
-from mtl.errors import ConfigError, DataError
+from mtl.errors import ConfigError, DataError, suggestion
 from mtl.tasks.file import MAX_CLASSES, NAME, RESERVED
 from mtl.tasks.task import Format, Split
 
@@ -34,12 +34,18 @@ MOST_GRADES = 20
 
 
 def first_task(
-    name: str, files: Mapping[Split, Path], folder: Path, *, on_bad_row: OnBadRow = "error"
+    name: str,
+    files: Mapping[Split, Path],
+    folder: Path,
+    *,
+    text: Sequence[str] = (),
+    label: str | None = None,
+    on_bad_row: OnBadRow = "error",
 ) -> str:
     """The text of a task's YAML in `folder`, guessed from the rows of the file `train`.
 
-    Labels and their range are those of all files. Raises ConfigError or DataError where the rows
-    fit no task.
+    `text` and `label` name columns that are not guessed. Labels and their range are those of all
+    files. Raises ConfigError or DataError where the rows fit no task.
     """
     if not re.fullmatch(NAME, name):
         raise ConfigError(f"{shown(name)}: expected a name of letters, digits, _ and -.")
@@ -52,8 +58,10 @@ def first_task(
         split: _columns(read_table(path, forms[split]), on_bad_row) for split, path in files.items()
     }
     columns = tables["train"]
-    label = _label(files["train"], columns)
-    text = _text(files["train"], columns, label)
+    _check_named(files["train"], columns, [*text, *([label] if label else [])])
+    free = {column: cells for column, cells in columns.items() if column not in text}
+    label = label or _label(files["train"], free)
+    text = text or _text(files["train"], columns, label)
     identity = _id(columns, label, text)
     labels = [cell for table in tables.values() for cell in table.get(label, ())]
     plain: dict[str, Any] = {"task": name} | _meaning(files["train"], labels)
@@ -70,6 +78,17 @@ def first_task(
     keys = ["task", "task_type", "text", "label", "labels", "range", "metric", "data"]
     parts = [_comment(key) + dump_yaml({key: plain[key]}) for key in keys if key in plain]
     return f"# Guessed from {len(columns[label])} rows. Read it and correct it.\n" + "".join(parts)
+
+
+def _check_named(path: Path, columns: Mapping[str, Any], named: Sequence[str]) -> None:
+    """Raise ConfigError for columns that a file lacks, or that are named twice."""
+    for place, name in enumerate(named):
+        if name not in columns:
+            there = ", ".join(map(shown, columns))
+            near = suggestion(name, columns)
+            raise ConfigError(f"{path}: no column {shown(name)}; there are {there}.{near}")
+        if name in named[:place]:
+            raise ConfigError(f"{path}: the column {shown(name)} is named twice. Name another.")
 
 
 def _comment(key: str) -> str:
@@ -130,6 +149,7 @@ def _label(path: Path, columns: Mapping[str, Sequence[str]]) -> str:
     for usual in LABEL_NAMES:
         if usual in by_name and len(set(columns[by_name[usual]])) > 1:
             return by_name[usual]
+    columns = {name: cells for name, cells in columns.items() if all(map(str.strip, cells))}
     few = [
         name
         for name, cells in columns.items()
@@ -138,8 +158,8 @@ def _label(path: Path, columns: Mapping[str, Sequence[str]]) -> str:
     few = few or [name for name, cells in columns.items() if _scores(name, cells)]
     if not few:
         raise DataError(
-            f"{path}: no column of labels was found among {', '.join(map(shown, columns))}. "
-            "Name it 'label'."
+            f"{path}: no column of labels was found among "
+            f"{', '.join(map(shown, by_name.values()))}. Name it: --label COLUMN."
         )
     return few[-1]
 
@@ -160,7 +180,9 @@ def _text(path: Path, columns: Mapping[str, Sequence[str]], label: str) -> list[
         if name != label and _numbers(cells) is None
     }
     if not sizes:
-        raise DataError(f"{path}: no column of text was found beside {shown(label)}.")
+        raise DataError(
+            f"{path}: no column of text was found beside {shown(label)}. Name it: --text COLUMN."
+        )
     longest = max(sizes, key=lambda name: sizes[name])
     for first in sizes:
         for second in sizes:
