@@ -75,6 +75,8 @@ def _no_file(path: Path) -> str:
         names = [entry.name for entry in path.parent.iterdir()]
     except OSError:  # only used to suggest names
         return f"{path}: no such file, and no such folder."
+    if path.name in names:
+        return f"{path}: not a file with rows, but a pipe, a device or a broken link."
     return f"{path}: no such file.{suggestion(path.name, names)}"
 
 
