@@ -22,16 +22,17 @@ from mtl.config.schema import SECTIONS, RunConfig, default_of
 from mtl.config.sections import Idle
 from mtl.methods.toggle import Toggle
 from mtl.methods.toggles import TOGGLES as SETTINGS
-from mtl.methods.toggles import head_toggles
+from mtl.methods.toggles import task_toggles
 from mtl.tasks.registry import TASKS
 
-TOGGLES = (*SETTINGS, *head_toggles())
+TOGGLES = (*SETTINGS, *task_toggles())
 DOCS = Path(__file__).resolve().parent
 MADE = "<!-- Written by docs/generate.py from the code. Do not edit. -->\n"
 
 GROUPS = {
     "": "The run",
     "heads": "Heads: `heads.*`",
+    "task_weights": "Weights of losses: `task_weights.*`",
     "freeze": "Freezing: `freeze.*`",
     "smart": "SMART: `smart.*`",
     "train": "Training: `train.*`",
@@ -56,7 +57,7 @@ def toggles() -> str:
 def _group(section: str) -> list[Toggle]:
     """The toggles of a section in the schema's order."""
     model = SECTIONS[section] if section else RunConfig
-    names = TASKS if section == "heads" else model.model_fields
+    names = TASKS if section in ("heads", "task_weights") else model.model_fields
     order = [f"{section}.{name}".lstrip(".") for name in names]
     return sorted(
         (toggle for toggle in TOGGLES if toggle.key in order),

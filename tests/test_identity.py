@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from mtl.config.identity import cell, run_id
 from mtl.config.schema import RunConfig
-from mtl.config.sections import Freeze, Heads, Schedule, Smart, Surgery, Train
+from mtl.config.sections import Freeze, Heads, Schedule, Smart, Surgery, TaskWeights, Train
 from mtl.config.settings import config_from
 from mtl.tasks.registry import TASKS, course_names
 
@@ -196,6 +196,9 @@ CHANGES = {
     "heads.sst": "heads.sst=linear",
     "heads.quora": "heads.quora=features",
     "heads.sts": "heads.sts=features",
+    "task_weights.sst": "task_weights.sst=2",
+    "task_weights.quora": "task_weights.quora=2",
+    "task_weights.sts": "task_weights.sts=2",
     "schedule": "schedule=consolidated",
     "surgery": "surgery=dominant",
     "freeze.unfrozen": "freeze.unfrozen=2",
@@ -243,7 +246,7 @@ def settings_of(model: type[BaseModel], prefix: str = "") -> list[str]:
         sections = [
             kind
             for kind in (annotation, *get_args(annotation))
-            if kind in (Smart, Heads, Freeze, Train)
+            if kind in (Smart, Heads, TaskWeights, Freeze, Train)
         ]
         for section in sections:
             found += settings_of(section, f"{prefix}{name}.")
@@ -255,7 +258,8 @@ def settings_of(model: type[BaseModel], prefix: str = "") -> list[str]:
 
 
 def test_no_setting_is_forgotten_here() -> None:
-    heads = {f"heads.{task}" for task in course_names()}
+    sections = ("heads", "task_weights")
+    heads = {f"{section}.{task}" for section in sections for task in course_names()}
     assert set(settings_of(RunConfig)) | heads == CHANGES.keys() | ELSEWHERE
 
 

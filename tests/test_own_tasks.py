@@ -148,7 +148,8 @@ def test_a_run_trains_is_verified_and_predicts_where_no_file_is(
 def test_a_grid_over_a_path_and_a_shipped_task_reports_its_classes(
     here: Path, tiny_data: Path
 ) -> None:
-    write_task(here / "mine", "other", more="weight: 3\n")
+    more = "weight: 3\npublished: {BERT: {score: 0.91, source: a paper}}\n"
+    write_task(here / "mine", "other", more=more)
     (here / "grid.yaml").write_text(
         "question: does it help?\n"
         f"set: {{tasks: [mine/other.yaml, sst], data: {tiny_data}, encoder: random-tiny,\n"
@@ -168,6 +169,7 @@ def test_a_grid_over_a_path_and_a_shipped_task_reports_its_classes(
     text = (here / "reports" / "grid.md").read_text("utf-8")
     assert "| model | 0 sea | 1 sky | 2 soil |" in text
     assert "other-confusion.svg" in text
+    assert "| BERT (a paper) | published | - | 0.910 | - |" in text
     assert command("report", "grid", "--check").exit_code == 0
 
 
@@ -303,3 +305,39 @@ def test_hidden_test_labels_of_own_data_are_one_error(here: Path) -> None:
     result = command("test", record.run_id, "--runs", here / "runs")
     assert result.exit_code == 2
     assert "task mine: its test split: no labels to score against" in result.stderr
+
+
+# --- weights of losses
+
+
+def test_a_weight_multiplies_a_tasks_loss_and_logs_stay_plain(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    words = [f"data={tiny_data}", "tasks=sst,quora", "schedule=consolidated", *SHORT,
+             "train.max_grad_norm=null", "train.max_steps=1", "train.dropout=0"]  # fmt: skip
+    plain, heavy = (
+        mtl.train(config_from([*words, *more]), runs=tmp_path)
+        for more in ([], ["task_weights.quora=50"])
+    )
+    assert "task_weights" not in plain.config
+    assert heavy.config["task_weights"] == {"quora": 50}
+    logs = [
+        json.loads((tmp_path / run.run_id / "metrics.jsonl").read_text().splitlines()[0])
+        for run in (plain, heavy)
+    ]
+    assert logs[0]["loss"] == pytest.approx(logs[1]["loss"])
+    assert logs[1]["grad_norm"] > 5 * logs[0]["grad_norm"]
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("task_weights.quora=0", "expected a number above 0, got 0"),
+        ("task_weights.quora=high", "expected a number above 0, got 'high'"),
+        ("task_weights.qora=2", "Did you mean 'quora'?"),
+    ],
+)
+def test_a_wrong_weight_is_named(word: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config_from([word])
+    assert "task_weights.q" in str(caught.value) and said in str(caught.value)

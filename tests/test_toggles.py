@@ -17,8 +17,8 @@ from mtl.methods.toggle import Method, Toggle
 from mtl.methods.toggles import (
     COSTLY,
     TICKS,
-    head_toggles,
     methods_of,
+    task_toggles,
     toggle_of,
     typed_config,
     untold,
@@ -26,7 +26,7 @@ from mtl.methods.toggles import (
 from mtl.methods.toggles import TOGGLES as SETTINGS
 from mtl.report.published import published_row
 
-TOGGLES = (*SETTINGS, *head_toggles())
+TOGGLES = (*SETTINGS, *task_toggles())
 BY_KEY = {toggle.key: toggle for toggle in TOGGLES}
 
 VALUES: dict[str, tuple[Any, ...]] = {
@@ -37,6 +37,9 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "heads.sst": ("mlp", "linear"),
     "heads.quora": ("auto", "dot", "features", "linear", "mlp"),
     "heads.sts": ("same", "auto", "cosine", "features", "mlp"),
+    "task_weights.sst": (1.0, 2.0),
+    "task_weights.quora": (1.0, 0.5),
+    "task_weights.sts": (1.0, 3),
     "freeze.unfrozen": ("all", 0, 3),
     "freeze.scope": ("all", ("sst",), ("quora",), ("sts",), ("sst", "sts")),
     "freeze.dropout": (False, True),
@@ -76,7 +79,7 @@ def changed(config: RunConfig, key: str, value: Any) -> RunConfig:
     """The config with one setting changed; `smart.*` turn SMART on."""
     plain = config.model_dump()
     section, _, name = key.rpartition(".")
-    settings = plain if not section else plain[section] or {}
+    settings = plain if not section else plain.get(section) or {}
     settings[name] = value
     return RunConfig.model_validate(plain | ({section: settings} if section else {}))
 
@@ -92,7 +95,7 @@ def others(config: RunConfig, key: str) -> list[RunConfig]:
 @st.composite
 def configs(draw: st.DrawFn) -> RunConfig:
     """Any config without problems, with settings that have no effect among them."""
-    raw: dict[str, Any] = {"heads": {}, "freeze": {}, "train": {}, "smart": {}}
+    raw: dict[str, Any] = {"heads": {}, "task_weights": {}, "freeze": {}, "train": {}, "smart": {}}
     for key, values in VALUES.items():
         section, _, name = key.rpartition(".")
         (raw[section] if section else raw)[name or key] = draw(st.sampled_from(values))

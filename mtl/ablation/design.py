@@ -36,14 +36,13 @@ from mtl.ablation.factors import (
 )
 from mtl.ablation.where import Condition, compile_where, literal
 from mtl.config.assignments import level_name
-from mtl.config.schema import RunConfig
+from mtl.config.schema import RunConfig, default_of
 from mtl.config.sections import Smart
 from mtl.config.settings import preset_layer
 from mtl.documents.keys import Settings, flatten, get_key, is_within, merge
 from mtl.documents.validation import Problem
 from mtl.errors import ConfigError, short
 from mtl.grid.arm import Arm
-from mtl.tasks.registry import TASKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,14 +284,14 @@ def _changes(baseline: Settings, plain: Settings) -> dict[str, Any]:
     """
     changes: dict[str, Any] = {}
     for key, value in plain.items():
-        old = baseline[key]
+        old = baseline.get(key, {})
         if old == value:
             continue
         if isinstance(value, dict):
             # Without SMART in the baseline, its settings are compared with the published values.
             below = old if isinstance(old, dict) else Smart().model_dump(mode="json")
-            if key == "heads":  # a task that the baseline lacks has its usual head there
-                below = {task: TASKS[task].default_head for task in value} | old
+            if key in ("heads", "task_weights"):  # a task that the baseline lacks has the usual
+                below = {task: default_of(f"{key}.{task}") for task in value} | (old or {})
             inner = {name: item for name, item in value.items() if below[name] != item}
             changes |= (
                 {f"{key}.{name}": item for name, item in inner.items()}

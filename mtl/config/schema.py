@@ -13,6 +13,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
+from mtl.config.problems import (
+    score_problems,
+    surgery_problems,
+    task_problems,
+    weight_problems,
+)
 from mtl.config.sections import (
     ADDED_LATER,
     NO_CORRELATION,
@@ -28,6 +34,7 @@ from mtl.config.sections import (
     Smart,
     Surgery,
     TaskNames,
+    TaskWeights,
     Train,
     smart_or_null,
 )
@@ -75,6 +82,9 @@ class RunConfig(Section):
         "cls: the state of [CLS]; mean, max: the mean or maximum over its tokens",
     )
     heads: Heads = Heads()
+    task_weights: TaskWeights = Field(
+        TaskWeights(), exclude_if=lambda weights: not weights.written()
+    )
     schedule: Annotated[Schedule, ONE_TASK] = Field(
         "pooled",
         description="which task a step trains; consolidated: rows of all tasks in each step; the "
@@ -127,8 +137,15 @@ class RunConfig(Section):
 
     def problems(self) -> list[Problem]:
         """Settings that exclude each other, each with a remedy."""
-        return [*_task_problems(self), *_head_problems(self), *_states_problems(self),
-                *_surgery_problems(self), *_score_problems(self)]  # fmt: skip
+        batch_size = self.train.batch_size
+        return [
+            *task_problems(self.tasks, self.freeze.scope),
+            *_head_problems(self),
+            *_states_problems(self),
+            *surgery_problems(self.surgery, self.tasks, self.schedule, batch_size),
+            *score_problems(self.tasks),
+            *weight_problems(self.task_weights.written()),
+        ]
 
     def check(self) -> None:
         """Raise ConfigError with every problem, one per line."""
@@ -143,7 +160,10 @@ class RunConfig(Section):
         """
         tasks = _in_task_order(self.tasks)
         heads = Heads.model_validate({task: self.head(task) for task in tasks})
+        weights = {task: self.task_weights.of(task) for task in tasks}
+        weights = {task: weight for task, weight in weights.items() if weight != 1}
         update: dict[str, Any] = {"tasks": tasks, "heads": heads}
+        update["task_weights"] = TaskWeights.model_validate(weights)
         if self.freeze.scope != "all":
             scope = _in_task_order(self.freeze.scope)
             update["freeze"] = self.freeze.model_copy(
@@ -161,7 +181,8 @@ class RunConfig(Section):
         reasons = [idle.why for name, idle in IDLE if name == key and idle.when(self)]
         section, _, task = key.partition(".")
         owners = {owner for name in self.tasks for owner in (name, self.head_owner(name))}
-        if section == "heads" and task not in owners:
+        absent = section == "task_weights" and task not in self.tasks
+        if absent or (section == "heads" and task not in owners):
             reasons.append(f"tasks={{tasks}} has no {task}. Add the task, or leave it out.")
         return reasons[0].format(tasks=", ".join(self.tasks)) if reasons else None
 
@@ -200,6 +221,7 @@ class RunConfig(Section):
 
 SECTIONS: dict[str, type[Section]] = {
     "heads": Heads,
+    "task_weights": TaskWeights,
     "freeze": Freeze,
     "smart": Smart,
     "train": Train,
@@ -215,6 +237,8 @@ def field_of(key: str) -> FieldInfo:
 def default_of(key: str) -> Any:
     """The default of a dotted key: its neutral value. `smart.*` have the published values."""
     section, _, task = key.partition(".")
+    if section == "task_weights":
+        return 1.0
     return TASKS[task].default_head if section == "heads" else field_of(key).default
 
 
@@ -226,9 +250,9 @@ KEYS = tuple(
     key
     for name in RunConfig.model_fields
     for key in (name, *(f"{name}.{knob}" for knob in _knobs(name)))
-    if key not in ("heads", "freeze", "train")
+    if key not in ("heads", "task_weights", "freeze", "train")
 )
-"""Every setting as a dotted key, `smart` itself among them, but for `heads.*`: a task has one."""
+"""Every setting as a dotted key, `smart` itself among them, but for those of a task."""
 
 ADDED = tuple(key for key in KEYS if ADDED_LATER in field_of(key).metadata)
 """Settings that identity leaves out at their default."""
@@ -241,24 +265,6 @@ IDLE = tuple(
 
 def _in_task_order(names: tuple[TaskName, ...]) -> tuple[TaskName, ...]:
     return tuple(name for name in TASKS if name in names)
-
-
-def _task_problems(config: RunConfig) -> list[Problem]:
-    """Tasks that are named twice, and a scope of freezing with tasks that do not train."""
-    problems = []
-    tasks = list(config.tasks)
-    if len(set(tasks)) != len(tasks):
-        problems.append(
-            Problem(uses=("tasks",), message=f"tasks={short(tasks)}: a task is named twice.")
-        )
-    scope = () if config.freeze.scope == "all" else config.freeze.scope
-    if absent := [name for name in scope if name not in tasks]:
-        message = (
-            f"freeze.scope names {', '.join(absent[:9])}, not among tasks={short(tasks)}. "
-            "Add the task, or remove it from the scope."
-        )
-        problems.append(Problem(uses=("tasks", "freeze.scope"), message=message))
-    return problems
 
 
 def _head_problems(config: RunConfig) -> list[Problem]:
@@ -299,17 +305,6 @@ def _head_problems(config: RunConfig) -> list[Problem]:
     return list(problems.values())
 
 
-def _score_problems(config: RunConfig) -> list[Problem]:
-    """Tasks none of which counts in overall."""
-    if any(TASKS[task].weight > 0 for task in config.tasks):
-        return []
-    message = (
-        f"tasks={short(list(config.tasks))}: none of them counts in overall: their weight is 0. "
-        "Add a task, or raise the weight in the task's file."
-    )
-    return [Problem(uses=("tasks",), message=message)]
-
-
 def _states_problems(config: RunConfig) -> list[Problem]:
     """Rounded outputs of frozen layers where these outputs are not fixed."""
     resolved = config.resolved()
@@ -328,29 +323,4 @@ def _states_problems(config: RunConfig) -> list[Problem]:
         )
         for key, (excluded, why) in reasons.items()
         if excluded
-    ]
-
-
-def _surgery_problems(config: RunConfig) -> list[Problem]:
-    """Surgery where no step has several tasks."""
-    if config.surgery == "sum":
-        return []
-    reasons: dict[str, str] = {}
-    if len(set(config.tasks)) == 1:
-        reasons["tasks"] = (
-            f"tasks={short(list(config.tasks))} is one. Add a task, or use surgery=sum."
-        )
-    else:
-        if config.schedule != "consolidated":
-            reasons["schedule"] = (
-                f"schedule={config.schedule!r} gives one. "
-                "Use schedule=consolidated, or surgery=sum."
-            )
-        if config.train.batch_size == 1:
-            reasons["train.batch_size"] = (
-                "train.batch_size=1 gives one. Use a larger batch, or surgery=sum."
-            )
-    needs = f"surgery={config.surgery!r} needs several tasks in one step"
-    return [
-        Problem(uses=(key, "surgery"), message=f"{needs}; {why}") for key, why in reasons.items()
     ]

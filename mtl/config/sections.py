@@ -160,6 +160,40 @@ class Heads(Section):
         return dict(schema)
 
 
+class TaskWeights(Section):
+    """What each task's loss is multiplied by before the losses are added.
+
+    Where a step has one task, AdamW divides most of a fixed weight out again: it acts through
+    clipping. It acts in full under schedule=consolidated. Logs show the losses without weights.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Any]
+
+    def of(self, task: TaskName) -> float:
+        """The weight of a task; 1 where none is set."""
+        return self.written().get(task, 1.0)
+
+    def written(self) -> dict[TaskName, float]:
+        """The weights that are set, by task. What is no number is checked elsewhere."""
+        values = (self.__pydantic_extra__ or {}).items()
+        return {task: float(value) if type(value) is int else value for task, value in values}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        schema["properties"] = {
+            task.name: {
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "default": 1.0,
+                "description": f"weight of the loss of {task.name}",
+            }
+            for task in TASKS.readable()
+        }
+        return dict(schema)
+
+
 def head_description(task: Task) -> str:
     """What the head words of a task mean."""
     text = f"head of {task.name}"

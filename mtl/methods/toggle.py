@@ -102,8 +102,35 @@ class HeadToggle(Toggle):
 
     @property
     def idles(self) -> tuple[Idle, ...]:
-        return (Idle(when=lambda run: self.idle(run) is not None,
-                     why=f"tasks={{tasks}} has no {self.task.name}."),)  # fmt: skip
+        return _without(self.task)
 
     def value(self, config: RunConfig) -> Any:
         return config.heads.word(self.task.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightToggle(Toggle):
+    """The weight of one task's loss: `task_weights.NAME`. There is one for every known task."""
+
+    task: Task
+
+    @property
+    def neutral(self) -> Any:
+        return 1.0
+
+    @property
+    def description(self) -> str:
+        return f"weight of the loss of {self.task.name}"
+
+    @property
+    def idles(self) -> tuple[Idle, ...]:
+        return _without(self.task)
+
+    def value(self, config: RunConfig) -> Any:
+        return config.task_weights.of(self.task.name)
+
+
+def _without(task: Task) -> tuple[Idle, ...]:
+    """A setting of a task has no effect in a run without the task."""
+    why = f"tasks={{tasks}} has no {task.name}."
+    return (Idle(when=lambda run: task.name not in run.tasks, why=why),)

@@ -15,7 +15,7 @@ from typing import Any, get_args
 from mtl.config.schema import RunConfig
 from mtl.config.settings import config_from
 from mtl.errors import ConfigError
-from mtl.methods.toggle import HeadToggle, Method, Source, Toggle
+from mtl.methods.toggle import HeadToggle, Method, Source, Toggle, WeightToggle
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import CourseData, Task
 
@@ -214,21 +214,28 @@ TOGGLES: tuple[Toggle, ...] = (
 BY_KEY: dict[str, Toggle] = {toggle.key: toggle for toggle in TOGGLES}
 
 
-def head_toggles() -> list[Toggle]:
-    """The heads of all known tasks."""
-    return [
+def task_toggles() -> list[Toggle]:
+    """The heads and the weights of all known tasks."""
+    heads: list[Toggle] = [
         HeadToggle(
             key=f"heads.{task.name}", title=f"head of {task.name}", task=task,
             in_tick=_comes_with_pairing(task) if task.pair else None,
         )
         for task in TASKS.readable()
     ]  # fmt: skip
+    return heads + [
+        WeightToggle(
+            key=f"task_weights.{task.name}", title=f"weight of {task.name}'s loss", task=task
+        )
+        for task in TASKS.readable()
+    ]
 
 
 def toggle_of(key: str) -> Toggle | None:
     """The toggle of a setting; None for a word that is none."""
-    heads = {toggle.key: toggle for toggle in head_toggles()} if key.startswith("heads.") else {}
-    return (heads or BY_KEY).get(key)
+    if key.partition(".")[0] in ("heads", "task_weights"):
+        return next((toggle for toggle in task_toggles() if toggle.key == key), None)
+    return BY_KEY.get(key)
 
 
 def sources_of(configs: Sequence[RunConfig]) -> list[Source]:
@@ -261,7 +268,8 @@ def methods_of(config: RunConfig) -> dict[str, Any]:
     """The settings that tell published models apart: all but those that may differ."""
     config = config.resolved()
     plain = {toggle.key: toggle.value(config) for toggle in TOGGLES if not toggle.may_differ}
-    return plain | {f"heads.{task}": config.head(task) for task in config.tasks}
+    plain |= {f"heads.{task}": config.head(task) for task in config.tasks}
+    return plain | {"task_weights": config.task_weights.written()}
 
 
 def untold(changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,10 +55,10 @@ class Stepper:
         self.penalty.after_step(state.step, total)
         self._count(rows)
         state.step_seconds += time.monotonic() - started
-        return StepResult(state.step, losses, norm, rate, line)
+        return StepResult(state.step, self._plain(losses), norm, rate, line)
 
     def losses(self, rows: Step) -> ByTask:
-        """Each task's mean loss on its rows, penalty included, from one pass of the encoder."""
+        """Each task's mean loss on its rows, penalty and weight included, from one pass."""
         batch = make_batch(
             self.prepared.train, rows, self.prepared.pairer, self.device, self.frozen_cache
         )
@@ -67,7 +67,14 @@ class Stepper:
         self.state.tokens += batch.packed.tokens
         self._count_dead_examples(outputs)
         losses = task_losses(batch, outputs)
-        return losses | {task: losses[task] + penalty for task, penalty in penalties.items()}
+        losses |= {task: losses[task] + penalty for task, penalty in penalties.items()}
+        weights = self.config.task_weights.written()
+        return losses | {task: weights[task] * losses[task] for task in losses.keys() & weights}
+
+    def _plain(self, losses: ByTask) -> ByTask:
+        """The losses without their weights, as logs show them."""
+        weights = self.config.task_weights.written()
+        return losses | {task: losses[task] / weights[task] for task in losses.keys() & weights}
 
     def _count(self, rows: Step) -> None:
         state = self.state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mtl.ablation.results import ArmResult, Score, metric_key, scores_of
 from mtl.grid.wording import joined
@@ -12,7 +12,7 @@ from mtl.report.published import PAPER, SCORES, published_row
 from mtl.report.wording import metrics_in_words, names, summary_cell
 from mtl.stats.summary import Summary, summarise
 from mtl.tasks.registry import TASKS, course_names
-from mtl.tasks.task import TaskName
+from mtl.tasks.task import Published, TaskName
 
 
 def section(data: ReportData) -> Section | None:
@@ -42,11 +42,29 @@ def section(data: ReportData) -> Section | None:
                 shown = name if scores or split == "dev" else "test: not opened"
                 line = {score: scores.get(score) for score in scores_of_report}
                 rows.append(_line(arm.name, shown, line, published if beside else None))
+    rows += _published(scores_of_report, beside)
     table = Table(name="scores", columns=tuple(heads), rows=tuple(rows), caption=_caption(data))
     blocks: list[Block] = [table]
     if set(_tasks(data)) & set(course_names()):
         blocks.append(Paragraph(text=_beside(data, arms)))
     return Section(title="Results", key="results", blocks=tuple(blocks))
+
+
+def _published(scores: Sequence[Score], beside: bool) -> list[tuple[Cell, ...]]:
+    """A row for every published model that the tasks' files name, with its score of each task."""
+    models: dict[str, dict[Score, Published]] = {}
+    for score in scores:
+        for model, one in TASKS[score].published.items() if score != "overall" else ():
+            models.setdefault(model, {})[score] = one
+    rows = []
+    for model, known in models.items():
+        sources = dict.fromkeys(one.source for one in known.values())
+        cells = [text(f"{model} ({'; '.join(sources)})"), text("published")]
+        for score in scores:
+            cells.append(number(known[score].score if score in known else None))
+            cells += [text("-")] if beside else []
+        rows.append(tuple(cells))
+    return rows
 
 
 def test_scores(data: ReportData, arm: ArmResult) -> dict[Score, Summary]:
