@@ -7,9 +7,14 @@ import string
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from mtl.model.packing import Packed, pack
+from mtl.model.pairing import PAIRERS
+from mtl.model.pretrained import Pretrained
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4,
          "intermediate_size": 48, "max_position_embeddings": 130,
@@ -23,6 +28,7 @@ TEXTS = [
     "",
     "好 good",
 ]
+PAIRS = list(zip(TEXTS, reversed(TEXTS), strict=True))
 FAMILY_NAMES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "mpnet")
 
 
@@ -96,3 +102,24 @@ def write_family(folder: Path, family: str, *, seed: int = 0, **more: Any) -> Pa
             torch.nn.init.normal_(parameter, std=0.1)  # published biases are not zero
     model.save_pretrained(folder)
     return folder
+
+
+def packed(pretrained: Pretrained, *, pairs: bool) -> Packed:
+    """The texts, or pairs of them, as a run lays them out."""
+    tokenizer = pretrained.tokenizer()
+
+    def ids(text: str) -> np.ndarray:
+        return np.array(tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int32)
+
+    pairer = PAIRERS["concat" if pairs else "siamese"](pretrained.layout, 128)
+    if pairs:
+        return pack(*pairer.pairs([ids(a) for a, _ in PAIRS], [ids(b) for _, b in PAIRS]))
+    return pack(*pairer.singles([ids(text) for text in TEXTS]))
+
+
+def reference(folder: Path, *, pairs: bool) -> tuple[Any, Any]:
+    """The model of `transformers`, and the same texts as its tokenizer gives them."""
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    texts = [list(part) for part in zip(*PAIRS, strict=True)] if pairs else [TEXTS]
+    return model, tokenizer(*texts, padding=True, return_tensors="pt")

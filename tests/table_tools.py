@@ -20,6 +20,8 @@ from mtl.tasks.definition import task_from
 from mtl.tasks.task import SPLITS, Format, Split, TableData, Task
 
 Lines = Sequence[Mapping[str, Any]]
+FORMATS: tuple[Format, ...] = ("csv", "tsv", "json", "parquet")
+ADVICE = "Fix these rows, or leave them out with on_bad_row='skip' (--on-bad-row skip)."
 ENDINGS: dict[Format, str] = {"csv": "csv", "tsv": "tsv", "json": "jsonl", "parquet": "parquet"}
 KEYS: dict[str, Any] = {
     "task": "mine", "task_type": "classification", "text": "body", "label": "topic",

@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers
 from torch import Tensor
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel
 
 import mtl
 from mtl.config.settings import config_from
@@ -21,17 +21,22 @@ from mtl.inference.trained import load_trained
 from mtl.model.fallback.encoder import FallbackEncoder
 from mtl.model.fallback.pretrained import FallbackPretrained
 from mtl.model.find import find_encoder
-from mtl.model.packing import Packed, pack
-from mtl.model.pairing import PAIRERS
+from mtl.model.packing import pack
 from mtl.model.pretrained import Pretrained
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import prepare
-from tests.family_tools import SIZES, TEXTS, write_family, write_tokenizer
+from tests.family_tools import (
+    SIZES,
+    TEXTS,
+    packed,
+    reference,
+    write_family,
+    write_tokenizer,
+)
 from tests.training_tools import config as tiny_config
 from tests.training_tools import content, trained_with_stops
 
 KINDS = ("modernbert", "deberta-v2", "bert", "roberta")
-PAIRS = list(zip(TEXTS, reversed(TEXTS), strict=True))
 
 
 def write_kind(folder: Path, kind: str) -> Path:
@@ -59,25 +64,6 @@ def write_kind(folder: Path, kind: str) -> Path:
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("kinds")
     return {kind: write_kind(root / kind, kind) for kind in KINDS}
-
-
-def packed(pretrained: Pretrained, *, pairs: bool) -> Packed:
-    tokenizer = pretrained.tokenizer()
-
-    def ids(text: str) -> np.ndarray:
-        return np.array(tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int32)
-
-    pairer = PAIRERS["concat" if pairs else "siamese"](pretrained.layout, 128)
-    if pairs:
-        return pack(*pairer.pairs([ids(a) for a, _ in PAIRS], [ids(b) for _, b in PAIRS]))
-    return pack(*pairer.singles([ids(text) for text in TEXTS]))
-
-
-def reference(folder: Path, *, pairs: bool) -> tuple[Any, Any]:
-    model = AutoModel.from_pretrained(folder).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    texts = [list(part) for part in zip(*PAIRS, strict=True)] if pairs else [TEXTS]
-    return model, tokenizer(*texts, padding=True, return_tensors="pt")
 
 
 def states_of(model: Any, inputs: Any) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoTokenizer
 
 import mtl
 from mtl.config.settings import config_from
@@ -20,40 +20,18 @@ from mtl.inference.export import export
 from mtl.inference.trained import load_trained
 from mtl.model.encoder import Encoder, relative_buckets
 from mtl.model.families import FAMILIES
-from mtl.model.packing import Packed, pack
+from mtl.model.packing import pack
 from mtl.model.pairing import PAIRERS
 from mtl.model.pretrained import Pretrained
 from mtl.model.weights import to_published
 from mtl.runs.folder import RunFolder
-from tests.family_tools import FAMILY_NAMES, TEXTS, write_family
-
-PAIRS = list(zip(TEXTS, reversed(TEXTS), strict=True))
+from tests.family_tools import FAMILY_NAMES, PAIRS, TEXTS, packed, reference, write_family
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("families")
     return {family: write_family(root / family, family) for family in FAMILY_NAMES}
-
-
-def packed(pretrained: Pretrained, *, pairs: bool) -> Packed:
-    """The texts, or pairs of them, as a run lays them out."""
-    tokenizer = pretrained.tokenizer()
-
-    def ids(text: str) -> np.ndarray:
-        return np.array(tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int32)
-
-    pairer = PAIRERS["concat" if pairs else "siamese"](pretrained.layout, 128)
-    if pairs:
-        return pack(*pairer.pairs([ids(a) for a, _ in PAIRS], [ids(b) for _, b in PAIRS]))
-    return pack(*pairer.singles([ids(text) for text in TEXTS]))
-
-
-def reference(folder: Path, *, pairs: bool) -> tuple[Any, dict[str, Tensor]]:
-    model = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    texts = [list(part) for part in zip(*PAIRS, strict=True)] if pairs else [TEXTS]
-    return model, tokenizer(*texts, padding=True, return_tensors="pt")
 
 
 @pytest.mark.parametrize("pairs", [False, True], ids=["single", "pairs"])

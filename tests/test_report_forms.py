@@ -180,6 +180,17 @@ def test_every_drawing_is_tested() -> None:
     assert set(FIGURES) == set(DRAWINGS)
 
 
+@pytest.mark.parametrize("count", [20, 60])
+def test_a_confusion_of_many_classes_is_drawn(count: int) -> None:
+    names = [f"{NAME} {number}" for number in range(count)]
+    panel = {"arm": NAME, "counts": np.eye(count, dtype=int).tolist(), "seeds": 2}
+    data = cleaned({"names": names, "panels": [panel, panel]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        svg = draw(Figure(name="f", drawing="confusion", caption="c", alt="a", data=data))
+    assert ElementTree.fromstring(svg).tag.endswith("svg")
+
+
 @pytest.mark.parametrize("drawing", FIGURES)
 def test_a_figure_depends_on_its_numbers_alone_and_takes_any_name(drawing: str) -> None:
     figure = Figure(name="f", drawing=drawing, caption="c", alt="a", data=cleaned(FIGURES[drawing]))

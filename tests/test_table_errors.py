@@ -13,8 +13,10 @@ import pytest
 from mtl.errors import DataError
 from mtl.tasks.task import Format
 from tests.table_tools import (
+    ADVICE,
     DEV,
     ENDINGS,
+    FORMATS,
     SCORES,
     TRAIN,
     Lines,
@@ -24,10 +26,6 @@ from tests.table_tools import (
     rows_of,
     task_of,
 )
-
-FORMATS: tuple[Format, ...] = ("csv", "tsv", "json", "parquet")
-ADVICE = "Fix these rows, or leave them out with on_bad_row='skip' (--on-bad-row skip)."
-
 
 # --- bad rows
 

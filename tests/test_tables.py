@@ -22,6 +22,7 @@ from mtl.tasks.task import Format, Split, TableData
 from tests.conftest import write_tiny_data
 from tests.table_tools import (
     DEV,
+    FORMATS,
     SCORES,
     TRAIN,
     put,
@@ -31,9 +32,7 @@ from tests.table_tools import (
     task_of,
 )
 
-FORMATS: tuple[Format, ...] = ("csv", "tsv", "json", "parquet")
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
-ADVICE = "Fix these rows, or leave them out with on_bad_row='skip' (--on-bad-row skip)."
 
 
 # --- good data

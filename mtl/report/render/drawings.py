@@ -35,6 +35,8 @@ MODELS = ((BLACK, "o", "-"), (BLUE, "s", "--"), (ORANGE, "^", "-."), (GREEN, "D"
 
 MOST_NAME = 40
 """Characters of an arm's name on an axis."""
+MOST_ANNOTATED = 30
+"""With more classes than this, a confusion matrix has no numbers and no names."""
 
 
 def effects(data: Data) -> Figure:
@@ -149,7 +151,12 @@ def confusion(data: Data) -> Figure:
     import seaborn  # type: ignore[import-untyped]
 
     panels, names = data["panels"], data["names"]
-    figure, axes = subplots(1, len(panels), width=1.5 + 2.3 * len(panels), height=2.9, sharey=True)
+    side = max(2.3, 0.27 * len(names))
+    annotated = len(names) <= MOST_ANNOTATED
+    side = side if annotated else 6.0
+    figure, axes = subplots(
+        1, len(panels), width=1.5 + side * len(panels), height=0.6 + side, sharey=True
+    )
     for plot, panel in zip(axes, panels, strict=True):
         counts = np.array(panel["counts"], dtype=float)
         shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -159,13 +166,15 @@ def confusion(data: Data) -> Figure:
             vmin=0,
             vmax=100,
             cmap="Blues",
-            annot=True,
+            annot=annotated,
             fmt=".0f",
             square=True,
-            linewidths=0.5,
+            linewidths=0.5 if annotated else 0,
             cbar=False,
-            xticklabels=range(len(names)),
-            yticklabels=[f"{name} {label}" for label, name in enumerate(names)],
+            xticklabels=range(len(names)) if annotated else "auto",
+            yticklabels=[f"{shortened(name)} {label}" for label, name in enumerate(names)]
+            if annotated
+            else "auto",
             annot_kws={"size": 8},
         )
         plot.set_title(f"{wrapped(panel['arm'], 26)} (n={panel['seeds']})")
