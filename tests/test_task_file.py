@@ -174,6 +174,8 @@ def test_cuts_leave_rows_to_train(tmp_path: Path) -> None:
         ({"labels": [True, False]}, "in quotes, got [True, False]"),
         ({"labels": [0.5, 1.5]}, "in quotes, got [0.5, 1.5]"),
         ({"labels": {"sea": 0, "sky": 1}}, "{word in the data: name}"),
+        ({"labels": ["s\x1b[31m", "sky"]}, "labels: 's\\x1b[31m' holds a control character"),
+        ({"title": "a\nb"}, "title: 'a\\nb' holds a control character"),
         ({"labels": [" sea", "sky"]}, "labels: a word begins or ends with a blank"),
         ({"labels": None}, "labels: expected the classes in order"),
         ({"label": "body"}, "label: 'body' is a column of text too"),

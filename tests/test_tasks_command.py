@@ -225,3 +225,14 @@ def test_a_head_of_another_task_is_one_that_there_is(head: str, said: str) -> No
     assert said in line
     if "tasks/sea.yaml" not in said:
         done("config", "tasks=sea", "heads.sea=linear")
+
+
+def test_words_with_codes_of_a_terminal_are_shown_as_text() -> None:
+    rows = [{"body": f"text {n}", "topic": ["a\x1b[31m", "b"][n % 2]} for n in range(24)]
+    write("tasks/sea.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    text = SEA.replace("{1: sea, 2: sky, 3: soil}", '{"a\\e[31m": "[red]", b: "[/]"}')
+    write("tasks/sea.yaml", text.replace("csv", "json").replace("sea.json", "sea.jsonl"))
+    printed = done("tasks", "check", "sea") + done("tasks", "list") + done("tasks", "show", "sea")
+    assert "\x1b" not in printed
+    assert "a\\x1b[31m: " in printed
+    assert "[red], [/]" in printed

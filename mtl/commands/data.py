@@ -11,7 +11,7 @@ import click
 
 from mtl.commands.options import CONTEXT, bad_row_option, json_option
 from mtl.commands.printing import make_table, print_json, stdout
-from mtl.errors import ConfigError, suggestion
+from mtl.errors import ConfigError, escaped, suggestion
 from mtl.tasks.registry import TASKS, course_names
 from mtl.tasks.task import SPLITS, CourseData, Split, TaskName
 
@@ -209,7 +209,7 @@ def print_check(report: Mapping[str, Any]) -> None:
 def _label_cells(labels: Mapping[str, Any] | None) -> list[str]:
     if labels is None:
         return ["hidden", "-", "-"]
-    counts = "  ".join(f"{label}: {count}" for label, count in labels["counts"].items())
+    counts = "  ".join(f"{escaped(label)}: {count}" for label, count in labels["counts"].items())
     return [counts, _number(labels.get("mean"), 2), _number(labels.get("sd"), 2)]
 
 

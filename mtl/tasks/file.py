@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
@@ -18,6 +19,7 @@ LOSSES: tuple[Loss, ...] = get_args(Loss)
 NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
 RESERVED = ("overall", "all", "auto", "same")
 MAX_CLASSES = 1000
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 USUAL_SOURCES: Mapping[Split, tuple[str, ...]] = {
     "train": ("train",), "dev": ("dev", "validation", "val", "valid"), "test": ("test",)
 }  # fmt: skip
@@ -221,6 +223,8 @@ class TaskFile(FileModel):
             add("text", f"{short(self.text)}: a column is named twice.")
         if self.label in self.text:
             add("label", f"{short(self.label)} is a column of text too. Name the label's column.")
+        if self.title and _CONTROL.search(self.title):
+            add("title", f"{short(self.title)} holds a control character. Remove it.")
         if "id" in (*self.text, self.label):
             add("text" if "id" in self.text else "label", "the column 'id' holds the rows' ids. "
                 "Rename it in the data.")  # fmt: skip
@@ -234,6 +238,9 @@ class TaskFile(FileModel):
                 add("labels", f"expected 2 to {MAX_CLASSES} classes, got {len(names)}.")
             if len(set(names)) < len(names) or len(set(self.words())) < len(names):
                 add("labels", "a class is named twice.")
+            if control := [name for name in names if _CONTROL.search(name)]:
+                add("labels", f"{short(control[0])} holds a control character. Name the class "
+                    "otherwise: {word in the data: name}.")  # fmt: skip
             if any(word != word.strip() for word in self.words()):
                 add("labels", "a word begins or ends with a blank; blanks around labels are "
                     "ignored. Remove it.")  # fmt: skip

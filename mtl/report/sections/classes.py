@@ -20,6 +20,9 @@ from mtl.tasks.task import Task
 MOST_COLUMNS = 8
 """With more classes than this, the classes are the rows of the table."""
 
+MAX_NAME = 24
+"""Most characters of a class name in a figure."""
+
 
 def section(data: ReportData) -> Section | None:
     blocks: list[Block] = []
@@ -89,5 +92,10 @@ def _confusion(data: ReportData, task: Task, arms: list[ArmResult]) -> Figure | 
         "the gold class, over all seeds.",
         alt=f"Confusion matrices of {plural(len(panels), 'model')}; the diagonal is the accuracy "
         "on each class, in the table above.",
-        data={"names": list(task.class_names), "panels": panels},
+        data={"names": [_brief(name) for name in task.class_names], "panels": panels},
     )
+
+
+def _brief(name: str) -> str:
+    """A name that fits beside a figure."""
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
