@@ -203,7 +203,7 @@ def test_what_is_no_encoder_or_cannot_be_is_one_error(
         with pytest.raises(EncoderError, match=said):
             changed(name, **settings).check_weights()
     config = config_from([f"encoder={folders['modernbert']}", f"data={tiny_data}"])
-    with pytest.raises(ConfigError, match="modernbert has no pooler"):
+    with pytest.raises(ConfigError, match=r"\(modernbert\) has no pooler"):
         prepare(config)
     (tmp_path / "remote" / "model.safetensors").unlink()
     with pytest.raises(EncoderError, match=r"model\.safetensors is missing"):

@@ -171,7 +171,8 @@ def check_sizes(config: RunConfig, pretrained: Pretrained) -> None:
         )
     if config.pooling == "pooler" and not pretrained.family.pooler:
         raise ConfigError(
-            f"pooling=pooler: {pretrained.family.name} has no pooler. Use pooling=mean, cls or max."
+            f"pooling=pooler: encoder {config.encoder} ({pretrained.family.name}) has no pooler. "
+            "Use pooling=mean, cls or max."
         )
 
 

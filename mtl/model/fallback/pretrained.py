@@ -50,10 +50,13 @@ class FallbackPretrained(Pretrained):
         place = self.folder / "config.json"
         if "auto_map" in self.settings:
             raise EncoderError(f"{place}: auto_map: code of a model's own is never run.")
-        try:
-            config = transformers.AutoConfig.from_pretrained(self.folder, local_files_only=True)
-        except Exception as error:  # the library raises many kinds
-            raise EncoderError(f"{place}: transformers cannot read it: {reason(error)}.") from None
+        with _quiet(transformers):
+            try:
+                config = transformers.AutoConfig.from_pretrained(self.folder, local_files_only=True)
+            except Exception as error:  # the library raises many kinds
+                raise EncoderError(
+                    f"{place}: transformers cannot read it: {reason(error)}."
+                ) from None
         if config.is_encoder_decoder:
             raise EncoderError(f"{place}: {self.kind} has a decoder; an encoder is needed.")
         return config
@@ -121,12 +124,15 @@ class FallbackPretrained(Pretrained):
     @cached_property
     def _auto(self) -> Any:
         transformers = _transformers(self.kind)
-        try:
-            found = transformers.AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
-        except Exception as error:  # as above
-            raise EncoderError(
-                f"{self.folder}: transformers cannot read its tokenizer: {reason(error)}."
-            ) from None
+        with _quiet(transformers):
+            try:
+                found = transformers.AutoTokenizer.from_pretrained(
+                    self.folder, local_files_only=True
+                )
+            except Exception as error:  # as above
+                raise EncoderError(
+                    f"{self.folder}: transformers cannot read its tokenizer: {reason(error)}."
+                ) from None
         if not getattr(found, "_tokenizer", None):
             raise EncoderError(f"{self.folder}: {type(found).__name__} has no tokenizer.json.")
         return found
