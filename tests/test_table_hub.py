@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +134,49 @@ def test_without_a_network_the_remedy_is_a_mirror(tmp_path: Path) -> None:
 def test_without_the_package_the_error_says_what_to_install(
     tmp_path: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "datasets", None)
+    monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match=r"pip install 'mtl-ablate\[hub\]'"):
         hub(tmp_path)
+
+
+class Api(BaseHTTPRequestHandler):
+    """Answers what the hub's API says of a data set."""
+
+    def do_GET(self) -> None:
+        body = json.dumps({"id": "me/set", "sha": "b" * 40, "siblings": []}).encode()
+        known = self.path.split("?")[0].startswith("/api/datasets/me/set")
+        self.send_response(200 if known else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("revision", ["", "  revision: main\n"])
+def test_the_present_commit_of_the_hub_is_named(tmp_path: Path, revision: str) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "task: mine\ntask_type: regression\ntext: body\nlabel: score\nmetric: rmse\n"
+        f"data:\n  path: me/set\n{revision}"
+    )
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "mtl", "tasks", "check", "mine.yaml"],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+            env=os.environ | {
+                "HF_ENDPOINT": f"http://127.0.0.1:{server.server_address[1]}",
+                "HF_HUB_OFFLINE": "0", "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
+            },
+        )  # fmt: skip
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"The present commit is {'b' * 40}. Write it: revision: {'b' * 40}." in line
