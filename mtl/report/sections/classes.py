@@ -17,6 +17,7 @@ from mtl.tasks.metrics import chosen_classes, confusion_matrix
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import Task
 
+NEAR = "within one grade"
 MOST_COLUMNS = 8
 """With more classes than this, the classes are the rows of the table."""
 
@@ -36,18 +37,25 @@ def section(data: ReportData) -> Section | None:
 def _of_task(data: ReportData, task: Task) -> list[Block]:
     arms = [arm for arm in data.focus if task.name in arm.tasks]
     labels = range(len(task.class_names))
-    lines = {arm.name: [_recall(data, task, arm, label) for label in labels] for arm in arms}
+    lines: dict[str, list[Cell]] = {
+        arm.name: [_recall(data, task, arm, label) for label in labels] for arm in arms
+    }
     beside = ""
     if published := recalls(task):
-        lines[f"published final model ({PAPER})"] = [
-            Cell(text=f"{value:.2f}", sort=value) for value in published
-        ]
+        cells = [Cell(text=f"{value:.2f}", sort=value) for value in published]
+        lines[f"published final model ({PAPER})"] = cells + [text("-")] * task.ordered
         final = [arm.name for arm in arms if published_row(data.arms[arm.name].config) == "final"]
         beside = f" The published row belongs beside {final[0]}." if final else ""
     titles = [f"{label} {name}" for label, name in enumerate(task.class_names)]
+    near = ""
+    if task.ordered:
+        titles.append(NEAR)
+        near = f" {NEAR.capitalize()}: the share of all rows whose class is at most one grade off."
+        for arm in arms:
+            lines[arm.name].append(_within_one(data, task, arm))
     caption = (
         f"Dev accuracy of {task.name} on each gold class, mean ± sample standard deviation over n "
-        f"seeds.{beside}"
+        f"seeds.{near}{beside}"
     )
     if len(titles) > MOST_COLUMNS:
         first, others = "class", list(lines)
@@ -69,6 +77,17 @@ def _recall(data: ReportData, task: Task, arm: ArmResult, label: int) -> Cell:
     values = [record.metrics.get(key) for record in data.records(arm)]
     known = [value for value in values if value is not None]
     return summary_cell(summarise(known), "undefined: no such row")
+
+
+def _within_one(data: ReportData, task: Task, arm: ArmResult) -> Cell:
+    """The share of rows of ordered classes that are right or one grade off."""
+    shares = []
+    for seed in arm.seeds:
+        predictions = data.predictions(arm.name, seed, task.name)
+        if predictions is not None and predictions.gold is not None:
+            off = np.abs(chosen_classes(predictions) - predictions.gold)
+            shares.append(float((off <= 1).mean()))
+    return summary_cell(summarise(shares))
 
 
 def _confusion(data: ReportData, task: Task, arms: list[ArmResult]) -> Figure | None:
