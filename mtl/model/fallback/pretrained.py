@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -96,8 +98,6 @@ class FallbackPretrained(Pretrained):
     @property
     def family(self) -> Family:
         """A family of the model's name without a pooler; it has no table of weights."""
-        from dataclasses import replace
-
         return replace(BERT, name=self.kind, model=type(self._config).__name__, pooler=False)
 
     @cached_property
@@ -208,8 +208,6 @@ class FallbackPretrained(Pretrained):
 
 def _with_dropout(config: Any) -> Any:
     """A copy of a configuration in which every dropout exists."""
-    from copy import deepcopy
-
     changed = deepcopy(config)
     for name, value in vars(config).items():
         if "dropout" in name and isinstance(value, float):
@@ -228,17 +226,15 @@ def _transformers(kind: str) -> Any:
     return transformers
 
 
-class _quiet:
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
     """No progress bars and no warnings of `transformers`."""
-
-    def __init__(self, transformers: Any) -> None:
-        self.logging = transformers.utils.logging
-
-    def __enter__(self) -> None:
-        self.level = self.logging.get_verbosity()
-        self.logging.set_verbosity_error()
-        self.logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        self.logging.set_verbosity(self.level)
-        self.logging.enable_progress_bar()
+    logging = transformers.utils.logging
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        logging.enable_progress_bar()
