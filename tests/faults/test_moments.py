@@ -25,6 +25,7 @@ from tests.training_tools import content
 
 pytestmark = [
     pytest.mark.faults,
+    pytest.mark.timeout(900),  # the moments of one kind, beside other tests
     pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="forks, as on Linux"),
 ]
 TIMES = {
