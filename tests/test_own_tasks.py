@@ -307,6 +307,26 @@ def test_hidden_test_labels_of_own_data_are_one_error(here: Path) -> None:
     assert "task mine: its test split: no labels to score against" in result.stderr
 
 
+def test_a_run_on_a_shipped_task_stays_so_beside_a_file_of_the_same_name(
+    here: Path, tiny_data: Path
+) -> None:
+    words = ["tasks=sst", f"data={tiny_data}", *SHORT]
+    record = mtl.train(config_from(words), runs=here / "runs")
+    plain = json.loads(command("tasks", "show", "sst", "--json").stdout)
+    changed = plain | {"metric": "macro_f1", "labels": list("abcde")}
+    (here / "tasks" / "sst.yaml").write_text(json.dumps(changed), "utf-8")
+    TASKS.forget()
+    checked = command("runs", "verify", "--runs", here / "runs")
+    assert checked.exit_code == 0, checked.output
+    listed = command("runs", "list", "--runs", here / "runs").stdout
+    assert f"sst {record.metrics['dev/sst/accuracy']:.3f}" in listed
+    found = command(
+        "predict", record.run_id, "--task", "sst", "--runs", here / "runs",
+        stdin="sentence\ngood\n",
+    )  # fmt: skip
+    assert found.stdout.splitlines()[1].split("\t")[1] in "01234"
+
+
 # --- weights of losses
 
 

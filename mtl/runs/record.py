@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from mtl.errors import ConfigError, RunError, short
-from mtl.runs.definitions import tasks_in
+from mtl.runs.definitions import shipped_but, tasks_in
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import Task
 from mtl.tracking.outcome import TrackingOutcome
@@ -260,8 +260,8 @@ class Record(Stored):
         return self
 
     def definitions(self) -> tuple[Task, ...]:
-        """The tasks that the run was scored with, but for those that are as shipped."""
-        return tasks_in(self.tasks, "tasks")
+        """The tasks that the run was scored with; those that are not kept are as shipped."""
+        return (*tasks_in(self.tasks, "tasks"), *shipped_but(self.tasks, self.config["tasks"]))
 
     def as_json(self) -> dict[str, Any]:
         """The content of `record.json`."""
