@@ -167,6 +167,50 @@ def test_a_missing_pooler_is_drawn_from_the_seed_and_the_record_says_so(
     assert 0.15 < float(drawn[0].weight.detach().std()) < 0.25  # initializer_range is 0.2
 
 
+@pytest.mark.parametrize("gone", ["weight", "bias"])
+def test_half_a_pooler_is_an_error(folders: dict[str, Path], tmp_path: Path, gone: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "half"
+    shutil.copytree(folders["roberta"], folder)
+    tensors = load_file(folder / "model.safetensors")
+    del tensors[f"pooler.dense.{gone}"]
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(EncoderError, match=rf"the tensor pooler.dense.{gone} is missing"):
+        Pretrained("x", folder).check_weights()
+
+
+def test_a_tensor_under_two_names_is_an_error(folders: dict[str, Path], tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "twice"
+    shutil.copytree(folders["bert"], folder)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["embeddings.LayerNorm.gamma"] = tensors["embeddings.LayerNorm.weight"].clone()
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(EncoderError, match="LayerNorm.gamma.* are one and the same"):
+        Pretrained("x", folder).check_weights()
+
+
+@pytest.mark.parametrize("family", ["xlm-roberta", "camembert"])
+def test_the_unknown_word_and_further_tokens_of_sentence_pieces(
+    folders: dict[str, Path], tmp_path: Path, family: str
+) -> None:
+    folder = tmp_path / "moved"
+    shutil.copytree(folders[family], folder)
+    path = folder / "tokenizer.json"
+    stored = json.loads(path.read_text("utf-8"))
+    words = stored["model"]["vocab"]
+    words[3], words[6] = words[6], words[3]
+    stored["added_tokens"] = []
+    path.write_text(json.dumps(stored), "utf-8")
+    (folder / "tokenizer_config.json").write_text("{}")
+    theirs, ours = AutoTokenizer.from_pretrained(folder), Pretrained("x", folder).tokenizer()
+    for text in [*TEXTS, "好 <unk>NOTUSED </s>NOTUSED x"]:
+        expected = theirs(text, add_special_tokens=False)["input_ids"]
+        assert ours.encode(text, add_special_tokens=False).ids == expected
+
+
 def test_shards_and_old_names_are_the_same_weights(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -57,11 +57,11 @@ def as_json_file(path: Path, **rules: Any) -> None:
     (path / "vocab.txt").unlink()
 
 
-def check_parity(path: Path) -> None:
+def check_parity(path: Path, texts: list[str] = TEXTS) -> None:
     from transformers import AutoTokenizer
 
     theirs, ours = AutoTokenizer.from_pretrained(path), Pretrained("x", path).tokenizer()
-    for text in TEXTS:
+    for text in texts:
         expected = theirs(text, add_special_tokens=False)["input_ids"]
         assert ours.encode(text, add_special_tokens=False).ids == expected, text
 
@@ -125,6 +125,75 @@ def test_older_files_and_further_special_tokens(tmp_path: Path, json_file: bool)
     check_parity(path)
 
 
+def test_tokens_that_the_vocabulary_lacks_are_added_in_the_order_of_their_names(
+    tmp_path: Path,
+) -> None:
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "mask_token": "<m>",
+        "image_token": {"content": "<i>"},
+        "audio_token": "<u>",
+        "cls_token": "<c>",
+        "bos_token": {"__type": "AddedToken", "content": "<b>", "lstrip": True},
+        "pad_token": None,
+        "extra_special_tokens": ["<a>"],
+    }
+    path = folder_with(tmp_path / "encoder", settings)
+    as_json_file(path, lowercase=True)
+    check_parity(path, ["<m> a <i> <u> x <c>", "a <b> <a>"])
+
+
+@pytest.mark.parametrize("normalizer", [
+    {"type": "ByteLevel"},
+    {"type": "Prepend", "prepend": "_"},
+    {"type": "Replace", "pattern": {"String": "good"}, "content": "a"},
+])  # fmt: skip
+def test_a_file_may_have_rules_that_keep_a_text_short(
+    tmp_path: Path, normalizer: dict[str, Any]
+) -> None:
+    path = general_folder(tmp_path / "encoder", normalizer=normalizer)
+    check_parity(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], "dropout": 0.1}},
+         "dropout draws at random"),
+        ({"model": {"type": "BPE", "vocab": {"##a": 0, "##b": 1, "##ab": 2},
+                    "merges": [["##a", "##b"]], "continuing_subword_prefix": "##"}},
+         "continuing_subword_prefix is not supported"),
+        ({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], "unk_token": "u"}},
+         "lacks the unknown token"),
+        ({"model": {"type": "Unigram", "vocab": [["a", 0.0]], "unk_id": None}},
+         "lacks the unknown token"),
+        ({"model": {"type": "WordPiece", "vocab": {"a": 0}, "unk_token": "[U]",
+                    "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}},
+         "lacks the unknown token"),
+        ({"normalizer": {"type": "Prepend", "prepend": "a" * 100}}, "a text could grow"),
+        ({"normalizer": {"type": "Sequence", "normalizers": [{"type": "ByteLevel"}] * 9}},
+         "a text could grow"),
+        ({"normalizer": {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}},
+         "a text could grow"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_not_computed_is_refused(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    path = general_folder(tmp_path / "encoder", **change)
+    with pytest.raises(EncoderError, match=message):
+        Pretrained("x", path).tokenizer()
+
+
+def general_folder(path: Path, **change: Any) -> Path:
+    """An encoder of the general class, with a changed `tokenizer.json`."""
+    folder_with(path, {"tokenizer_class": "PreTrainedTokenizerFast"})
+    as_json_file(path, lowercase=True)
+    stored = json.loads((path / "tokenizer.json").read_text("utf-8"))
+    (path / "tokenizer.json").write_text(json.dumps(stored | change), "utf-8")
+    return path
+
+
 def test_special_tokens_in_a_text_can_be_split(tmp_path: Path) -> None:
     check_parity(folder_with(tmp_path / "encoder", {"split_special_tokens": True}))
 
@@ -160,6 +229,13 @@ def test_names_change_only_where_tokens_do(tmp_path: Path) -> None:
         ({"do_lower_case": "no"}, "expected true or false, got 'no'"),
         ({"added_tokens_decoder": {"900": {"content": 7}}}, "does not fit vocab.txt"),
         ({"added_tokens_decoder": ["x"]}, "does not fit vocab.txt"),
+        ({"cls_token": 7}, "cls_token: expected a token, got 7"),
+        ({"sep_token": ["[SEP]"]}, r"sep_token: expected a token, got \['\[SEP\]'\]"),
+        ({"mask_token": None}, "mask_token: null is not supported here"),
+        ({"extra_special_tokens": "<a>"}, "extra_special_tokens: expected a list of tokens"),
+        ({"additional_special_tokens": [1]}, "additional_special_tokens: expected a list of"),
+        ({"add_prefix_space": "yes"}, "expected true or false, got 'yes'"),
+        ({"unk_token": "<u>"}, "lacks the unknown token"),
     ],
 )
 def test_what_is_not_computed_is_refused(

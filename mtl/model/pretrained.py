@@ -99,8 +99,8 @@ class Pretrained:
     def fingerprint(self) -> str:
         """16 hex digits of a sha256 over weights, sizes and tokenizer. Raises EncoderError.
 
-        Settings beside the tokenizer's file are hashed only where they change the tokens. So they
-        left the names of earlier runs as they were.
+        Settings beside the tokenizer's file are hashed only where they change the tokens, and the
+        layout only where it is not the family's. So the names of earlier runs stayed.
         """
         digest = hashlib.sha256(b"encoder-1\0")
         digest.update(self._weights_digest.encode())
@@ -109,6 +109,8 @@ class Pretrained:
         digest.update(read_file(tokenizer_file(self.folder)))
         if self._tokens.changed:
             digest.update(b"\0tokens\0" + content(self._tokens.tokenizer))
+        if not self._tokens.usual:
+            digest.update(b"\0layout\0" + repr(self.layout).encode())
         return digest.hexdigest()[:16]
 
     @cached_property

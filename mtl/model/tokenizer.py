@@ -10,20 +10,30 @@ from __future__ import annotations
 
 import json
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtl.data.tokens import content
 from mtl.errors import EncoderError, printable, short
 from mtl.files import parse_json, read_regular
+from mtl.model.added_tokens import (
+    NAMED,
+    add_tokens,
+    check_tokens,
+    listed_tokens,
+    named_tokens,
+    older_token,
+    text_of,
+)
 from mtl.model.families import BERT, Family
+from mtl.model.layout import class_layout, file_layout, takes_types
 from mtl.model.pairing import Layout
-from mtl.model.tokenizer_classes import BERT_SPECIAL, CLASSES, TokenizerClass
+from mtl.model.tokenizer_classes import CLASSES, TokenizerClass
 
 if TYPE_CHECKING:
-    from tokenizers import AddedToken, Tokenizer
+    from tokenizers import Tokenizer
 
 TOKENIZER, VOCABULARY, SETTINGS = "tokenizer.json", "vocab.txt", "tokenizer_config.json"
 ADDED, SPECIAL = "added_tokens.json", "special_tokens_map.json"
@@ -31,8 +41,10 @@ MAX_BYTES = 64 * 2**20
 """Limit of each tokenizer file. That of a BERT with 250 000 words has 9 MB."""
 GENERAL_CLASSES = frozenset({"PreTrainedTokenizer", "TokenizersBackend"})
 GROWING = frozenset({"Replace", "Prepend", "ByteLevel", "Sequence"})
-"""Normalizers that are refused: a text could grow without bound. A sequence within one too."""
-TOKEN_RULES = ("single_word", "lstrip", "rstrip", "normalized", "special")
+"""Normalizers that can make a text longer; each is refused where a text could grow much."""
+MAX_PREPENDED = 16
+FLAGS = ("do_lower_case", "strip_accents", "tokenize_chinese_chars", "split_special_tokens",
+         "add_prefix_space")  # fmt: skip
 
 
 def tokenizer_file(folder: Path) -> Path:
@@ -54,6 +66,7 @@ def plain_tokenizer(folder: Path) -> Tokenizer:
     raw = read_file(path)
     try:
         if path.name == TOKENIZER:
+            _check_prefix(raw)
             tokenizer: Tokenizer = Tokenizer.from_buffer(raw)
         else:
             raw.decode()
@@ -70,13 +83,14 @@ def plain_tokenizer(folder: Path) -> Tokenizer:
 class ReadTokenizer:
     """A tokenizer without truncation and padding, and the special tokens of its sequences.
 
-    `changed`: settings beside its file matter. `special` are the special tokens by their keys:
-    `cls_token`, `sep_token` and others.
+    `changed`: settings beside its file matter. `usual`: the layout is that of the family's own
+    class. `special` are the special tokens by their keys: `cls_token`, `sep_token` and others.
     """
 
     tokenizer: Tokenizer
     changed: bool
     layout: Layout
+    usual: bool
     special: Mapping[str, str]
 
 
@@ -105,24 +119,36 @@ def read_tokenizer(
         raise EncoderError(f"{folder}: tokenizer_class {kind} needs {TOKENIZER}.")
     built = plain_tokenizer(folder)
     plain = content(built)
-    special = {key: _text(value) for key, value in settings.items() if _is_special(key, value)}
-    special = dict(rules.special if rules else {}) | special
     try:
-        listed = _listed_tokens(folder, settings, path)
+        check_tokens(settings)
+        named = named_tokens(settings, rules)
+    except ValueError as error:
+        raise EncoderError(f"{folder / SETTINGS}: {error}.") from None
+    special = {key: text_of(value) for key, value in named.items()}
+    try:
+        in_file = json.loads(read_file(path))["added_tokens"] if path.name == TOKENIZER else []
+        listed = listed_tokens(settings, _optional(folder / ADDED), in_file)
         if rules is not None:
             built = rules.rebuild(built, settings, special)
         built.encode_special_tokens = bool(settings.get("split_special_tokens", False))
-        _add_tokens(built, listed, _named_tokens(settings, listed, rules))
+        add_tokens(built, settings, named, listed, rules)
     except EncoderError:
         raise
     except Exception as error:  # as above
         raise EncoderError(
             f"{folder / SETTINGS}: does not fit {path.name}: {reason(error)}."
         ) from None
-    special = dict(rules_of(family).special) | special
-    layout = _layout(built, rules or rules_of(family), special, path)
+    try:
+        _check_unknown(built)
+        layout = _layout(built, settings, special, rules, types=family.types)
+    except ValueError as error:
+        raise EncoderError(f"{path}: {error}.") from None
     return ReadTokenizer(
-        tokenizer=built, changed=content(built) != plain, layout=layout, special=special
+        tokenizer=built,
+        changed=content(built) != plain,
+        layout=layout,
+        usual=layout == _usual_layout(built, family),
+        special=special,
     )
 
 
@@ -132,25 +158,39 @@ def rules_of(family: Family) -> TokenizerClass:
 
 
 def _layout(
-    built: Tokenizer, rules: TokenizerClass, special: Mapping[str, str], path: Path
+    built: Tokenizer,
+    settings: Mapping[str, Any],
+    special: Mapping[str, str],
+    rules: TokenizerClass | None,
+    *,
+    types: bool,
 ) -> Layout:
-    """The special tokens of sequences, by a class. Raises EncoderError where one is missing."""
-    keys = ("unk_token", "pad_token", rules.before, rules.after)
-    known = {key: built.token_to_id(special[key]) for key in keys}
-    numbers = {key: number for key, number in known.items() if number is not None}
-    missing = [special[key] for key in keys if key not in numbers]
-    if missing:
-        raise EncoderError(
-            f"{path}: the vocabulary lacks {', '.join(dict.fromkeys(missing))}, which the encoder "
-            "needs."
+    """The special tokens of sequences: a class has its own, the general class those of the file."""
+    ignored = types and not takes_types(settings)
+    if rules is not None:
+        layout = class_layout(built, rules, special)
+        return replace(layout, typed=False) if ignored else layout
+    for key in ("add_bos_token", "add_eos_token"):
+        if key in settings:
+            raise ValueError(
+                f"{key} in {SETTINGS} is not supported. Give {TOKENIZER} a post-processor"
+            )
+    layout = file_layout(built, types=types and not ignored)
+    if not (layout.before or layout.after):
+        raise ValueError(
+            "it adds no special tokens to a text. Give it a post-processor, or set tokenizer_class "
+            f"in {SETTINGS} to the encoder's own"
         )
-    after = (numbers[rules.after],)
-    return Layout(
-        before=(numbers[rules.before],),
-        between=after * rules.between,
-        after=after,
-        typed=rules.typed,
-    )
+    return replace(layout, typed=False) if ignored else layout
+
+
+def _usual_layout(built: Tokenizer, family: Family) -> Layout | None:
+    """The layout of the family's own class. None where its special tokens are not all there."""
+    rules = rules_of(family)
+    try:
+        return class_layout(built, rules, rules.special)
+    except ValueError:
+        return None
 
 
 def read_file(path: Path) -> bytes:
@@ -178,11 +218,17 @@ def reason(error: Exception) -> str:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    """`tokenizer_config.json` with the older `special_tokens_map.json`; the latter wins."""
+    """`tokenizer_config.json` with the older `special_tokens_map.json`.
+
+    The latter wins, except against further keys such as `image_token`.
+    """
     settings = _optional(folder / SETTINGS)
     if "added_tokens_decoder" not in settings:
-        settings |= _optional(folder / SPECIAL)
-    for key in ("do_lower_case", "strip_accents", "tokenize_chinese_chars", "split_special_tokens"):
+        for key, value in _optional(folder / SPECIAL).items():
+            own = key.endswith("_token") and key not in NAMED
+            if not (own and isinstance(settings.get(key), str)):
+                settings[key] = older_token(value) if own or isinstance(value, dict) else value
+    for key in FLAGS:
         if not isinstance(settings.get(key), bool | None):
             raise EncoderError(
                 f"{folder / SETTINGS}: {key}: expected true or false, got {short(settings[key])}."
@@ -194,96 +240,53 @@ def _optional(path: Path) -> dict[str, Any]:
     return read_settings(path) if path.exists() else {}
 
 
+def _check_prefix(raw: bytes) -> None:
+    """Refuse a BPE with a prefix of inner pieces: the library may stop the process on one."""
+    if b"continuing_subword_prefix" not in raw or b'"merges"' not in raw:
+        return
+    model = json.loads(raw).get("model", {})
+    if model.get("merges") and model.get("continuing_subword_prefix"):
+        raise ValueError("a BPE with a continuing_subword_prefix is not supported")
+
+
 def _check_rules(path: Path, tokenizer: Tokenizer) -> None:
-    """Refuse models that are not supported, and rules that can make a text grow without bound."""
+    """Refuse models that are not supported or draw at random, and rules that let a text grow."""
     from tokenizers import models
 
-    if not isinstance(tokenizer.model, models.WordPiece | models.BPE | models.Unigram):
+    model = tokenizer.model
+    if not isinstance(model, models.WordPiece | models.BPE | models.Unigram):
         raise EncoderError(f"{path}: expected word pieces, BPE or Unigram.")
+    if isinstance(model, models.BPE) and model.dropout:
+        raise EncoderError(f"{path}: a BPE with dropout draws at random. Set dropout to null.")
     rules = json.loads(tokenizer.normalizer.__getstate__()) if tokenizer.normalizer else {}
-    for rule in rules.get("normalizers", [rules]):
-        if rule.get("type") in GROWING and not _is_bounded(rule):
+    listed = rules.get("normalizers", [rules])
+    kinds = [rule.get("type") for rule in listed]
+    for rule, kind in zip(listed, kinds, strict=True):
+        if kind in GROWING and (kinds.count(kind) > 1 or not _is_bounded(rule)):
             raise EncoderError(
-                f"{path}: the normalizer {rule['type']} is not supported: a text could grow."
+                f"{path}: the normalizer {kind} is not supported: a text could grow."
             )
 
 
 def _is_bounded(rule: Mapping[str, Any]) -> bool:
-    """Whether a replacement is of runs of white space by something no longer, as XLM-R has it."""
-    pattern = rule.get("pattern", {}).get("Regex", "")
-    return rule["type"] == "Replace" and pattern in (" {2,}", "\\s+") and len(rule["content"]) <= 1
+    """Whether a rule replaces by something no longer, or adds little."""
+    if rule["type"] == "Replace":
+        text, pattern = rule["pattern"].get("String"), rule["pattern"].get("Regex")
+        longest = len(text) if text else int(pattern in (" {2,}", "\\s+"))
+        return len(rule["content"]) <= longest
+    if rule["type"] == "Prepend":
+        return len(rule["prepend"]) <= MAX_PREPENDED
+    return bool(rule["type"] == "ByteLevel")
 
 
-def _is_special(key: str, value: Any) -> bool:
-    return key.endswith("_token") and isinstance(value, str | dict)
+def _check_unknown(built: Tokenizer) -> None:
+    """Raise ValueError where the tokenizer cannot name what is not in its vocabulary."""
+    from tokenizers import models
 
-
-def _listed_tokens(folder: Path, settings: Mapping[str, Any], path: Path) -> dict[int, AddedToken]:
-    """The added tokens that files list, by their id there."""
-    from tokenizers import AddedToken
-
-    listed = settings.get("added_tokens_decoder")
-    if listed is not None:
-        return {int(number): _token(token) for number, token in listed.items()}
-    special = {_text(value) for key, value in settings.items() if _is_special(key, value)}
-    special |= {*BERT_SPECIAL.values(), *map(_text, _extra(settings))}
-    tokens = {
-        number: AddedToken(word, normalized=word not in special, special=word in special)
-        for word, number in _optional(folder / ADDED).items()
-    }
-    if path.name == TOKENIZER:
-        for token in json.loads(read_file(path))["added_tokens"]:
-            tokens[token["id"]] = _token(token)
-    return tokens
-
-
-def _named_tokens(
-    settings: Mapping[str, Any], listed: Mapping[int, AddedToken], rules: TokenizerClass | None
-) -> list[AddedToken]:
-    """The special tokens that settings or the class name."""
-    by_text = {token.content: token for token in listed.values()}
-    values: dict[str, Any] = dict(rules.special) if rules else {}
-    values |= {key: value for key, value in settings.items() if _is_special(key, value)}
-    spaced = rules.spaced if rules else frozenset()
-    named = [
-        by_text.get(_text(value)) or _token(value, lstrip=key in spaced)
-        for key, value in values.items()
-    ]
-    for token in named:
-        token.special = True
-    return named + [_token(value) for value in _extra(settings)]
-
-
-def _add_tokens(
-    built: Tokenizer, listed: Mapping[int, AddedToken], named: Iterable[AddedToken]
-) -> None:
-    """Add the tokens that the tokenizer lacks: first those that files list, then the named ones."""
-    there = built.get_added_tokens_decoder().values()
-    known, texts = set(map(repr, there)), {token.content for token in there}
-    tokens = [token for _, token in sorted(listed.items()) if repr(token) not in known]
-    texts |= {token.content for token in tokens}
-    for token in named:
-        if token.content not in texts:
-            tokens.append(token)
-            texts.add(token.content)
-    built.add_tokens(tokens)
-
-
-def _extra(settings: Mapping[str, Any]) -> list[Any]:
-    extra = settings.get("extra_special_tokens") or settings.get("additional_special_tokens") or []
-    return list(extra.values()) if isinstance(extra, dict) else list(extra)
-
-
-def _token(value: Any, *, lstrip: bool = False) -> AddedToken:
-    """A token as files write it. A word alone is a special token; `lstrip`: it takes spaces."""
-    from tokenizers import AddedToken
-
-    if isinstance(value, dict):
-        # The library prints a line on stdout for a key that it does not know.
-        rules = {key: bool(value[key]) for key in TOKEN_RULES if key in value}
-        return AddedToken(value["content"], **rules)
-    return AddedToken(value, special=True, lstrip=lstrip)
-
-
-def _text(value: Any) -> str:
-    return str(value.get("content")) if isinstance(value, dict) else str(value)
+    words, model = built.get_vocab(with_added_tokens=False), built.model
+    if isinstance(model, models.Unigram):
+        known = json.loads(built.to_str())["model"]["unk_id"] is not None
+    else:
+        known = model.unk_token in words or model.unk_token is None
+    if not known:
+        raise ValueError("the vocabulary lacks the unknown token (unk_token)")

@@ -33,7 +33,6 @@ ROBERTA_SPECIAL = {
     "cls_token": "<s>",
     "mask_token": "<mask>",
 }
-CAMEMBERT_EXTRA = ("<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +42,7 @@ class TokenizerClass:
     `special` are its special tokens by key; those in `spaced` take the spaces before them. A
     sequence has the token `before`, then text, then `after`; between two texts `after` stands
     `between` times. `typed`: the second text has token type 1. `from_words`: a `vocab.txt` is
-    enough.
+    enough. `extra` are further special tokens where settings name none.
     """
 
     special: Mapping[str, str]
@@ -54,6 +53,7 @@ class TokenizerClass:
     between: int = 1
     typed: bool = False
     from_words: bool = False
+    extra: tuple[str, ...] = ()
 
 
 def _word_pieces(
@@ -96,10 +96,27 @@ def _byte_level(
     return built
 
 
-def _sentence_pieces(
+def _xlm_roberta(
     plain: Tokenizer, settings: Mapping[str, Any], special: Mapping[str, str]
 ) -> Tokenizer:
-    """XLM-R's and CamemBERT's Unigram on the vocabulary and character map of a file."""
+    """XLM-R's Unigram, whose fourth word is the unknown one."""
+    return _sentence_pieces(plain, settings, lambda words: 3)
+
+
+def _camembert(
+    plain: Tokenizer, settings: Mapping[str, Any], special: Mapping[str, str]
+) -> Tokenizer:
+    """CamemBERT's Unigram, which has the unknown word by its name."""
+    name = special["unk_token"]
+    return _sentence_pieces(
+        plain, settings, lambda words: words.index(name) if name in words else 0
+    )
+
+
+def _sentence_pieces(
+    plain: Tokenizer, settings: Mapping[str, Any], unknown: Callable[[list[str]], int]
+) -> Tokenizer:
+    """Unigram on the vocabulary and character map of a file."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
     whole = json.loads(plain.to_str())
@@ -107,9 +124,8 @@ def _sentence_pieces(
     if model["type"] != "Unigram":
         raise ValueError("expected the Unigram of an XLM-R")
     words = [(word, score) for word, score in model["vocab"]]
-    unknown = next((place for place, (word, _) in enumerate(words)
-                    if word == special["unk_token"]), 0)  # fmt: skip
-    built = Tokenizer(models.Unigram(words, unk_id=unknown, byte_fallback=False))
+    place = unknown([word for word, _ in words])
+    built = Tokenizer(models.Unigram(words, unk_id=place, byte_fallback=False))
     if (charsmap := _charsmap(whole.get("normalizer"))) is not None:
         built.normalizer = normalizers.Precompiled(charsmap)
     scheme = "always" if settings.get("add_prefix_space", True) else "never"
@@ -134,16 +150,16 @@ _BERT = TokenizerClass(special=BERT_SPECIAL, rebuild=_word_pieces, typed=True, f
 CLASSES: dict[str, TokenizerClass] = {
     "BertTokenizer": _BERT,
     "DistilBertTokenizer": _BERT,
-    "ConvBertTokenizer": _BERT,
     "ElectraTokenizer": _BERT,
     "RobertaTokenizer": TokenizerClass(special=ROBERTA_SPECIAL, rebuild=_byte_level, between=2),
     "XLMRobertaTokenizer": TokenizerClass(
-        special=ROBERTA_SPECIAL, rebuild=_sentence_pieces, before="bos_token", after="eos_token",
+        special=ROBERTA_SPECIAL, rebuild=_xlm_roberta, before="bos_token", after="eos_token",
         between=2,
     ),
     "CamembertTokenizer": TokenizerClass(
-        special=ROBERTA_SPECIAL, rebuild=_sentence_pieces, spaced=frozenset({"mask_token"}),
+        special=ROBERTA_SPECIAL, rebuild=_camembert, spaced=frozenset({"mask_token"}),
         before="bos_token", after="eos_token", between=2,
+        extra=("<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"),
     ),
     "MPNetTokenizer": TokenizerClass(
         special=ROBERTA_SPECIAL | {"unk_token": "[UNK]"}, rebuild=_word_pieces,

@@ -133,13 +133,13 @@ def check_tensors(folder: Path, config: EncoderConfig) -> None:
                 known = published_name(name, family)
                 if known in names:
                     raise EncoderError(
-                        f"{path}: some tensors are there with and without the prefix "
-                        f"{family.prefix}"
+                        f"{path}: the tensors {names[known][1]} and {name} are one and the same. "
+                        "Keep one of them."
                     )
                 names[known] = path, name, file
         for name, shape in _shapes(config).items():
             if name not in names:
-                if name.startswith(POOLER):
+                if name.startswith(POOLER) and not any(other.startswith(POOLER) for other in names):
                     continue
                 hint = _hint(name, names)
                 raise EncoderError(f"{paths[0]}: the tensor {name} is missing{hint}.")

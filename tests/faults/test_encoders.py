@@ -116,6 +116,8 @@ DAMAGES: dict[str, Damage] = {
     "weights: absent": lambda folder: (folder / "model.safetensors").unlink(),
     "weights: one tensor gone": tensors(lambda t: {k: v for k, v in t.items() if k != KIND}),
     "weights: whole numbers": tensors(lambda t: t | {KIND: torch.ones(32, dtype=torch.int32)}),
+    "weights: half a pooler": tensors(
+        lambda t: {k: v for k, v in t.items() if k != "pooler.dense.bias"}),
     "weights: NaN": tensors(lambda t: t | {KIND: torch.full((32,), torch.nan)}),
     "weights: infinity": tensors(lambda t: t | {KIND: torch.full((32,), torch.inf)}),
     "weights: another shape": tensors(lambda t: t | {KIND: torch.ones(31)}),
@@ -139,6 +141,10 @@ DAMAGES: dict[str, Damage] = {
     "tokenizer: grows in steps": json_tokenizer(
         lambda t: t.update(normalizer={"type": "Sequence", "normalizers": [GROWS] * 5})),
     "tokenizer: unknown rule": json_tokenizer(lambda t: t.update(normalizer={"type": "Mine"})),
+    "tokenizer: drops merges": json_tokenizer(lambda t: t.update(
+        model={"type": "BPE", "vocab": {"a": 0}, "merges": [], "dropout": 0.5})),
+    "tokenizer: no unknown word": json_tokenizer(lambda t: t["model"].update(unk_token="<none>")),
+    "tokenizer: no special tokens": json_tokenizer(lambda t: t.update(post_processor=None)),
     "tokenizer: no model": json_tokenizer(lambda t: {"version": "1.0"}),
     "settings: an array": text("tokenizer_config.json", b"[]"),
     "settings: not JSON": text("tokenizer_config.json", b"{do_lower_case}"),
@@ -147,6 +153,10 @@ DAMAGES: dict[str, Damage] = {
     "settings: class a number": text("tokenizer_config.json", b'{"tokenizer_class": 5}'),
     "settings: wrong type": text("tokenizer_config.json", b'{"do_lower_case": "no"}'),
     "settings: other tokens": text("tokenizer_config.json", b'{"sep_token": "</s>"}'),
+    "settings: token a number": text("tokenizer_config.json", b'{"cls_token": 7}'),
+    "settings: token null": text("tokenizer_config.json", b'{"sep_token": null}'),
+    "settings: further tokens a word": text(
+        "tokenizer_config.json", b'{"extra_special_tokens": "<a>"}'),
     "settings: tokens a list": text("tokenizer_config.json", b'{"added_tokens_decoder": [1]}'),
     "added tokens: an array": text("added_tokens.json", b"[]"),
     "added tokens: no number": text("added_tokens.json", b'{"a b": "x"}'),

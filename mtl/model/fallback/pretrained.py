@@ -19,6 +19,7 @@ from mtl.data.tokens import content
 from mtl.errors import EncoderError
 from mtl.model.encoder_config import EncoderConfig
 from mtl.model.families import BERT, Family
+from mtl.model.layout import file_layout, takes_types
 from mtl.model.pairing import Layout
 from mtl.model.pretrained import Pretrained
 from mtl.model.tokenizer import reason
@@ -145,25 +146,14 @@ class FallbackPretrained(Pretrained):
     @cached_property
     def layout(self) -> Layout:
         """The special tokens that the tokenizer puts around one text and two."""
-        auto, plain = self._auto, self._fast
-        first, second = (plain.encode(text, add_special_tokens=False).ids for text in ("a", "b"))
-        whole = plain.encode("a").ids
-        joined = auto("a", "b", return_token_type_ids=True)
-        ids, types = joined["input_ids"], joined.get("token_type_ids") or []
-        for start in range(len(whole)):
-            if whole[start : start + len(first)] == first:
-                end = start + len(first)
-                middle = len(ids) - (len(whole) - end) - len(second)
-                if ids[:end] == whole[:end] and ids[middle : middle + len(second)] == second:
-                    return Layout(
-                        before=tuple(whole[:start]),
-                        between=tuple(ids[end:middle]),
-                        after=tuple(whole[end:]),
-                        typed=any(types),
-                    )
-        raise EncoderError(
-            f"{self.folder}: the tokenizer does not put its special tokens around the texts."
-        )
+        types = bool(self.encoder_config.types)
+        try:
+            layout = file_layout(self._fast, types=types)
+        except ValueError as error:
+            raise EncoderError(f"{self.folder}: the tokenizer: {error}.") from None
+        if types and not takes_types(self._auto.init_kwargs):
+            return replace(layout, typed=False)
+        return layout
 
     @property
     def special_tokens(self) -> Mapping[str, str]:
