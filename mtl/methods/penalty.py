@@ -14,6 +14,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from mtl.config.schema import RunConfig
+from mtl.methods.stateful import Stateful
 from mtl.model.batch import Batch
 from mtl.model.multitask import MultiTaskModel
 from mtl.tasks.task import TaskName
@@ -36,7 +37,7 @@ def register(key: str) -> Callable[[type[Penalty]], type[Penalty]]:
     return enter
 
 
-class Penalty(ABC):
+class Penalty(Stateful, ABC):
     """Runs the model on a batch and gives a penalty for each task's mean loss."""
 
     @classmethod
@@ -48,15 +49,8 @@ class Penalty(ABC):
     def forward(self, batch: Batch, step: int) -> tuple[ByTask, ByTask]:
         """The model's outputs, and penalties (scalars with a graph) for some tasks or none."""
 
-    def after_step(self, step: int, total: int) -> None:  # noqa: B027 - most need nothing here
+    def after_step(self, step: int, total: int) -> None:
         """Called after optimiser step `step` (from 0) of `total`."""
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The penalty's own state, for an interrupted run to resume from."""
-        return {}
-
-    def load(self, tensors: Mapping[str, Tensor]) -> None:  # noqa: B027 - most have no state
-        """Restore what `tensors` gave."""
 
     def report(self, step: int, summaries: dict[str, Summary]) -> dict[str, Any]:
         """What a step's log line says of the penalty, under the penalty's key.

@@ -22,6 +22,7 @@ from mtl.config.sections import Surgery as SurgeryName
 from mtl.data.schedules import Step
 from mtl.methods.conflicts import Line, describe
 from mtl.methods.gradients import Gradient, gram, put, take
+from mtl.methods.stateful import Stateful
 from mtl.tasks.task import TaskName
 
 LossesOf = Callable[[Step], dict[TaskName, Tensor]]
@@ -41,7 +42,7 @@ def register(name: SurgeryName) -> Callable[[type[Surgery]], type[Surgery]]:
     return enter
 
 
-class Surgery(ABC):
+class Surgery(Stateful, ABC):
     """Fills the backbone's `.grad` from the tasks of one step."""
 
     def __init__(self, backbone: Sequence[nn.Parameter] = ()) -> None:

@@ -93,7 +93,7 @@ class Training:
             self.state,
             self.model,
             self.optimizer,
-            self.penalty,
+            {"penalty": self.penalty, "surgery": self.surgery},
             device,
             self.plan.total,
         )

@@ -2,7 +2,7 @@
 
 A run that is interrupted resumes from its last saved state and gives the same numbers as one that
 was not: the order of the data is a function of seed and epoch, and the state holds weights,
-optimiser moments, the penalty's tensors, dropout's random state and all counters.
+optimiser moments, the methods' tensors, dropout's random state and all counters.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from mtl.errors import RunError
-from mtl.methods.penalty import Penalty
+from mtl.methods.stateful import Stateful
 from mtl.model.multitask import MultiTaskModel
 from mtl.runs import checkpoint
 from mtl.runs.folder import RunFolder
@@ -35,14 +35,14 @@ class Saver:
         state: State,
         model: MultiTaskModel,
         optimizer: Optimizer,
-        penalty: Penalty,
+        methods: Mapping[str, Stateful],
         device: torch.device,
         total: int,
     ) -> None:
-        """`total` is the number of the run's steps."""
+        """`methods` are saved under their names. `total` is the number of the run's steps."""
         self.total = total
         self.prepared, self.config, self.folder = prepared, prepared.config, folder
-        self.state, self.optimizer, self.penalty = state, optimizer, penalty
+        self.state, self.optimizer, self.methods = state, optimizer, methods
         self.trainable, self.device = model.trainable(), device
 
     def save(self) -> None:
@@ -50,9 +50,10 @@ class Saver:
         tensors: dict[str, Tensor] = {
             **_prefixed("model.", self.trainable),
             **_prefixed("optimizer.", self.optimizer.moments()),
-            **_prefixed("penalty.", self.penalty.tensors()),
             "random.cpu": torch.get_rng_state(),
         }
+        for name, method in self.methods.items():
+            tensors |= _prefixed(f"{name}.", method.tensors())
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
         checkpoint.save(self.folder.resume, "state", tensors, state=asdict(self.state))
@@ -96,7 +97,8 @@ class Saver:
                     raise ValueError(f"{name} has another shape or type")
                 parameter.copy_(saved)
         self.optimizer.load_moments(_without_prefix("optimizer.", tensors))
-        self.penalty.load(_without_prefix("penalty.", tensors))
+        for name, method in self.methods.items():
+            method.load(_without_prefix(f"{name}.", tensors))
         torch.set_rng_state(tensors["random.cpu"])
         if "random.cuda" in tensors and self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
