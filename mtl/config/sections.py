@@ -105,6 +105,17 @@ NOTHING_FROZEN = Idle(
     when=lambda run: run.freeze.unfrozen == "all",
     why="freeze.unfrozen=all freezes nothing. Add freeze.unfrozen=3, or leave it out.",
 )
+SAME_RATE = Idle(
+    when=lambda run: run.train.head_lr == run.train.lr,
+    why="train.head_lr is the learning rate of all. Leave it out.",
+)
+NO_LAYERS = Idle(
+    when=lambda run: (
+        run.freeze.unfrozen == 0
+        and (run.freeze.scope == "all" or set(run.tasks) <= set(run.freeze.scope))
+    ),
+    why="freeze.unfrozen=0 trains no layer. Raise freeze.unfrozen, or leave it out.",
+)
 NO_DROPOUT = Idle(
     when=lambda run: run.train.dropout == 0,
     why="train.dropout=0 turns all dropout off. Leave it out.",
@@ -310,6 +321,14 @@ class Train(Section):
     )
     batch_size: Annotated[int, Field(ge=1)] = Field(16, description="examples per step")
     lr: Annotated[float, Field(gt=0)] = Field(1e-5, description="peak learning rate")
+    head_lr: Annotated[Annotated[float, Field(gt=0)] | None, SAME_RATE, ADDED_LATER] = Field(
+        None, description="peak learning rate of the heads; null: train.lr"
+    )
+    layer_decay: Annotated[float, Field(gt=0, le=1), NO_LAYERS, ADDED_LATER] = Field(
+        1.0,
+        description="what the learning rate is multiplied by from each encoder layer to the one "
+        "below it; the embeddings lie below the first; 1: all layers have the same",
+    )
     weight_decay: Annotated[float, Field(ge=0)] = Field(
         0.0, description="AdamW's weight decay; biases and norms have none"
     )
@@ -326,6 +345,11 @@ class Train(Section):
         1.0,
         description="largest norm of the gradient over all weights; longer ones are clipped; "
         "null: no clipping",
+    )
+    ema: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, ADDED_LATER] = Field(
+        None,
+        description="evaluate and keep an average of the weights over the steps, in which a step "
+        "counts this much of the next one, such as 0.999; null: the weights themselves",
     )
     precision: Precision = Field(
         "fp32", description="bf16: matrix products in bfloat16 (autocast), weights in float32"

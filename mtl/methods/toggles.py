@@ -195,6 +195,29 @@ TOGGLES: tuple[Toggle, ...] = (
         cost="larger batches use the processor better",
     ),
     Toggle(key="train.lr", title="learning rate", may_differ=SCALE),
+    Toggle(key="train.head_lr", title="learning rate of the heads", may_differ=SCALE),
+    Toggle(
+        key="train.layer_decay", title="decay of the learning rate by layer",
+        sources=(
+            Source(
+                title="decay by layer",
+                text="Clark, Luong, Le, Manning. ELECTRA. ICLR 2020, arXiv:2003.10555.",
+                when=lambda config: config.train.layer_decay != 1,
+            ),
+        ),
+    ),
+    Toggle(
+        key="train.ema", title="average of the weights",
+        cost="a pass over all trained weights each step",
+        sources=(
+            Source(
+                title="average of the weights",
+                text="Polyak, Juditsky. Acceleration of Stochastic Approximation by Averaging. "
+                "SIAM Journal on Control and Optimization 30 (4), 1992.",
+                when=lambda config: config.train.ema is not None,
+            ),
+        ),
+    ),
     Toggle(key="train.weight_decay", title="weight decay", may_differ=SCALE),
     Toggle(key="train.warmup", title="warm-up", may_differ=SCALE),
     Toggle(key="train.decay", title="decay of the learning rate", may_differ=SCALE),

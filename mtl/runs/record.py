@@ -137,6 +137,8 @@ class Diagnostics(Stored):
     """Mean norm before clipping, by task, over the steps with this task alone."""
     surgery: SurgeryDiagnostics | None = None
     """None without surgery."""
+    average_distance: float | None = None
+    """How far the averaged weights are from the last ones, relative to these. None without them."""
     trained_bytes: Count | None = None
     frozen_bytes: Count | None = None
     tokens: Count | None = None

@@ -119,7 +119,9 @@ def run_and_record(training: Training, mode: WandbMode, group: str | None) -> Re
         status, error, unexpected = "failed", traceback.format_exc(), exception
     training.progress.end()
     training.clock.charge()
-    record = make_record(prepared, folder, training.state, training.model, device, status, error)
+    record = make_record(
+        prepared, folder, training.state, training.model, device, status, error, training.average
+    )
     done = status == "done"
     tracked = tracker.finish(tracked_metrics(record)) if done else tracker.abort(error or status)
     record = record.model_copy(update={"wandb": tracked})
@@ -159,7 +161,7 @@ def run(training: Training, tracker: Tracker) -> None:
                 training.save()
                 saved_at = time.monotonic()
         if training.config.train.select == "last":
-            training.saver.keep_weights()
+            training.keep_weights()
         checkpoint.check_selected(training.folder, state.best_step)
 
 

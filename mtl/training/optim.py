@@ -28,14 +28,24 @@ class Optimizer:
     is neither moved nor decayed, and its moments stay. Source: Loshchilov & Hutter 2019.
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], settings: Train) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        settings: Train,
+        factors: Mapping[str, float] | None = None,
+    ) -> None:
+        """`factors` are multiples of the learning rate by name; 1 where none is given."""
         self.parameters = dict(parameters)
         self.limit, self.decay = settings.max_grad_norm, settings.weight_decay
-        decayed = [parameter for parameter in self.parameters.values() if parameter.ndim > 1]
-        plain = [parameter for parameter in self.parameters.values() if parameter.ndim <= 1]
+        by_group: dict[tuple[bool, float], list[nn.Parameter]] = {}
+        for name, parameter in self.parameters.items():
+            group = parameter.ndim > 1, (factors or {}).get(name, 1.0)
+            by_group.setdefault(group, []).append(parameter)
         groups = [
-            {"params": decayed, "weight_decay": self.decay},
-            {"params": plain, "weight_decay": 0.0},
+            {"params": members, "factor": factor, "weight_decay": self.decay if decays else 0.0}
+            for (decays, factor), members in sorted(
+                by_group.items(), key=lambda item: item[0], reverse=True
+            )
         ]
         self.adamw = torch.optim.AdamW(groups, lr=settings.lr, betas=BETAS, eps=EPSILON, fused=True)
         self.touched: dict[nn.Parameter, TouchedRows] = {}
@@ -54,7 +64,7 @@ class Optimizer:
             [self._gradient(p) for p in self.parameters.values() if p.grad is not None]
         )
         for group in self.adamw.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         if self.limit is not None:
             # The fused kernel's hook for gradient scalers: it divides gradients by `grad_scale`.
             scale = ((norm + 1e-6) / self.limit).clamp(min=1.0).float()

@@ -9,6 +9,7 @@ import torch
 from mtl.config.schema import RunConfig
 from mtl.documents.keys import flatten
 from mtl.methods import conflicts
+from mtl.methods.average import NoAverage
 from mtl.methods.penalty import PENALTIES, summarise
 from mtl.model.fallback.pretrained import FallbackPretrained
 from mtl.model.multitask import MultiTaskModel
@@ -39,6 +40,7 @@ def make_record(
     device: torch.device,
     status: Status,
     error: str | None,
+    average: NoAverage,
 ) -> Record:
     """The record of a run that has ended, in whatever way; unknown is None.
 
@@ -72,7 +74,7 @@ def make_record(
             tokens_per_second=round(state.tokens / speed, 3) if speed else None,
         ),
         peak_memory=peak_memory(device),
-        diagnostics=diagnostics(state, model),
+        diagnostics=diagnostics(state, model, average),
         frozen_unchanged=unchanged,
         data=prepared.data,
         environment=environment(device),
@@ -97,7 +99,7 @@ def tracked_metrics(record: Record) -> Metrics:
     return record.metrics | {f"cross-fitted/{key}": value for key, value in judged.items()}
 
 
-def diagnostics(state: State, model: MultiTaskModel) -> Diagnostics:
+def diagnostics(state: State, model: MultiTaskModel, average: NoAverage) -> Diagnostics:
     """What the methods of a run acted on (`mtl.runs.record.Diagnostics`)."""
     frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
     return Diagnostics.model_validate(
@@ -109,6 +111,7 @@ def diagnostics(state: State, model: MultiTaskModel) -> Diagnostics:
                 task: total / count for task, (count, total) in state.gradient_norms.items()
             },
             "surgery": conflicts.summarise(state.surgery) if state.surgery else None,
+            "average_distance": average.distance(),
             "trained_bytes": sum(parameter.nbytes for parameter in model.trainable().values()),
             "frozen_bytes": sum(parameter.nbytes for parameter in frozen),
             "tokens": state.tokens,

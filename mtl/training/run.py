@@ -11,6 +11,7 @@ from mtl.cache import CACHE_BYTES
 from mtl.data.schedules import Step
 from mtl.data.tokens import TokenizedRows
 from mtl.inference.evaluate import Evaluator
+from mtl.methods.average import make_average
 from mtl.methods.registry import make_penalty, make_surgery
 from mtl.model.frozen.cache import make_frozen_cache
 from mtl.model.multitask import MultiTaskModel
@@ -23,6 +24,7 @@ from mtl.training.interrupt import Interrupted, Interruption
 from mtl.training.log import StepLog
 from mtl.training.optim import Optimizer
 from mtl.training.progress import Progress
+from mtl.training.rates import rate_factors
 from mtl.training.saving import Saver
 from mtl.training.state import Clock, Diverged, State
 from mtl.training.step import Stepper
@@ -53,7 +55,9 @@ class Training:
 
         self.model = MultiTaskModel(config, prepared.pretrained.load(config.seed)).place(device)
         self.trainable = self.model.trainable()
-        self.optimizer = Optimizer(self.trainable, config.train)
+        factors = rate_factors(self.model, config.train)
+        self.optimizer = Optimizer(self.trainable, config.train, factors)
+        self.average = make_average(self.trainable, config.train.ema)
         self.penalty = make_penalty(config, self.model)
         self.surgery = make_surgery(config, self.model.backbone())
         self.frozen_cache = make_frozen_cache(
@@ -93,7 +97,7 @@ class Training:
             self.state,
             self.model,
             self.optimizer,
-            {"penalty": self.penalty, "surgery": self.surgery},
+            {"penalty": self.penalty, "surgery": self.surgery, "average": self.average},
             device,
             self.plan.total,
         )
@@ -124,6 +128,7 @@ class Training:
     def step(self, rows: Step) -> None:
         """Train on some rows; the result is logged at the next flush."""
         self.log.add(self.stepper.step(rows))
+        self.average.update()
 
     def save(self) -> None:
         """Log what is pending, then save all that resuming from here needs."""
@@ -134,13 +139,23 @@ class Training:
 
     def evaluate(self) -> None:
         """Score dev and the slice of train; keep weights and predictions by the config's rule."""
+        try:
+            with self.average.in_place():
+                self._evaluate()
+        except Interrupted:
+            self.save()  # for the seconds spent
+            raise
+
+    def keep_weights(self) -> None:
+        """Make the weights that are evaluated the run's checkpoint."""
+        with self.average.in_place():
+            self.saver.keep_weights()
+
+    def _evaluate(self) -> None:
         state, keep_last = self.state, self.config.train.select == "last"
         self.progress.evaluating(state.step)
         try:
             evaluation = evaluate(self.evaluator, self.prepared)
-        except Interrupted:
-            self.save()  # for the seconds spent
-            raise
         except Diverged as diverged:
             raise Diverged(f"step {state.step} of {self.plan.total}: {diverged}") from None
         state.evaluated_at = state.step
