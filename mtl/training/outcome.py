@@ -113,6 +113,7 @@ def diagnostics(state: State, model: MultiTaskModel) -> Diagnostics:
             "frozen_bytes": sum(parameter.nbytes for parameter in frozen),
             "tokens": state.tokens,
             "examples": state.examples,
+            "passes": state.passes,
         }
     )
 
