@@ -83,8 +83,8 @@ def test_every_setting_of_the_published_sketch_is_there_under_its_name() -> None
         "freeze surgery smart train overall".split()
     )
     names = (
-        "epochs max_steps batch_size lr weight_decay warmup decay dropout max_grad_norm "
-        "precision select"
+        "epochs max_steps max_examples batch_size accumulate lr weight_decay warmup decay dropout "
+        "max_grad_norm precision select"
     )
     assert list(type(RunConfig().train).model_fields) == names.split()
 
@@ -184,11 +184,13 @@ def configs(draw: st.DrawFn) -> RunConfig:
         },
         "schedule": (
             schedule := draw(
-                st.sampled_from(["pooled", "consolidated", "round_robin", "sqrt", "annealed"])
+                st.sampled_from(
+                    ["pooled", "consolidated", "joint", "round_robin", "sqrt", "annealed"]
+                )
             )
         ),
         "surgery": draw(st.sampled_from(["sum", "dominant", "pcgrad"]))
-        if schedule == "consolidated" and len(tasks) > 1
+        if schedule in ("consolidated", "joint") and len(tasks) > 1
         else "sum",
         "freeze": {
             "unfrozen": draw(st.just("all") | st.integers(0, 6)),

@@ -265,8 +265,8 @@ def test_where_that_removes_everything_is_an_error(tmp_path: Path) -> None:
          "pairing changes nothing"),
         ("set: {surgery: dominant}\ngrid: {limit: [1, 2]}",
          "2 combinations, such as limit=1, cannot be run: surgery='dominant' needs several tasks "
-         "in one step; schedule='pooled' gives one. Use schedule=consolidated, or surgery=sum. The "
-         "base or `set` causes it."),
+         "in one step; schedule='pooled' gives one. Use schedule=consolidated or schedule=joint, "
+         "or surgery=sum. The base or `set` causes it."),
         ("arms: {a: {limit: 1}}\nclaims: [{claim: It, arm: b, expect: helps}]",
          "mine.yaml:3: claims.0.arm: no arm 'b'; there are baseline, a."),
         ("arms: {apple: {limit: 1}}\nclaims: [{claim: It, arm: apple, than: aple, expect: helps}]",

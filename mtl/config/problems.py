@@ -68,13 +68,15 @@ def surgery_problems(
     if len(set(tasks)) == 1:
         reasons["tasks"] = f"tasks={short(list(tasks))} is one. Add a task, or use surgery=sum."
     else:
-        if schedule != "consolidated":
+        if schedule not in ("consolidated", "joint"):
             reasons["schedule"] = (
-                f"schedule={schedule!r} gives one. Use schedule=consolidated, or surgery=sum."
+                f"schedule={schedule!r} gives one. Use schedule=consolidated or schedule=joint, or "
+                "surgery=sum."
             )
-        if batch_size == 1:
+        if batch_size == 1 and schedule != "joint":
             reasons["train.batch_size"] = (
-                "train.batch_size=1 gives one. Use a larger batch, or surgery=sum."
+                "train.batch_size=1 gives one. Use a larger batch or schedule=joint, or "
+                "surgery=sum."
             )
     needs = f"surgery={surgery!r} needs several tasks in one step"
     return [

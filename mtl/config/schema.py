@@ -87,8 +87,9 @@ class RunConfig(Section):
     )
     schedule: Annotated[Schedule, ONE_TASK] = Field(
         "pooled",
-        description="which task a step trains; consolidated: rows of all tasks in each step; the "
-        "others: one task per step; pooled: every row once per epoch, batches in random order; "
+        description="which task a step trains; consolidated: rows of all tasks in each step; "
+        "joint: a batch of every task in each step, and an epoch is a pass over the largest task; "
+        "the others: one task per step; pooled: every row once per epoch, batches in random order; "
         "round_robin: tasks in turn; sqrt: a task is drawn in proportion to the square root of its "
         "rows; annealed: to its rows at first, nearly evenly in the last epoch",
     )
@@ -98,7 +99,7 @@ class RunConfig(Section):
         description="how the tasks' gradients in the encoder are combined; sum: added; "
         "pcgrad: where two conflict, each is projected off the other; "
         "dominant: where one conflicts with the largest, it is projected off the largest; "
-        "these two need schedule=consolidated",
+        "these two need schedule=consolidated or schedule=joint",
     )
     smart: Annotated[Smart | None, BeforeValidator(smart_or_null)] = Field(
         None,
@@ -169,6 +170,8 @@ class RunConfig(Section):
             update["freeze"] = self.freeze.model_copy(
                 update={"scope": "all" if scope == tasks else scope}
             )
+        most_parts = min(self.train.accumulate, self.train.batch_size)
+        update["train"] = self.train.model_copy(update={"accumulate": most_parts})
         if self.smart is not None and self.smart.lambda_s == self.smart.mu == 0:
             update["smart"] = None
         config = self.model_copy(update=update)

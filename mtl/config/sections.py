@@ -22,7 +22,7 @@ from mtl.tasks.task import CORRELATIONS, Task, TaskName
 
 Pairing = Literal["siamese", "concat"]
 Pooling = Literal["pooler", "cls", "mean", "max"]
-Schedule = Literal["pooled", "consolidated", "round_robin", "sqrt", "annealed"]
+Schedule = Literal["pooled", "consolidated", "joint", "round_robin", "sqrt", "annealed"]
 Surgery = Literal["sum", "dominant", "pcgrad"]
 Precision = Literal["fp32", "bf16"]
 States = Literal["fp32", "fp16"]
@@ -130,6 +130,9 @@ NO_TEACHER = Idle(
 NO_BOUND = Idle(
     when=_smart_has("projection", "normalise"),
     why="smart.projection=normalise does not use it. Leave it out.",
+)
+ONE_ROW = Idle(
+    when=lambda run: run.train.batch_size == 1, why="train.batch_size=1 is whole. Leave it out."
 )
 NO_ASCENT = Idle(
     when=_smart_has("steps", 0), why="smart.steps=0 makes no ascent step. Leave it out."
@@ -319,7 +322,17 @@ class Train(Section):
     max_steps: Annotated[int, Field(ge=1)] | None = Field(
         None, description="most optimiser steps; null: as many as the epochs have"
     )
-    batch_size: Annotated[int, Field(ge=1)] = Field(16, description="examples per step")
+    max_examples: Annotated[int | None, Field(ge=1), ADDED_LATER] = Field(
+        None, description="most examples, repeats included, but at least one step; null: no limit"
+    )
+    batch_size: Annotated[int, Field(ge=1)] = Field(
+        16, description="examples per step; schedule=joint: examples of each task per step"
+    )
+    accumulate: Annotated[int, Field(ge=1), ONE_ROW, ADDED_LATER] = Field(
+        1,
+        description="micro-batches per step: a task's rows run in so many parts, which saves "
+        "memory; their gradients add up to the whole batch's",
+    )
     lr: Annotated[float, Field(gt=0)] = Field(1e-5, description="peak learning rate")
     head_lr: Annotated[Annotated[float, Field(gt=0)] | None, SAME_RATE, ADDED_LATER] = Field(
         None, description="peak learning rate of the heads; null: train.lr"

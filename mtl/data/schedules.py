@@ -4,15 +4,16 @@
   batches, and the batches come in random order. A step has one task.
 * `consolidated` (section 3.2 of the paper): the rows of all tasks are one pool, drawn uniformly
   without replacement. The rows of a step are grouped by task, so a step has up to T losses.
+* `joint`: a step has a batch of every task. An epoch is a pass over the task with most rows.
 * `round_robin`: one task per step, in turn.
 * `sqrt`: one task per step, drawn with probability proportional to the square root of its size.
 * `annealed` (Stickland & Murray 2019, arXiv:1902.02671): as `sqrt`, with the power
   1 - 0.8 (e - 1) / (E - 1) in epoch e of E: from proportional to nearly uniform.
 
-Under the first two, an epoch has every row once, in a new order. Under the others, an epoch has as
-many steps as under `pooled`. Each task is then a stream of its own: all its rows in batches, then
-all rows again in a new order, continued over the end of an epoch. No partial batch is dropped, and
-no row repeats before all other rows of its task.
+Under the first two, an epoch has every row once, in a new order. Under the last three, an epoch has
+as many steps as under `pooled`. Under these and `joint` each task is a stream of its own: all its
+rows in batches, then all rows again in a new order, continued over the end of an epoch. No partial
+batch is dropped, and no row repeats before all other rows of its task.
 """
 
 from __future__ import annotations
@@ -66,11 +67,42 @@ def consolidated(sizes: Sizes, batch_size: int, seed: int, epoch: int, epochs: i
     return steps
 
 
+def joint(sizes: Sizes, batch_size: int, seed: int, epoch: int, epochs: int) -> list[Step]:
+    """A batch of every task in each step, as many steps as the largest task has batches."""
+    length, tasks = joint_length(sizes, batch_size), len(sizes)
+    taken = dict.fromkeys(sizes, epoch * length)
+    dealt = _dealt(sizes, batch_size, seed, taken, [task for _ in range(length) for task in sizes])
+    return [
+        {task: rows for one in dealt[place : place + tasks] for task, rows in one.items()}
+        for place in range(0, len(dealt), tasks)
+    ]
+
+
+def joint_length(sizes: Sizes, batch_size: int) -> int:
+    """The number of steps per epoch under `joint`."""
+    return max(-(-size // batch_size) for size in sizes.values())
+
+
+def joint_examples(sizes: Sizes, batch_size: int, steps: int) -> int:
+    """How many examples the first `steps` steps have under `joint`.
+
+    Example, with batches of 4 and 1, and of 4, 4 and 2:
+        >>> joint_examples({"sst": 5, "sts": 10}, 4, 3)
+        19
+    """
+    examples = 0
+    for size in sizes.values():
+        passes, batches = divmod(steps, -(-size // batch_size))
+        examples += passes * size + min(batches * batch_size, size)
+    return examples
+
+
 def round_robin(sizes: Sizes, batch_size: int, seed: int, epoch: int, epochs: int) -> list[Step]:
     """One task per step, in the order of `sizes`, continued over the end of an epoch."""
     tasks, length = list(sizes), _length(sizes, batch_size)
     turns = [tasks[number % len(tasks)] for number in range((epoch + 1) * length)]
-    return _dealt(sizes, batch_size, seed, turns[: epoch * length], turns[epoch * length :])
+    before = Counter(turns[: epoch * length])
+    return _dealt(sizes, batch_size, seed, before, turns[epoch * length :])
 
 
 def sqrt(sizes: Sizes, batch_size: int, seed: int, epoch: int, epochs: int) -> list[Step]:
@@ -113,13 +145,13 @@ def _drawn(sizes: Sizes, batch_size: int, seed: int, powers: list[float]) -> lis
             len(tasks), size=length, p=chances / chances.sum()
         )
         turns = [tasks[number] for number in drawn]
-    return _dealt(sizes, batch_size, seed, before, turns)
+    return _dealt(sizes, batch_size, seed, Counter(before), turns)
 
 
 def _dealt(
-    sizes: Sizes, batch_size: int, seed: int, before: list[TaskName], turns: list[TaskName]
+    sizes: Sizes, batch_size: int, seed: int, before: Mapping[TaskName, int], turns: list[TaskName]
 ) -> list[Step]:
-    """The steps of `turns`: each takes the next batch of its task, after the turns `before`."""
+    """The steps of `turns`: each takes the next batch of its task, after as many as `before`."""
     taken = Counter(before)
     passes: dict[TaskName, tuple[int, list[np.ndarray]]] = {}
     steps: list[Step] = []
@@ -135,6 +167,7 @@ def _dealt(
 SCHEDULES: dict[Schedule, Callable[[Sizes, int, int, int, int], list[Step]]] = {
     "pooled": pooled,
     "consolidated": consolidated,
+    "joint": joint,
     "round_robin": round_robin,
     "sqrt": sqrt,
     "annealed": annealed,

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mtl.config.schema import RunConfig
+from mtl.config.schema import ADDED, RunConfig, default_of
 from mtl.documents.keys import flatten
 from mtl.methods.toggles import COSTLY
 from mtl.runs.record import Record, Spent
-from mtl.tasks.task import TaskName
 
 
 class Costs:
@@ -56,13 +55,10 @@ class Costs:
         return sum(rates) / len(rates) if rates else None
 
 
+_NEWER = {name: default_of(name) for name in COSTLY if name in ADDED}
+"""What older records do not have, as they ran."""
+
+
 def _key(config: Mapping[str, Any]) -> tuple[Any, ...]:
-    flat = flatten(dict(config)) | {"smart": config.get("smart") is not None}
+    flat = _NEWER | flatten(dict(config)) | {"smart": config.get("smart") is not None}
     return tuple(repr(flat.get(name)) for name in COSTLY)
-
-
-def examples(config: RunConfig, rows: Mapping[TaskName, int]) -> int:
-    """Training examples of a whole run. `rows` are the training rows by task."""
-    whole = config.train.epochs * sum(rows.values())
-    steps = config.train.max_steps
-    return whole if steps is None else min(whole, steps * config.train.batch_size)

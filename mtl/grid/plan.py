@@ -8,8 +8,9 @@ from pathlib import Path
 
 from mtl.config import identity
 from mtl.config.schema import RunConfig
+from mtl.data.budget import expected_examples
 from mtl.grid.arm import Arm
-from mtl.grid.costs import Costs, examples
+from mtl.grid.costs import Costs
 from mtl.runs.find import run_folders
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import Sources
@@ -79,7 +80,8 @@ class Planner:
     def plan(self, arms: Sequence[Arm], seeds: Mapping[str, Sequence[int]], workers: int) -> Plan:
         """The runs of every arm on its seeds; among runs of one seed, in the order of `seeds`."""
         work = {
-            arm.name: examples(arm.config, self._sources.trained_rows(arm.config)) for arm in arms
+            arm.name: expected_examples(arm.config, self._sources.trained_rows(arm.config))
+            for arm in arms
         }
         order = sorted({seed for chosen in seeds.values() for seed in chosen})
         named = {arm.name: arm for arm in arms}

@@ -8,9 +8,10 @@ for those of a step.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 from mtl.config.schema import RunConfig
@@ -74,24 +75,51 @@ class NoPenalty(Penalty):
         return self.model(batch, self.probability), {}
 
 
+Join = Callable[[Sequence[Tensor], Sequence[float]], Tensor]
+"""One value for a step from those of its micro-batches and their shares of the step's rows."""
+
+
+def by_share(values: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    """The mean over a step's rows of what are means over the rows of micro-batches."""
+    return torch.stack([share * value for share, value in zip(shares, values, strict=True)]).sum()
+
+
+def largest(values: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    """The largest of the micro-batches' values."""
+    return torch.stack(list(values)).amax()
+
+
+def total(values: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    """The sum of what micro-batches count."""
+    return torch.stack(list(values)).sum()
+
+
 class Measurements:
     """Scalars by step, task and quantity, which stay on the device until `report`."""
 
-    def __init__(self) -> None:
-        self.waiting: dict[int, dict[TaskName, dict[str, Tensor]]] = {}
+    def __init__(self, **joins: Join) -> None:
+        """`joins` says how the values of micro-batches give the step's: by share if not named."""
+        self.joins = joins
+        self.waiting: dict[int, dict[TaskName, dict[str, list[tuple[Tensor, float]]]]] = {}
 
-    def note(self, step: int, quantity: str, values: Mapping[TaskName, Tensor]) -> None:
-        """Keep a step's values of one quantity, by task."""
+    def note(
+        self, step: int, quantity: str, values: Mapping[TaskName, Tensor], batch: Batch
+    ) -> None:
+        """Keep a batch's values of one quantity, by task."""
+        shares = {part.task: part.share for part in batch.parts}
         for task, value in values.items():
-            self.waiting.setdefault(step, {}).setdefault(task, {})[quantity] = value
+            noted = self.waiting.setdefault(step, {}).setdefault(task, {})
+            noted.setdefault(quantity, []).append((value, shares[task]))
 
     def report(self, step: int, summary: Summary) -> dict[str, dict[str, float | None]]:
         """A step's numbers by task, None where not finite; adds them to `summary`, forgets them."""
         numbers: dict[str, dict[str, float | None]] = {}
         for task, values in self.waiting.pop(step, {}).items():
             numbers[task] = {}
-            for quantity, value in values.items():
-                number = float(value)
+            for quantity, noted in values.items():
+                parts, shares = zip(*noted, strict=True)
+                join = self.joins.get(quantity, by_share)
+                number = float(parts[0] if len(parts) == 1 else join(parts, shares))
                 finite = number - number == 0
                 numbers[task][quantity] = number if finite else None
                 if finite:

@@ -18,13 +18,16 @@ from mtl.rng import torch_stream
 
 
 def start(batch: Batch, like: Tensor, sigma: float, seed: int, step: int) -> Tensor:
-    """sigma N(0, I), (T, H). A task's draw at a step does not depend on the batch's other tasks."""
+    """sigma N(0, I), (T, H). A task's draw at a step does not depend on the batch's other tasks.
+
+    Each micro-batch of a step has a draw of its own.
+    """
     width = like.shape[1]
     parts = [
         torch.randn(
             part.tokens,
             width,
-            generator=torch_stream(seed, f"smart/{step}/{part.task}"),
+            generator=torch_stream(seed, f"smart/{step}/{part.draw}"),
             dtype=like.dtype,
         )
         for part in batch.parts

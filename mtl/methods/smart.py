@@ -26,7 +26,15 @@ from torch import Tensor
 from mtl.config.schema import RunConfig
 from mtl.config.sections import Smart
 from mtl.methods import perturbation
-from mtl.methods.penalty import ByTask, Measurements, Penalty, Summary, register
+from mtl.methods.penalty import (
+    ByTask,
+    Measurements,
+    Penalty,
+    Summary,
+    largest,
+    register,
+    total,
+)
 from mtl.model.batch import Batch
 from mtl.model.losses import divergence
 from mtl.model.multitask import MultiTaskModel
@@ -81,7 +89,7 @@ class SmartPenalty(Penalty):
         if settings.mu:
             shared = {id(value): value for value in model.parameters() if not value.requires_grad}
             self.teacher = copy.deepcopy(model, shared).requires_grad_(False)
-        self.measured = Measurements()
+        self.measured = Measurements(largest=largest, skipped=total)
 
     @classmethod
     def from_config(cls, config: RunConfig, model: MultiTaskModel) -> Self:
@@ -97,7 +105,8 @@ class SmartPenalty(Penalty):
             terms.append(("d_breg", self.settings.mu, self.teacher_distance(batch, clean)))
         penalties: ByTask = {}
         for name, weight, values in terms:
-            self.measured.note(step, name, {task: value.detach() for task, value in values.items()})
+            found = {task: value.detach() for task, value in values.items()}
+            self.measured.note(step, name, found, batch)
             for task, value in values.items():
                 term = weight * value
                 penalties[task] = penalties[task] + term if task in penalties else term
@@ -131,9 +140,9 @@ class SmartPenalty(Penalty):
         self.measure_noise(batch, clean, noise, step)
         if not self.settings.dropout:
             zeros = {task: value.new_zeros(()) for task, value in smoothness.items()}
-            self.measured.note(step, "floor", zeros)
+            self.measured.note(step, "floor", zeros, batch)
         elif step % FLOOR_EVERY == 0:
-            self.measured.note(step, "floor", self.floor(batch, clean, state))
+            self.measured.note(step, "floor", self.floor(batch, clean, state), batch)
         return smoothness
 
     def find_noise(self, batch: Batch, clean: Clean, step: int) -> Noise:
@@ -262,9 +271,13 @@ class SmartPenalty(Penalty):
             strict=True,
         )
         for part, values, embedded, skipped in by_task:
-            self.measured.note(step, "ratio", {part.task: values.norm() / embedded.norm()})
-            self.measured.note(step, "largest", {part.task: values.abs().amax()})
-            self.measured.note(step, "skipped", {part.task: skipped[: part.rows].sum()})
+            found = {
+                "ratio": values.norm() / embedded.norm(),
+                "largest": values.abs().amax(),
+                "skipped": skipped[: part.rows].sum(),
+            }
+            for quantity, value in found.items():
+                self.measured.note(step, quantity, {part.task: value}, batch)
 
     def report(self, step: int, summaries: dict[str, Summary]) -> dict[str, Any]:
         return {"smart": self.measured.report(step, summaries.setdefault("smart", {}))}

@@ -12,7 +12,7 @@ A parameter that no task of the step reaches keeps a gradient of None.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -26,7 +26,10 @@ from mtl.methods.stateful import Stateful
 from mtl.tasks.task import TaskName
 
 LossesOf = Callable[[Step], dict[TaskName, Tensor]]
-"""Runs the model on some tasks' rows and gives each task's mean loss, with its graph."""
+"""Runs the model on some tasks' rows and gives each task's mean loss, with its graph.
+
+Where the rows are a part of those that the task has in the step, it is their share of that mean.
+"""
 
 SURGERIES: dict[str, type[Surgery]] = {}
 """Every surgery by its name in a config; complete once `mtl.methods.registry` is imported."""
@@ -64,17 +67,20 @@ class Surgery(Stateful, ABC):
     ) -> tuple[dict[TaskName, Tensor], Line | None]:
         """Leave the step's gradient in `.grad`. Returns detached losses and the step's log line.
 
-        `passes` are the step's rows, split by what can share a pass. Here each task has a forward
-        and a backward of its own, one after another; T gradients stay in memory, but no graph.
+        `passes` are the step's rows, split by what can share a pass. Where they are split into
+        micro-batches a task has several, whose losses and gradients add up. Here each task has
+        forwards and backwards of its own, one after another; T gradients stay in memory, but no
+        graph.
         """
         losses: dict[TaskName, Tensor] = {}
         gradients: list[Gradient] = []
-        for rows in passes:
-            for task in rows:
-                loss = losses_of({task: rows[task]})[task]
-                torch.autograd.backward(loss)
-                losses[task] = loss.detach()
-                gradients.append(take(self.backbone))
+        for task in dict.fromkeys(task for rows in passes for task in rows):
+            for rows in passes:
+                if task in rows:
+                    loss = losses_of({task: rows[task]})[task]
+                    torch.autograd.backward(loss)
+                    add(losses, {task: loss})
+            gradients.append(take(self.backbone))
         products = gram(gradients)
         with np.errstate(all="ignore"):  # the training loop reports a gradient that is not finite
             weights = self.weights(products, generator)
@@ -98,5 +104,11 @@ class Sum(Surgery):
         for rows in passes:
             losses = losses_of(rows)
             sum(losses.values()).backward()  # type: ignore[union-attr]
-            detached |= {task: loss.detach() for task, loss in losses.items()}
+            add(detached, losses)
         return detached, None
+
+
+def add(sums: dict[TaskName, Tensor], losses: Mapping[TaskName, Tensor]) -> None:
+    """Add losses to those of a step so far, without their graphs."""
+    for task, loss in losses.items():
+        sums[task] = sums[task] + loss.detach() if task in sums else loss.detach()

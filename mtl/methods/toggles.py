@@ -190,9 +190,15 @@ TOGGLES: tuple[Toggle, ...] = (
     ),
     Toggle(key="train.epochs", title="epochs", may_differ=SCALE),
     Toggle(key="train.max_steps", title="most steps", may_differ=SCALE),
+    Toggle(key="train.max_examples", title="most training examples", may_differ=SCALE),
     Toggle(
         key="train.batch_size", title="batch size", may_differ=SCALE,
         cost="larger batches use the processor better",
+    ),
+    Toggle(
+        key="train.accumulate", title="micro-batches per step",
+        may_differ="the batch and its gradient stay the same",
+        cost="smaller parts use the processor less well",
     ),
     Toggle(key="train.lr", title="learning rate", may_differ=SCALE),
     Toggle(key="train.head_lr", title="learning rate of the heads", may_differ=SCALE),

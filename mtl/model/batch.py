@@ -22,7 +22,9 @@ from mtl.tasks.task import TaskName
 class Part:
     """One task's rows in a batch: `rows` of them, each `vectors` sequences of the encoder.
 
-    `labels` is (rows,) float32. `tokens` counts the tokens of all the part's sequences.
+    `labels` is (rows,) float32. `tokens` counts the tokens of all the part's sequences. `start` is
+    the place of the first row among the task's rows of the step, and `share` how much of them the
+    part has: 0 and 1 but for a micro-batch.
     """
 
     task: TaskName
@@ -30,10 +32,17 @@ class Part:
     vectors: int
     tokens: int
     labels: Tensor
+    start: int = 0
+    share: float = 1.0
 
     @property
     def sequences(self) -> int:
         return self.rows * self.vectors
+
+    @property
+    def draw(self) -> str:
+        """A name for random streams of a step: the task, and where a later micro-batch starts."""
+        return f"{self.task}/{self.start}" if self.start else self.task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +64,14 @@ def make_batch(
     pairer: Pairer,
     device: torch.device,
     frozen_cache: FrozenCache = DISABLED,
+    *,
+    whole: Step | None = None,
 ) -> Batch:
-    """The batch of a step's rows (row numbers by task)."""
+    """The batch of a step's rows (row numbers by task).
+
+    `whole` are all rows of the step, where `step` has consecutive ones of them.
+    """
+    whole = step if whole is None else whole
     ids: list[np.ndarray] = []
     types: list[np.ndarray] = []
     parts = []
@@ -73,6 +88,8 @@ def make_batch(
                 vectors=pairer.vectors if TASKS[task].pair else 1,
                 tokens=sum(map(len, part_ids)),
                 labels=torch.from_numpy(rows.rows.labels[index].astype(np.float32)).to(device),
+                start=int(np.flatnonzero(whole[task] == index[0])[0]),
+                share=len(index) / len(whole[task]),
             )
         )
     return Batch(

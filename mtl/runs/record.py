@@ -143,6 +143,9 @@ class Diagnostics(Stored):
     frozen_bytes: Count | None = None
     tokens: Count | None = None
     examples: Count | None = None
+    passes: Count | None = None
+    """Passes of training, each a forward and a backward: micro-batches, and with surgery a task's
+    own. Perturbed passes do not count. None by an earlier version."""
 
 
 class Work(BaseModel):

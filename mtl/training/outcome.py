@@ -116,6 +116,7 @@ def diagnostics(state: State, model: MultiTaskModel, average: NoAverage) -> Diag
             "frozen_bytes": sum(parameter.nbytes for parameter in frozen),
             "tokens": state.tokens,
             "examples": state.examples,
+            "passes": state.passes,
         }
     )
 

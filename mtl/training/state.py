@@ -23,9 +23,9 @@ class State:
     `selected` are the metrics of `best_step`, `reasons` says why some of them are undefined.
     `half_steps` and `half_overall` are the step and overall score of the best evaluation on each
     half of dev (`mtl.runs.halves`), `last` the dev metrics of the last one. `seconds` is wall
-    time, `step_seconds` that of optimiser steps. `dead_examples` counts by task
-    and epoch. `gradient_norms` and the summaries hold sums and counts. `log_bytes` is the length of
-    the log when the state was saved.
+    time, `step_seconds` that of optimiser steps. `passes` counts passes of training, micro-batches
+    each. `dead_examples` counts by task and epoch. `gradient_norms` and the summaries hold sums and
+    counts. `log_bytes` is the length of the log when the state was saved.
     """
 
     step: int = 0
@@ -41,6 +41,7 @@ class State:
     step_seconds: float = 0.0
     examples: int = 0
     tokens: int = 0
+    passes: int = 0
     tasks_per_step: dict[str, int] = field(default_factory=dict)
     dead_examples: dict[str, list[int]] = field(default_factory=dict)
     penalties: dict[str, Summary] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import torch
 
@@ -17,6 +18,7 @@ from mtl.model.multitask import MultiTaskModel
 from mtl.rng import numpy_stream
 from mtl.runs.prepare import Prepared
 from mtl.tasks.registry import TASKS
+from mtl.training.micro_batches import split
 from mtl.training.optim import Optimizer, learning_rate
 from mtl.training.state import State, StepResult
 from mtl.training.step_plan import StepPlan
@@ -50,24 +52,37 @@ class Stepper:
         # Each step has a random stream of its own, so that a resumed run needs no state of it.
         generator = numpy_stream(self.config.seed, f"surgery/{state.step}")
         self.optimizer.zero_grad()
-        losses, line = self.surgery.backward(self.model.passes(rows), self.losses, generator)
+        passes = split(self.model.passes(rows), self.config.train.accumulate)
+        losses_of = partial(self.losses, whole=rows)
+        losses, line = self.surgery.backward(passes, losses_of, generator)
         norm = self.optimizer.step(rate)
         self.penalty.after_step(state.step, total)
         self._count(rows)
         state.step_seconds += time.monotonic() - started
         return StepResult(state.step, self._plain(losses), norm, rate, line)
 
-    def losses(self, rows: Step) -> ByTask:
-        """Each task's mean loss on its rows, penalty and weight included, from one pass."""
+    def losses(self, rows: Step, whole: Step | None = None) -> ByTask:
+        """Each task's mean loss on its rows, penalty and weight included, from one pass.
+
+        Where `whole` has more rows of the task, the step's, it is their share of the step's mean.
+        """
         batch = make_batch(
-            self.prepared.train, rows, self.prepared.pairer, self.device, self.frozen_cache
+            self.prepared.train,
+            rows,
+            self.prepared.pairer,
+            self.device,
+            self.frozen_cache,
+            whole=whole,
         )
         with autocast(self.device, self.config.train.precision):
             outputs, penalties = self.penalty.forward(batch, self.state.step)
         self.state.tokens += batch.packed.tokens
+        self.state.passes += 1
         self._count_dead_examples(outputs)
         losses = task_losses(batch, outputs)
         losses |= {task: losses[task] + penalty for task, penalty in penalties.items()}
+        micro = [part for part in batch.parts if part.share < 1]
+        losses |= {part.task: part.share * losses[part.task] for part in micro}
         weights = self.config.task_weights.written()
         return losses | {task: weights[task] * losses[task] for task in losses.keys() & weights}
 

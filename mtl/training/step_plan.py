@@ -7,11 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from mtl.config.schema import RunConfig
+from mtl.data.budget import NO_LIMIT, steps_within
 from mtl.data.schedules import SCHEDULES, Step
 from mtl.data.tokens import TokenizedRows
 from mtl.tasks.task import TaskName
-
-NO_LIMIT = 2**62
 
 
 class StepPlan:
@@ -22,7 +21,8 @@ class StepPlan:
         self.sizes = {task: len(train[task]) for task in config.tasks}
         self._current: tuple[int, list[Step]] = (-1, [])
         self.epoch_steps = len(self.epoch(0))
-        self.total = min(config.train.epochs * self.epoch_steps, config.train.max_steps or NO_LIMIT)
+        most = min(config.train.epochs * self.epoch_steps, config.train.max_steps or NO_LIMIT)
+        self.total = steps_within(config, self.sizes, most, self.epoch)
 
     def epoch(self, number: int) -> list[Step]:
         """The steps of an epoch (from 0)."""

@@ -18,6 +18,7 @@ from mtl.report.document import (
     Section,
     Table,
     columns,
+    number,
     table,
     text,
 )
@@ -36,7 +37,7 @@ NEXT_TO_NOTHING = 1e-6
 def section(data: ReportData) -> Section | None:
     """A table for each method that was on in some arm; None where none was."""
     arms = {arm.name: data.records(arm) for group in data.groups for arm in group.arms if arm.seeds}
-    blocks = [*_surgery(arms), *_smart(arms), *_freezing(arms), *_dead(arms)]
+    blocks = [*_surgery(arms), *_smart(arms), *_freezing(arms), *_dead(arms), *examples_seen(arms)]
     if not blocks:
         return None
     return Section(title="Why it did what it did", key="reasons", blocks=tuple(blocks))
@@ -198,6 +199,29 @@ def _dead(arms: ByArm) -> list[Block]:
         "Training examples without a gradient, as max(0, cos) gives none below 0; means over seeds."
     )
     return [Table(name="dead-examples", columns=heads, rows=tuple(rows), caption=caption)]
+
+
+def examples_seen(arms: ByArm) -> list[Block]:
+    """How many examples each arm saw, where a setting makes arms see other numbers of them."""
+    configs = [record.config for records in arms.values() for record in records]
+    if not any(
+        config.get("schedule") == "joint" or config["train"].get("max_examples")
+        for config in configs
+    ):
+        return []
+    rows = []
+    for arm, records in arms.items():
+        steps = mean_of(record.steps for record in records)
+        seen = mean_of(record.diagnostics.examples for record in records)
+        each = seen / steps if seen is not None and steps else None
+        rows.append((text(arm), number(steps, ".0f"), number(seen, ".0f"), number(each, ".1f")))
+    heads = columns("arm", "steps", "examples seen", "examples a step", kinds="tnnn")
+    caption = (
+        "Training examples, a row counting at each use; means over seeds. Arms that see other "
+        "numbers of examples differ in more than their methods; train.max_examples holds the "
+        "numbers equal, but for a step."
+    )
+    return [Table(name="examples-seen", columns=heads, rows=tuple(rows), caption=caption)]
 
 
 def _percent(value: float | None) -> str:
