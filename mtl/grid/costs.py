@@ -57,7 +57,8 @@ class Costs:
 
 
 def _key(config: Mapping[str, Any]) -> tuple[Any, ...]:
-    flat = flatten(dict(config)) | {"smart": config.get("smart") is not None}
+    enabled = {name: config.get(name) is not None for name in ("smart", "lora")}
+    flat = flatten(dict(config)) | enabled
     return tuple(repr(flat.get(name)) for name in COSTLY)
 
 

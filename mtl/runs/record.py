@@ -137,6 +137,8 @@ class Diagnostics(Stored):
     """Mean norm before clipping, by task, over the steps with this task alone."""
     surgery: SurgeryDiagnostics | None = None
     """None without surgery."""
+    lora: dict[str, int | float | None] | None = None
+    """The adapters' size and effect (`mtl.model.lora.describe_adapters`). None without any."""
     trained_bytes: Count | None = None
     frozen_bytes: Count | None = None
     tokens: Count | None = None

@@ -11,6 +11,7 @@ from mtl.documents.keys import flatten
 from mtl.methods import conflicts
 from mtl.methods.penalty import PENALTIES, summarise
 from mtl.model.fallback.pretrained import FallbackPretrained
+from mtl.model.lora import describe_adapters
 from mtl.model.multitask import MultiTaskModel
 from mtl.model.pretrained import Pretrained
 from mtl.runs.definitions import definitions_of
@@ -109,6 +110,7 @@ def diagnostics(state: State, model: MultiTaskModel) -> Diagnostics:
                 task: total / count for task, (count, total) in state.gradient_norms.items()
             },
             "surgery": conflicts.summarise(state.surgery) if state.surgery else None,
+            "lora": describe_adapters(model.encoder),
             "trained_bytes": sum(parameter.nbytes for parameter in model.trainable().values()),
             "frozen_bytes": sum(parameter.nbytes for parameter in frozen),
             "tokens": state.tokens,
