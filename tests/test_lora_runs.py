@@ -22,6 +22,7 @@ from mtl.runs.prepare import prepare
 from mtl.runs.verify import verify
 from mtl.training.loop import train
 from tests.design_tools import cell, plan
+from tests.report_tools import GRID, built, fill, section, tables
 from tests.training_tools import comparable, config, content, losses, started, trained_with_stops
 
 # --- what trains
@@ -168,6 +169,26 @@ def test_a_grid_may_have_it_as_a_factor(tmp_path: Path) -> None:
     }  # fmt: skip
     changes = [dict(arm.changes) for arm in design.arms]
     assert {"lora": {}} in changes and {"lora": {"rank": 4}} in changes
+
+
+def test_a_report_says_how_far_the_adapters_moved_the_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fill(
+        GRID.replace("freeze.unfrozen: 1", "lora.rank: 4"),
+        diagnostics={"lora": {"trained": 73728, "share": 0.00325, "change": 0.0003}},
+    )
+    text = built()
+    moved = next(
+        table for table in tables(section(text, "Why it did what it did")) if "change" in table[0]
+    )
+    row = next(row for row in moved if row["arm"] == "better")
+    assert (row["numbers in adapters"], row["of the encoder"], row["change"]) == (
+        "73728", "0.3 %", "0.0003"
+    )  # fmt: skip
+    assert "arXiv:2106.09685" in text
+    assert "rank" in text
 
 
 # --- what is refused
