@@ -35,8 +35,12 @@ GROUPS = {
     "task_weights": "Weights of losses: `task_weights.*`",
     "freeze": "Freezing: `freeze.*`",
     "smart": "SMART: `smart.*`",
+    "lora": "LoRA: `lora.*`",
     "train": "Training: `train.*`",
 }
+
+EXAMPLES = {"Smart": "{lambda_s: 3, ...}", "Lora": "{rank: 4, ...}"}
+"""Some settings of the sections that may be null."""
 
 
 def toggles() -> str:
@@ -177,7 +181,7 @@ def _values(key: str) -> str:
 def _option(part: dict[str, Any]) -> list[str]:
     """The values of one branch of a JSON Schema, as words."""
     if "$ref" in part:
-        return ["`{}`", "`{lambda_s: 3, ...}`"]
+        return ["`{}`", f"`{EXAMPLES[part['$ref'].rpartition('/')[2]]}`"]
     if "enum" in part or "const" in part:
         return [f"`{value}`" for value in part.get("enum") or [part["const"]]]
     match part["type"]:

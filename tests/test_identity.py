@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from mtl.config.identity import cell, run_id
+from mtl.config.lora import Lora
 from mtl.config.schema import RunConfig
 from mtl.config.sections import Freeze, Heads, Schedule, Smart, Surgery, TaskWeights, Train
 from mtl.config.settings import config_from
@@ -215,6 +216,10 @@ CHANGES = {
     "smart.projection": "smart.projection=normalise",
     "smart.dropout": "smart.dropout=true",
     "smart.beta": "smart.beta=0.999",
+    "lora": "lora={}",
+    "lora.rank": "lora.rank=4",
+    "lora.alpha": "lora.alpha=8",
+    "lora.targets": "lora.targets=all",
     "train.epochs": "train.epochs=4",
     "train.max_steps": "train.max_steps=100",
     "train.max_examples": "train.max_examples=1000",
@@ -251,7 +256,7 @@ def settings_of(model: type[BaseModel], prefix: str = "") -> list[str]:
         sections = [
             kind
             for kind in (annotation, *get_args(annotation))
-            if kind in (Smart, Heads, TaskWeights, Freeze, Train)
+            if kind in (Smart, Lora, Heads, TaskWeights, Freeze, Train)
         ]
         for section in sections:
             found += settings_of(section, f"{prefix}{name}.")
@@ -270,7 +275,9 @@ def test_no_setting_is_forgotten_here() -> None:
 
 @pytest.mark.parametrize("key", list(CHANGES))
 def test_a_single_change_of_a_setting_changes_the_cell(key: str) -> None:
-    base = [NEEDS[key]] if key in NEEDS else ["smart={}"] if key.startswith("smart.") else []
+    section, dot, _ = key.partition(".")
+    on = [f"{section}={{}}"] if dot and section in ("smart", "lora") else []
+    base = [NEEDS[key]] if key in NEEDS else on
     assert cell_of(*base, CHANGES[key]) != cell_of(*base)
 
 
@@ -304,6 +311,8 @@ def test_equal_configs_have_equal_cells_however_they_were_written(
     refused = ["tasks", "heads", "pairing", "surgery"]  # alone, or beside what else may be drawn
     if "freeze.states=fp16" in changes[:count]:
         refused += ["freeze.scope", "freeze.dropout", "smart"]
+    if any(change.startswith("lora") for change in changes[:count]):
+        refused += ["freeze.scope"]
     words = [change for change in changes[:count] if not change.startswith(tuple(refused))]
     one, other = config_from([*words, f"seed={seed}"]), config_from(list(reversed(words)))
     assert cell(one, data=DATA, encoder=ENCODER) == cell(other, data=DATA, encoder=ENCODER)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mtl.config.key_kinds import config_keys
 from mtl.config.presets import PRESETS
-from mtl.config.schema import SECTIONS, RunConfig
+from mtl.config.schema import RunConfig
 from mtl.config.settings import config_from
 from mtl.errors import ConfigError
 from mtl.methods.toggle import Method, Toggle
@@ -58,6 +58,10 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "smart.projection": ("clip", "normalise"),
     "smart.dropout": (False, True),
     "smart.beta": ((0.99, 0.999), (0.9, 0.9)),
+    "lora": (None, {}),
+    "lora.rank": (8, 1),
+    "lora.alpha": (16.0, 8.0),
+    "lora.targets": ("qv", "qkvo", "all"),
     "tasks": (("sst", "quora", "sts"), ("sst",), ("quora",), ("sts",), ("sst", "sts")),
     "data": ("sample", "hub"),
     "limit": (None, 100),
@@ -79,9 +83,12 @@ VALUES: dict[str, tuple[Any, ...]] = {
 }
 """Some values of every setting, its default first."""
 
+METHODS = ("smart", "lora")
+"""The settings that are null or a section of settings."""
+
 
 def changed(config: RunConfig, key: str, value: Any) -> RunConfig:
-    """The config with one setting changed; `smart.*` turn SMART on."""
+    """The config with one setting changed; `smart.*` turn SMART on, `lora.*` LoRA."""
     plain = config.model_dump()
     section, _, name = key.rpartition(".")
     settings = plain if not section else plain.get(section) or {}
@@ -100,15 +107,15 @@ def others(config: RunConfig, key: str) -> list[RunConfig]:
 @st.composite
 def configs(draw: st.DrawFn) -> RunConfig:
     """Any config without problems, with settings that have no effect among them."""
-    raw: dict[str, Any] = {"heads": {}, "task_weights": {}, "freeze": {}, "train": {}, "smart": {}}
+    raw: dict[str, Any] = {"heads": {}, "task_weights": {}, "freeze": {}, "train": {}}
+    off = []
     for key, values in VALUES.items():
         section, _, name = key.rpartition(".")
         (raw[section] if section else raw)[name or key] = draw(st.sampled_from(values))
-        if key == "smart":
-            smart_on = raw["smart"] is not None
-            raw["smart"] = {}
-    if not smart_on:
-        raw["smart"] = None
+        if key in METHODS:
+            off += [key] if raw[key] is None else []
+            raw[key] = {}
+    raw |= dict.fromkeys(off)
     config = RunConfig.model_validate(raw)
     for problem in config.problems():  # each names what to put back
         for key in problem.uses:
@@ -138,8 +145,9 @@ def test_an_entry_says_what_the_setting_is(toggle: Toggle) -> None:
     assert toggle.title
     assert toggle.description, f"{toggle.key} needs a description in the schema"
     assert toggle.value(changed(RunConfig(), toggle.key, VALUES[toggle.key][0])) == toggle.neutral
-    smart = SECTIONS["smart"]() if toggle.key.startswith("smart.") else None
-    assert toggle.value(RunConfig(smart=smart)) == toggle.neutral  # type: ignore[arg-type]
+    section, dot, _ = toggle.key.partition(".")
+    on = {section: {}} if dot and section in METHODS else {}
+    assert toggle.value(RunConfig.model_validate(on)) == toggle.neutral
 
 
 # --- settings without effect
@@ -150,7 +158,8 @@ def test_an_entry_says_what_the_setting_is(toggle: Toggle) -> None:
 def test_a_setting_is_idle_exactly_where_no_value_of_it_changes_the_run(config: RunConfig) -> None:
     resolved = config.resolved()
     for toggle in TOGGLES:
-        if toggle.key.startswith("smart.") and config.smart is None:
+        section, dot, _ = toggle.key.partition(".")
+        if dot and section in METHODS and getattr(config, section) is None:
             assert toggle.idle(config) and toggle.value(resolved) is None
             continue
         alternatives = others(config, toggle.key)
@@ -167,8 +176,8 @@ def _undecided(config: RunConfig) -> set[str]:
     undecided = {"heads.quora", "heads.sts"}  # two words may mean the same head
     if config.smart is not None and not (config.smart.lambda_s or config.smart.mu):
         undecided |= {key for key in VALUES if key.startswith("smart")}
-    # With half precision the only other scope that is allowed names all tasks.
-    only_scope = len(config.tasks) == 1 or config.freeze.states != "fp32"
+    # With half precision or LoRA the only other scope that is allowed names all tasks.
+    only_scope = len(config.tasks) == 1 or config.freeze.states != "fp32" or config.lora is not None
     return undecided | {"freeze.scope"} if only_scope else undecided
 
 

@@ -113,6 +113,7 @@ def test_a_toggle_at_its_neutral_value_gives_the_baselines_losses_bit_for_bit(
         {"smart": {"mu": 0.0}},
         {"smart": {"lambda_s": 0.0}},
         {"smart": {"projection": "normalise", "dropout": True, "steps": 2}},
+        {"lora": {}},
         {"limit": 10},
         {"max_length": 8},
     ],

@@ -36,8 +36,7 @@ from mtl.ablation.factors import (
 )
 from mtl.ablation.where import Condition, compile_where, literal
 from mtl.config.assignments import level_name
-from mtl.config.schema import RunConfig, default_of
-from mtl.config.sections import Smart
+from mtl.config.schema import SECTIONS, RunConfig, default_of
 from mtl.config.settings import preset_layer
 from mtl.documents.keys import Settings, flatten, get_key, is_within, merge
 from mtl.documents.validation import Problem
@@ -280,7 +279,7 @@ class _Plan:
 def _changes(baseline: Settings, plain: Settings) -> dict[str, Any]:
     """The settings that turn the baseline's resolved settings into these.
 
-    Enabling `smart` is one change.
+    Enabling `smart` or `lora` is one change.
     """
     changes: dict[str, Any] = {}
     for key, value in plain.items():
@@ -288,8 +287,8 @@ def _changes(baseline: Settings, plain: Settings) -> dict[str, Any]:
         if old == value:
             continue
         if isinstance(value, dict):
-            # Without SMART in the baseline, its settings are compared with the published values.
-            below = old if isinstance(old, dict) else Smart().model_dump(mode="json")
+            # A method that is off in the baseline: its settings are compared with its defaults.
+            below = old if isinstance(old, dict) else SECTIONS[key]().model_dump(mode="json")
             if key in ("heads", "task_weights"):  # a task that the baseline lacks has the usual
                 below = {task: default_of(f"{key}.{task}") for task in value} | (old or {})
             inner = {name: item for name, item in value.items() if below[name] != item}

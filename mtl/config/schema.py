@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
+from mtl.config.lora import NO_LAYER, Lora, lora_or_null, lora_problems
 from mtl.config.problems import (
     score_problems,
     surgery_problems,
@@ -106,6 +107,11 @@ class RunConfig(Section):
         description="null: off; {}: on, with the published values; "
         "any smart.* key also turns it on",
     )
+    lora: Annotated[Lora | None, BeforeValidator(lora_or_null), NO_LAYER, ADDED_LATER] = Field(
+        None,
+        description="low-rank adapters in place of the layers' own weights; null: off; "
+        "{}: on, with its defaults; any lora.* key also turns it on",
+    )
     train: Train = Train()
     overall: Annotated[Literal["mean", "shifted"], NO_CORRELATION] = Field(
         "mean",
@@ -143,6 +149,7 @@ class RunConfig(Section):
             *task_problems(self.tasks, self.freeze.scope),
             *_head_problems(self),
             *_states_problems(self),
+            *lora_problems(self.lora, self.resolved().freeze.scope),
             *surgery_problems(self.surgery, self.tasks, self.schedule, batch_size),
             *score_problems(self.tasks),
             *weight_problems(self.task_weights.written()),
@@ -181,6 +188,8 @@ class RunConfig(Section):
         """Why a setting has no effect in this run, with a remedy; None if it has an effect."""
         if key.startswith("smart.") and self.smart is None:
             return "smart=null turns SMART off. Leave it out."
+        if key.startswith("lora.") and self.lora is None:
+            return "lora=null turns LoRA off. Leave it out."
         reasons = [idle.why for name, idle in IDLE if name == key and idle.when(self)]
         section, _, task = key.partition(".")
         owners = {owner for name in self.tasks for owner in (name, self.head_owner(name))}
@@ -227,6 +236,7 @@ SECTIONS: dict[str, type[Section]] = {
     "task_weights": TaskWeights,
     "freeze": Freeze,
     "smart": Smart,
+    "lora": Lora,
     "train": Train,
 }
 

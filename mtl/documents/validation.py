@@ -240,7 +240,7 @@ def _unknown(
     if section is None:
         return "unknown key. Leave it out."
     names = [str(field.validation_alias or name) for name, field in section.model_fields.items()]
-    near = hint(key) or suggestion(key, names) or _deeper(key, model)
+    near = hint(key) or _deeper(key, model) or suggestion(key, names)
     return f"unknown key.{near} Keys here: {', '.join(names)}."
 
 

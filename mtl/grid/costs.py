@@ -60,5 +60,6 @@ _NEWER = {name: default_of(name) for name in COSTLY if name in ADDED}
 
 
 def _key(config: Mapping[str, Any]) -> tuple[Any, ...]:
-    flat = _NEWER | flatten(dict(config)) | {"smart": config.get("smart") is not None}
+    enabled = {name: config.get(name) is not None for name in ("smart", "lora")}
+    flat = _NEWER | flatten(dict(config)) | enabled
     return tuple(repr(flat.get(name)) for name in COSTLY)

@@ -60,8 +60,10 @@ def export(trained: Trained, folder: Path) -> None:
 
 
 def _write(trained: Trained, folder: Path) -> None:
+    from mtl.model.lora import merged_state
+
     config, model, pretrained = trained.folder.config(), trained.evaluator.model, trained.pretrained
-    state = _tensors(model.encoder)
+    state = {name: tensor.cpu() for name, tensor in merged_state(model.encoder).items()}
     if isinstance(pretrained, FallbackPretrained):
         _write_model(folder, state, pretrained)
     else:

@@ -72,7 +72,7 @@ class Toggle:
         return tuple(mark for mark in self.field.metadata if isinstance(mark, Idle))
 
     def value(self, config: RunConfig) -> Any:
-        """The value in a config; None for `smart.*` while SMART is off."""
+        """The value in a config; None for `smart.*` while SMART is off, and so on."""
         return get_key(config, self.key)
 
     def idle(self, config: RunConfig) -> str | None:

@@ -174,6 +174,23 @@ TOGGLES: tuple[Toggle, ...] = (
     Toggle(key="smart.dropout", title="dropout of the perturbed pass"),
     Toggle(key="smart.beta", title="share of the teacher kept"),
     Toggle(
+        key="lora", title="LoRA",
+        cost="frozen weights need no gradient and no moments; adapters add small products",
+        sources=(
+            Source(
+                title="LoRA",
+                text="Hu et al. LoRA: Low-Rank Adaptation of Large Language Models. "
+                "ICLR 2022, arXiv:2106.09685.",
+                when=lambda config: config.lora is not None,
+            ),
+        ),
+    ),
+    Toggle(key="lora.rank", title="rank of adapters", cost="larger is dearer"),
+    Toggle(key="lora.alpha", title="strength of adapters"),
+    Toggle(
+        key="lora.targets", title="products with adapters", cost="more products are dearer",
+    ),
+    Toggle(
         key="tasks", title="tasks", method="one task",
         cost="tasks differ in the length of their sentences",
         tick=lambda config: config.tasks[0] if len(config.tasks) == 1 else None,

@@ -68,7 +68,7 @@ class Layer(nn.Module):
         """
         width = hidden.shape[1]
         size = width // self.attention_heads
-        to_query, to_key, to_value = self.qkv.weight.view(3, self.attention_heads, size, width)
+        to_query, to_key, to_value = self.qkv.matrix().view(3, self.attention_heads, size, width)
         query_bias, _, value_bias = self.qkv.bias.view(3, self.attention_heads, 1, size)
         tokens = batch.pad(hidden)
         first = hidden.index_select(0, batch.starts)

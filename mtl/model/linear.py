@@ -35,6 +35,10 @@ class Linear(nn.Linear):
         output: Tensor = _Product.apply(input, self.weight, self.bias)  # type: ignore[no-untyped-call]
         return output
 
+    def matrix(self) -> Tensor:
+        """The weight that the layer computes with, (O, I): an adapted layer's is not `weight`."""
+        return self.weight
+
 
 @functools.cache
 def by_onednn() -> bool:

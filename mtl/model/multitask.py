@@ -8,6 +8,8 @@ Shapes: T tokens of S sequences, H width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +20,7 @@ from mtl.model.batch import Batch
 from mtl.model.freezing import Freezing
 from mtl.model.heads import Head, make_head
 from mtl.model.linear import arrange
+from mtl.model.lora import add_adapters
 from mtl.model.packing import Packed
 from mtl.rng import torch_stream
 from mtl.tasks.registry import TASKS
@@ -35,6 +38,7 @@ class MultiTaskModel(nn.Module):
         self.encoder = encoder
         self.pooling = config.pooling
         self.freezing = Freezing.from_config(config, encoder.config.layers)
+        replaced = add_adapters(encoder, config, self.freezing.boundary or 0)
         self.heads = nn.ModuleDict()
         for task in config.tasks:
             self.heads[task] = make_head(
@@ -44,12 +48,15 @@ class MultiTaskModel(nn.Module):
                 encoder.config.width,
                 torch_stream(config.seed, f"head/{task}"),
             )
-        for parameter in self._never_trained():
+        for parameter in self._never_trained(replaced):
             parameter.requires_grad_(False)
 
-    def _never_trained(self) -> list[nn.Parameter]:
-        """Parameters that no task trains: those frozen for all tasks, and an unused pooler."""
-        parameters: list[nn.Parameter] = []
+    def _never_trained(self, replaced: Sequence[nn.Parameter]) -> list[nn.Parameter]:
+        """Parameters that no task trains: those frozen for all tasks, and an unused pooler.
+
+        `replaced` are those that adapters train in place of.
+        """
+        parameters = list(replaced)
         if self.freezing.for_all_tasks and self.freezing.boundary is not None:
             parameters += self.encoder.lower_parameters(self.freezing.boundary)
         if self.pooling != "pooler" and self.encoder.pooler is not None:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mtl.config import identity
+from mtl.config.lora import Lora
 from mtl.config.schema import RunConfig
 from mtl.data.course.files import OnBadRow
 from mtl.data.load import load_rows
 from mtl.data.rows import Rows, fingerprint
 from mtl.data.tokens import TokenizedRows, tokenize_rows
 from mtl.errors import ConfigError
+from mtl.model.families import FAMILIES
 from mtl.model.find import find_encoder
 from mtl.model.pairing import PAIRERS, Pairer
 from mtl.model.pretrained import Pretrained
@@ -159,6 +161,7 @@ def check_sizes(config: RunConfig, pretrained: Pretrained) -> None:
             f"freeze.unfrozen={unfrozen}: the encoder has {layers} layers. "
             f"Use 0 to {layers}, or all (which trains the embeddings too)."
         )
+    check_adapters(config.lora, pretrained)
     if config.max_length > positions:
         raise ConfigError(
             f"max_length={config.max_length}: the encoder has {positions} positions; "
@@ -173,6 +176,24 @@ def check_sizes(config: RunConfig, pretrained: Pretrained) -> None:
         raise ConfigError(
             f"pooling=pooler: encoder {config.encoder} ({pretrained.family.name}) has no pooler. "
             "Use pooling=mean, cls or max."
+        )
+
+
+def check_adapters(lora: Lora | None, pretrained: Pretrained) -> None:
+    """Raise ConfigError where the encoder cannot have these adapters."""
+    if lora is None:
+        return
+    width = pretrained.encoder_config.width
+    if pretrained.path != "packed":
+        raise ConfigError(
+            f"lora: encoder {pretrained.name} ({pretrained.family.name}) is computed by "
+            f"transformers, and only a packed encoder can have adapters ({', '.join(FAMILIES)}). "
+            "Use lora=null, or another encoder."
+        )
+    if lora.rank > width:
+        raise ConfigError(
+            f"lora.rank={lora.rank}: the encoder's products are {width} wide, and a higher rank "
+            f"adds nothing. Use 1 to {width}."
         )
 
 

@@ -139,6 +139,8 @@ class Diagnostics(Stored):
     """None without surgery."""
     average_distance: float | None = None
     """How far the averaged weights are from the last ones, relative to these. None without them."""
+    lora: dict[str, int | float | None] | None = None
+    """The adapters' size and effect (`mtl.model.lora.describe_adapters`). None without any."""
     trained_bytes: Count | None = None
     frozen_bytes: Count | None = None
     tokens: Count | None = None

@@ -12,6 +12,7 @@ from mtl.methods import conflicts
 from mtl.methods.average import NoAverage
 from mtl.methods.penalty import PENALTIES, summarise
 from mtl.model.fallback.pretrained import FallbackPretrained
+from mtl.model.lora import describe_adapters
 from mtl.model.multitask import MultiTaskModel
 from mtl.model.pretrained import Pretrained
 from mtl.runs.definitions import definitions_of
@@ -112,6 +113,7 @@ def diagnostics(state: State, model: MultiTaskModel, average: NoAverage) -> Diag
             },
             "surgery": conflicts.summarise(state.surgery) if state.surgery else None,
             "average_distance": average.distance(),
+            "lora": describe_adapters(model.encoder),
             "trained_bytes": sum(parameter.nbytes for parameter in model.trainable().values()),
             "frozen_bytes": sum(parameter.nbytes for parameter in frozen),
             "tokens": state.tokens,

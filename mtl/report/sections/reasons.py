@@ -37,7 +37,10 @@ NEXT_TO_NOTHING = 1e-6
 def section(data: ReportData) -> Section | None:
     """A table for each method that was on in some arm; None where none was."""
     arms = {arm.name: data.records(arm) for group in data.groups for arm in group.arms if arm.seeds}
-    blocks = [*_surgery(arms), *_smart(arms), *_freezing(arms), *_dead(arms), *examples_seen(arms)]
+    blocks = [
+        *_surgery(arms), *_smart(arms), *_lora(arms), *_freezing(arms), *_dead(arms),
+        *examples_seen(arms),
+    ]  # fmt: skip
     if not blocks:
         return None
     return Section(title="Why it did what it did", key="reasons", blocks=tuple(blocks))
@@ -152,6 +155,26 @@ def _smart(arms: ByArm) -> list[Block]:
         )
         blocks.append(Paragraph(text=note))
     return blocks
+
+
+def _lora(arms: ByArm) -> list[Block]:
+    rows = []
+    for arm, records in arms.items():
+        parts = [part for record in records if (part := record.diagnostics.lora)]
+        if parts:
+            sizes = [mean_of(part.get(key) for part in parts) for key in ("trained", "share")]
+            numbers = Cell(text=NOTHING if sizes[0] is None else f"{sizes[0]:.0f}", sort=sizes[0])
+            change = mean_of(part.get("change") for part in parts)
+            rows.append((text(arm), numbers, share(sizes[1]), small(change)))
+    if not rows:
+        return []
+    heads = columns("arm", "numbers in adapters", "of the encoder", "change", kinds="tnnn")
+    caption = (
+        "LoRA after the last step, means over seeds. Of the encoder: the adapters' numbers as a "
+        "share of the encoder's; change: norm of scale B A over norm of W, mean over adapters. "
+        "Near 0, the adapters have hardly moved the encoder: raise train.lr or lora.alpha."
+    )
+    return [table("lora", heads, rows, caption)]
 
 
 def _freezing(arms: ByArm) -> list[Block]:
