@@ -83,8 +83,8 @@ def test_every_setting_of_the_published_sketch_is_there_under_its_name() -> None
         "freeze surgery smart train overall".split()
     )
     names = (
-        "epochs max_steps batch_size lr weight_decay warmup decay dropout max_grad_norm "
-        "precision select"
+        "epochs max_steps batch_size lr task_weights_lr weight_decay warmup decay dropout "
+        "max_grad_norm precision select"
     )
     assert list(type(RunConfig().train).model_fields) == names.split()
 

@@ -21,6 +21,7 @@ from pydantic import (
 
 from mtl.errors import ConfigError, RunError, short
 from mtl.runs.definitions import shipped_but, tasks_in
+from mtl.runs.weights import WeightDiagnostics
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import Task
 from mtl.tracking.outcome import TrackingOutcome
@@ -137,6 +138,8 @@ class Diagnostics(Stored):
     """Mean norm before clipping, by task, over the steps with this task alone."""
     surgery: SurgeryDiagnostics | None = None
     """None without surgery."""
+    task_weights: WeightDiagnostics | None = None
+    """None where no loss has a weight."""
     trained_bytes: Count | None = None
     frozen_bytes: Count | None = None
     tokens: Count | None = None

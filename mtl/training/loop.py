@@ -119,7 +119,16 @@ def run_and_record(training: Training, mode: WandbMode, group: str | None) -> Re
         status, error, unexpected = "failed", traceback.format_exc(), exception
     training.progress.end()
     training.clock.charge()
-    record = make_record(prepared, folder, training.state, training.model, device, status, error)
+    record = make_record(
+        prepared,
+        folder,
+        training.state,
+        training.model,
+        training.weighing,
+        device,
+        status,
+        error,
+    )
     done = status == "done"
     tracked = tracker.finish(tracked_metrics(record)) if done else tracker.abort(error or status)
     record = record.model_copy(update={"wandb": tracked})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import torch
 
@@ -10,6 +11,7 @@ from mtl.config.schema import RunConfig
 from mtl.documents.keys import flatten
 from mtl.methods import conflicts
 from mtl.methods.penalty import PENALTIES, summarise
+from mtl.methods.weighing import Weighing
 from mtl.model.fallback.pretrained import FallbackPretrained
 from mtl.model.multitask import MultiTaskModel
 from mtl.model.pretrained import Pretrained
@@ -36,6 +38,7 @@ def make_record(
     folder: RunFolder,
     state: State,
     model: MultiTaskModel,
+    weighing: Weighing,
     device: torch.device,
     status: Status,
     error: str | None,
@@ -72,7 +75,7 @@ def make_record(
             tokens_per_second=round(state.tokens / speed, 3) if speed else None,
         ),
         peak_memory=peak_memory(device),
-        diagnostics=diagnostics(state, model),
+        diagnostics=diagnostics(state, model, weighing),
         frozen_unchanged=unchanged,
         data=prepared.data,
         environment=environment(device),
@@ -97,7 +100,7 @@ def tracked_metrics(record: Record) -> Metrics:
     return record.metrics | {f"cross-fitted/{key}": value for key, value in judged.items()}
 
 
-def diagnostics(state: State, model: MultiTaskModel) -> Diagnostics:
+def diagnostics(state: State, model: MultiTaskModel, weighing: Weighing) -> Diagnostics:
     """What the methods of a run acted on (`mtl.runs.record.Diagnostics`)."""
     frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
     return Diagnostics.model_validate(
@@ -109,12 +112,26 @@ def diagnostics(state: State, model: MultiTaskModel) -> Diagnostics:
                 task: total / count for task, (count, total) in state.gradient_norms.items()
             },
             "surgery": conflicts.summarise(state.surgery) if state.surgery else None,
+            "task_weights": weight_diagnostics(state, weighing),
             "trained_bytes": sum(parameter.nbytes for parameter in model.trainable().values()),
             "frozen_bytes": sum(parameter.nbytes for parameter in frozen),
             "tokens": state.tokens,
             "examples": state.examples,
         }
     )
+
+
+def weight_diagnostics(state: State, weighing: Weighing) -> dict[str, Any] | None:
+    """What the weights of the losses were, and where they could not act.
+
+    See `mtl.runs.weights`.
+    """
+    summary = weighing.summary()
+    if summary is None or not state.step:
+        return summary
+    alone = state.tasks_per_step.get("1", 0)
+    shares = {"one_task": alone / state.step, "clipped": state.clipped_alone / state.step}
+    return summary | shares
 
 
 def encoder_part(prepared: Prepared) -> EncoderPart:
