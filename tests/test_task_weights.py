@@ -13,20 +13,32 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mtl.ablation.definition import from_words
+from mtl.ablation.design import expand
 from mtl.config.schema import RunConfig
 from mtl.config.sections import Train
 from mtl.config.settings import config_from
-from mtl.config.task_weights import WeightRule
+from mtl.config.task_weights import TaskWeights, WeightRule
 from mtl.errors import ConfigError
 from mtl.methods.dwa import DynamicWeightAverage, weights_of
 from mtl.methods.registry import WEIGHINGS, make_weighing
-from mtl.methods.toggles import methods_of, sources_of, toggle_of, typed_config
+from mtl.methods.toggles import (
+    TOGGLES,
+    methods_of,
+    sources_of,
+    task_toggles,
+    toggle_of,
+    typed_config,
+)
 from mtl.methods.uncertainty import Uncertainty
 from mtl.methods.weighing import Fixed, Weighing
+from mtl.report.document import Paragraph, Table
+from mtl.report.sections.weight_reasons import weight_blocks
+from mtl.study.leave_one_out import leave_one_out
 from mtl.training.loop import train
 from mtl.training.optim import Optimizer
 from tests.definition_tools import there_and_back
-from tests.design_tools import cell, define, plan
+from tests.design_tools import cell, cell_of, define, plan
+from tests.test_study_spaces import read
 from tests.training_tools import (
     comparable,
     config,
@@ -203,7 +215,8 @@ def test_uncertainty_changes_a_run_and_the_record_has_its_path(
     assert lines[0][0]["loss"] == pytest.approx(lines[1][0]["loss"])  # logged without weights
     assert lines[0][-1] != lines[1][-1] != lines[2][-1]
     found = learned.diagnostics.task_weights
-    assert found is not None and found.rule == "uncertainty" and found.clipped == 0
+    assert found is not None and found.rule == "uncertainty"
+    assert set(found.clipped.values()) <= {0}
     assert found.tasks.keys() == set(learned.config["tasks"])
     for weight in found.tasks.values():
         assert len(weight.per_epoch) == 2
@@ -277,8 +290,9 @@ def test_the_record_counts_the_steps_in_which_clipping_divides_a_weight_out(
         )
         found = run.diagnostics.task_weights
         assert found is not None
-        shares.append((found.rule, found.one_task, found.clipped))
-    assert shares == [("fixed", 1, 1), ("fixed", 1, 0)]
+        assert found.clipped.keys() == set(run.config["tasks"])
+        shares.append((found.rule, found.one_task, set(found.clipped.values())))
+    assert shares == [("fixed", 1, {1}), ("fixed", 1, {0})]
 
 
 def test_dwa_cut_before_its_third_epoch_says_that_it_did_nothing(
@@ -372,6 +386,20 @@ def test_one_task_has_no_rule() -> None:
     assert config_from(["tasks=sst", "task_weights=dwa", "train.epochs=1"]).problems() == []
 
 
+def test_a_task_called_rule_trains_and_has_no_weight(tmp_path: Path) -> None:
+    file = tmp_path / "rule.yaml"
+    file.write_text(
+        "{task: rule, task_type: regression, text: text, label: y, range: [0, 5], metric: rmse}"
+    )
+    chosen = config_from([f"tasks=sst,{file}", "task_weights.sst=2"])
+    assert chosen.tasks == ("sst", "rule")
+    assert chosen.resolved().task_weights == TaskWeights.model_validate({"sst": 2})
+    with pytest.raises(ConfigError, match="a task called rule cannot have a weight"):
+        config_from([f"tasks=sst,{file}", "task_weights.rule=2.0"])
+    assert len({toggle.key for toggle in task_toggles()}) == len(task_toggles())
+    assert toggle_of("task_weights.rule") in TOGGLES
+
+
 def test_a_rule_is_cited_and_is_no_published_baseline() -> None:
     for rule, venue in (("uncertainty", "CVPR 2018"), ("dwa", "CVPR 2019")):
         chosen = config_from([f"task_weights={rule}"])
@@ -406,3 +434,34 @@ def test_an_arm_tells_that_it_drops_the_baselines_weights(tmp_path: Path) -> Non
     assert changes["learned"] == {"task_weights.sst": 1.0, "task_weights.rule": "dwa"}
     assert changes["plain"] == {"task_weights.sst": 1.0, "limit": 9}
     assert changes["heavy"] == {}
+
+
+def test_a_studys_best_trial_is_taken_apart_by_its_rule() -> None:
+    study = read("  task_weights: [fixed, uncertainty, dwa]\n  train.lr: {float: [1e-6, 1e-3]}\n")
+    grid = leave_one_out(study, {"task_weights": "dwa", "train.lr": 2e-4}, [1])
+    assert list(grid.grid["task_weights"]) == ["fixed", "dwa"]
+    arms = {arm.name: arm for arm in expand(grid, cell_of).arms}
+    assert arms["without task_weights"].cell == cell("train.lr=2e-4")
+
+
+def test_a_report_has_the_weights_and_where_they_could_not_act(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    changes = {"train__epochs": 3, "train__max_grad_norm": 1e-6}
+    dwa = train(config(tiny, task_weights="dwa", **changes), runs=tmp_path)
+    cut = train(config(tiny, task_weights="dwa", train__max_steps=2, **changes), runs=tmp_path)
+    plain = train(config(tiny, **changes), runs=tmp_path)
+    blocks = weight_blocks({"dwa": [dwa], "cut": [cut], "plain": [plain]})
+    assert isinstance(blocks[0], Table)
+    rows = [[cell.text for cell in row] for row in blocks[0].rows]
+    assert {row[0] for row in rows} == {"dwa", "cut"}
+    assert rows[0][2:4] == ["dwa", "1"] and rows[0][-1] == "100 %"
+    assert isinstance(blocks[1], Paragraph) and blocks[1].text.startswith("cut: dwa weighs")
+    assert weight_blocks({"plain": [plain]}) == []
+
+
+def test_the_record_of_a_run_that_diverged_can_be_written(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    chosen = config(tiny, task_weights="uncertainty", train__lr=1e18, train__max_grad_norm=None)
+    assert train(chosen, runs=tmp_path).status == "diverged"

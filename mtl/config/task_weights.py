@@ -32,8 +32,8 @@ class TaskWeights(Section):
 
     A rule weighs a task's loss with its penalty, as the logs show it: they have no weights. A
     weight acts in full in a step of several tasks (schedule=consolidated). In a step of one task,
-    clipping divides it out again where the gradient is longer than train.max_grad_norm, which is
-    usual; the record counts such steps. AdamW cancels a constant weight in the task's own head.
+    clipping divides it out again where the gradient is longer than train.max_grad_norm; the record
+    has the share of such steps. AdamW cancels a constant weight in the task's own head.
 
     uncertainty: the loss is the sum of exp(-s) L / 2 + s / 2 over tasks, with one s for each task,
     0 at first and learned. A weight settles near 1 / (2 L). dwa: of T tasks, each has the weight

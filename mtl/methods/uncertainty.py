@@ -25,9 +25,9 @@ from mtl.tasks.task import TaskName
 class Uncertainty(Weighing):
     """Learns s_t with Adam at a constant rate of its own, apart from the model's optimiser.
 
-    The model's rate of some 1e-5 would leave s_t where it is. The gradient of s_t is
-    (1 - exp(-s_t) L_t) / 2, from the loss without its weight; it does not enter the model's
-    clipping. A task that a step lacks keeps its s_t.
+    The model's rate of some 1e-5 would leave s_t where it is. RATES
+    The gradient of s_t is (1 - exp(-s_t) L_t) / 2, from the loss without its weight; it does not
+    enter the model's clipping. A task that a step lacks keeps its s_t.
     """
 
     def __init__(

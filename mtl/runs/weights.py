@@ -21,7 +21,7 @@ class WeightOfTask(BaseModel):
 
 
 class WeightDiagnostics(BaseModel):
-    """The weights, and where they could not act. Shares are of the run's steps."""
+    """The weights, and where they could not act. Shares are between 0 and 1."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
 
@@ -29,9 +29,9 @@ class WeightDiagnostics(BaseModel):
     one_task: Share | None = None
     """Share of steps with one task. There a weight cannot act against another task's in the step,
     and AdamW cancels a constant one in the task's own head."""
-    clipped: Share | None = None
-    """Share of steps with one task whose gradient was clipped: clipping has divided the weight out
-    again."""
+    clipped: dict[str, Share] = {}
+    """By task, over the steps with this task alone: share with a clipped gradient. There clipping
+    has divided the weight out again."""
     idle: str | None = None
     """Why the rule did nothing. None where it did."""
     tasks: dict[str, WeightOfTask] = {}

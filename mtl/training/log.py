@@ -103,7 +103,8 @@ class StepLog:
             count, total = self.state.gradient_norms.get(task, [0, 0.0])
             self.state.gradient_norms[task] = [count + 1, total + line["grad_norm"]]
             if self.limit is not None and line["grad_norm"] > self.limit:
-                self.state.clipped_alone += 1
+                clipped = self.state.clipped_alone
+                clipped[task] = clipped.get(task, 0) + 1
         if "surgery" in line:
             conflicts.add(self.state.surgery, line["surgery"])
 

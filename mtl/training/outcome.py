@@ -127,11 +127,15 @@ def weight_diagnostics(state: State, weighing: Weighing) -> dict[str, Any] | Non
     See `mtl.runs.weights`.
     """
     summary = weighing.summary()
-    if summary is None or not state.step:
+    steps = sum(state.tasks_per_step.values())
+    if summary is None or not steps:
         return summary
-    alone = state.tasks_per_step.get("1", 0)
-    shares = {"one_task": alone / state.step, "clipped": state.clipped_alone / state.step}
-    return summary | shares
+    clipped = {
+        task: state.clipped_alone.get(task, 0) / count
+        for task, (count, _) in state.gradient_norms.items()
+    }
+    one_task = state.tasks_per_step.get("1", 0) / steps
+    return summary | {"one_task": one_task, "clipped": clipped}
 
 
 def encoder_part(prepared: Prepared) -> EncoderPart:

@@ -24,9 +24,9 @@ class State:
     `half_steps` and `half_overall` are the step and overall score of the best evaluation on each
     half of dev (`mtl.runs.halves`), `last` the dev metrics of the last one. `seconds` is wall
     time, `step_seconds` that of optimiser steps. `dead_examples` counts by task
-    and epoch. `gradient_norms` and the summaries hold sums and counts. `clipped_alone` counts steps
-    of one task whose gradient was clipped. `log_bytes` is the length of the log when the state was
-    saved.
+    and epoch. `gradient_norms` and the summaries hold sums and counts. `clipped_alone` counts, by
+    task, the steps with this task alone whose gradient was clipped. `log_bytes` is the length of
+    the log when the state was saved.
     """
 
     step: int = 0
@@ -46,7 +46,7 @@ class State:
     dead_examples: dict[str, list[int]] = field(default_factory=dict)
     penalties: dict[str, Summary] = field(default_factory=dict)
     gradient_norms: dict[str, list[float]] = field(default_factory=dict)
-    clipped_alone: int = 0
+    clipped_alone: dict[str, int] = field(default_factory=dict)
     surgery: conflicts.Totals = field(default_factory=dict)
     log_bytes: int = 0
 

@@ -21,6 +21,7 @@ from mtl.report.document import (
     table,
     text,
 )
+from mtl.report.sections.weight_reasons import weight_blocks
 from mtl.report.wording import mean_of, share, small
 from mtl.runs.record import Record, SmartDiagnostics, SurgeryDiagnostics
 
@@ -36,7 +37,7 @@ NEXT_TO_NOTHING = 1e-6
 def section(data: ReportData) -> Section | None:
     """A table for each method that was on in some arm; None where none was."""
     arms = {arm.name: data.records(arm) for group in data.groups for arm in group.arms if arm.seeds}
-    blocks = [*_surgery(arms), *_smart(arms), *_freezing(arms), *_dead(arms)]
+    blocks = [*_surgery(arms), *_smart(arms), *weight_blocks(arms), *_freezing(arms), *_dead(arms)]
     if not blocks:
         return None
     return Section(title="Why it did what it did", key="reasons", blocks=tuple(blocks))
