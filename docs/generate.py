@@ -61,7 +61,8 @@ def toggles() -> str:
 def _group(section: str) -> list[Toggle]:
     """The toggles of a section in the schema's order."""
     model = SECTIONS[section] if section else RunConfig
-    names = TASKS if section in ("heads", "task_weights") else model.model_fields
+    tasks = TASKS if section in ("heads", "task_weights") else ()
+    names = [*model.model_fields, *tasks]
     order = [f"{section}.{name}".lstrip(".") for name in names]
     return sorted(
         (toggle for toggle in TOGGLES if toggle.key in order),

@@ -83,8 +83,9 @@ def test_every_setting_of_the_published_sketch_is_there_under_its_name() -> None
         "freeze surgery smart lora train overall".split()
     )
     names = (
-        "epochs max_steps max_examples batch_size accumulate lr weight_decay warmup decay dropout "
-        "max_grad_norm precision select"
+        "epochs max_steps max_examples batch_size accumulate lr head_lr layer_decay "
+        "task_weights_lr weight_decay warmup decay dropout "
+        "max_grad_norm ema precision select"
     )
     assert list(type(RunConfig().train).model_fields) == names.split()
 

@@ -13,8 +13,9 @@ from pydantic import BaseModel
 from mtl.config.identity import cell, run_id
 from mtl.config.lora import Lora
 from mtl.config.schema import RunConfig
-from mtl.config.sections import Freeze, Heads, Schedule, Smart, Surgery, TaskWeights, Train
+from mtl.config.sections import Freeze, Heads, Schedule, Smart, Surgery, Train
 from mtl.config.settings import config_from
+from mtl.config.task_weights import TaskWeights
 from mtl.tasks.registry import TASKS, course_names
 
 DATA, ENCODER = "0123456789abcdef", "fedcba9876543210"
@@ -200,6 +201,7 @@ CHANGES = {
     "task_weights.sst": "task_weights.sst=2",
     "task_weights.quora": "task_weights.quora=2",
     "task_weights.sts": "task_weights.sts=2",
+    "task_weights.rule": "task_weights.rule=dwa",
     "schedule": "schedule=consolidated",
     "surgery": "surgery=dominant",
     "freeze.unfrozen": "freeze.unfrozen=2",
@@ -229,6 +231,7 @@ CHANGES = {
     "train.head_lr": "train.head_lr=1e-3",
     "train.layer_decay": "train.layer_decay=0.9",
     "train.ema": "train.ema=0.9",
+    "train.task_weights_lr": "train.task_weights_lr=0.1",
     "train.weight_decay": "train.weight_decay=0.01",
     "train.warmup": "train.warmup=0.1",
     "train.decay": "train.decay=linear",
@@ -244,6 +247,7 @@ NEEDS = {
     "freeze.dropout": "final",
     "freeze.states": "final",
     "surgery": "schedule=consolidated",
+    "train.task_weights_lr": "task_weights=uncertainty",
 }
 """What else has to be set for a setting to matter."""
 
@@ -313,6 +317,8 @@ def test_equal_configs_have_equal_cells_however_they_were_written(
         refused += ["freeze.scope", "freeze.dropout", "smart"]
     if any(change.startswith("lora") for change in changes[:count]):
         refused += ["freeze.scope"]
+    if "task_weights.rule=dwa" in changes[:count]:
+        refused += [f"task_weights.{task}" for task in TASKS]
     words = [change for change in changes[:count] if not change.startswith(tuple(refused))]
     one, other = config_from([*words, f"seed={seed}"]), config_from(list(reversed(words)))
     assert cell(one, data=DATA, encoder=ENCODER) == cell(other, data=DATA, encoder=ENCODER)

@@ -43,6 +43,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "train.head_lr": (None, 1e-3),
     "train.layer_decay": (1.0, 0.9),
     "train.ema": (None, 0.9),
+    "task_weights.rule": ("fixed", "uncertainty", "dwa"),
     "freeze.unfrozen": ("all", 0, 3),
     "freeze.scope": ("all", ("sst",), ("quora",), ("sts",), ("sst", "sts")),
     "freeze.dropout": (False, True),
@@ -72,6 +73,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "train.batch_size": (16, 1),
     "train.accumulate": (1, 2),
     "train.lr": (1e-5, 1e-4),
+    "train.task_weights_lr": (1e-2, 1e-1),
     "train.weight_decay": (0.0, 0.1),
     "train.warmup": (0.0, 0.1),
     "train.decay": ("none", "linear"),
@@ -104,6 +106,10 @@ def others(config: RunConfig, key: str) -> list[RunConfig]:
     return [other for other in configs if not other.problems()]
 
 
+RESTORED = ("freeze.scope", "freeze.states", "surgery", "task_weights.rule")
+"""Settings that `configs` puts back where a problem names them, besides the heads."""
+
+
 @st.composite
 def configs(draw: st.DrawFn) -> RunConfig:
     """Any config without problems, with settings that have no effect among them."""
@@ -119,7 +125,7 @@ def configs(draw: st.DrawFn) -> RunConfig:
     config = RunConfig.model_validate(raw)
     for problem in config.problems():  # each names what to put back
         for key in problem.uses:
-            if key.startswith("heads.") or key in ("freeze.scope", "freeze.states", "surgery"):
+            if key.startswith("heads.") or key in RESTORED:
                 config = changed(config, key, VALUES[key][0])
         if any(key.startswith("heads.") for key in problem.uses):
             config = changed(changed(config, "heads.quora", "auto"), "heads.sts", "auto")

@@ -102,6 +102,8 @@ def test_a_toggle_at_its_neutral_value_gives_the_baselines_losses_bit_for_bit(
         {"heads": {"sts": "cosine"}},
         {"heads": {"quora": "features"}},
         {"heads": {"sst": "linear"}},
+        {"task_weights": {"sst": 2.0}},
+        {"task_weights": "uncertainty"},
         {"schedule": "consolidated"},
         {"schedule": "joint"},
         {"schedule": "round_robin"},

@@ -282,6 +282,9 @@ def _changes(baseline: Settings, plain: Settings) -> dict[str, Any]:
     Enabling `smart` or `lora` is one change.
     """
     changes: dict[str, Any] = {}
+    if "task_weights" in baseline:  # a weight that the arm lacks is back at its default
+        weights = {name: default_of(f"task_weights.{name}") for name in baseline["task_weights"]}
+        plain = plain | {"task_weights": weights | plain.get("task_weights", {})}
     for key, value in plain.items():
         old = baseline.get(key, {})
         if old == value:

@@ -18,6 +18,7 @@ from mtl.errors import ConfigError, short
 
 DEFAULT_SEEDS = (0, 1, 2)
 MAX_SEEDS = 1000
+WEIGHTS = "task_weights."
 
 
 def level_name(value: Any) -> str:
@@ -74,6 +75,12 @@ def assignments(
                 f"{section}=null disables {section}, so {', '.join(keys)} would have no effect. "
                 "Keep one of the two."
             )
+    rule, keys = written.get("task_weights"), [key for key in written if key.startswith(WEIGHTS)]
+    if isinstance(rule, str) and keys:
+        problems.append(
+            f"task_weights={rule} sets all of task_weights, so beside {', '.join(keys)} one of the "
+            "two would have no effect. Keep one."
+        )
     return settings, seeds
 
 

@@ -58,6 +58,29 @@ def weight_problems(weights: Mapping[TaskName, Any]) -> list[Problem]:
     return problems
 
 
+def rule_problems(
+    rule: str, weights: Mapping[TaskName, Any], tasks: Sequence[TaskName], epochs: int
+) -> list[Problem]:
+    """Weights that a rule would overwrite, and a rule that begins after the run's end."""
+    if rule == "fixed":
+        return []
+    problems = []
+    if keys := [f"task_weights.{task}" for task, weight in weights.items() if weight != 1]:
+        message = (
+            f"task_weights.rule={rule} finds the weights, so {', '.join(keys[:9])} would have no "
+            "effect. Leave them out, or use task_weights.rule=fixed."
+        )
+        problems.append(Problem(uses=("task_weights.rule", *keys), message=message))
+    if rule == "dwa" and epochs < 3 and len(set(tasks)) > 1:
+        message = (
+            f"task_weights.rule=dwa compares the losses of two whole epochs and weighs from the "
+            f"third on; train.epochs={epochs}. Use train.epochs=3 or more, or "
+            "task_weights=uncertainty."
+        )
+        problems.append(Problem(uses=("task_weights.rule", "train.epochs"), message=message))
+    return problems
+
+
 def surgery_problems(
     surgery: str, tasks: Sequence[TaskName], schedule: str, batch_size: int
 ) -> list[Problem]:

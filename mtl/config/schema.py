@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from mtl.config.lora import NO_LAYER, Lora, lora_or_null, lora_problems
 from mtl.config.problems import (
+    rule_problems,
     score_problems,
     surgery_problems,
     task_problems,
@@ -35,10 +36,10 @@ from mtl.config.sections import (
     Smart,
     Surgery,
     TaskNames,
-    TaskWeights,
     Train,
     smart_or_null,
 )
+from mtl.config.task_weights import TaskWeights, weights_or_rule
 from mtl.documents.validation import Problem
 from mtl.errors import ConfigError, short, suggestion
 from mtl.tasks.registry import TASKS, course_names, differing, unknown_task
@@ -83,8 +84,8 @@ class RunConfig(Section):
         "cls: the state of [CLS]; mean, max: the mean or maximum over its tokens",
     )
     heads: Heads = Heads()
-    task_weights: TaskWeights = Field(
-        TaskWeights(), exclude_if=lambda weights: not weights.written()
+    task_weights: Annotated[TaskWeights, BeforeValidator(weights_or_rule)] = Field(
+        TaskWeights(), exclude_if=lambda weights: weights.is_default()
     )
     schedule: Annotated[Schedule, ONE_TASK] = Field(
         "pooled",
@@ -153,6 +154,9 @@ class RunConfig(Section):
             *surgery_problems(self.surgery, self.tasks, self.schedule, batch_size),
             *score_problems(self.tasks),
             *weight_problems(self.task_weights.written()),
+            *rule_problems(
+                self.task_weights.rule, self.task_weights.written(), self.tasks, self.train.epochs
+            ),
         ]
 
     def check(self) -> None:
@@ -171,7 +175,9 @@ class RunConfig(Section):
         weights = {task: self.task_weights.of(task) for task in tasks}
         weights = {task: weight for task, weight in weights.items() if weight != 1}
         update: dict[str, Any] = {"tasks": tasks, "heads": heads}
-        update["task_weights"] = TaskWeights.model_validate(weights)
+        update["task_weights"] = TaskWeights.model_validate(
+            {"rule": self.task_weights.rule} | weights
+        )
         if self.freeze.scope != "all":
             scope = _in_task_order(self.freeze.scope)
             update["freeze"] = self.freeze.model_copy(
@@ -193,7 +199,7 @@ class RunConfig(Section):
         reasons = [idle.why for name, idle in IDLE if name == key and idle.when(self)]
         section, _, task = key.partition(".")
         owners = {owner for name in self.tasks for owner in (name, self.head_owner(name))}
-        absent = section == "task_weights" and task not in self.tasks
+        absent = section == "task_weights" and key not in KEYS and task not in self.tasks
         if absent or (section == "heads" and task not in owners):
             reasons.append(f"tasks={{tasks}} has no {task}. Add the task, or leave it out.")
         return reasons[0].format(tasks=", ".join(self.tasks)) if reasons else None
@@ -206,7 +212,7 @@ class RunConfig(Section):
             section, _, name = key.rpartition(".")
             settings = getattr(config, section) if section else config
             if settings is not None and getattr(settings, name) == default_of(key):
-                (plain[section] if section else plain).pop(name, None)
+                (plain.get(section, {}) if section else plain).pop(name, None)
         if own := differing(config.tasks):
             plain["definitions"] = {task.name: task.identity() for task in own}
         if config.freeze.unfrozen == "all":
@@ -250,7 +256,7 @@ def field_of(key: str) -> FieldInfo:
 def default_of(key: str) -> Any:
     """The default of a dotted key: its neutral value. `smart.*` have the published values."""
     section, _, task = key.partition(".")
-    if section == "task_weights":
+    if section == "task_weights" and task not in TaskWeights.model_fields:
         return 1.0
     return TASKS[task].default_head if section == "heads" else field_of(key).default
 

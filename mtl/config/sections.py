@@ -97,6 +97,14 @@ ONE_TASK = Idle(
     when=lambda run: len(set(run.tasks)) == 1,
     why="tasks={tasks} is one task, and every schedule gives it the same batches. Leave it out.",
 )
+ONE_WEIGHT = Idle(
+    when=lambda run: len(set(run.tasks)) == 1,
+    why="tasks={tasks} is one task: there is no other to weigh it against. Leave it out.",
+)
+NO_LEARNED_WEIGHTS = Idle(
+    when=lambda run: run.task_weights.rule != "uncertainty",
+    why="only task_weights=uncertainty learns weights. Add that, or leave it out.",
+)
 NO_CORRELATION = Idle(
     when=lambda run: not any(TASKS[task].metric in CORRELATIONS for task in run.tasks),
     why="tasks={tasks} has no task that is scored by a correlation. Add one, or leave it out.",
@@ -168,40 +176,6 @@ class Heads(Section):
                 "enum": list(task.head_words),
                 "default": task.default_head,
                 "description": head_description(task),
-            }
-            for task in TASKS.readable()
-        }
-        return dict(schema)
-
-
-class TaskWeights(Section):
-    """What each task's loss is multiplied by before the losses are added.
-
-    Where a step has one task, AdamW divides most of a fixed weight out again: it acts through
-    clipping. It acts in full under schedule=consolidated. Logs show the losses without weights.
-    """
-
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Any]
-
-    def of(self, task: TaskName) -> float:
-        """The weight of a task; 1 where none is set."""
-        return self.written().get(task, 1.0)
-
-    def written(self) -> dict[TaskName, float]:
-        """The weights that are set, by task. What is no number is checked elsewhere."""
-        values = (self.__pydantic_extra__ or {}).items()
-        return {task: float(value) if type(value) is int else value for task, value in values}
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
-        schema = handler.resolve_ref_schema(handler(core_schema))
-        schema["properties"] = {
-            task.name: {
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "default": 1.0,
-                "description": f"weight of the loss of {task.name}",
             }
             for task in TASKS.readable()
         }
@@ -341,6 +315,13 @@ class Train(Section):
         1.0,
         description="what the learning rate is multiplied by from each encoder layer to the one "
         "below it; the embeddings lie below the first; 1: all layers have the same",
+    )
+    task_weights_lr: Annotated[float, Field(gt=0), NO_LEARNED_WEIGHTS, ONE_WEIGHT, ADDED_LATER] = (
+        Field(
+            1e-2,
+            description="constant learning rate of the s of task_weights=uncertainty, with Adam; "
+            "a step changes a weight by about this share at most",
+        )
     )
     weight_decay: Annotated[float, Field(ge=0)] = Field(
         0.0, description="AdamW's weight decay; biases and norms have none"

@@ -113,12 +113,20 @@ def assigned(word: str) -> tuple[str, Any]:
 
 
 def _refuse_keys_of_disabled_sections(words: Sequence[str]) -> None:
-    """Raise ConfigError for contradictions such as `smart=null smart.epsilon=1e-4`."""
+    """Raise ConfigError for contradictions: `smart=null smart.epsilon=1e-4`, and
+    `task_weights=dwa task_weights.sst=2`."""
     keys = {word: word.partition("=")[0].strip() for word in words}
     for word, section in keys.items():
-        if assigned(word)[1] is not None:
+        value = assigned(word)[1]
+        rule = section == "task_weights" and isinstance(value, str)
+        if value is not None and not rule:
             continue
         settings = [repr(setting) for setting, key in keys.items() if key.startswith(f"{section}.")]
+        if settings and rule:
+            raise ConfigError(
+                f"{word!r} sets all of {section}, so beside {', '.join(settings)} one of the two "
+                "would have no effect. Keep one."
+            )
         if settings:
             raise ConfigError(
                 f"{word!r} disables {section}, so {', '.join(settings)} would have no effect. "

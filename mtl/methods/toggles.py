@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 from mtl.config.schema import RunConfig
 from mtl.config.settings import config_from
+from mtl.config.task_weights import RULE
 from mtl.errors import ConfigError
 from mtl.methods.toggle import HeadToggle, Method, Source, Toggle, WeightToggle
 from mtl.tasks.registry import TASKS
@@ -147,6 +148,23 @@ TOGGLES: tuple[Toggle, ...] = (
         ),
     ),
     Toggle(
+        key="task_weights.rule", title="rule of the tasks' weights",
+        sources=(
+            Source(
+                title="weights by uncertainty",
+                text="Kendall, Gal, Cipolla. Multi-Task Learning Using Uncertainty to Weigh "
+                "Losses. CVPR 2018, arXiv:1705.07115.",
+                when=lambda config: config.task_weights.rule == "uncertainty",
+            ),
+            Source(
+                title="dynamic weight average (dwa)",
+                text="Liu, Johns, Davison. End-to-End Multi-Task Learning with Attention. "
+                "CVPR 2019, arXiv:1803.10704.",
+                when=lambda config: config.task_weights.rule == "dwa",
+            ),
+        ),
+    ),
+    Toggle(
         key="smart", title="SMART", method="SMART", tick=_smart,
         cost="a perturbed pass, and a pass per ascent step",
         sources=(
@@ -241,6 +259,7 @@ TOGGLES: tuple[Toggle, ...] = (
             ),
         ),
     ),
+    Toggle(key="train.task_weights_lr", title="learning rate of the tasks' weights"),
     Toggle(key="train.weight_decay", title="weight decay", may_differ=SCALE),
     Toggle(key="train.warmup", title="warm-up", may_differ=SCALE),
     Toggle(key="train.decay", title="decay of the learning rate", may_differ=SCALE),
@@ -274,12 +293,13 @@ def task_toggles() -> list[Toggle]:
             key=f"task_weights.{task.name}", title=f"weight of {task.name}'s loss", task=task
         )
         for task in TASKS.readable()
+        if f"task_weights.{task.name}" not in BY_KEY
     ]
 
 
 def toggle_of(key: str) -> Toggle | None:
     """The toggle of a setting; None for a word that is none."""
-    if key.partition(".")[0] in ("heads", "task_weights"):
+    if key not in BY_KEY and key.partition(".")[0] in ("heads", "task_weights"):
         return next((toggle for toggle in task_toggles() if toggle.key == key), None)
     return BY_KEY.get(key)
 
@@ -338,7 +358,8 @@ def typed_config(words: Sequence[str]) -> RunConfig:
     problems = []
     for word in words:
         key, equals, _ = word.partition("=")
-        toggle = toggle_of(key.strip()) if equals else None
+        key = RULE if key.strip() == "task_weights" else key.strip()  # a word is the rule's
+        toggle = toggle_of(key) if equals else None
         if toggle is None or toggle.value(config) in (toggle.neutral, "auto", "same"):
             continue
         if reason := toggle.idle(config):

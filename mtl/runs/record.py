@@ -21,6 +21,7 @@ from pydantic import (
 
 from mtl.errors import ConfigError, RunError, short
 from mtl.runs.definitions import shipped_but, tasks_in
+from mtl.runs.weights import WeightDiagnostics
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import Task
 from mtl.tracking.outcome import TrackingOutcome
@@ -141,6 +142,8 @@ class Diagnostics(Stored):
     """How far the averaged weights are from the last ones, relative to these. None without them."""
     lora: dict[str, int | float | None] | None = None
     """The adapters' size and effect (`mtl.model.lora.describe_adapters`). None without any."""
+    task_weights: WeightDiagnostics | None = None
+    """None where no loss has a weight."""
     trained_bytes: Count | None = None
     frozen_bytes: Count | None = None
     tokens: Count | None = None

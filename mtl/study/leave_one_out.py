@@ -7,11 +7,14 @@ other form one factor: `smart` and its weights, or a surgery and the schedule th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from mtl.ablation.definition import Definition
 from mtl.ablation.factors import together
 from mtl.config.assignments import level_name
 from mtl.config.key_kinds import config_keys
+from mtl.config.schema import default_of
+from mtl.config.task_weights import RULE
 from mtl.documents.keys import Settings, get_key, merge, nest_key
 from mtl.errors import ConfigError
 from mtl.study.definition import Study
@@ -100,10 +103,17 @@ def _before(space: Space, group: Sequence[str]) -> Settings:
     before: Settings = {}
     for name in group:
         for key in sorted(space[name].sets()):
-            value = get_key(base, key, _ABSENT)
+            value = get_key(base, key, _unset(key))
             if value is not _ABSENT:
                 before = merge(before, nest_key(key, value))
     return before
+
+
+def _unset(key: str) -> Any:
+    """The value of a key that a dump of the base lacks: weights are left out at their default."""
+    if key == "task_weights":
+        return default_of(RULE)
+    return default_of(key) if key.startswith("task_weights.") else _ABSENT
 
 
 def _factor(

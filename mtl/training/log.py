@@ -22,10 +22,17 @@ class StepLog:
     """Keeps finished steps on the device until `flush`, which writes them down together."""
 
     def __init__(
-        self, path: Path, state: State, total: int, penalty: Penalty, progress: Progress
+        self,
+        path: Path,
+        state: State,
+        total: int,
+        penalty: Penalty,
+        limit: float | None,
+        progress: Progress,
     ) -> None:
+        """`limit` is the norm at which gradients are clipped; None: they are not."""
         self.path, self.state, self.total = path, state, total
-        self.penalty, self.progress = penalty, progress
+        self.penalty, self.limit, self.progress = penalty, limit, progress
         self.pending: list[StepResult] = []
 
     @contextmanager
@@ -95,6 +102,9 @@ class StepLog:
             (task,) = line["loss"]
             count, total = self.state.gradient_norms.get(task, [0, 0.0])
             self.state.gradient_norms[task] = [count + 1, total + line["grad_norm"]]
+            if self.limit is not None and line["grad_norm"] > self.limit:
+                clipped = self.state.clipped_alone
+                clipped[task] = clipped.get(task, 0) + 1
         if "surgery" in line:
             conflicts.add(self.state.surgery, line["surgery"])
 

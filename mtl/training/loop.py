@@ -120,7 +120,15 @@ def run_and_record(training: Training, mode: WandbMode, group: str | None) -> Re
     training.progress.end()
     training.clock.charge()
     record = make_record(
-        prepared, folder, training.state, training.model, device, status, error, training.average
+        prepared,
+        folder,
+        training.state,
+        training.model,
+        training.weighing,
+        training.average,
+        device,
+        status,
+        error,
     )
     done = status == "done"
     tracked = tracker.finish(tracked_metrics(record)) if done else tracker.abort(error or status)

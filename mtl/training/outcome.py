@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import torch
 
@@ -11,6 +12,7 @@ from mtl.documents.keys import flatten
 from mtl.methods import conflicts
 from mtl.methods.average import NoAverage
 from mtl.methods.penalty import PENALTIES, summarise
+from mtl.methods.weighing import Weighing
 from mtl.model.fallback.pretrained import FallbackPretrained
 from mtl.model.lora import describe_adapters
 from mtl.model.multitask import MultiTaskModel
@@ -38,10 +40,11 @@ def make_record(
     folder: RunFolder,
     state: State,
     model: MultiTaskModel,
+    weighing: Weighing,
+    average: NoAverage,
     device: torch.device,
     status: Status,
     error: str | None,
-    average: NoAverage,
 ) -> Record:
     """The record of a run that has ended, in whatever way; unknown is None.
 
@@ -75,7 +78,7 @@ def make_record(
             tokens_per_second=round(state.tokens / speed, 3) if speed else None,
         ),
         peak_memory=peak_memory(device),
-        diagnostics=diagnostics(state, model, average),
+        diagnostics=diagnostics(state, model, weighing, average),
         frozen_unchanged=unchanged,
         data=prepared.data,
         environment=environment(device),
@@ -100,7 +103,9 @@ def tracked_metrics(record: Record) -> Metrics:
     return record.metrics | {f"cross-fitted/{key}": value for key, value in judged.items()}
 
 
-def diagnostics(state: State, model: MultiTaskModel, average: NoAverage) -> Diagnostics:
+def diagnostics(
+    state: State, model: MultiTaskModel, weighing: Weighing, average: NoAverage
+) -> Diagnostics:
     """What the methods of a run acted on (`mtl.runs.record.Diagnostics`)."""
     frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
     return Diagnostics.model_validate(
@@ -114,6 +119,7 @@ def diagnostics(state: State, model: MultiTaskModel, average: NoAverage) -> Diag
             "surgery": conflicts.summarise(state.surgery) if state.surgery else None,
             "average_distance": average.distance(),
             "lora": describe_adapters(model.encoder),
+            "task_weights": weight_diagnostics(state, weighing),
             "trained_bytes": sum(parameter.nbytes for parameter in model.trainable().values()),
             "frozen_bytes": sum(parameter.nbytes for parameter in frozen),
             "tokens": state.tokens,
@@ -121,6 +127,23 @@ def diagnostics(state: State, model: MultiTaskModel, average: NoAverage) -> Diag
             "passes": state.passes,
         }
     )
+
+
+def weight_diagnostics(state: State, weighing: Weighing) -> dict[str, Any] | None:
+    """What the weights of the losses were, and where they could not act.
+
+    See `mtl.runs.weights`.
+    """
+    summary = weighing.summary()
+    steps = sum(state.tasks_per_step.values())
+    if summary is None or not steps:
+        return summary
+    clipped = {
+        task: state.clipped_alone.get(task, 0) / count
+        for task, (count, _) in state.gradient_norms.items()
+    }
+    one_task = state.tasks_per_step.get("1", 0) / steps
+    return summary | {"one_task": one_task, "clipped": clipped}
 
 
 def encoder_part(prepared: Prepared) -> EncoderPart:

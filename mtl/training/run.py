@@ -12,7 +12,7 @@ from mtl.data.schedules import Step
 from mtl.data.tokens import TokenizedRows
 from mtl.inference.evaluate import Evaluator
 from mtl.methods.average import make_average
-from mtl.methods.registry import make_penalty, make_surgery
+from mtl.methods.registry import make_penalty, make_surgery, make_weighing
 from mtl.model.frozen.cache import make_frozen_cache
 from mtl.model.multitask import MultiTaskModel
 from mtl.model.pairing import distinct, lay_out
@@ -60,6 +60,7 @@ class Training:
         self.average = make_average(self.trainable, config.train.ema)
         self.penalty = make_penalty(config, self.model)
         self.surgery = make_surgery(config, self.model.backbone())
+        self.weighing = make_weighing(config, self.plan.epoch_steps, device)
         self.frozen_cache = make_frozen_cache(
             config,
             self.model.encoder,
@@ -78,6 +79,7 @@ class Training:
             self.model,
             self.penalty,
             self.surgery,
+            self.weighing,
             self.optimizer,
             self.frozen_cache,
             device,
@@ -90,14 +92,26 @@ class Training:
             interruption.check,
             self.frozen_cache,
         )
-        self.log = StepLog(folder.metrics, self.state, self.plan.total, self.penalty, progress)
+        self.log = StepLog(
+            folder.metrics,
+            self.state,
+            self.plan.total,
+            self.penalty,
+            config.train.max_grad_norm,
+            progress,
+        )
         self.saver = Saver(
             prepared,
             folder,
             self.state,
             self.model,
             self.optimizer,
-            {"penalty": self.penalty, "surgery": self.surgery, "average": self.average},
+            {
+                "penalty": self.penalty,
+                "surgery": self.surgery,
+                "weighing": self.weighing,
+                "average": self.average,
+            },
             device,
             self.plan.total,
         )

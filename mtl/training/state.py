@@ -25,7 +25,8 @@ class State:
     half of dev (`mtl.runs.halves`), `last` the dev metrics of the last one. `seconds` is wall
     time, `step_seconds` that of optimiser steps. `passes` counts passes of training, micro-batches
     each. `dead_examples` counts by task and epoch. `gradient_norms` and the summaries hold sums and
-    counts. `log_bytes` is the length of the log when the state was saved.
+    counts. `clipped_alone` counts, by task, the steps with this task alone whose gradient was
+    clipped. `log_bytes` is the length of the log when the state was saved.
     """
 
     step: int = 0
@@ -46,6 +47,7 @@ class State:
     dead_examples: dict[str, list[int]] = field(default_factory=dict)
     penalties: dict[str, Summary] = field(default_factory=dict)
     gradient_norms: dict[str, list[float]] = field(default_factory=dict)
+    clipped_alone: dict[str, int] = field(default_factory=dict)
     surgery: conflicts.Totals = field(default_factory=dict)
     log_bytes: int = 0
 

@@ -1,4 +1,4 @@
-"""One optimiser step, which knows penalties and surgeries only by their interfaces."""
+"""One optimiser step, which knows penalties, weights and surgeries only by their interfaces."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mtl.data.schedules import Step
 from mtl.inference.evaluate import autocast
 from mtl.methods.penalty import ByTask, Penalty
 from mtl.methods.surgery import Surgery
+from mtl.methods.weighing import Weighing
 from mtl.model.batch import Batch, make_batch
 from mtl.model.frozen.cache import FrozenCache
 from mtl.model.losses import task_loss
@@ -35,6 +36,7 @@ class Stepper:
         model: MultiTaskModel,
         penalty: Penalty,
         surgery: Surgery,
+        weighing: Weighing,
         optimizer: Optimizer,
         frozen_cache: FrozenCache,
         device: torch.device,
@@ -42,6 +44,7 @@ class Stepper:
         self.prepared, self.config = prepared, prepared.config
         self.plan, self.state, self.device = plan, state, device
         self.model, self.penalty, self.surgery = model, penalty, surgery
+        self.weighing = weighing
         self.optimizer, self.frozen_cache = optimizer, frozen_cache
 
     def step(self, rows: Step) -> StepResult:
@@ -57,9 +60,11 @@ class Stepper:
         losses, line = self.surgery.backward(passes, losses_of, generator)
         norm = self.optimizer.step(rate)
         self.penalty.after_step(state.step, total)
+        losses = self.weighing.plain(losses)
+        self.weighing.after_step(losses, state.step)
         self._count(rows)
         state.step_seconds += time.monotonic() - started
-        return StepResult(state.step, self._plain(losses), norm, rate, line)
+        return StepResult(state.step, losses, norm, rate, line)
 
     def losses(self, rows: Step, whole: Step | None = None) -> ByTask:
         """Each task's mean loss on its rows, penalty and weight included, from one pass.
@@ -83,13 +88,7 @@ class Stepper:
         losses |= {task: losses[task] + penalty for task, penalty in penalties.items()}
         micro = [part for part in batch.parts if part.share < 1]
         losses |= {part.task: part.share * losses[part.task] for part in micro}
-        weights = self.config.task_weights.written()
-        return losses | {task: weights[task] * losses[task] for task in losses.keys() & weights}
-
-    def _plain(self, losses: ByTask) -> ByTask:
-        """The losses without their weights, as logs show them."""
-        weights = self.config.task_weights.written()
-        return losses | {task: losses[task] / weights[task] for task in losses.keys() & weights}
+        return self.weighing.weigh(losses)
 
     def _count(self, rows: Step) -> None:
         state = self.state
