@@ -13,8 +13,9 @@ from pydantic import BaseModel
 from mtl.config.identity import cell, run_id
 from mtl.config.lora import Lora
 from mtl.config.schema import RunConfig
-from mtl.config.sections import Freeze, Heads, Schedule, Smart, Surgery, Train
+from mtl.config.sections import Freeze, Heads, Schedule, Smart, Train
 from mtl.config.settings import config_from
+from mtl.config.surgeries import Surgery
 from mtl.config.task_weights import TaskWeights
 from mtl.tasks.registry import TASKS, course_names
 

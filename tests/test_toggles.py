@@ -48,7 +48,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "freeze.scope": ("all", ("sst",), ("quora",), ("sts",), ("sst", "sts")),
     "freeze.dropout": (False, True),
     "freeze.states": ("fp32", "fp16"),
-    "surgery": ("sum", "dominant", "pcgrad"),
+    "surgery": ("sum", "dominant", "pcgrad", "gradvac", "mgda", "upgrad"),
     "smart": (None, {}),
     "smart.lambda_s": (1.0, 0.0, 3.0),
     "smart.mu": (1.0, 0.0, 3.0),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from mtl.config.surgeries import EXTRA, missing_for
 from mtl.documents.validation import Problem
 from mtl.errors import short
 from mtl.tasks.registry import TASKS, unknown_task
@@ -102,6 +103,10 @@ def surgery_problems(
                 "surgery=sum."
             )
     needs = f"surgery={surgery!r} needs several tasks in one step"
-    return [
+    problems = [
         Problem(uses=(key, "surgery"), message=f"{needs}; {why}") for key, why in reasons.items()
     ]
+    if missing := missing_for(surgery):
+        message = f"surgery={surgery!r} needs {' and '.join(missing)}. Install them: {EXTRA}."
+        problems.append(Problem(uses=("surgery",), message=message))
+    return problems

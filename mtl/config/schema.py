@@ -34,11 +34,11 @@ from mtl.config.sections import (
     Schedule,
     Section,
     Smart,
-    Surgery,
     TaskNames,
     Train,
     smart_or_null,
 )
+from mtl.config.surgeries import NEEDS, Surgery, check_word, torchjd_version
 from mtl.config.task_weights import TaskWeights, weights_or_rule
 from mtl.documents.validation import Problem
 from mtl.errors import ConfigError, short, suggestion
@@ -96,12 +96,14 @@ class RunConfig(Section):
         "rows; annealed: to its rows at first, nearly evenly in the last epoch",
     )
     freeze: Freeze = Freeze()
-    surgery: Surgery = Field(
+    surgery: Annotated[Surgery, BeforeValidator(check_word)] = Field(
         "sum",
         description="how the tasks' gradients in the encoder are combined; sum: added; "
         "pcgrad: where two conflict, each is projected off the other; "
         "dominant: where one conflicts with the largest, it is projected off the largest; "
-        "these two need schedule=consolidated or schedule=joint",
+        "gradvac: each is turned towards the cosine that the pair usually has; the others are "
+        "those of TorchJD (the extra torchjd), scaled so that orthogonal gradients add up; "
+        "all but sum need schedule=consolidated or schedule=joint",
     )
     smart: Annotated[Smart | None, BeforeValidator(smart_or_null)] = Field(
         None,
@@ -215,6 +217,8 @@ class RunConfig(Section):
                 (plain.get(section, {}) if section else plain).pop(name, None)
         if own := differing(config.tasks):
             plain["definitions"] = {task.name: task.identity() for task in own}
+        if config.surgery in NEEDS:
+            plain["torchjd"] = torchjd_version()
         if config.freeze.unfrozen == "all":
             plain["freeze"] = {"unfrozen": "all"}
         # -0.0 equals 0.0 but would be written, and so hashed, as something else.

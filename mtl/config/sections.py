@@ -23,7 +23,6 @@ from mtl.tasks.task import CORRELATIONS, Task, TaskName
 Pairing = Literal["siamese", "concat"]
 Pooling = Literal["pooler", "cls", "mean", "max"]
 Schedule = Literal["pooled", "consolidated", "joint", "round_robin", "sqrt", "annealed"]
-Surgery = Literal["sum", "dominant", "pcgrad"]
 Precision = Literal["fp32", "bf16"]
 States = Literal["fp32", "fp16"]
 

@@ -2,7 +2,8 @@
 
 The seam is mathematical. After surgery each task's gradient is a combination of the tasks' original
 gradients, and the combination follows from their inner products alone. A surgery therefore maps a
-(T, T) Gram matrix to (T, T) coefficients, a row a task, whatever the size of the encoder.
+(T, T) Gram matrix to weights (T,), whatever the size of the encoder. Most do so through (T, T)
+coefficients, a row a task.
 
 Surgery acts on the backbone, the encoder's trained parameters; heads keep their plain gradients. A
 task that does not reach a parameter, because the parameter is frozen for it, counts as zeros there.
@@ -11,14 +12,13 @@ A parameter that no task of the step reaches keeps a gradient of None.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtl.config.sections import Surgery as SurgeryName
+from mtl.config.surgeries import Surgery as SurgeryName
 from mtl.data.schedules import Step
 from mtl.methods.conflicts import Line, describe
 from mtl.methods.gradients import Gradient, gram, put, take
@@ -31,7 +31,7 @@ LossesOf = Callable[[Step], dict[TaskName, Tensor]]
 Where the rows are a part of those that the task has in the step, it is their share of that mean.
 """
 
-SURGERIES: dict[str, type[Surgery]] = {}
+SURGERIES: dict[str, Callable[..., Surgery]] = {}
 """Every surgery by its name in a config; complete once `mtl.methods.registry` is imported."""
 
 
@@ -45,21 +45,26 @@ def register(name: SurgeryName) -> Callable[[type[Surgery]], type[Surgery]]:
     return enter
 
 
-class Surgery(Stateful, ABC):
+class Surgery(Stateful):
     """Fills the backbone's `.grad` from the tasks of one step."""
 
     def __init__(self, backbone: Sequence[nn.Parameter] = ()) -> None:
         self.backbone = list(backbone)
 
-    @abstractmethod
     def coefficients(self, gram: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Inner products (T, T) -> (T, T): row i is task i's gradient after surgery.
 
         Entry (i, j) says how often the original gradient j is in it. Draw only from `generator`.
         """
+        return np.eye(len(gram))
 
-    def weights(self, gram: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """Inner products (T, T) -> (T,): how often each task's gradient is in the step's."""
+    def weights(
+        self, gram: np.ndarray, generator: np.random.Generator, tasks: Sequence[TaskName] = ()
+    ) -> np.ndarray:
+        """Inner products (T, T) -> (T,): how often each task's gradient is in the step's.
+
+        `tasks` are the names of the T tasks, for a surgery that remembers them from step to step.
+        """
         return np.asarray(self.coefficients(gram, generator).sum(0))
 
     def backward(
@@ -83,7 +88,7 @@ class Surgery(Stateful, ABC):
             gradients.append(take(self.backbone))
         products = gram(gradients)
         with np.errstate(all="ignore"):  # the training loop reports a gradient that is not finite
-            weights = self.weights(products, generator)
+            weights = self.weights(products, generator, list(losses))
             line = describe(list(losses), products, weights)
         put(self.backbone, gradients, weights)
         return losses, line
@@ -92,9 +97,6 @@ class Surgery(Stateful, ABC):
 @register("sum")
 class Sum(Surgery):
     """The gradient of the sum of the tasks' mean losses: no surgery."""
-
-    def coefficients(self, gram: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        return np.eye(len(gram))
 
     def backward(
         self, passes: Sequence[Step], losses_of: LossesOf, generator: np.random.Generator
