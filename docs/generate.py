@@ -17,9 +17,9 @@ import click
 from mtl.cli import COMMANDS, main
 from mtl.commands.options import CONTEXT
 from mtl.config.assignments import level_name
+from mtl.config.idle import Idle
 from mtl.config.presets import PRESETS
 from mtl.config.schema import SECTIONS, RunConfig, default_of
-from mtl.config.sections import Idle
 from mtl.methods.toggle import Toggle
 from mtl.methods.toggles import TOGGLES as SETTINGS
 from mtl.methods.toggles import task_toggles

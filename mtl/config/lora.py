@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic_core import PydanticCustomError
 
-from mtl.config.sections import Idle, Section
+from mtl.config.idle import Idle
+from mtl.config.sections import Section
 from mtl.documents.validation import Problem
 
 Targets = Literal["qv", "qkvo", "all"]

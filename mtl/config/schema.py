@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
+from mtl.config.idle import ADDED_LATER, NO_CORRELATION, NO_PAIRS, ONE_TASK, Idle
 from mtl.config.lora import NO_LAYER, Lora, lora_or_null, lora_problems
 from mtl.config.problems import (
     rule_problems,
@@ -22,13 +23,8 @@ from mtl.config.problems import (
     weight_problems,
 )
 from mtl.config.sections import (
-    ADDED_LATER,
-    NO_CORRELATION,
-    NO_PAIRS,
-    ONE_TASK,
     Freeze,
     Heads,
-    Idle,
     Pairing,
     Pooling,
     Schedule,

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field
 
-from mtl.config.sections import ADDED_LATER, ONE_WEIGHT, Section
+from mtl.config.idle import ADDED_LATER, ONE_WEIGHT
+from mtl.config.sections import Section
 from mtl.documents.validation import Expected, wrong
 from mtl.errors import short, suggestion
 from mtl.tasks.registry import TASKS

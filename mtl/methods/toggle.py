@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from pydantic.fields import FieldInfo
 
+from mtl.config.idle import Idle
 from mtl.config.schema import RunConfig, field_of
-from mtl.config.sections import Idle, head_description
+from mtl.config.sections import head_description
 from mtl.documents.keys import get_key
 from mtl.tasks.task import Task
 

@@ -16,42 +16,11 @@ from mtl.config.schema import RunConfig
 from mtl.config.settings import config_from
 from mtl.config.task_weights import RULE
 from mtl.errors import ConfigError
+from mtl.methods.surgery_sources import SURGERY_SOURCES
+from mtl.methods.ticks import cosine, freezing, smart, unless
 from mtl.methods.toggle import HeadToggle, Method, Source, Toggle, WeightToggle
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import CourseData, Task
-
-
-def _freezing(config: RunConfig) -> str | None:
-    if config.freeze.unfrozen == "all":
-        return None
-    scope = "" if config.freeze.scope == "all" else f" for {', '.join(config.freeze.scope)}"
-    layers = (
-        f"all but the last {config.freeze.unfrozen}" if config.freeze.unfrozen else "all layers"
-    )
-    return layers + scope
-
-
-def _smart(config: RunConfig) -> str | None:
-    if config.smart is None:
-        return None
-    return f"λ={config.smart.lambda_s:g}, μ={config.smart.mu:g}, {config.smart.projection}"
-
-
-def _cosine(config: RunConfig) -> str | None:
-    """The tasks with a cosine head; no text where these are all tasks that can have one."""
-    able = [task for task in config.tasks if "cosine" in TASKS[task].heads["siamese"]]
-    chosen = [task for task in able if config.head(task) == "cosine"]
-    return None if not chosen else "" if chosen == able else ", ".join(chosen)
-
-
-def _unless(neutral: str, key: str) -> Callable[[RunConfig], str | None]:
-    """The setting's word as the tick's text, no tick at its neutral word."""
-
-    def tick(config: RunConfig) -> str | None:
-        word = str(getattr(config, key))
-        return None if word == neutral else word
-
-    return tick
 
 
 def _comes_with_pairing(task: Task) -> Callable[[Any, Mapping[str, Any]], bool]:
@@ -62,51 +31,6 @@ def _comes_with_pairing(task: Task) -> Callable[[Any, Mapping[str, Any]], bool]:
         return value in (usual, "cosine")
 
     return in_tick
-
-
-def _has_surgery(word: str) -> Callable[[RunConfig], bool]:
-    return lambda config: config.surgery == word
-
-
-SURGERY_SOURCES = {
-    "gradvac": (
-        "GradVac",
-        "Wang, Tsvetkov, Firat, Cao. Gradient Vaccine. ICLR 2021, arXiv:2010.05874.",
-    ),
-    "mgda": (
-        "MGDA",
-        "Sener, Koltun. Multi-Task Learning as Multi-Objective Optimization. NeurIPS 2018, "
-        "arXiv:1810.04650.",
-    ),
-    "imtlg": ("IMTL-G", "Liu et al. Towards Impartial Multi-task Learning. ICLR 2021."),
-    "alignedmtl": (
-        "Aligned-MTL",
-        "Senushkin et al. Independent Component Alignment for Multi-Task Learning. CVPR 2023, "
-        "arXiv:2305.19000.",
-    ),
-    "cagrad": (
-        "CAGrad",
-        "Liu et al. Conflict-Averse Gradient Descent for Multi-task Learning. NeurIPS 2021, "
-        "arXiv:2110.14048.",
-    ),
-    "upgrad": (
-        "UPGrad",
-        "Quinton, Rey. Jacobian Descent for Multi-Objective Optimization. 2024, arXiv:2406.16232.",
-    ),
-    "dualproj": (
-        "DualProj",
-        "Lopez-Paz, Ranzato. Gradient Episodic Memory for Continual Learning. NeurIPS 2017, "
-        "arXiv:1706.08840.",
-    ),
-    "fairgrad": (
-        "FairGrad",
-        "Ban, Ji. Fair Resource Allocation in Multi-Task Learning. ICML 2024, arXiv:2402.15638.",
-    ),
-    "random": (
-        "random weights",
-        "Lin et al. Reasonable Effectiveness of Random Weighting. TMLR 2022, arXiv:2111.10603.",
-    ),
-}
 
 
 SCALE = "they are the scale of the experiment, and the report says beside the score what they are"
@@ -134,7 +58,7 @@ TOGGLES: tuple[Toggle, ...] = (
     Toggle(
         key="schedule", title="schedule",
         cost="a step of several tasks runs the model on smaller parts",
-        method="schedule", tick=_unless("pooled", "schedule"),
+        method="schedule", tick=unless("pooled", "schedule"),
         sources=(
             Source(
                 title="pooled batches",
@@ -163,11 +87,11 @@ TOGGLES: tuple[Toggle, ...] = (
             ),
         ),
     ),
-    Toggle(key="pooling", title="pooling", method="pooling", tick=_unless("pooler", "pooling")),
+    Toggle(key="pooling", title="pooling", method="pooling", tick=unless("pooler", "pooling")),
     Toggle(
         key="freeze.unfrozen", title="layers that train",
         cost="frozen layers have no backward pass, and their outputs are cached",
-        method="freezing", tick=_freezing,
+        method="freezing", tick=freezing,
     ),
     Toggle(
         key="freeze.scope", title="tasks that freeze", method="freezing",
@@ -182,7 +106,7 @@ TOGGLES: tuple[Toggle, ...] = (
     Toggle(
         key="surgery", title="gradient surgery",
         cost="each task has a backward pass of its own",
-        method="surgery", tick=_unless("sum", "surgery"),
+        method="surgery", tick=unless("sum", "surgery"),
         sources=(
             Source(
                 title="PCGrad, and the dominant variant",
@@ -190,10 +114,7 @@ TOGGLES: tuple[Toggle, ...] = (
                 "NeurIPS 2020, arXiv:2001.06782.",
                 when=lambda config: config.surgery in ("pcgrad", "dominant"),
             ),
-            *(
-                Source(title=title, text=text, when=_has_surgery(word))
-                for word, (title, text) in SURGERY_SOURCES.items()
-            ),
+            *SURGERY_SOURCES,
         ),
     ),
     Toggle(
@@ -214,7 +135,7 @@ TOGGLES: tuple[Toggle, ...] = (
         ),
     ),
     Toggle(
-        key="smart", title="SMART", method="SMART", tick=_smart,
+        key="smart", title="SMART", method="SMART", tick=smart,
         cost="a perturbed pass, and a pass per ascent step",
         sources=(
             Source(
@@ -372,7 +293,7 @@ def _has_data_of(task: Task) -> Callable[[RunConfig], bool]:
 COSTLY: tuple[str, ...] = tuple(toggle.key for toggle in TOGGLES if toggle.cost)
 """The settings on which the seconds of a training example depend."""
 
-_TICKS = {toggle.method: toggle.tick for toggle in TOGGLES if toggle.tick} | {"cosine": _cosine}
+_TICKS = {toggle.method: toggle.tick for toggle in TOGGLES if toggle.tick} | {"cosine": cosine}
 TICKS: dict[Method, Callable[[RunConfig], str | None]] = {
     method: tick for method in get_args(Method) if (tick := _TICKS[method]) is not None
 }

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from mtl.config.schema import RunConfig
 from mtl.runs.definitions import definitions_of
-from mtl.runs.record import SCHEMA, Data, Diagnostics, Environment, Record, Throughput
+from mtl.runs.diagnostics import Diagnostics
+from mtl.runs.record import SCHEMA, Data, Environment, Record, Throughput
 from mtl.tracking.outcome import DISABLED
 
 

@@ -21,7 +21,8 @@ from pydantic import (
 
 from mtl.errors import ConfigError, RunError, short
 from mtl.runs.definitions import shipped_but, tasks_in
-from mtl.runs.weights import WeightDiagnostics
+from mtl.runs.diagnostics import Diagnostics
+from mtl.runs.stored import Count, Stored
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import Task
 from mtl.tracking.outcome import TrackingOutcome
@@ -32,7 +33,6 @@ OPENINGS_SCHEMA: Final = 1
 Status = Literal["done", "failed", "diverged", "interrupted"]
 Metrics = dict[str, float | None]
 """Scores by path, `dev/sts/pearson`. None where a score is undefined."""
-Count = Annotated[int, Field(ge=0, lt=2**63)]
 REMEDY = "Remove it and run again."
 
 
@@ -62,95 +62,11 @@ def check_config(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-class Stored(BaseModel):
-    """A part of a run's files, as JSON."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="allow",
-        strict=True,
-        allow_inf_nan=False,
-        validate_by_name=True,
-        validate_by_alias=True,
-    )
-
-    def as_json(self) -> dict[str, Any]:
-        """The stored keys and values, ready for JSON."""
-        return self.model_dump(by_alias=True, exclude_unset=True)
-
-
 class Throughput(Stored):
     """Training speed. Evaluation does not count."""
 
     examples_per_second: float | None
     tokens_per_second: float | None
-
-
-class SurgeryDiagnostics(Stored):
-    """What surgery did (`mtl.methods.conflicts.summarise`). Shares are between 0 and 1."""
-
-    steps: Count | None = None
-    multi_task: float | None = None
-    """Share of steps with at least two tasks."""
-    conflict: float | None = None
-    """Share of steps with a negative cosine between two gradients."""
-    projected: float | None = None
-    """Share of steps in which a gradient was projected."""
-    cosine: dict[str, float | None] = {}
-    """Mean cosine of each pair of tasks: `sst/quora`."""
-    conflict_of_pair: dict[str, float | None] = {}
-    """Share of a pair's steps with a negative cosine."""
-    dominant: dict[str, Count] = {}
-    """Multi-task steps by the task with the largest gradient."""
-    norm: dict[str, float | None] = {}
-    """Mean gradient norm of each task."""
-    removed_share: float | None = None
-    """Mean norm that surgery removed, as a share of the sum of the tasks' norms."""
-
-
-class SmartDiagnostics(Stored):
-    """What SMART did on one task. All but `skipped` are means over steps."""
-
-    d_breg: float | None = None
-    """Distance to the averaged teacher."""
-    floor: float | None = None
-    """`r_s` without noise: what differing dropout masks alone cause."""
-    largest: float | None = None
-    """The noise's largest element."""
-    r_s: float | None = None
-    """Change of the output under the noise."""
-    ratio: float | None = None
-    """Norm of the noise, as a share of the embeddings' norm."""
-    skipped: Count | None = None
-    """Examples without noise, because their inner gradient was not finite."""
-
-
-class Diagnostics(Stored):
-    """What the methods of a run acted on. Sizes are in bytes."""
-
-    tasks_per_step: dict[str, Count] = {}
-    """Steps by their number of tasks."""
-    dead_examples_per_epoch: dict[str, list[Count]] = {}
-    """Examples without a gradient, by task."""
-    smart: dict[str, SmartDiagnostics] | None = None
-    """By task. None without SMART."""
-    gradient_norms: dict[str, float] = {}
-    """Mean norm before clipping, by task, over the steps with this task alone."""
-    surgery: SurgeryDiagnostics | None = None
-    """None without surgery."""
-    average_distance: float | None = None
-    """How far the averaged weights are from the last ones, relative to these. None without them."""
-    lora: dict[str, int | float | None] | None = None
-    """The adapters' size and effect (`mtl.model.lora.describe_adapters`). None without any."""
-    task_weights: WeightDiagnostics | None = None
-    """None where no loss has a weight."""
-    trained_bytes: Count | None = None
-    frozen_bytes: Count | None = None
-    tokens: Count | None = None
-    examples: Count | None = None
-    passes: Count | None = None
-    """Passes of training, each a forward and a backward: micro-batches, and with surgery a task's
-    own. Perturbed passes do not count. None by an earlier version."""
 
 
 class Work(BaseModel):

@@ -18,18 +18,11 @@ from mtl.model.lora import describe_adapters
 from mtl.model.multitask import MultiTaskModel
 from mtl.model.pretrained import Pretrained
 from mtl.runs.definitions import definitions_of
+from mtl.runs.diagnostics import Diagnostics
 from mtl.runs.environment import environment, peak_memory
 from mtl.runs.folder import RunFolder
 from mtl.runs.prepare import Prepared, draws_pooler
-from mtl.runs.record import (
-    SCHEMA,
-    Diagnostics,
-    EncoderPart,
-    Metrics,
-    Record,
-    Status,
-    Throughput,
-)
+from mtl.runs.record import SCHEMA, EncoderPart, Metrics, Record, Status, Throughput
 from mtl.tasks.metrics import score_all
 from mtl.tracking.tracker import RunInfo
 from mtl.training.state import State

@@ -24,7 +24,8 @@ from mtl.report.document import (
 )
 from mtl.report.sections.weight_reasons import weight_blocks
 from mtl.report.wording import mean_of, share, small
-from mtl.runs.record import Record, SmartDiagnostics, SurgeryDiagnostics
+from mtl.runs.diagnostics import SmartDiagnostics, SurgeryDiagnostics
+from mtl.runs.record import Record
 
 ByArm = Mapping[str, Sequence[Record]]
 """The records of each arm's runs with scores."""
