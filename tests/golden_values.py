@@ -41,6 +41,7 @@ def names() -> dict[str, Any]:
     from mtl.ablation.definition import definitions, read_definition
     from mtl.ablation.design import expand
     from mtl.config.presets import PRESETS
+    from mtl.config.surgeries import NEEDS
     from mtl.runs.prepare import Sources
     from mtl.study.definition import read_study, studies
 
@@ -51,7 +52,10 @@ def names() -> dict[str, Any]:
     found["definitions"], found["studies"] = {}, {}
     for name, path in sorted(definitions().items()):
         arms = expand(read_definition(path), sources.cell).arms
-        found["definitions"][name] = {arm.name: arm.cell for arm in arms}
+        # TorchJD's version is in the names of its own arms.
+        found["definitions"][name] = {
+            arm.name: arm.cell for arm in arms if arm.config.surgery not in NEEDS
+        }
     for name, path in sorted(studies().items()):
         study = read_study(path)
         space = study.make_space()
