@@ -17,7 +17,11 @@ METHODS: dict[str, tuple[str, ...]] = {
     "pairing": ("pairing=concat",),
     "pooling": ("pooling=mean",),
     "heads": ("heads.sst=linear", "heads.sts=features"),
-    "task_weights": ("task_weights.sst=2", "task_weights.rule=uncertainty", "task_weights.rule=dwa"),
+    "task_weights": (
+        "task_weights.sst=2",
+        "task_weights.rule=uncertainty",
+        "task_weights.rule=dwa",
+    ),
     "freeze.unfrozen": ("freeze.unfrozen=1", "freeze.unfrozen=0"),
     "freeze.scope": ("freeze.scope=[sts]",),
     "freeze.dropout": ("freeze.dropout=true",),
