@@ -135,8 +135,11 @@ def test_a_run_that_is_named_twice_is_refused(two_runs: tuple[Path, list[str]]) 
         assert result.stdout == ""
 
 
-def own_run(folder: Path, **changes: object) -> str:
-    """Train a run in `folder / "runs"` on a task `tone` of its own definition; returns its id."""
+def own_run(folder: Path, *, beside: tuple[str, ...] = (), **changes: object) -> str:
+    """Train a run on a task `tone` of its own definition, into `runs` beside the folder.
+
+    `beside` are more settings; the word TONE in them is the path of the task. Returns the run's id.
+    """
     folder.mkdir(exist_ok=True)
     labels = cast("list[str]", changes.get("labels", ["good", "bad"]))
     lines = [f"number {row % 7} {row},{labels[row % len(labels)]}" for row in range(40)]
@@ -156,7 +159,8 @@ def own_run(folder: Path, **changes: object) -> str:
     }
     path = folder / "tone.yaml"
     path.write_text(json.dumps(definition | changes))
-    config = config_from([f"tasks={path}", *SHORT])
+    words = beside or ("tasks=TONE",)
+    config = config_from([*(word.replace("TONE", str(path)) for word in words), *SHORT])
     run = mtl.train(config, runs=folder.parent / "runs")
     TASKS.forget()
     return run.run_id
@@ -189,3 +193,16 @@ def test_a_run_without_the_task_is_named(two_runs: tuple[Path, list[str]], tmp_p
     result = command("predict", ids[0], str(tmp_path / "runs" / other), *words, stdin=SENTENCES)
     assert result.exit_code == 2
     assert f"--task sst: {other} was trained on tone." in result.stderr
+
+
+def test_other_tasks_of_the_runs_may_share_a_name(tiny_data: Path, tmp_path: Path) -> None:
+    beside = ("tasks=[sst,TONE]", f"data={tiny_data}")
+    runs = [
+        own_run(tmp_path / "a", beside=beside),
+        own_run(tmp_path / "b", beside=beside, labels=["good", "bad", "even"]),
+    ]
+    parts = [predicted(tmp_path / "runs", "sst", run) for run in runs]
+    for names in (runs, runs[::-1]):
+        for row, *single in zip(predicted(tmp_path / "runs", "sst", *names), *parts, strict=True):
+            expected = np.mean([part["probabilities"] for part in single], axis=0)
+            assert row["probabilities"] == pytest.approx(expected, abs=1e-12)
