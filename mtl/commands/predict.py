@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from io import BufferedIOBase
 from itertools import chain
 from pathlib import Path
@@ -32,13 +33,13 @@ BAD_ROW_ADVICE = "Fix these rows, or leave them out with --on-bad-row skip."
 
 
 @click.command(context_settings=CONTEXT)
-@click.argument("run")
+@click.argument("names", nargs=-1, required=True, metavar="RUN...")
 @click.option(
     "--task",
-    "name",
+    "task_name",
     required=True,
     metavar="TASK",
-    help="The task to predict, one of the run's.",
+    help="The task to predict, one of each run's.",
 )
 @click.option(
     "--input",
@@ -58,8 +59,8 @@ BAD_ROW_ADVICE = "Fix these rows, or leave them out with --on-bad-row skip."
 @runs_option
 @device_option
 def predict(
-    run: str,
-    name: TaskName,
+    names: tuple[str, ...],
+    task_name: TaskName,
     source: str,
     output: Path | None,
     as_json: bool,
@@ -69,33 +70,39 @@ def predict(
 ) -> None:
     """Label new text with a run's model, one output line per input row.
 
-    RUN is a run's name or a unique prefix. The input is tab-separated with a header, or JSON lines
-    with the same keys: the task's columns of text, as `mtl tasks show TASK` names them. A column id
-    is optional. Rows are labelled in batches, so a text may have any length. The output columns are
-    id, prediction, and:
+    RUN is a run's name or a unique prefix. Several runs are an ensemble: the prediction is that of
+    the mean of all runs' probabilities, for a regression the mean of their scores. The runs must
+    define the task alike, with the same labels or range. All their models are in memory at once.
+
+    The input is tab-separated with a header, or JSON lines with the same keys: the task's columns
+    of text, as `mtl tasks show TASK` names them. A column id is optional. Rows are labelled in
+    batches, so a text may have any length. The output columns are id, prediction, and:
 
     \b
       probability  of the predicted class; of the second class where there are two
       score        of a regression; the prediction is the same number
 
-    A prediction is a label as the task's data writes it; --json gives the name of its class too.
+    A prediction is a label as the task's data writes it; --json gives the name of its class too,
+    and for several runs their number as members.
 
     `mtl submit` writes the prediction files that the course's grader takes.
 
     \b
     Example:
       printf 'sentence\\nA quiet, clever film.\\n' | mtl predict 3f2a-s0 --task sst
+      mtl predict 3f2a-s0 3f2a-s1 3f2a-s2 --task sst --input reviews.tsv
     """
     from mtl.data.new_text import BadRows, new_rows
     from mtl.data.text_lines import text_lines
-    from mtl.inference.trained import load_trained
+    from mtl.inference.ensemble import check_members, ensemble, load_members
     from mtl.runs.find import find_run
 
     check_runs_folder(runs)
     target = None if output is None else Output(output)
-    folder = find_run(runs, run)
-    task = task_of(folder, name)
-    form = json_lines if as_json else table_lines
+    folders = [find_run(runs, name) for name in names]
+    task = task_of(folders[0], task_name)
+    check_members(folders, task_name)
+    form = partial(json_lines, members=len(folders)) if as_json else table_lines
     source_name = "standard input" if source == "-" else source
     bad = BadRows()
     with _reading(source) as stream:
@@ -109,13 +116,13 @@ def predict(
                 raise bad.error(BAD_ROW_ADVICE)
 
         check_rows()
-        trained = load_trained(folder, device)
+        members = load_members(folders, device)
         with writing(target) as write:
             if not as_json:
                 write(table_header(task))
             for rows in chain([first] if first else [], batches):
                 check_rows()
-                write("".join(f"{line}\n" for line in form(task, trained.predict(rows))))
+                write("".join(f"{line}\n" for line in form(task, ensemble(members, rows))))
             check_rows()
     for message in bad.first:
         click.echo(f"left out: {message}", err=True)
@@ -161,8 +168,11 @@ def table_lines(task: Task, predictions: Predictions) -> Iterator[str]:
         yield f"{cell(row_id)}\t{prediction}\t{value:.6f}"
 
 
-def json_lines(task: Task, predictions: Predictions) -> Iterator[str]:
-    """One JSON object per row. Labels that are whole numbers in the data are numbers."""
+def json_lines(task: Task, predictions: Predictions, members: int = 1) -> Iterator[str]:
+    """One JSON object per row, with the number of runs where there are several.
+
+    Labels that are whole numbers in the data are numbers.
+    """
     third = "score" if task.kind == "score" else "probability"
     labels = [int(word) if word.isdecimal() else word for word in task.label_words]
     for row_id, chosen, value, chances in labelled(task, predictions):
@@ -172,6 +182,8 @@ def json_lines(task: Task, predictions: Predictions) -> Iterator[str]:
             row["name"] = task.class_names[chosen]
         if chances:
             row["probabilities"] = chances
+        if members > 1:
+            row["members"] = members
         yield json.dumps(row, ensure_ascii=False, allow_nan=False)
 
 

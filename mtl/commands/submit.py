@@ -53,9 +53,9 @@ def submit(
     Example:
       mtl submit 3f2a-s0
     """
+    from mtl.inference.ensemble import ensemble
     from mtl.inference.submission import (
         PLACES,
-        ensemble,
         file_name,
         file_text,
         submission_rows,

@@ -1,7 +1,7 @@
 """The prediction files of the CS224N default project: dev and test of each task, and their zip.
 
 Format: `predictions/{sst,para,sts}-{dev,test}-output.csv`, a header and lines `id , prediction`.
-Several runs are an ensemble: the mean of their probabilities, or of their scores.
+Several runs are an ensemble (`mtl.inference.ensemble`).
 Source: `evaluation.py` and `prepare_submit.py` of the course.
 """
 
@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
-
 from mtl.data.course.cells import shown
 from mtl.data.course.files import OnBadRow, read_course
 from mtl.data.load import BUILT_IN, data_folder, load_rows
@@ -24,7 +22,7 @@ from mtl.documents.keys import get_key
 from mtl.errors import ConfigError, DataError
 from mtl.files import read_bounded, write_bytes, write_json
 from mtl.inference.trained import Trained, data_of_run
-from mtl.tasks.metrics import Predictions, chosen_classes, probabilities
+from mtl.tasks.metrics import Predictions, chosen_classes
 from mtl.tasks.registry import TASKS, course_names
 from mtl.tasks.task import Split, Task, TaskName
 
@@ -63,23 +61,6 @@ def submission_rows(
                 data_folder(place), task, "test", on_bad_row=on_bad_row, name=student
             )
     return rows
-
-
-def ensemble(runs: Sequence[Trained], rows: Rows) -> Predictions:
-    """The predictions of the runs that were trained on the rows' task: one run's, or the mean."""
-    parts = [run.predict(rows) for run in runs if rows.task.name in run.tasks]
-    if len(parts) == 1:
-        return parts[0]
-    task = rows.task
-    if task.kind == "score":
-        outputs = np.mean([part.outputs.astype(np.float64) for part in parts], axis=0)
-    else:
-        chances = np.mean([probabilities(task, part.outputs) for part in parts], axis=0)
-        logs = np.log(np.maximum(chances, np.finfo(np.float64).tiny))
-        outputs = logs[:, 1:] - logs[:, :1] if task.kind == "binary" else logs
-    return Predictions(
-        task=task.name, split=rows.split, ids=rows.ids, gold=rows.labels, outputs=outputs
-    )
 
 
 def file_name(task: TaskName, split: Split) -> str:
