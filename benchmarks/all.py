@@ -26,6 +26,7 @@ def main() -> None:
         ["grid.py", *data, "--cells", "12", "--seeds", "2", "--plain", "--some", "6"],
         ["grid.py", *data, "--cells", "1", "--epochs", "3", "--limit", "2000", "--plain"],
         ["scaling.py", *data],
+        ["methods.py", *data],
         ["verdicts.py"],
     ]
     failed = False
