@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from mtl.config.key_kinds import takes_text
 from mtl.config.schema import RunConfig
 from mtl.config.settings import assignment_layers, build
+from mtl.config.task_weights import beside_rule
 from mtl.documents.keys import Settings, flatten, merge
 from mtl.documents.yaml_file import YamlDocument, parse_yaml
 from mtl.errors import ConfigError, short
@@ -77,10 +78,7 @@ def assignments(
             )
     rule, keys = written.get("task_weights"), [key for key in written if key.startswith(WEIGHTS)]
     if isinstance(rule, str) and keys:
-        problems.append(
-            f"task_weights={rule} sets all of task_weights, so beside {', '.join(keys)} one of the "
-            "two would have no effect. Keep one."
-        )
+        problems.append(beside_rule(f"task_weights={rule}", keys))
     return settings, seeds
 
 

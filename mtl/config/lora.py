@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
-from pydantic_core import PydanticCustomError
 
 from mtl.config.idle import Idle
 from mtl.config.sections import Section
@@ -13,7 +12,7 @@ from mtl.documents.validation import Problem
 
 Targets = Literal["qv", "qkvo", "all"]
 
-NO_LAYER = Idle(
+NO_ADAPTERS = Idle(
     when=lambda run: run.freeze.unfrozen == 0,
     why="freeze.unfrozen=0 trains no layer, so no layer has adapters. Raise freeze.unfrozen, or "
     "leave it out.",
@@ -28,25 +27,16 @@ class Lora(Section):
     0, so the model is the encoder as loaded.
     """
 
-    rank: Annotated[int, Field(ge=1), NO_LAYER] = Field(
+    rank: Annotated[int, Field(ge=1), NO_ADAPTERS] = Field(
         8, description="rows of A and columns of B; at most the encoder's width"
     )
-    alpha: Annotated[float, Field(gt=0), NO_LAYER] = Field(
+    alpha: Annotated[float, Field(gt=0), NO_ADAPTERS] = Field(
         16.0, description="strength of the adapters: B A is multiplied by lora.alpha / lora.rank"
     )
-    targets: Annotated[Targets, NO_LAYER] = Field(
+    targets: Annotated[Targets, NO_ADAPTERS] = Field(
         "qv",
         description="the products of a layer that have adapters; qv: queries and values (the "
         "paper); qkvo: all four of attention; all: these and both of the feed-forward block",
-    )
-
-
-def lora_or_null(value: Any) -> Any:
-    """Let null and settings pass. Raises a pydantic error for anything else, such as `true`."""
-    if value is None or isinstance(value, dict | Lora):
-        return value
-    raise PydanticCustomError(
-        "lora", "expected null (off) or settings; lora={} turns LoRA on with its defaults"
     )
 
 

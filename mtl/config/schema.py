@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
 from mtl.config.idle import ADDED_LATER, NO_CORRELATION, NO_PAIRS, ONE_TASK, Idle
-from mtl.config.lora import NO_LAYER, Lora, lora_or_null, lora_problems
+from mtl.config.lora import NO_ADAPTERS, Lora, lora_problems
 from mtl.config.problems import (
     rule_problems,
     score_problems,
@@ -23,6 +23,7 @@ from mtl.config.problems import (
     weight_problems,
 )
 from mtl.config.sections import (
+    OPTIONAL,
     Freeze,
     Heads,
     Pairing,
@@ -32,7 +33,7 @@ from mtl.config.sections import (
     Smart,
     TaskNames,
     Train,
-    smart_or_null,
+    section_or_null,
 )
 from mtl.config.surgeries import NEEDS, Surgery, check_word, torchjd_version
 from mtl.config.task_weights import TaskWeights, weights_or_rule
@@ -101,12 +102,14 @@ class RunConfig(Section):
         "those of TorchJD (the extra torchjd), scaled so that orthogonal gradients add up; "
         "all but sum need schedule=consolidated or schedule=joint",
     )
-    smart: Annotated[Smart | None, BeforeValidator(smart_or_null)] = Field(
+    smart: Annotated[Smart | None, section_or_null("smart", "the published values")] = Field(
         None,
         description="null: off; {}: on, with the published values; "
         "any smart.* key also turns it on",
     )
-    lora: Annotated[Lora | None, BeforeValidator(lora_or_null), NO_LAYER, ADDED_LATER] = Field(
+    lora: Annotated[
+        Lora | None, section_or_null("lora", "its defaults"), NO_ADAPTERS, ADDED_LATER
+    ] = Field(
         None,
         description="low-rank adapters in place of the layers' own weights; null: off; "
         "{}: on, with its defaults; any lora.* key also turns it on",
@@ -190,12 +193,10 @@ class RunConfig(Section):
 
     def idle(self, key: str) -> str | None:
         """Why a setting has no effect in this run, with a remedy; None if it has an effect."""
-        if key.startswith("smart.") and self.smart is None:
-            return "smart=null turns SMART off. Leave it out."
-        if key.startswith("lora.") and self.lora is None:
-            return "lora=null turns LoRA off. Leave it out."
-        reasons = [idle.why for name, idle in IDLE if name == key and idle.when(self)]
         section, _, task = key.partition(".")
+        if task and section in OPTIONAL and getattr(self, section) is None:
+            return f"{section}=null turns {OPTIONAL[section]} off. Leave it out."
+        reasons = [idle.why for name, idle in IDLE if name == key and idle.when(self)]
         owners = {owner for name in self.tasks for owner in (name, self.head_owner(name))}
         absent = section == "task_weights" and key not in KEYS and task not in self.tasks
         if absent or (section == "heads" and task not in owners):

@@ -203,14 +203,25 @@ class Smart(Section):
     )
 
 
-def smart_or_null(value: Any) -> Any:
-    """Let null and settings pass. Raises a pydantic error for anything else, such as `true`."""
-    if value is None or isinstance(value, dict | Smart):
-        return value
-    raise PydanticCustomError(
-        "smart",
-        "expected null (off) or settings; smart={} turns SMART on with the published values",
-    )
+OPTIONAL = {"smart": "SMART", "lora": "LoRA"}
+"""The methods that are null (off) or a section of settings, and their names in words."""
+
+
+def section_or_null(key: str, values: str) -> BeforeValidator:
+    """Lets null and settings pass, and refuses anything else, such as `true`.
+
+    `values` says in words what the method `key` has without settings.
+    """
+
+    def check(value: Any) -> Any:
+        if value is None or isinstance(value, dict | Section):
+            return value
+        raise PydanticCustomError(
+            "section",
+            f"expected null (off) or settings; {key}={{}} turns {OPTIONAL[key]} on with {values}",
+        )
+
+    return BeforeValidator(check)
 
 
 class Train(Section):

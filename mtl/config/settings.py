@@ -12,6 +12,7 @@ from typing import Any
 from mtl.config.key_kinds import takes_text
 from mtl.config.presets import PRESETS
 from mtl.config.schema import RunConfig
+from mtl.config.task_weights import beside_rule
 from mtl.documents.keys import Settings
 from mtl.documents.validation import validated
 from mtl.documents.yaml_file import MAX_DEPTH, Place, YamlDocument, parse_yaml, read_yaml
@@ -123,10 +124,7 @@ def _refuse_keys_of_disabled_sections(words: Sequence[str]) -> None:
             continue
         settings = [repr(setting) for setting, key in keys.items() if key.startswith(f"{section}.")]
         if settings and rule:
-            raise ConfigError(
-                f"{word!r} sets all of {section}, so beside {', '.join(settings)} one of the two "
-                "would have no effect. Keep one."
-            )
+            raise ConfigError(beside_rule(repr(word), settings))
         if settings:
             raise ConfigError(
                 f"{word!r} disables {section}, so {', '.join(settings)} would have no effect. "

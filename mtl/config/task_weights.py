@@ -5,6 +5,7 @@ No torch here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field
@@ -32,9 +33,9 @@ class TaskWeights(Section):
     or a rule that finds the numbers. `task_weights=dwa` is short for `task_weights.rule=dwa`.
 
     A rule weighs a task's loss with its penalty, as the logs show it: they have no weights. A
-    weight acts in full in a step of several tasks (schedule=consolidated). In a step of one task,
-    clipping divides it out again where the gradient is longer than train.max_grad_norm; the record
-    has the share of such steps. AdamW cancels a constant weight in the task's own head.
+    weight acts in full in a step of several tasks (schedule=joint or consolidated). In a step of
+    one task, clipping divides it out again where the gradient is longer than train.max_grad_norm;
+    the record has the share of such steps. AdamW cancels a constant weight in the task's own head.
 
     uncertainty: the loss is the sum of exp(-s) L / 2 + s / 2 over tasks, with one s for each task,
     0 at first and learned. A weight settles near 1 / (2 L). dwa: of T tasks, each has the weight
@@ -95,4 +96,12 @@ def weights_or_rule(value: Any) -> Any:
     raise wrong(
         f"expected {', '.join(RULES)}, or weights by task, got {short(value)}."
         f"{suggestion(value, RULES) if isinstance(value, str) else ''}"
+    )
+
+
+def beside_rule(written: str, keys: Sequence[str]) -> str:
+    """The error for weights on one line with the rule that replaces them all."""
+    return (
+        f"{written} sets all of task_weights, so beside {', '.join(keys)} one of the two would "
+        "have no effect. Keep one."
     )

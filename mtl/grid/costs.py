@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mtl.config.schema import ADDED, RunConfig, default_of
+from mtl.config.sections import OPTIONAL
 from mtl.documents.keys import flatten
 from mtl.methods.toggles import COSTLY
 from mtl.runs.record import Record, Spent
@@ -60,6 +61,6 @@ _NEWER = {name: default_of(name) for name in COSTLY if name in ADDED}
 
 
 def _key(config: Mapping[str, Any]) -> tuple[Any, ...]:
-    enabled = {name: config.get(name) is not None for name in ("smart", "lora")}
+    enabled = {name: config.get(name) is not None for name in OPTIONAL}
     flat = _NEWER | flatten(dict(config)) | enabled
     return tuple(repr(flat.get(name)) for name in COSTLY)

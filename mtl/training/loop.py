@@ -119,17 +119,7 @@ def run_and_record(training: Training, mode: WandbMode, group: str | None) -> Re
         status, error, unexpected = "failed", traceback.format_exc(), exception
     training.progress.end()
     training.clock.charge()
-    record = make_record(
-        prepared,
-        folder,
-        training.state,
-        training.model,
-        training.weighing,
-        training.average,
-        device,
-        status,
-        error,
-    )
+    record = make_record(training, status, error)
     done = status == "done"
     tracked = tracker.finish(tracked_metrics(record)) if done else tracker.abort(error or status)
     record = record.model_copy(update={"wandb": tracked})

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from mtl.config.schema import RunConfig
 from mtl.documents.keys import flatten
 from mtl.methods import conflicts
-from mtl.methods.average import NoAverage
 from mtl.methods.penalty import PENALTIES, summarise
 from mtl.methods.weighing import Weighing
 from mtl.model.fallback.pretrained import FallbackPretrained
@@ -27,23 +26,17 @@ from mtl.tasks.metrics import score_all
 from mtl.tracking.tracker import RunInfo
 from mtl.training.state import State
 
+if TYPE_CHECKING:
+    from mtl.training.run import Training
 
-def make_record(
-    prepared: Prepared,
-    folder: RunFolder,
-    state: State,
-    model: MultiTaskModel,
-    weighing: Weighing,
-    average: NoAverage,
-    device: torch.device,
-    status: Status,
-    error: str | None,
-) -> Record:
+
+def make_record(training: Training, status: Status, error: str | None) -> Record:
     """The record of a run that has ended, in whatever way; unknown is None.
 
     The caller adds `wandb`, which is known once the tracker is closed.
     """
-    unchanged = frozen_unchanged(model, prepared.pretrained, prepared.config.seed)
+    prepared, state = training.prepared, training.state
+    unchanged = frozen_unchanged(training.model, prepared.pretrained, prepared.config.seed)
     if unchanged is False and status == "done":
         status, error = (
             "failed",
@@ -60,7 +53,7 @@ def make_record(
         tasks=definitions_of(prepared.config.tasks),
         metrics=state.selected,
         undefined=state.reasons,
-        cross_fitted=cross_fitted(prepared, state, folder) if status == "done" else None,
+        cross_fitted=cross_fitted(prepared, state, training.folder) if status == "done" else None,
         cross_fitted_steps=state.half_steps or None,
         last=state.last or None,
         best_step=state.best_step,
@@ -70,11 +63,11 @@ def make_record(
             examples_per_second=round(state.examples / speed, 3) if speed else None,
             tokens_per_second=round(state.tokens / speed, 3) if speed else None,
         ),
-        peak_memory=peak_memory(device),
-        diagnostics=diagnostics(state, model, weighing, average),
+        peak_memory=peak_memory(training.device),
+        diagnostics=diagnostics(training),
         frozen_unchanged=unchanged,
         data=prepared.data,
-        environment=environment(device),
+        environment=environment(training.device),
         encoder=encoder_part(prepared),
         error=error,
         ended=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -96,10 +89,9 @@ def tracked_metrics(record: Record) -> Metrics:
     return record.metrics | {f"cross-fitted/{key}": value for key, value in judged.items()}
 
 
-def diagnostics(
-    state: State, model: MultiTaskModel, weighing: Weighing, average: NoAverage
-) -> Diagnostics:
-    """What the methods of a run acted on (`mtl.runs.record.Diagnostics`)."""
+def diagnostics(training: Training) -> Diagnostics:
+    """What the methods of a run acted on."""
+    state, model = training.state, training.model
     frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
     return Diagnostics.model_validate(
         {
@@ -110,9 +102,9 @@ def diagnostics(
                 task: total / count for task, (count, total) in state.gradient_norms.items()
             },
             "surgery": conflicts.summarise(state.surgery) if state.surgery else None,
-            "average_distance": average.distance(),
+            "average_distance": training.average.distance(),
             "lora": describe_adapters(model.encoder),
-            "task_weights": weight_diagnostics(state, weighing),
+            "task_weights": weight_diagnostics(state, training.weighing),
             "trained_bytes": sum(parameter.nbytes for parameter in model.trainable().values()),
             "frozen_bytes": sum(parameter.nbytes for parameter in frozen),
             "tokens": state.tokens,
