@@ -59,7 +59,7 @@ def _surgery(arms: ByArm) -> list[Block]:
     pairs = list(
         dict.fromkeys(pair for parts in by_arm.values() for part in parts for pair in part.cosine)
     )
-    heads = columns("arm", "tasks meet", "conflict", "projected", "removed", kinds="tnnnn")
+    heads = columns("arm", "tasks meet", "conflict", "changed", "removed", kinds="tnnnn")
     heads += tuple(Column(title=f"cosine {pair}", kind="number") for pair in pairs)
     heads += (Column(title="dominant"),)
     rows = []
@@ -75,8 +75,8 @@ def _surgery(arms: ByArm) -> list[Block]:
         )
     caption = (
         "Surgery, means over seeds. Shares are of all steps: in which several tasks meet, any "
-        "two gradients have a negative cosine, a projection fired. Removed: the norm taken from "
-        "the plain sum, as a share of the tasks' norms, over steps where they meet. Cosine: mean "
+        "two gradients have a negative cosine, surgery changed the plain sum. Removed: the norm "
+        "of that change, as a share of the tasks' norms, over steps where they meet. Cosine: mean "
         "over the steps in which the two meet. Dominant: whose gradient is the largest, of those "
         "steps."
     )
@@ -93,10 +93,10 @@ def _surgery_note(arm: str, parts: Sequence[SurgeryDiagnostics]) -> str:
     if projected is None:
         return ""
     if projected == 0:
-        return f"{arm}: nothing was ever projected, so it trained as plain training does."
+        return f"{arm}: surgery never changed the sum, so it trained as plain training does."
     return (
-        f"{arm}: a projection fired in {_percent(projected)} of all steps; in steps where tasks "
-        f"meet it took {_percent(removed)} of the gradients' norms."
+        f"{arm}: surgery changed the sum in {_percent(projected)} of all steps; in steps where "
+        f"tasks meet the change was {_percent(removed)} of the gradients' norms."
     )
 
 
