@@ -34,6 +34,11 @@ METHODS: dict[str, tuple[list[str], list[str]]] = {
     "freeze.unfrozen=3": ([], ["freeze.unfrozen=3"]),
     "smart": ([], ["smart={}"]),
     **{
+        f"losses.{word}": ([], [f"losses.{word}"])
+        for word in ("sst=label_smoothing", "sst=focal", "sst=class_weights", "sst=ordinal",
+                     "quora=mnrl", "sts=cosent")
+    },
+    **{
         f"task_weights={rule}": (["schedule=joint"], ["schedule=joint", f"task_weights={rule}"])
         for rule in ("uncertainty", "dwa")
     },

@@ -17,6 +17,7 @@ import click
 from mtl.cli import COMMANDS, main
 from mtl.commands.options import CONTEXT
 from mtl.config.assignments import level_name
+from mtl.config.by_task import TASK_DEFAULTS
 from mtl.config.idle import Idle
 from mtl.config.presets import PRESETS
 from mtl.config.schema import SECTIONS, RunConfig, default_of
@@ -33,6 +34,7 @@ GROUPS = {
     "": "The run",
     "heads": "Heads: `heads.*`",
     "task_weights": "Weights of losses: `task_weights.*`",
+    "losses": "Losses: `losses.*`",
     "freeze": "Freezing: `freeze.*`",
     "smart": "SMART: `smart.*`",
     "lora": "LoRA: `lora.*`",
@@ -61,7 +63,7 @@ def toggles() -> str:
 def _group(section: str) -> list[Toggle]:
     """The toggles of a section in the schema's order."""
     model = SECTIONS[section] if section else RunConfig
-    tasks = TASKS if section in ("heads", "task_weights") else ()
+    tasks = TASKS if section in TASK_DEFAULTS else ()
     names = [*model.model_fields, *tasks]
     order = [f"{section}.{name}".lstrip(".") for name in names]
     return sorted(

@@ -40,6 +40,12 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "task_weights.sst": (1.0, 2.0),
     "task_weights.quora": (1.0, 0.5),
     "task_weights.sts": (1.0, 3),
+    "losses.sst": ("cross_entropy", "label_smoothing", "focal", "class_weights", "ordinal"),
+    "losses.quora": ("bce", "label_smoothing", "focal", "class_weights", "mnrl"),
+    "losses.sts": ("mse", "cosent"),
+    "losses.smoothing": (0.1, 0.2),
+    "losses.gamma": (2.0, 1.0),
+    "losses.scale": (20.0, 10.0),
     "train.head_lr": (None, 1e-3),
     "train.layer_decay": (1.0, 0.9),
     "train.ema": (None, 0.9),
@@ -106,14 +112,17 @@ def others(config: RunConfig, key: str) -> list[RunConfig]:
     return [other for other in configs if not other.problems()]
 
 
-RESTORED = ("freeze.scope", "freeze.states", "surgery", "task_weights.rule")
+RESTORED = (
+    "freeze.scope", "freeze.states", "losses.quora", "losses.sts", "surgery", "task_weights.rule",
+)  # fmt: skip
 """Settings that `configs` puts back where a problem names them, besides the heads."""
 
 
 @st.composite
 def configs(draw: st.DrawFn) -> RunConfig:
     """Any config without problems, with settings that have no effect among them."""
-    raw: dict[str, Any] = {"heads": {}, "task_weights": {}, "freeze": {}, "train": {}}
+    sections = ("heads", "task_weights", "losses", "freeze", "train")
+    raw: dict[str, Any] = {section: {} for section in sections}
     off = []
     for key, values in VALUES.items():
         section, _, name = key.rpartition(".")

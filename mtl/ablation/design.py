@@ -36,6 +36,7 @@ from mtl.ablation.factors import (
 )
 from mtl.ablation.where import Condition, compile_where, literal
 from mtl.config.assignments import level_name
+from mtl.config.by_task import LEFT_OUT, TASK_DEFAULTS
 from mtl.config.schema import SECTIONS, RunConfig, default_of
 from mtl.config.settings import preset_layer
 from mtl.documents.keys import Settings, flatten, get_key, is_within, merge
@@ -282,9 +283,9 @@ def _changes(baseline: Settings, plain: Settings) -> dict[str, Any]:
     Enabling `smart` or `lora` is one change.
     """
     changes: dict[str, Any] = {}
-    if "task_weights" in baseline:  # a weight that the arm lacks is back at its default
-        weights = {name: default_of(f"task_weights.{name}") for name in baseline["task_weights"]}
-        plain = plain | {"task_weights": weights | plain.get("task_weights", {})}
+    for section in LEFT_OUT & baseline.keys():  # what the arm lacks is back at its default
+        usual = {name: default_of(f"{section}.{name}") for name in baseline[section]}
+        plain = plain | {section: usual | plain.get(section, {})}
     for key, value in plain.items():
         old = baseline.get(key, {})
         if old == value:
@@ -292,7 +293,7 @@ def _changes(baseline: Settings, plain: Settings) -> dict[str, Any]:
         if isinstance(value, dict):
             # A method that is off in the baseline: its settings are compared with its defaults.
             below = old if isinstance(old, dict) else SECTIONS[key]().model_dump(mode="json")
-            if key in ("heads", "task_weights"):  # a task that the baseline lacks has the usual
+            if key in TASK_DEFAULTS:  # a task that the baseline lacks has the usual
                 below = {task: default_of(f"{key}.{task}") for task in value} | (old or {})
             inner = {name: item for name, item in value.items() if below[name] != item}
             changes |= (

@@ -13,8 +13,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
+from mtl.config.by_task import TASK_DEFAULTS
+from mtl.config.head_problems import head_problems, states_problems
 from mtl.config.idle import ADDED_LATER, NO_CORRELATION, NO_PAIRS, ONE_TASK, Idle
 from mtl.config.lora import NO_ADAPTERS, Lora, lora_problems
+from mtl.config.losses import Losses, loss_problems
 from mtl.config.problems import (
     rule_problems,
     score_problems,
@@ -38,7 +41,7 @@ from mtl.config.sections import (
 from mtl.config.surgeries import NEEDS, Surgery, check_word, torchjd_version
 from mtl.config.task_weights import TaskWeights, weights_or_rule
 from mtl.documents.validation import Problem
-from mtl.errors import ConfigError, short, suggestion
+from mtl.errors import ConfigError
 from mtl.tasks.registry import TASKS, course_names, differing, unknown_task
 from mtl.tasks.task import TaskName
 
@@ -84,6 +87,7 @@ class RunConfig(Section):
     task_weights: Annotated[TaskWeights, BeforeValidator(weights_or_rule)] = Field(
         TaskWeights(), exclude_if=lambda weights: weights.is_default()
     )
+    losses: Losses = Field(Losses(), exclude_if=lambda losses: losses.is_default())
     schedule: Annotated[Schedule, ONE_TASK] = Field(
         "pooled",
         description="which task a step trains; consolidated: rows of all tasks in each step; "
@@ -149,8 +153,9 @@ class RunConfig(Section):
         batch_size = self.train.batch_size
         return [
             *task_problems(self.tasks, self.freeze.scope),
-            *_head_problems(self),
-            *_states_problems(self),
+            *head_problems(self),
+            *states_problems(self),
+            *loss_problems(self),
             *lora_problems(self.lora, self.resolved().freeze.scope),
             *surgery_problems(self.surgery, self.tasks, self.schedule, batch_size),
             *score_problems(self.tasks),
@@ -176,6 +181,11 @@ class RunConfig(Section):
         weights = {task: self.task_weights.of(task) for task in tasks}
         weights = {task: weight for task, weight in weights.items() if weight != 1}
         update: dict[str, Any] = {"tasks": tasks, "heads": heads}
+        losses = {task: self.losses.of(task) for task in tasks}
+        losses = {task: loss for task, loss in losses.items() if loss != TASKS[task].loss}
+        update["losses"] = Losses.model_validate(
+            {name: getattr(self.losses, name) for name in Losses.model_fields} | losses
+        )
         update["task_weights"] = TaskWeights.model_validate(
             {"rule": self.task_weights.rule} | weights
         )
@@ -198,7 +208,8 @@ class RunConfig(Section):
             return f"{section}=null turns {OPTIONAL[section]} off. Leave it out."
         reasons = [idle.why for name, idle in IDLE if name == key and idle.when(self)]
         owners = {owner for name in self.tasks for owner in (name, self.head_owner(name))}
-        absent = section == "task_weights" and key not in KEYS and task not in self.tasks
+        absent = section in ("losses", "task_weights") and key not in KEYS
+        absent = absent and task not in self.tasks
         if absent or (section == "heads" and task not in owners):
             reasons.append(f"tasks={{tasks}} has no {task}. Add the task, or leave it out.")
         return reasons[0].format(tasks=", ".join(self.tasks)) if reasons else None
@@ -241,6 +252,7 @@ class RunConfig(Section):
 SECTIONS: dict[str, type[Section]] = {
     "heads": Heads,
     "task_weights": TaskWeights,
+    "losses": Losses,
     "freeze": Freeze,
     "smart": Smart,
     "lora": Lora,
@@ -257,9 +269,9 @@ def field_of(key: str) -> FieldInfo:
 def default_of(key: str) -> Any:
     """The default of a dotted key: its neutral value. `smart.*` have the published values."""
     section, _, task = key.partition(".")
-    if section == "task_weights" and task not in TaskWeights.model_fields:
-        return 1.0
-    return TASKS[task].default_head if section == "heads" else field_of(key).default
+    if section in TASK_DEFAULTS and task not in SECTIONS[section].model_fields:
+        return TASK_DEFAULTS[section](TASKS[task])
+    return field_of(key).default
 
 
 def _knobs(name: str) -> Iterable[str]:
@@ -270,7 +282,7 @@ KEYS = tuple(
     key
     for name in RunConfig.model_fields
     for key in (name, *(f"{name}.{knob}" for knob in _knobs(name)))
-    if key not in ("heads", "task_weights", "freeze", "train")
+    if key not in (*TASK_DEFAULTS, "freeze", "train")
 )
 """Every setting as a dotted key, `smart` itself among them, but for those of a task."""
 
@@ -285,62 +297,3 @@ IDLE = tuple(
 
 def _in_task_order(names: tuple[TaskName, ...]) -> tuple[TaskName, ...]:
     return tuple(name for name in TASKS if name in names)
-
-
-def _head_problems(config: RunConfig) -> list[Problem]:
-    """Heads of unknown tasks, words that are no heads, and heads that do not fit the pairing."""
-    problems: dict[str, Problem] = {}
-    for task, word in config.heads.written().items():
-        key = f"heads.{task}"
-        if task not in TASKS:
-            message = f"{key}: unknown key: {unknown_task(task)}"
-        elif word not in TASKS[task].head_words:
-            words = TASKS[task].head_words
-            message = f"{key}: expected one of {', '.join(words)}, got {short(word)}."
-            message += suggestion(word, words)
-        else:
-            continue
-        problems[key] = Problem(uses=(key,), message=message)
-    for task in config.tasks:
-        owner = config.head_owner(task)
-        key = f"heads.{owner}"
-        fitting = TASKS[task].heads[config.pairing]
-        if key in problems or config.head(task) in fitting:
-            continue
-        if owner != task and config.head(owner) in TASKS[owner].heads[config.pairing]:
-            key = f"heads.{task}"  # the head fits its owner, so the taker has to choose
-            message = (
-                f"{key}=same is {owner}'s {config.head(task)}, which {task} cannot have with "
-                f"pairing={config.pairing}. Heads that it can: {', '.join(fitting)}."
-            )
-            problems[key] = Problem(uses=("tasks", "pairing", key), message=message)
-            continue
-        takers = [name for name in config.tasks if config.head_owner(name) == owner != name]
-        too = "".join(f" (heads.{name}=same takes it too)" for name in takers)
-        message = (
-            f"{key}={config.heads.word(owner)!r}{too} cannot take {config.pairing} pairs. "
-            f"Heads that can: {', '.join(fitting)}; or let {key}=auto choose."
-        )
-        problems[key] = Problem(uses=("tasks", "pairing", key), message=message)
-    return list(problems.values())
-
-
-def _states_problems(config: RunConfig) -> list[Problem]:
-    """Rounded outputs of frozen layers where these outputs are not fixed."""
-    resolved = config.resolved()
-    if resolved.freeze.states == "fp32":
-        return []
-    reasons = {
-        "freeze.scope": (resolved.freeze.scope != "all", "with a freeze.scope they change"),
-        "freeze.dropout": (resolved.freeze.dropout, "with freeze.dropout=true they are random"),
-        "smart": (resolved.smart is not None, "SMART perturbs their input"),
-    }
-    return [
-        Problem(
-            uses=("freeze.states", key),
-            message=f"freeze.states={resolved.freeze.states!r} rounds the outputs of frozen "
-            f"layers; {why}. Use freeze.states=fp32, or change {key}.",
-        )
-        for key, (excluded, why) in reasons.items()
-        if excluded
-    ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mtl.data.course.files import OnBadRow
 from mtl.data.load import load_rows
@@ -47,14 +49,43 @@ class Trained:
         return tuple(self.record.config["tasks"])
 
     def predict(self, rows: Rows) -> Predictions:
-        """The outputs for rows of one of the run's tasks. Raises ConfigError for another task."""
+        """The outputs for rows of one of the run's tasks. Raises ConfigError for another task.
+
+        Where the loss was one of order (`losses.NAME=cosent`), scores are put on the scale of the
+        labels: by the least-squares line of the run's dev labels on its dev scores.
+        """
         if rows.task.name not in self.tasks:
             raise ConfigError(
                 f"{self.folder.run_id} was trained on {', '.join(self.tasks)}, "
                 f"not on {rows.task.name}."
             )
         key: tuple[TaskName, Split] = (rows.task.name, rows.split)
-        return self.evaluator.predict(tokenize_rows(self.tokenizer, {key: rows})[key])
+        predictions = self.evaluator.predict(tokenize_rows(self.tokenizer, {key: rows})[key])
+        if self.folder.config().losses.of(rows.task.name) != "cosent":
+            return predictions
+        slope, start = label_scale(self.folder.predictions("dev", rows.task.name))
+        return replace(predictions, outputs=(slope * predictions.outputs + start).astype("f4"))
+
+
+def label_scale(dev: Predictions) -> tuple[float, float]:
+    """The slope and the start of the least-squares line from scores to labels.
+
+    1 and 0, which change nothing, where the line does not rise: it would turn the order round.
+
+    >>> outputs = np.array([[0.0], [0.5], [1.0]], dtype=np.float32)
+    >>> dev = Predictions(task="sts", split="dev", ids=["a", "b", "c"],
+    ...                   gold=np.array([1.0, 2.0, 3.0]), outputs=outputs)
+    >>> [round(number, 6) for number in label_scale(dev)]
+    [2.0, 1.0]
+    """
+    assert dev.gold is not None
+    scores = dev.outputs[:, 0].astype(np.float64)
+    centred = scores - scores.mean() if len(scores) else scores
+    rise = float(centred @ dev.gold)
+    if not rise > 0:
+        return 1.0, 0.0
+    slope = rise / float(centred @ centred)
+    return slope, float(dev.gold.mean() - slope * scores.mean())
 
 
 def load_trained(folder: RunFolder, device: str | None = None) -> Trained:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic.fields import FieldInfo
 
 from mtl.config.idle import Idle
+from mtl.config.losses import loss_description
 from mtl.config.schema import RunConfig, field_of
 from mtl.config.sections import head_description
 from mtl.documents.keys import get_key
@@ -129,6 +130,28 @@ class WeightToggle(Toggle):
 
     def value(self, config: RunConfig) -> Any:
         return config.task_weights.of(self.task.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossToggle(Toggle):
+    """The training loss of one task: `losses.NAME`. There is one for every known task."""
+
+    task: Task
+
+    @property
+    def neutral(self) -> Any:
+        return self.task.loss
+
+    @property
+    def description(self) -> str:
+        return loss_description(self.task)
+
+    @property
+    def idles(self) -> tuple[Idle, ...]:
+        return _without(self.task)
+
+    def value(self, config: RunConfig) -> Any:
+        return config.losses.of(self.task.name)
 
 
 def _without(task: Task) -> tuple[Idle, ...]:

@@ -12,13 +12,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
+from mtl.config.by_task import TASK_DEFAULTS
 from mtl.config.schema import RunConfig
 from mtl.config.settings import config_from
 from mtl.config.task_weights import RULE
 from mtl.errors import ConfigError
+from mtl.methods.loss_sources import LOSS_SOURCES
 from mtl.methods.surgery_sources import SURGERY_SOURCES
 from mtl.methods.ticks import cosine, freezing, smart, unless
-from mtl.methods.toggle import HeadToggle, Method, Source, Toggle, WeightToggle
+from mtl.methods.toggle import HeadToggle, LossToggle, Method, Source, Toggle, WeightToggle
+from mtl.methods.train_toggles import NUMBERS, SCALE, TRAIN_TOGGLES
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import CourseData, Task
 
@@ -32,9 +35,6 @@ def _comes_with_pairing(task: Task) -> Callable[[Any, Mapping[str, Any]], bool]:
 
     return in_tick
 
-
-SCALE = "they are the scale of the experiment, and the report says beside the score what they are"
-NUMBERS = "they change how numbers are stored, not the method"
 
 TOGGLES: tuple[Toggle, ...] = (
     Toggle(
@@ -135,6 +135,11 @@ TOGGLES: tuple[Toggle, ...] = (
         ),
     ),
     Toggle(
+        key="losses.smoothing", title="share of label smoothing", sources=LOSS_SOURCES,
+    ),
+    Toggle(key="losses.gamma", title="exponent of the focal loss"),
+    Toggle(key="losses.scale", title="scale of similarities in a loss"),
+    Toggle(
         key="smart", title="SMART", method="SMART", tick=smart,
         cost="a perturbed pass, and a pass per ascent step",
         sources=(
@@ -193,53 +198,7 @@ TOGGLES: tuple[Toggle, ...] = (
         key="max_length", title="tokens per sequence", may_differ=SCALE,
         cost="shorter sequences are cheaper",
     ),
-    Toggle(key="train.epochs", title="epochs", may_differ=SCALE),
-    Toggle(key="train.max_steps", title="most steps", may_differ=SCALE),
-    Toggle(key="train.max_examples", title="most training examples", may_differ=SCALE),
-    Toggle(
-        key="train.batch_size", title="batch size", may_differ=SCALE,
-        cost="larger batches use the processor better",
-    ),
-    Toggle(
-        key="train.accumulate", title="micro-batches per step",
-        may_differ="the batch and its gradient stay the same",
-        cost="smaller parts use the processor less well",
-    ),
-    Toggle(key="train.lr", title="learning rate", may_differ=SCALE),
-    Toggle(key="train.head_lr", title="learning rate of the heads", may_differ=SCALE),
-    Toggle(
-        key="train.layer_decay", title="decay of the learning rate by layer",
-        sources=(
-            Source(
-                title="decay by layer",
-                text="Clark, Luong, Le, Manning. ELECTRA. ICLR 2020, arXiv:2003.10555.",
-                when=lambda config: config.train.layer_decay != 1,
-            ),
-        ),
-    ),
-    Toggle(
-        key="train.ema", title="average of the weights",
-        cost="a pass over all trained weights each step",
-        sources=(
-            Source(
-                title="average of the weights",
-                text="Polyak, Juditsky. Acceleration of Stochastic Approximation by Averaging. "
-                "SIAM Journal on Control and Optimization 30 (4), 1992.",
-                when=lambda config: config.train.ema is not None,
-            ),
-        ),
-    ),
-    Toggle(key="train.task_weights_lr", title="learning rate of the tasks' weights"),
-    Toggle(key="train.weight_decay", title="weight decay", may_differ=SCALE),
-    Toggle(key="train.warmup", title="warm-up", may_differ=SCALE),
-    Toggle(key="train.decay", title="decay of the learning rate", may_differ=SCALE),
-    Toggle(key="train.dropout", title="dropout", may_differ=SCALE),
-    Toggle(key="train.max_grad_norm", title="clipping of the gradient", may_differ=SCALE),
-    Toggle(
-        key="train.precision", title="precision of matrix products", may_differ=NUMBERS,
-        cost="bf16 is faster where the processor has it",
-    ),
-    Toggle(key="train.select", title="weights that are kept", may_differ=SCALE),
+    *TRAIN_TOGGLES,
     Toggle(
         key="overall", title="rule of the overall score",
         may_differ="it changes how runs are scored and selected, not how they train",
@@ -250,7 +209,7 @@ BY_KEY: dict[str, Toggle] = {toggle.key: toggle for toggle in TOGGLES}
 
 
 def task_toggles() -> list[Toggle]:
-    """The heads and the weights of all known tasks."""
+    """The heads, losses and weights of all known tasks."""
     heads: list[Toggle] = [
         HeadToggle(
             key=f"heads.{task.name}", title=f"head of {task.name}", task=task,
@@ -258,18 +217,30 @@ def task_toggles() -> list[Toggle]:
         )
         for task in TASKS.readable()
     ]  # fmt: skip
-    return heads + [
-        WeightToggle(
-            key=f"task_weights.{task.name}", title=f"weight of {task.name}'s loss", task=task
+    losses: list[Toggle] = [
+        LossToggle(
+            key=f"losses.{task.name}", title=f"loss of {task.name}", task=task,
+            cost="losses on vectors and pairs of rows add small products",
         )
         for task in TASKS.readable()
-        if f"task_weights.{task.name}" not in BY_KEY
-    ]
+        if f"losses.{task.name}" not in BY_KEY
+    ]  # fmt: skip
+    return (
+        heads
+        + losses
+        + [
+            WeightToggle(
+                key=f"task_weights.{task.name}", title=f"weight of {task.name}'s loss", task=task
+            )
+            for task in TASKS.readable()
+            if f"task_weights.{task.name}" not in BY_KEY
+        ]
+    )
 
 
 def toggle_of(key: str) -> Toggle | None:
     """The toggle of a setting; None for a word that is none."""
-    if key not in BY_KEY and key.partition(".")[0] in ("heads", "task_weights"):
+    if key not in BY_KEY and key.partition(".")[0] in TASK_DEFAULTS:
         return next((toggle for toggle in task_toggles() if toggle.key == key), None)
     return BY_KEY.get(key)
 
@@ -305,6 +276,7 @@ def methods_of(config: RunConfig) -> dict[str, Any]:
     config = config.resolved()
     plain = {toggle.key: toggle.value(config) for toggle in TOGGLES if not toggle.may_differ}
     plain |= {f"heads.{task}": config.head(task) for task in config.tasks}
+    plain |= {f"losses.{task}": config.losses.of(task) for task in config.tasks}
     return plain | {"task_weights": config.task_weights.written()}
 
 

@@ -24,7 +24,8 @@ class Part:
 
     `labels` is (rows,) float32. `tokens` counts the tokens of all the part's sequences. `start` is
     the place of the first row among the task's rows of the step, and `share` how much of them the
-    part has: 0 and 1 but for a micro-batch.
+    part has: 0 and 1 but for a micro-batch. `sentences`, (rows, 2), numbers the sentences of pairs;
+    equal sentences have one number.
     """
 
     task: TaskName
@@ -34,6 +35,7 @@ class Part:
     labels: Tensor
     start: int = 0
     share: float = 1.0
+    sentences: np.ndarray | None = None
 
     @property
     def sequences(self) -> int:
@@ -90,6 +92,9 @@ def make_batch(
                 labels=torch.from_numpy(rows.rows.labels[index].astype(np.float32)).to(device),
                 start=int(np.flatnonzero(whole[task] == index[0])[0]),
                 share=len(index) / len(whole[task]),
+                sentences=None
+                if rows.second is None
+                else np.stack([rows.first[index], rows.second[index]], axis=1),
             )
         )
     return Batch(

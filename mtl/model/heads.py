@@ -71,19 +71,22 @@ class Cosine(Dot):
     """max(0, cos(W1 y1 + b1, W2 y2 + b2)) in the range of the task's scores.
 
     From 0 to 5 it is the paper's final head for similarities, 5 max(0, cos). Where the cosine is
-    negative the gradient is 0; such dead examples are counted.
+    negative the gradient is 0; such dead examples are counted. For a loss of order, negative
+    cosines are not `cut` off.
     """
 
     low, high = 0.0, 5.0
+    cut = True
 
     def forward(self, y: Tensor, second: Tensor | None, probability: float) -> Tensor:
         assert second is not None
-        cosine = F.cosine_similarity(self.first(y), self.second(second), dim=1).clamp(min=0)
+        cosine = F.cosine_similarity(self.first(y), self.second(second), dim=1)
+        cosine = cosine.clamp(min=0) if self.cut else cosine
         scaled = (self.high - self.low) * cosine
         return scaled + self.low if self.low else scaled
 
     def diagnose(self, outputs: Tensor) -> dict[str, int]:
-        return {"dead_examples": int((outputs <= self.low).sum())}
+        return {"dead_examples": int((outputs <= self.low).sum())} if self.cut else {}
 
 
 class Features(Head):
@@ -110,16 +113,23 @@ HEADS: dict[str, type[Head]] = {
 
 
 def make_head(
-    name: str, task: Task, pairing: Pairing, width: int, generator: torch.Generator
+    name: str,
+    task: Task,
+    pairing: Pairing,
+    width: int,
+    generator: torch.Generator,
+    *,
+    cut: bool = True,
 ) -> Head:
     """A head with torch's usual initial weights, uniform within 1 / sqrt(fan in).
 
-    They are drawn from `generator`. The config has checked that the head takes the pairing.
+    They are drawn from `generator`. The config has checked that the head takes the pairing. `cut`:
+    whether a cosine head takes negative cosines for 0.
     """
     assert name in task.heads[pairing]
     head = HEADS[name](width, task.outputs)
     if isinstance(head, Cosine):
-        head.low, head.high = task.low, task.high
+        head.low, head.high, head.cut = task.low, task.high, cut
     for module in head.modules():
         if isinstance(module, nn.Linear):
             bound = module.in_features**-0.5

@@ -31,12 +31,16 @@ class MultiTaskModel(nn.Module):
     """The shared encoder and the heads. Parameters are named `encoder.*` and `heads.<task>.*`.
 
     `probability` is that of dropout in every call, 0 in evaluation; there is no training mode.
+    `seen` keeps the sentences' vectors of the `watched` tasks, from the first pass with a graph
+    since it was emptied.
     """
 
     def __init__(self, config: RunConfig, encoder: AnyEncoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.pooling = config.pooling
+        self.watched: frozenset[TaskName] = frozenset()
+        self.seen: dict[TaskName, tuple[Tensor, Tensor]] = {}
         self.freezing = Freezing.from_config(config, encoder.config.layers)
         replaced = add_adapters(encoder, config, self.freezing.boundary or 0)
         self.heads = nn.ModuleDict()
@@ -47,6 +51,7 @@ class MultiTaskModel(nn.Module):
                 config.pairing,
                 encoder.config.width,
                 torch_stream(config.seed, f"head/{task}"),
+                cut=config.losses.of(task) != "cosent",
             )
         for parameter in self._never_trained(replaced):
             parameter.requires_grad_(False)
@@ -137,8 +142,11 @@ class MultiTaskModel(nn.Module):
         start = 0
         for part in batch.parts:
             middle, end = start + part.rows, start + part.sequences
+            first = vectors[start:middle]
             second = vectors[middle:end] if part.vectors == 2 else None
-            outputs[part.task] = self.head(part.task)(vectors[start:middle], second, probability)
+            if part.task in self.watched and second is not None and torch.is_grad_enabled():
+                self.seen.setdefault(part.task, (first, second))
+            outputs[part.task] = self.head(part.task)(first, second, probability)
             start = end
         return outputs
 

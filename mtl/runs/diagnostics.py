@@ -54,6 +54,9 @@ class Diagnostics(Stored):
     """Examples without a gradient, by task."""
     smart: dict[str, SmartDiagnostics] | None = None
     """By task. None without SMART."""
+    losses: dict[str, dict[str, float]] | None = None
+    """What losses other than the tasks' own acted on, by task; means over steps. Each loss of
+    `mtl.methods` says what it measures. None where all tasks have their own."""
     gradient_norms: dict[str, float] = {}
     """Mean norm before clipping, by task, over the steps with this task alone."""
     surgery: SurgeryDiagnostics | None = None

@@ -12,6 +12,7 @@ from typing import Any
 from mtl.ablation.definition import Definition
 from mtl.ablation.factors import together
 from mtl.config.assignments import level_name
+from mtl.config.by_task import LEFT_OUT
 from mtl.config.key_kinds import config_keys
 from mtl.config.schema import default_of
 from mtl.config.task_weights import RULE
@@ -110,10 +111,11 @@ def _before(space: Space, group: Sequence[str]) -> Settings:
 
 
 def _unset(key: str) -> Any:
-    """The value of a key that a dump of the base lacks: weights are left out at their default."""
+    """The value of a key that a dump of the base lacks: some sections are left out at their
+    default."""
     if key == "task_weights":
         return default_of(RULE)
-    return default_of(key) if key.startswith("task_weights.") else _ABSENT
+    return default_of(key) if key.partition(".")[0] in LEFT_OUT else _ABSENT
 
 
 def _factor(

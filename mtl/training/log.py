@@ -13,6 +13,7 @@ from mtl.documents.keys import flatten
 from mtl.files import named
 from mtl.methods import conflicts
 from mtl.methods.penalty import Penalty
+from mtl.methods.task_loss import TaskLosses
 from mtl.tracking.tracker import Tracker
 from mtl.training.progress import Progress
 from mtl.training.state import Diverged, State, StepResult, not_finite
@@ -27,12 +28,14 @@ class StepLog:
         state: State,
         total: int,
         penalty: Penalty,
+        losses: TaskLosses,
         limit: float | None,
         progress: Progress,
     ) -> None:
         """`limit` is the norm at which gradients are clipped; None: they are not."""
         self.path, self.state, self.total = path, state, total
-        self.penalty, self.limit, self.progress = penalty, limit, progress
+        self.penalty, self.losses = penalty, losses
+        self.limit, self.progress = limit, progress
         self.pending: list[StepResult] = []
 
     @contextmanager
@@ -55,6 +58,8 @@ class StepLog:
         for result in self.pending:
             line = self._checked(result)
             line |= self.penalty.report(result.step - 1, self.state.penalties)
+            if parts := self.losses.measurements.report(result.step - 1, self.state.losses):
+                line |= {"losses": parts}
             self.write(line)
             self._count(line)
             lines.append(line)

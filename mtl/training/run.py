@@ -13,6 +13,7 @@ from mtl.data.tokens import TokenizedRows
 from mtl.inference.evaluate import Evaluator
 from mtl.methods.average import make_average
 from mtl.methods.registry import make_penalty, make_surgery, make_weighing
+from mtl.methods.task_loss import make_losses
 from mtl.model.frozen.cache import make_frozen_cache
 from mtl.model.multitask import MultiTaskModel
 from mtl.model.pairing import distinct, lay_out
@@ -61,6 +62,7 @@ class Training:
         self.penalty = make_penalty(config, self.model)
         self.surgery = make_surgery(config, self.model.backbone())
         self.weighing = make_weighing(config, self.plan.epoch_steps, device)
+        self.losses = make_losses(config, prepared.train)
         self.frozen_cache = make_frozen_cache(
             config,
             self.model.encoder,
@@ -80,6 +82,7 @@ class Training:
             self.penalty,
             self.surgery,
             self.weighing,
+            self.losses,
             self.optimizer,
             self.frozen_cache,
             device,
@@ -97,6 +100,7 @@ class Training:
             self.state,
             self.plan.total,
             self.penalty,
+            self.losses,
             config.train.max_grad_norm,
             progress,
         )

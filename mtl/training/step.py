@@ -11,14 +11,13 @@ from mtl.data.schedules import Step
 from mtl.inference.evaluate import autocast
 from mtl.methods.penalty import ByTask, Penalty
 from mtl.methods.surgery import Surgery
+from mtl.methods.task_loss import TaskLosses
 from mtl.methods.weighing import Weighing
-from mtl.model.batch import Batch, make_batch
+from mtl.model.batch import make_batch
 from mtl.model.frozen.cache import FrozenCache
-from mtl.model.losses import task_loss
 from mtl.model.multitask import MultiTaskModel
 from mtl.rng import numpy_stream
 from mtl.runs.prepare import Prepared
-from mtl.tasks.registry import TASKS
 from mtl.training.micro_batches import split
 from mtl.training.optim import Optimizer, learning_rate
 from mtl.training.state import State, StepResult
@@ -37,6 +36,7 @@ class Stepper:
         penalty: Penalty,
         surgery: Surgery,
         weighing: Weighing,
+        losses: TaskLosses,
         optimizer: Optimizer,
         frozen_cache: FrozenCache,
         device: torch.device,
@@ -44,7 +44,8 @@ class Stepper:
         self.prepared, self.config = prepared, prepared.config
         self.plan, self.state, self.device = plan, state, device
         self.model, self.penalty, self.surgery = model, penalty, surgery
-        self.weighing = weighing
+        self.weighing, self.task_losses = weighing, losses
+        self.model.watched = losses.watched
         self.optimizer, self.frozen_cache = optimizer, frozen_cache
 
     def step(self, rows: Step) -> StepResult:
@@ -79,12 +80,13 @@ class Stepper:
             self.frozen_cache,
             whole=whole,
         )
+        self.model.seen.clear()
         with autocast(self.device, self.config.train.precision):
             outputs, penalties = self.penalty.forward(batch, self.state.step)
         self.state.tokens += batch.packed.tokens
         self.state.passes += 1
         self._count_dead_examples(outputs)
-        losses = task_losses(batch, outputs)
+        losses = self.task_losses.of(batch, outputs, self.state.step, self.model.seen)
         losses |= {task: losses[task] + penalty for task, penalty in penalties.items()}
         micro = [part for part in batch.parts if part.share < 1]
         losses |= {part.task: part.share * losses[part.task] for part in micro}
@@ -106,11 +108,3 @@ class Stepper:
                 epoch = self.state.step // self.plan.epoch_steps
                 by_epoch += [0] * (epoch + 1 - len(by_epoch))
                 by_epoch[-1] += counts["dead_examples"]
-
-
-def task_losses(batch: Batch, outputs: ByTask) -> ByTask:
-    """Each task's loss, the mean over its rows."""
-    return {
-        part.task: task_loss(TASKS[part.task].kind, outputs[part.task], part.labels)
-        for part in batch.parts
-    }
