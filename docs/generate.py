@@ -38,10 +38,11 @@ GROUPS = {
     "freeze": "Freezing: `freeze.*`",
     "smart": "SMART: `smart.*`",
     "lora": "LoRA: `lora.*`",
+    "simcse": "SimCSE: `simcse.*`",
     "train": "Training: `train.*`",
 }
 
-EXAMPLES = {"Smart": "{lambda_s: 3, ...}", "Lora": "{rank: 4, ...}"}
+EXAMPLES = {"Smart": "{lambda_s: 3, ...}", "Lora": "{rank: 4, ...}", "SimCSE": "{steps: 200, ...}"}
 """Some settings of the sections that may be null."""
 
 

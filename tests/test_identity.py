@@ -15,8 +15,9 @@ from mtl.config.identity import cell, run_id
 from mtl.config.lora import Lora
 from mtl.config.losses import Losses
 from mtl.config.schema import RunConfig
-from mtl.config.sections import Freeze, Heads, Schedule, Smart, Train
+from mtl.config.sections import OPTIONAL, Freeze, Heads, Schedule, Smart, Train
 from mtl.config.settings import config_from
+from mtl.config.simcse import SimCSE
 from mtl.config.surgeries import Surgery
 from mtl.config.task_weights import TaskWeights
 from mtl.tasks.registry import TASKS, course_names
@@ -231,6 +232,11 @@ CHANGES = {
     "lora.rank": "lora.rank=4",
     "lora.alpha": "lora.alpha=8",
     "lora.targets": "lora.targets=all",
+    "simcse": "simcse={}",
+    "simcse.steps": "simcse.steps=10",
+    "simcse.batch_size": "simcse.batch_size=8",
+    "simcse.lr": "simcse.lr=1e-4",
+    "simcse.scale": "simcse.scale=10",
     "train.epochs": "train.epochs=4",
     "train.max_steps": "train.max_steps=100",
     "train.max_examples": "train.max_examples=1000",
@@ -272,7 +278,7 @@ def settings_of(model: type[BaseModel], prefix: str = "") -> list[str]:
         sections = [
             kind
             for kind in (annotation, *get_args(annotation))
-            if kind in (Smart, Lora, Heads, TaskWeights, Losses, Freeze, Train)
+            if kind in (Smart, Lora, SimCSE, Heads, TaskWeights, Losses, Freeze, Train)
         ]
         for section in sections:
             found += settings_of(section, f"{prefix}{name}.")
@@ -291,7 +297,7 @@ def test_no_setting_is_forgotten_here() -> None:
 @pytest.mark.parametrize("key", list(CHANGES))
 def test_a_single_change_of_a_setting_changes_the_cell(key: str) -> None:
     section, dot, _ = key.partition(".")
-    on = [f"{section}={{}}"] if dot and section in ("smart", "lora") else []
+    on = [f"{section}={{}}"] if dot and section in OPTIONAL else []
     base = [NEEDS[key]] if key in NEEDS else on
     assert cell_of(*base, CHANGES[key]) != cell_of(*base)
 

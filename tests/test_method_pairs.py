@@ -30,6 +30,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "freeze.dropout": ("freeze.dropout=true",),
     "smart": ("smart={}", "smart.projection=normalise"),
     "lora": ("lora={}", "lora.targets=all"),
+    "simcse": ("simcse.steps=2",),
     "train.accumulate": ("train.accumulate=2",),
     "train.head_lr": ("train.head_lr=1e-2",),
     "train.layer_decay": ("train.layer_decay=0.8",),

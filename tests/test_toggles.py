@@ -69,6 +69,11 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "lora.rank": (8, 1),
     "lora.alpha": (16.0, 8.0),
     "lora.targets": ("qv", "qkvo", "all"),
+    "simcse": (None, {}),
+    "simcse.steps": (100, 10),
+    "simcse.batch_size": (64, 8),
+    "simcse.lr": (3e-5, 1e-4),
+    "simcse.scale": (20.0, 10.0),
     "tasks": (("sst", "quora", "sts"), ("sst",), ("quora",), ("sts",), ("sst", "sts")),
     "data": ("sample", "hub"),
     "limit": (None, 100),
@@ -91,7 +96,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
 }
 """Some values of every setting, its default first."""
 
-METHODS = ("smart", "lora")
+METHODS = ("smart", "lora", "simcse")
 """The settings that are null or a section of settings."""
 
 
@@ -113,7 +118,8 @@ def others(config: RunConfig, key: str) -> list[RunConfig]:
 
 
 RESTORED = (
-    "freeze.scope", "freeze.states", "losses.quora", "losses.sts", "surgery", "task_weights.rule",
+    "freeze.scope", "freeze.states", "losses.quora", "losses.sts", "simcse", "surgery",
+    "task_weights.rule",
 )  # fmt: skip
 """Settings that `configs` puts back where a problem names them, besides the heads."""
 

@@ -38,6 +38,7 @@ from mtl.config.sections import (
     Train,
     section_or_null,
 )
+from mtl.config.simcse import SimCSE, simcse_problems
 from mtl.config.surgeries import NEEDS, Surgery, check_word, torchjd_version
 from mtl.config.task_weights import TaskWeights, weights_or_rule
 from mtl.documents.validation import Problem
@@ -118,6 +119,13 @@ class RunConfig(Section):
         description="low-rank adapters in place of the layers' own weights; null: off; "
         "{}: on, with its defaults; any lora.* key also turns it on",
     )
+    simcse: Annotated[SimCSE | None, section_or_null("simcse", "its defaults"), ADDED_LATER] = (
+        Field(
+            None,
+            description="a pre-step on the tasks' own text, without labels; null: none; "
+            "{}: with its defaults; any simcse.* key also turns it on",
+        )
+    )
     train: Train = Train()
     overall: Annotated[Literal["mean", "shifted"], NO_CORRELATION] = Field(
         "mean",
@@ -158,6 +166,7 @@ class RunConfig(Section):
             *loss_problems(self),
             *lora_problems(self.lora, self.resolved().freeze.scope),
             *surgery_problems(self.surgery, self.tasks, self.schedule, batch_size),
+            *simcse_problems(self),
             *score_problems(self.tasks),
             *weight_problems(self.task_weights.written()),
             *rule_problems(
@@ -256,6 +265,7 @@ SECTIONS: dict[str, type[Section]] = {
     "freeze": Freeze,
     "smart": Smart,
     "lora": Lora,
+    "simcse": SimCSE,
     "train": Train,
 }
 

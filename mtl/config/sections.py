@@ -203,7 +203,7 @@ class Smart(Section):
     )
 
 
-OPTIONAL = {"smart": "SMART", "lora": "LoRA"}
+OPTIONAL = {"smart": "SMART", "lora": "LoRA", "simcse": "SimCSE"}
 """The methods that are null (off) or a section of settings, and their names in words."""
 
 

@@ -50,6 +50,9 @@ class Penalty(Stateful, ABC):
     def forward(self, batch: Batch, step: int) -> tuple[ByTask, ByTask]:
         """The model's outputs, and penalties (scalars with a graph) for some tasks or none."""
 
+    def begin(self) -> None:
+        """Called where the model's weights have changed before the first step."""
+
     def after_step(self, step: int, total: int) -> None:
         """Called after optimiser step `step` (from 0) of `total`."""
 

@@ -220,6 +220,10 @@ class SmartPenalty(Penalty):
 
     # D_Breg
 
+    def begin(self) -> None:
+        if self.teacher is not None:
+            self.teacher.load_state_dict(self.model.state_dict())
+
     def teacher_distance(self, batch: Batch, clean: Clean) -> ByTask:
         """D_Breg by task: mean l_s(f(x), teacher(x)) over rows.
 

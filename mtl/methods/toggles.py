@@ -184,6 +184,25 @@ TOGGLES: tuple[Toggle, ...] = (
         key="lora.targets", title="products with adapters", cost="more products are dearer",
     ),
     Toggle(
+        key="simcse", title="SimCSE before training",
+        cost="a pre-step of its own, before all steps",
+        sources=(
+            Source(
+                title="SimCSE",
+                text="Gao, Yao, Chen. SimCSE: Simple Contrastive Learning of Sentence Embeddings. "
+                "EMNLP 2021, arXiv:2104.08821.",
+                when=lambda config: config.simcse is not None,
+            ),
+        ),
+    ),
+    Toggle(key="simcse.steps", title="steps of the pre-step", cost="more steps are dearer"),
+    Toggle(
+        key="simcse.batch_size", title="sentences per step of the pre-step",
+        cost="larger batches are dearer",
+    ),
+    Toggle(key="simcse.lr", title="learning rate of the pre-step"),
+    Toggle(key="simcse.scale", title="scale of cosines in the pre-step"),
+    Toggle(
         key="tasks", title="tasks", method="one task",
         cost="tasks differ in the length of their sentences",
         tick=lambda config: config.tasks[0] if len(config.tasks) == 1 else None,

@@ -134,6 +134,20 @@ class MultiTaskModel(nn.Module):
             return self.encoder(packed, pooling=self.pooling)  # type: ignore[no-any-return]
         return self._vectors_above_boundary(frozen_states, packed, 0.0)
 
+    def read(self, packed: Packed, probability: float) -> Tensor:
+        """Sequence vectors, (S, H), with dropout, of text that belongs to no task."""
+        boundary = self.freezing.boundary if self.freezing.for_all_tasks else None
+        if boundary is None:
+            embedded = self.encoder.embed(packed, probability)
+            return self.encoder.vectors(
+                embedded, packed, probability=probability, pooling=self.pooling
+            )
+        frozen = self._frozen_dropout(probability)
+        with torch.no_grad():
+            embedded = self.encoder.embed(packed, frozen)
+            states = self.encoder.run(embedded, packed, stop=boundary, probability=frozen)
+        return self._vectors_above_boundary(states, packed, probability)
+
     def outputs(
         self, batch: Batch, vectors: Tensor, probability: float = 0.0
     ) -> dict[TaskName, Tensor]:

@@ -54,6 +54,8 @@ class Diagnostics(Stored):
     """Examples without a gradient, by task."""
     smart: dict[str, SmartDiagnostics] | None = None
     """By task. None without SMART."""
+    simcse: dict[str, float] | None = None
+    """What the pre-step did (`mtl.training.simcse.pre_train`). None without it."""
     losses: dict[str, dict[str, float]] | None = None
     """What losses other than the tasks' own acted on, by task; means over steps. Each loss of
     `mtl.methods` says what it measures. None where all tasks have their own."""

@@ -132,12 +132,14 @@ def run_and_record(training: Training, mode: WandbMode, group: str | None) -> Re
 def run(training: Training, tracker: Tracker) -> None:
     """The loop. Raises Interrupted or Diverged."""
     state, plan, log = training.state, training.plan, training.log
-    if training.saver.resume():
+    if resumed := training.saver.resume():
         training.progress.note(f"resuming at step {state.step}")
     training.progress.begin(training.prepared.run_id, state.step, plan.total)
     training.fill_frozen_cache()
     prefetched_until = state.step
     with log.opened(tracker):
+        if not resumed:
+            training.begin()
         saved_at = time.monotonic()
         while True:
             if plan.is_evaluation_due(state.step) and state.evaluated_at != state.step:

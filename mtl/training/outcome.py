@@ -98,6 +98,7 @@ def diagnostics(training: Training) -> Diagnostics:
             "tasks_per_step": state.tasks_per_step,
             "dead_examples_per_epoch": state.dead_examples,
             **{key: summarise(state.penalties.get(key, {})) for key in PENALTIES},
+            "simcse": state.simcse or None,
             "losses": summarise(state.losses),
             "gradient_norms": {
                 task: total / count for task, (count, total) in state.gradient_norms.items()

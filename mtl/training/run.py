@@ -27,6 +27,7 @@ from mtl.training.optim import Optimizer
 from mtl.training.progress import Progress
 from mtl.training.rates import rate_factors
 from mtl.training.saving import Saver
+from mtl.training.simcse import pre_train
 from mtl.training.state import Clock, Diverged, State
 from mtl.training.step import Stepper
 from mtl.training.step_plan import StepPlan
@@ -130,6 +131,17 @@ class Training:
     def fill_frozen_cache(self) -> None:
         """Compute and store what the run's sequences lack of the frozen layers' outputs."""
         self.frozen_cache.fill(*distinct(self.encoded_rows(), self.prepared.pairer))
+
+    def begin(self) -> None:
+        """The pre-step of a run that has taken no step, where the config has one."""
+        if self.config.simcse is None:
+            return
+        rows = [self.prepared.train[task] for task in self.config.tasks]
+        self.state.simcse = pre_train(
+            self.config, self.model, rows, self.prepared.pairer, self.device, self.interruption
+        )
+        self.penalty.begin()
+        self.save()  # a run that is stopped now does not repeat it
 
     def prefetch(self, steps: list[Step]) -> None:
         """Compute the frozen layers' outputs for some steps together, where they are not stored."""

@@ -46,6 +46,7 @@ class State:
     tasks_per_step: dict[str, int] = field(default_factory=dict)
     dead_examples: dict[str, list[int]] = field(default_factory=dict)
     penalties: dict[str, Summary] = field(default_factory=dict)
+    simcse: dict[str, float] = field(default_factory=dict)
     losses: Summary = field(default_factory=dict)
     gradient_norms: dict[str, list[float]] = field(default_factory=dict)
     clipped_alone: dict[str, int] = field(default_factory=dict)

@@ -42,6 +42,7 @@ def section(data: ReportData) -> Section | None:
     arms = {arm.name: data.records(arm) for group in data.groups for arm in group.arms if arm.seeds}
     blocks = [
         *_surgery(arms), *_smart(arms), *weight_blocks(arms), *loss_blocks(arms), *_lora(arms),
+        *_simcse(arms),
         *_freezing(arms), *_dead(arms), *examples_seen(arms),
     ]  # fmt: skip
     if not blocks:
@@ -178,6 +179,26 @@ def _lora(arms: ByArm) -> list[Block]:
         "Near 0, the adapters have hardly moved the encoder: raise train.lr or lora.alpha."
     )
     return [table("lora", heads, rows, caption)]
+
+
+def _simcse(arms: ByArm) -> list[Block]:
+    rows = []
+    for arm, records in arms.items():
+        if parts := [part for record in records if (part := record.diagnostics.simcse)]:
+            keys = ("first_loss", "last_loss", "first_cosine", "last_cosine")
+            numbers = [small(mean_of(part.get(key) for part in parts)) for key in keys]
+            rows.append((text(arm), *numbers))
+    if not rows:
+        return []
+    heads = columns(
+        "arm", "loss at first", "loss at last", "cosine at first", "cosine at last", kinds="tnnnn"
+    )
+    caption = (
+        "SimCSE before training: means over its first and its last tenth of steps, and over "
+        "seeds. Cosine: between the two readings of a sentence. A loss that is near 0 at first "
+        "has nothing left to teach: raise simcse.batch_size or train.dropout."
+    )
+    return [table("simcse", heads, rows, caption)]
 
 
 def _freezing(arms: ByArm) -> list[Block]:
