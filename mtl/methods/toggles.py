@@ -107,15 +107,7 @@ TOGGLES: tuple[Toggle, ...] = (
         key="surgery", title="gradient surgery",
         cost="each task has a backward pass of its own",
         method="surgery", tick=unless("sum", "surgery"),
-        sources=(
-            Source(
-                title="PCGrad, and the dominant variant",
-                text="Yu et al. Gradient Surgery for Multi-Task Learning. "
-                "NeurIPS 2020, arXiv:2001.06782.",
-                when=lambda config: config.surgery in ("pcgrad", "dominant"),
-            ),
-            *SURGERY_SOURCES,
-        ),
+        sources=SURGERY_SOURCES,
     ),
     Toggle(
         key="task_weights.rule", title="rule of the tasks' weights",
