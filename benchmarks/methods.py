@@ -33,6 +33,7 @@ METHODS: dict[str, tuple[list[str], list[str]]] = {
     "lora.targets=all": ([], ["lora.targets=all"]),
     "freeze.unfrozen=3": ([], ["freeze.unfrozen=3"]),
     "smart": ([], ["smart={}"]),
+    "rdrop": ([], ["rdrop=0.5"]),
     **{
         f"task_weights={rule}": (["schedule=joint"], ["schedule=joint", f"task_weights={rule}"])
         for rule in ("uncertainty", "dwa")

@@ -26,6 +26,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "freeze.scope": ("freeze.scope=[sts]",),
     "freeze.dropout": ("freeze.dropout=true",),
     "smart": ("smart={}", "smart.projection=normalise"),
+    "rdrop": ("rdrop=0.5",),
     "lora": ("lora={}", "lora.targets=all"),
     "train.accumulate": ("train.accumulate=2",),
     "train.head_lr": ("train.head_lr=1e-2",),

@@ -59,6 +59,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "smart.projection": ("clip", "normalise"),
     "smart.dropout": (False, True),
     "smart.beta": ((0.99, 0.999), (0.9, 0.9)),
+    "rdrop": (None, 0.5),
     "lora": (None, {}),
     "lora.rank": (8, 1),
     "lora.alpha": (16.0, 8.0),
@@ -106,7 +107,7 @@ def others(config: RunConfig, key: str) -> list[RunConfig]:
     return [other for other in configs if not other.problems()]
 
 
-RESTORED = ("freeze.scope", "freeze.states", "surgery", "task_weights.rule")
+RESTORED = ("freeze.scope", "freeze.states", "rdrop", "surgery", "task_weights.rule")
 """Settings that `configs` puts back where a problem names them, besides the heads."""
 
 

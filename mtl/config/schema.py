@@ -23,6 +23,7 @@ from mtl.config.problems import (
     task_problems,
     weight_problems,
 )
+from mtl.config.rdrop import Rdrop, rdrop_problems
 from mtl.config.sections import (
     OPTIONAL,
     Freeze,
@@ -108,6 +109,7 @@ class RunConfig(Section):
         description="null: off; {}: on, with the published values; "
         "any smart.* key also turns it on",
     )
+    rdrop: Rdrop = None
     lora: Annotated[
         Lora | None, section_or_null("lora", "its defaults"), NO_ADAPTERS, ADDED_LATER
     ] = Field(
@@ -148,10 +150,18 @@ class RunConfig(Section):
     def problems(self) -> list[Problem]:
         """Settings that exclude each other, each with a remedy."""
         batch_size, resolved = self.train.batch_size, self.resolved()
+        smart, heads = resolved.smart is not None, resolved.heads.written().values()
         return [
             *task_problems(self.tasks, self.freeze.scope),
             *_head_problems(self),
-            *states_problems(resolved.freeze, smart=resolved.smart is not None),
+            *states_problems(resolved.freeze, smart=smart),
+            *rdrop_problems(
+                self.rdrop,
+                smart=smart,
+                dropout=self.train.dropout,
+                freeze=resolved.freeze,
+                heads=heads,
+            ),
             *lora_problems(self.lora, resolved.freeze.scope),
             *surgery_problems(self.surgery, self.tasks, self.schedule, batch_size),
             *score_problems(self.tasks),

@@ -154,6 +154,18 @@ TOGGLES: tuple[Toggle, ...] = (
     Toggle(key="smart.dropout", title="dropout of the perturbed pass"),
     Toggle(key="smart.beta", title="share of the teacher kept"),
     Toggle(
+        key="rdrop", title="R-Drop",
+        cost="two passes, forward and backward",
+        sources=(
+            Source(
+                title="R-Drop",
+                text="Liang et al. R-Drop: Regularized Dropout for Neural Networks. "
+                "NeurIPS 2021, arXiv:2106.14448.",
+                when=lambda config: config.rdrop is not None,
+            ),
+        ),
+    ),
+    Toggle(
         key="lora", title="LoRA",
         cost="frozen weights need no gradient and no moments; adapters add small products",
         sources=(

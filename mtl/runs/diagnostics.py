@@ -45,6 +45,15 @@ class SmartDiagnostics(Stored):
     """Examples without noise, because their inner gradient was not finite."""
 
 
+class RdropDiagnostics(Stored):
+    """What R-Drop did on one task: means over steps, without alpha."""
+
+    distance: float | None = None
+    """Distance between the outputs of the two passes (`mtl.methods.rdrop`)."""
+    loss: float | None = None
+    """Mean loss of the two passes, without the penalty."""
+
+
 class Diagnostics(Stored):
     """What the methods of a run acted on. Sizes are in bytes."""
 
@@ -54,6 +63,8 @@ class Diagnostics(Stored):
     """Examples without a gradient, by task."""
     smart: dict[str, SmartDiagnostics] | None = None
     """By task. None without SMART."""
+    rdrop: dict[str, RdropDiagnostics] | None = None
+    """By task. None without R-Drop."""
     gradient_norms: dict[str, float] = {}
     """Mean norm before clipping, by task, over the steps with this task alone."""
     surgery: SurgeryDiagnostics | None = None
@@ -70,4 +81,4 @@ class Diagnostics(Stored):
     examples: Count | None = None
     passes: Count | None = None
     """Passes of training, each a forward and a backward: micro-batches, and with surgery a task's
-    own. Perturbed passes do not count. None by an earlier version."""
+    own. Perturbed and second passes do not count. None by an earlier version."""
