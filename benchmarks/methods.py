@@ -33,6 +33,7 @@ METHODS: dict[str, tuple[list[str], list[str]]] = {
     "lora.targets=all": ([], ["lora.targets=all"]),
     "freeze.unfrozen=3": ([], ["freeze.unfrozen=3"]),
     "smart": ([], ["smart={}"]),
+    "rdrop": ([], ["rdrop=0.5"]),
     **{
         f"losses.{word}": ([], [f"losses.{word}"])
         for word in ("sst=label_smoothing", "sst=focal", "sst=class_weights", "sst=ordinal",

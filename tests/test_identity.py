@@ -228,6 +228,7 @@ CHANGES = {
     "smart.projection": "smart.projection=normalise",
     "smart.dropout": "smart.dropout=true",
     "smart.beta": "smart.beta=0.999",
+    "rdrop": "rdrop=0.5",
     "lora": "lora={}",
     "lora.rank": "lora.rank=4",
     "lora.alpha": "lora.alpha=8",
@@ -332,6 +333,8 @@ def test_equal_configs_have_equal_cells_however_they_were_written(
     refused = ["tasks", "heads", "pairing", "surgery"]  # alone, or beside what else may be drawn
     if "freeze.states=fp16" in changes[:count]:
         refused += ["freeze.scope", "freeze.dropout", "smart"]
+    if "rdrop=0.5" in changes[:count]:
+        refused += ["smart"]
     if any(change.startswith("lora") for change in changes[:count]):
         refused += ["freeze.scope"]
     if "task_weights.rule=dwa" in changes[:count]:

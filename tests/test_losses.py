@@ -245,7 +245,9 @@ ALL = {"losses": {"sst": "ordinal", "quora": "mnrl", "sts": "cosent"}}
 
 
 @pytest.mark.parametrize(
-    "others", [{}, {"surgery": "pcgrad", "schedule": "joint"}, {"smart": {}}], ids=str
+    "others",
+    [{}, {"surgery": "pcgrad", "schedule": "joint"}, {"smart": {}}, {"rdrop": 1.0}],
+    ids=str,
 )
 def test_losses_change_a_run_and_say_what_they_acted_on(
     others: dict[str, Any], tiny: dict[str, Any], tmp_path: Path

@@ -29,6 +29,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "freeze.scope": ("freeze.scope=[sts]",),
     "freeze.dropout": ("freeze.dropout=true",),
     "smart": ("smart={}", "smart.projection=normalise"),
+    "rdrop": ("rdrop=0.5",),
     "lora": ("lora={}", "lora.targets=all"),
     "simcse": ("simcse.steps=2",),
     "train.accumulate": ("train.accumulate=2",),

@@ -31,7 +31,7 @@ def test_with_the_clean_pass_masks_the_floor_is_0_and_training_draws_as_without_
     plain = training.model(batch, 0.1)
     after = torch.get_rng_state()
     torch.manual_seed(0)
-    outputs, _ = penalty.forward(batch, 0)
+    (outputs,), _ = penalty.forward(batch, 0)
     assert torch.equal(torch.get_rng_state(), after)
     assert all(torch.equal(outputs[task], plain[task]) for task in TASKS)
     clean = penalty.clean_pass(batch)

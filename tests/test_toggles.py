@@ -65,6 +65,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "smart.projection": ("clip", "normalise"),
     "smart.dropout": (False, True),
     "smart.beta": ((0.99, 0.999), (0.9, 0.9)),
+    "rdrop": (None, 0.5),
     "lora": (None, {}),
     "lora.rank": (8, 1),
     "lora.alpha": (16.0, 8.0),
@@ -118,7 +119,7 @@ def others(config: RunConfig, key: str) -> list[RunConfig]:
 
 
 RESTORED = (
-    "freeze.scope", "freeze.states", "losses.quora", "losses.sts", "simcse", "surgery",
+    "freeze.scope", "freeze.states", "losses.quora", "losses.sts", "rdrop", "simcse", "surgery",
     "task_weights.rule",
 )  # fmt: skip
 """Settings that `configs` puts back where a problem names them, besides the heads."""

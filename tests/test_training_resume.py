@@ -32,6 +32,7 @@ from tests.training_tools import comparable, config, content, trained_with_stops
         {"schedule": "round_robin"},
         {"pairing": "concat"},
         {"smart": {"projection": "normalise", "dropout": True}},
+        {"rdrop": 0.5},
         {"schedule": "joint", "train__batch_size": 4, "surgery": "gradvac"},
         {"train__ema": 0.9, "train__layer_decay": 0.8, "train__head_lr": 1e-3},
     ],

@@ -1,4 +1,4 @@
-"""Heads that a run cannot have, and frozen layers whose outputs cannot be rounded."""
+"""Heads that a run cannot have."""
 
 from __future__ import annotations
 
@@ -48,24 +48,3 @@ def head_problems(config: RunConfig) -> list[Problem]:
         )
         problems[key] = Problem(uses=("tasks", "pairing", key), message=message)
     return list(problems.values())
-
-
-def states_problems(config: RunConfig) -> list[Problem]:
-    """Rounded outputs of frozen layers where these outputs are not fixed."""
-    resolved = config.resolved()
-    if resolved.freeze.states == "fp32":
-        return []
-    reasons = {
-        "freeze.scope": (resolved.freeze.scope != "all", "with a freeze.scope they change"),
-        "freeze.dropout": (resolved.freeze.dropout, "with freeze.dropout=true they are random"),
-        "smart": (resolved.smart is not None, "SMART perturbs their input"),
-    }
-    return [
-        Problem(
-            uses=("freeze.states", key),
-            message=f"freeze.states={resolved.freeze.states!r} rounds the outputs of frozen "
-            f"layers; {why}. Use freeze.states=fp32, or change {key}.",
-        )
-        for key, (excluded, why) in reasons.items()
-        if excluded
-    ]

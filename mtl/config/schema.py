@@ -14,17 +14,19 @@ from pydantic import BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
 from mtl.config.by_task import TASK_DEFAULTS
-from mtl.config.head_problems import head_problems, states_problems
+from mtl.config.head_problems import head_problems
 from mtl.config.idle import ADDED_LATER, NO_CORRELATION, NO_PAIRS, ONE_TASK, Idle
 from mtl.config.lora import NO_ADAPTERS, Lora, lora_problems
 from mtl.config.losses import Losses, loss_problems
 from mtl.config.problems import (
     rule_problems,
     score_problems,
+    states_problems,
     surgery_problems,
     task_problems,
     weight_problems,
 )
+from mtl.config.rdrop import Rdrop, rdrop_problems
 from mtl.config.sections import (
     OPTIONAL,
     Freeze,
@@ -112,6 +114,7 @@ class RunConfig(Section):
         description="null: off; {}: on, with the published values; "
         "any smart.* key also turns it on",
     )
+    rdrop: Rdrop = None
     lora: Annotated[
         Lora | None, section_or_null("lora", "its defaults"), NO_ADAPTERS, ADDED_LATER
     ] = Field(
@@ -158,13 +161,21 @@ class RunConfig(Section):
 
     def problems(self) -> list[Problem]:
         """Settings that exclude each other, each with a remedy."""
-        batch_size = self.train.batch_size
+        batch_size, resolved = self.train.batch_size, self.resolved()
+        smart, heads = resolved.smart is not None, resolved.heads.written().values()
         return [
             *task_problems(self.tasks, self.freeze.scope),
             *head_problems(self),
-            *states_problems(self),
+            *states_problems(resolved.freeze, smart=smart),
             *loss_problems(self),
-            *lora_problems(self.lora, self.resolved().freeze.scope),
+            *rdrop_problems(
+                self.rdrop,
+                smart=smart,
+                dropout=self.train.dropout,
+                freeze=resolved.freeze,
+                heads=heads,
+            ),
+            *lora_problems(self.lora, resolved.freeze.scope),
             *surgery_problems(self.surgery, self.tasks, self.schedule, batch_size),
             *simcse_problems(self),
             *score_problems(self.tasks),

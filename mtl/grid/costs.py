@@ -60,7 +60,11 @@ _NEWER = {name: default_of(name) for name in COSTLY if name in ADDED}
 """What older records do not have, as they ran."""
 
 
+ON_OR_OFF = (*OPTIONAL, "rdrop")
+"""Settings whose cost depends on whether they are null, not on their value."""
+
+
 def _key(config: Mapping[str, Any]) -> tuple[Any, ...]:
-    enabled = {name: config.get(name) is not None for name in OPTIONAL}
+    enabled = {name: config.get(name) is not None for name in ON_OR_OFF}
     flat = _NEWER | flatten(dict(config)) | enabled
     return tuple(repr(flat.get(name)) for name in COSTLY)

@@ -47,8 +47,11 @@ class Penalty(Stateful, ABC):
         """The penalty that a config asks for."""
 
     @abstractmethod
-    def forward(self, batch: Batch, step: int) -> tuple[ByTask, ByTask]:
-        """The model's outputs, and penalties (scalars with a graph) for some tasks or none."""
+    def forward(self, batch: Batch, step: int) -> tuple[Sequence[ByTask], ByTask]:
+        """The model's outputs, and penalties (scalars with a graph) for some tasks or none.
+
+        The outputs are those of each pass that the tasks' losses are the mean of: mostly of one.
+        """
 
     def begin(self) -> None:
         """Called where the model's weights have changed before the first step."""
@@ -74,8 +77,8 @@ class NoPenalty(Penalty):
     def from_config(cls, config: RunConfig, model: MultiTaskModel) -> Self:
         return cls(model, config.train.dropout)
 
-    def forward(self, batch: Batch, step: int) -> tuple[ByTask, ByTask]:
-        return self.model(batch, self.probability), {}
+    def forward(self, batch: Batch, step: int) -> tuple[Sequence[ByTask], ByTask]:
+        return [self.model(batch, self.probability)], {}
 
 
 Join = Callable[[Sequence[Tensor], Sequence[float]], Tensor]

@@ -16,7 +16,7 @@ Shapes: T tokens, S sequences, B rows, H width.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -96,7 +96,7 @@ class SmartPenalty(Penalty):
         assert config.smart is not None
         return cls(model, config.smart, probability=config.train.dropout, seed=config.seed)
 
-    def forward(self, batch: Batch, step: int) -> tuple[ByTask, ByTask]:
+    def forward(self, batch: Batch, step: int) -> tuple[Sequence[ByTask], ByTask]:
         clean = self.clean_pass(batch)
         terms: list[tuple[str, float, ByTask]] = []
         if self.settings.lambda_s:
@@ -110,7 +110,7 @@ class SmartPenalty(Penalty):
             for task, value in values.items():
                 term = weight * value
                 penalties[task] = penalties[task] + term if task in penalties else term
-        return clean.outputs, penalties
+        return [clean.outputs], penalties
 
     def clean_pass(self, batch: Batch) -> Clean:
         """The model's own pass, as plain training does it."""

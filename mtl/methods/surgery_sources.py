@@ -53,7 +53,14 @@ _TEXTS = {
 }
 
 
-SURGERY_SOURCES = tuple(
-    Source(title=title, text=text, when=_has_surgery(word))
-    for word, (title, text) in _TEXTS.items()
+SURGERY_SOURCES = (
+    Source(
+        title="PCGrad, and the dominant variant",
+        text="Yu et al. Gradient Surgery for Multi-Task Learning. NeurIPS 2020, arXiv:2001.06782.",
+        when=lambda config: config.surgery in ("pcgrad", "dominant"),
+    ),
+    *(
+        Source(title=title, text=text, when=_has_surgery(word))
+        for word, (title, text) in _TEXTS.items()
+    ),
 )

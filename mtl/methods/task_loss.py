@@ -7,9 +7,10 @@ outputs, so that those of micro-batches add up by their shares of the rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -81,11 +82,31 @@ class TaskLosses:
     def of(
         self,
         batch: Batch,
-        outputs: ByTask,
+        passes: Sequence[ByTask],
         step: int,
-        vectors: Mapping[TaskName, tuple[Tensor, Tensor]],
+        vectors: Mapping[TaskName, Sequence[tuple[Tensor, Tensor]]],
     ) -> ByTask:
-        """Each task's loss on its rows of a batch. `vectors` are those of the watched tasks."""
+        """Each task's loss on its rows of a batch: the mean over passes.
+
+        `passes` are the outputs of each, `vectors` those of the watched tasks, pass by pass. What
+        is measured is that of the first.
+        """
+        found = [
+            self._of(batch, outputs, {task: seen[number] for task, seen in vectors.items()})
+            for number, outputs in enumerate(passes)
+        ]
+        for quantity, values in found[0][1].items():
+            self.measurements.note(step, quantity, values, batch)
+        losses = found[0][0]
+        if len(found) > 1:
+            for task in losses:
+                losses[task] = torch.stack([each[task] for each, _ in found]).mean()
+        return losses
+
+    def _of(
+        self, batch: Batch, outputs: ByTask, vectors: Mapping[TaskName, tuple[Tensor, Tensor]]
+    ) -> tuple[ByTask, dict[str, ByTask]]:
+        """The losses of one pass, and by quantity what they measured."""
         losses, measured = {}, dict[str, ByTask]()
         for part in batch.parts:
             task = part.task
@@ -98,9 +119,7 @@ class TaskLosses:
                 noted |= {"contrast": extra.detach()}
             for quantity, value in noted.items():
                 measured.setdefault(quantity, {})[task] = value
-        for quantity, values in measured.items():
-            self.measurements.note(step, quantity, values, batch)
-        return losses
+        return losses, measured
 
 
 def make_losses(config: RunConfig, train: Mapping[TaskName, TokenizedRows]) -> TaskLosses:

@@ -107,15 +107,7 @@ TOGGLES: tuple[Toggle, ...] = (
         key="surgery", title="gradient surgery",
         cost="each task has a backward pass of its own",
         method="surgery", tick=unless("sum", "surgery"),
-        sources=(
-            Source(
-                title="PCGrad, and the dominant variant",
-                text="Yu et al. Gradient Surgery for Multi-Task Learning. "
-                "NeurIPS 2020, arXiv:2001.06782.",
-                when=lambda config: config.surgery in ("pcgrad", "dominant"),
-            ),
-            *SURGERY_SOURCES,
-        ),
+        sources=SURGERY_SOURCES,
     ),
     Toggle(
         key="task_weights.rule", title="rule of the tasks' weights",
@@ -166,6 +158,18 @@ TOGGLES: tuple[Toggle, ...] = (
     Toggle(key="smart.projection", title="projection of the noise", method="SMART"),
     Toggle(key="smart.dropout", title="dropout of the perturbed pass"),
     Toggle(key="smart.beta", title="share of the teacher kept"),
+    Toggle(
+        key="rdrop", title="R-Drop",
+        cost="two passes, forward and backward",
+        sources=(
+            Source(
+                title="R-Drop",
+                text="Liang et al. R-Drop: Regularized Dropout for Neural Networks. "
+                "NeurIPS 2021, arXiv:2106.14448.",
+                when=lambda config: config.rdrop is not None,
+            ),
+        ),
+    ),
     Toggle(
         key="lora", title="LoRA",
         cost="frozen weights need no gradient and no moments; adapters add small products",

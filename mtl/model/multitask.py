@@ -31,8 +31,8 @@ class MultiTaskModel(nn.Module):
     """The shared encoder and the heads. Parameters are named `encoder.*` and `heads.<task>.*`.
 
     `probability` is that of dropout in every call, 0 in evaluation; there is no training mode.
-    `seen` keeps the sentences' vectors of the `watched` tasks, from the first pass with a graph
-    since it was emptied.
+    `seen` keeps the sentences' vectors of the `watched` tasks, from each pass with a graph since it
+    was emptied.
     """
 
     def __init__(self, config: RunConfig, encoder: AnyEncoder) -> None:
@@ -40,7 +40,7 @@ class MultiTaskModel(nn.Module):
         self.encoder = encoder
         self.pooling = config.pooling
         self.watched: frozenset[TaskName] = frozenset()
-        self.seen: dict[TaskName, tuple[Tensor, Tensor]] = {}
+        self.seen: dict[TaskName, list[tuple[Tensor, Tensor]]] = {}
         self.freezing = Freezing.from_config(config, encoder.config.layers)
         replaced = add_adapters(encoder, config, self.freezing.boundary or 0)
         self.heads = nn.ModuleDict()
@@ -159,7 +159,7 @@ class MultiTaskModel(nn.Module):
             first = vectors[start:middle]
             second = vectors[middle:end] if part.vectors == 2 else None
             if part.task in self.watched and second is not None and torch.is_grad_enabled():
-                self.seen.setdefault(part.task, (first, second))
+                self.seen.setdefault(part.task, []).append((first, second))
             outputs[part.task] = self.head(part.task)(first, second, probability)
             start = end
         return outputs

@@ -45,6 +45,15 @@ class SmartDiagnostics(Stored):
     """Examples without noise, because their inner gradient was not finite."""
 
 
+class RdropDiagnostics(Stored):
+    """What R-Drop did on one task: means over steps, without alpha."""
+
+    distance: float | None = None
+    """Distance between the outputs of the two passes (`mtl.methods.rdrop`)."""
+    loss: float | None = None
+    """Mean plain loss of the two passes, without the penalty."""
+
+
 class Diagnostics(Stored):
     """What the methods of a run acted on. Sizes are in bytes."""
 
@@ -54,6 +63,8 @@ class Diagnostics(Stored):
     """Examples without a gradient, by task."""
     smart: dict[str, SmartDiagnostics] | None = None
     """By task. None without SMART."""
+    rdrop: dict[str, RdropDiagnostics] | None = None
+    """By task. None without R-Drop."""
     simcse: dict[str, float] | None = None
     """What the pre-step did (`mtl.training.simcse.pre_train`). None without it."""
     losses: dict[str, dict[str, float]] | None = None
@@ -75,4 +86,4 @@ class Diagnostics(Stored):
     examples: Count | None = None
     passes: Count | None = None
     """Passes of training, each a forward and a backward: micro-batches, and with surgery a task's
-    own. Perturbed passes do not count. None by an earlier version."""
+    own. Perturbed and second passes do not count. None by an earlier version."""

@@ -82,11 +82,11 @@ class Stepper:
         )
         self.model.seen.clear()
         with autocast(self.device, self.config.train.precision):
-            outputs, penalties = self.penalty.forward(batch, self.state.step)
+            passes, penalties = self.penalty.forward(batch, self.state.step)
         self.state.tokens += batch.packed.tokens
         self.state.passes += 1
-        self._count_dead_examples(outputs)
-        losses = self.task_losses.of(batch, outputs, self.state.step, self.model.seen)
+        self._count_dead_examples(passes[0])
+        losses = self.task_losses.of(batch, passes, self.state.step, self.model.seen)
         losses |= {task: losses[task] + penalty for task, penalty in penalties.items()}
         micro = [part for part in batch.parts if part.share < 1]
         losses |= {part.task: part.share * losses[part.task] for part in micro}

@@ -1,7 +1,8 @@
 """What each method acted on, and how much it did: why it made a difference, or none.
 
 Surgery acts only in steps where tasks meet and conflict. SMART acts only where its noise moves the
-output beyond the floor. Freezing holds only if the frozen bytes are unchanged.
+output beyond the floor, R-Drop only where dropout moves it. Freezing holds only if the frozen bytes
+are unchanged.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from mtl.report.document import (
     text,
 )
 from mtl.report.sections.loss_reasons import loss_blocks
+from mtl.report.sections.rdrop_reasons import rdrop_blocks
 from mtl.report.sections.weight_reasons import weight_blocks
 from mtl.report.wording import mean_of, share, small
 from mtl.runs.diagnostics import SmartDiagnostics, SurgeryDiagnostics
@@ -41,8 +43,8 @@ def section(data: ReportData) -> Section | None:
     """A table for each method that was on in some arm; None where none was."""
     arms = {arm.name: data.records(arm) for group in data.groups for arm in group.arms if arm.seeds}
     blocks = [
-        *_surgery(arms), *_smart(arms), *weight_blocks(arms), *loss_blocks(arms), *_lora(arms),
-        *_simcse(arms),
+        *_surgery(arms), *_smart(arms), *rdrop_blocks(arms), *weight_blocks(arms),
+        *loss_blocks(arms), *_lora(arms), *_simcse(arms),
         *_freezing(arms), *_dead(arms), *examples_seen(arms),
     ]  # fmt: skip
     if not blocks:
