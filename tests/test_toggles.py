@@ -139,7 +139,8 @@ def configs(draw: st.DrawFn) -> RunConfig:
             raw[key] = {}
     raw |= dict.fromkeys(off)
     config = RunConfig.model_validate(raw)
-    for problem in config.problems():  # each names what to put back
+    # Each problem names what to put back. A scope that is put back may freeze more than before.
+    for problem in (one for _ in range(2) for one in config.problems()):
         for key in problem.uses:
             if key.startswith("heads.") or key in RESTORED:
                 config = changed(config, key, VALUES[key][0])
