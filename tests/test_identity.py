@@ -207,6 +207,7 @@ CHANGES = {
     "surgery": "surgery=dominant",
     "freeze.unfrozen": "freeze.unfrozen=2",
     "freeze.scope": "freeze.scope=sts",
+    "freeze.thaw": "freeze.thaw=1",
     "freeze.dropout": "freeze.dropout=true",
     "freeze.states": "freeze.states=fp16",
     "smart": "smart={}",
@@ -245,6 +246,7 @@ CHANGES = {
 ELSEWHERE = {"seed", "data", "encoder"}
 NEEDS = {
     "freeze.scope": "final",
+    "freeze.thaw": "final",
     "freeze.dropout": "final",
     "freeze.states": "final",
     "surgery": "schedule=consolidated",
@@ -316,6 +318,8 @@ def test_equal_configs_have_equal_cells_however_they_were_written(
     refused = ["tasks", "heads", "pairing", "surgery"]  # alone, or beside what else may be drawn
     if "freeze.states=fp16" in changes[:count]:
         refused += ["freeze.scope", "freeze.dropout", "smart"]
+    if "freeze.thaw=1" in changes[:count]:
+        refused += ["freeze.scope", "freeze.states", "lora"]
     if any(change.startswith("lora") for change in changes[:count]):
         refused += ["freeze.scope"]
     if "task_weights.rule=dwa" in changes[:count]:

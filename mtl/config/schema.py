@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
+from mtl.config.freezing import freeze_problems
 from mtl.config.idle import ADDED_LATER, NO_CORRELATION, NO_PAIRS, ONE_TASK, Idle
 from mtl.config.lora import NO_ADAPTERS, Lora, lora_problems
 from mtl.config.problems import (
@@ -146,12 +147,12 @@ class RunConfig(Section):
 
     def problems(self) -> list[Problem]:
         """Settings that exclude each other, each with a remedy."""
-        batch_size = self.train.batch_size
+        resolved, batch_size = self.resolved(), self.train.batch_size
         return [
             *task_problems(self.tasks, self.freeze.scope),
             *_head_problems(self),
-            *_states_problems(self),
-            *lora_problems(self.lora, self.resolved().freeze.scope),
+            *freeze_problems(resolved.freeze, resolved.smart, self.lora),
+            *lora_problems(self.lora, resolved.freeze.scope),
             *surgery_problems(self.surgery, self.tasks, self.schedule, batch_size),
             *score_problems(self.tasks),
             *weight_problems(self.task_weights.written()),
@@ -323,24 +324,3 @@ def _head_problems(config: RunConfig) -> list[Problem]:
         )
         problems[key] = Problem(uses=("tasks", "pairing", key), message=message)
     return list(problems.values())
-
-
-def _states_problems(config: RunConfig) -> list[Problem]:
-    """Rounded outputs of frozen layers where these outputs are not fixed."""
-    resolved = config.resolved()
-    if resolved.freeze.states == "fp32":
-        return []
-    reasons = {
-        "freeze.scope": (resolved.freeze.scope != "all", "with a freeze.scope they change"),
-        "freeze.dropout": (resolved.freeze.dropout, "with freeze.dropout=true they are random"),
-        "smart": (resolved.smart is not None, "SMART perturbs their input"),
-    }
-    return [
-        Problem(
-            uses=("freeze.states", key),
-            message=f"freeze.states={resolved.freeze.states!r} rounds the outputs of frozen "
-            f"layers; {why}. Use freeze.states=fp32, or change {key}.",
-        )
-        for key, (excluded, why) in reasons.items()
-        if excluded
-    ]

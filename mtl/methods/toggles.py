@@ -16,6 +16,7 @@ from mtl.config.schema import RunConfig
 from mtl.config.settings import config_from
 from mtl.config.task_weights import RULE
 from mtl.errors import ConfigError
+from mtl.methods.encoder_sources import ADAPTERS, AVERAGE, LAYER_DECAY, THAWING
 from mtl.methods.surgery_sources import SURGERY_SOURCES
 from mtl.methods.ticks import cosine, freezing, smart, unless
 from mtl.methods.toggle import HeadToggle, Method, Source, Toggle, WeightToggle
@@ -98,6 +99,11 @@ TOGGLES: tuple[Toggle, ...] = (
         cost="if it is not all, nothing is cached",
     ),
     Toggle(
+        key="freeze.thaw", title="epochs from thaw to thaw", method="freezing",
+        cost="layers that thaw get a backward pass; only what stays frozen to the end is cached",
+        sources=(THAWING,),
+    ),
+    Toggle(
         key="freeze.dropout", title="dropout in frozen layers",
         may_differ="the paper does not say",
         cost="true: nothing is cached",
@@ -164,14 +170,7 @@ TOGGLES: tuple[Toggle, ...] = (
     Toggle(
         key="lora", title="LoRA",
         cost="frozen weights need no gradient and no moments; adapters add small products",
-        sources=(
-            Source(
-                title="LoRA",
-                text="Hu et al. LoRA: Low-Rank Adaptation of Large Language Models. "
-                "ICLR 2022, arXiv:2106.09685.",
-                when=lambda config: config.lora is not None,
-            ),
-        ),
+        sources=(ADAPTERS,),
     ),
     Toggle(key="lora.rank", title="rank of adapters", cost="larger is dearer"),
     Toggle(key="lora.alpha", title="strength of adapters"),
@@ -209,25 +208,12 @@ TOGGLES: tuple[Toggle, ...] = (
     Toggle(key="train.head_lr", title="learning rate of the heads", may_differ=SCALE),
     Toggle(
         key="train.layer_decay", title="decay of the learning rate by layer",
-        sources=(
-            Source(
-                title="decay by layer",
-                text="Clark, Luong, Le, Manning. ELECTRA. ICLR 2020, arXiv:2003.10555.",
-                when=lambda config: config.train.layer_decay != 1,
-            ),
-        ),
+        sources=(LAYER_DECAY,),
     ),
     Toggle(
         key="train.ema", title="average of the weights",
         cost="a pass over all trained weights each step",
-        sources=(
-            Source(
-                title="average of the weights",
-                text="Polyak, Juditsky. Acceleration of Stochastic Approximation by Averaging. "
-                "SIAM Journal on Control and Optimization 30 (4), 1992.",
-                when=lambda config: config.train.ema is not None,
-            ),
-        ),
+        sources=(AVERAGE,),
     ),
     Toggle(key="train.task_weights_lr", title="learning rate of the tasks' weights"),
     Toggle(key="train.weight_decay", title="weight decay", may_differ=SCALE),

@@ -22,6 +22,7 @@ from mtl.report.document import (
     table,
     text,
 )
+from mtl.report.sections.thaw_reasons import thaw_blocks
 from mtl.report.sections.weight_reasons import weight_blocks
 from mtl.report.wording import mean_of, share, small
 from mtl.runs.diagnostics import SmartDiagnostics, SurgeryDiagnostics
@@ -41,7 +42,7 @@ def section(data: ReportData) -> Section | None:
     arms = {arm.name: data.records(arm) for group in data.groups for arm in group.arms if arm.seeds}
     blocks = [
         *_surgery(arms), *_smart(arms), *weight_blocks(arms), *_lora(arms), *_freezing(arms),
-        *_dead(arms), *examples_seen(arms),
+        *thaw_blocks(arms), *_dead(arms), *examples_seen(arms),
     ]  # fmt: skip
     if not blocks:
         return None
