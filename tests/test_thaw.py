@@ -18,12 +18,7 @@ from mtl.training.outcome import frozen_unchanged
 from mtl.training.rates import rate_factors
 from mtl.training.run import Training
 from tests.family_tools import write_family
-from tests.training_tools import config, losses, started
-
-
-def thawing(tiny: dict[str, Any], unfrozen: int, thaw: int, epochs: int, **changes: Any) -> Any:
-    freeze = {"unfrozen": unfrozen, "thaw": thaw}
-    return config(tiny, freeze=freeze, train__epochs=epochs, **changes)
+from tests.training_tools import config, losses, started, thawing
 
 
 def freezing(unfrozen: int, thaw: int | None, epochs: int, layers: int = 6) -> Freezing:

@@ -16,12 +16,7 @@ from mtl.runs.prepare import prepare
 from mtl.runs.verify import verify
 from mtl.training.loop import train
 from tests.report_tools import GRID, built, fill, section, tables
-from tests.training_tools import comparable, config, content, trained_with_stops
-
-
-def thawing(tiny: dict[str, Any], unfrozen: int, thaw: int, epochs: int, **changes: Any) -> Any:
-    freeze = {"unfrozen": unfrozen, "thaw": thaw}
-    return config(tiny, freeze=freeze, train__epochs=epochs, **changes)
+from tests.training_tools import comparable, config, content, thawing, trained_with_stops
 
 
 @pytest.mark.parametrize(
