@@ -46,6 +46,7 @@ __all__ = ["cache", "small_segments"]
         {"schedule": "consolidated", "train__batch_size": 7, "surgery": "dominant"},
         {"train__precision": "bf16"},
         {"train__max_steps": 5},
+        {"freeze": {"unfrozen": 0, "thaw": 1}},
     ],
     ids=str,
 )
@@ -76,10 +77,11 @@ def test_the_store_changes_no_bit_of_a_run(
 
 
 @pytest.mark.parametrize("pairing", ["siamese", "concat"])
+@pytest.mark.parametrize("freeze", [{"unfrozen": 1}, {"unfrozen": 0, "thaw": 1}], ids=str)
 def test_a_model_read_back_gives_the_bits_that_the_run_saved(
-    tiny: dict[str, Any], tmp_path: Path, cache: Path, pairing: str
+    tiny: dict[str, Any], tmp_path: Path, cache: Path, pairing: str, freeze: dict[str, Any]
 ) -> None:
-    chosen = frozen(tiny, pairing=pairing, heads__sts="auto")
+    chosen = frozen(tiny, pairing=pairing, heads__sts="auto", freeze=freeze)
     folder = RunFolder(tmp_path / train(chosen, runs=tmp_path).run_id)
     stored = segments(cache)
     again = load_trained(folder, "cpu").evaluator.predict_all(prepare(chosen).dev)
@@ -136,6 +138,8 @@ BYPASSED: dict[str, dict[str, Any]] = {
     "only embeddings are frozen": {"freeze__unfrozen": 2},
     "some tasks train the lower layers": {"freeze__scope": ["sts"]},
     "dropout in the frozen layers": {"freeze__dropout": True},
+    "the lowest layer thaws": {"freeze__thaw": 1, "train__epochs": 3},
+    "all but the embeddings thaw": {"freeze__thaw": 1},
     "SMART": {"smart": {}},
     "SMART's teacher alone": {"smart": {"lambda_s": 0.0}},
 }

@@ -90,17 +90,31 @@ def test_states_equal_those_of_a_packed_batch_to_rounding(
 
 
 @pytest.mark.parametrize("pairing", ["siamese", "concat"])
-@pytest.mark.parametrize("unfrozen", [0, 1])
+@pytest.mark.parametrize(
+    ("freeze", "epoch"),
+    [
+        ({"unfrozen": 0}, 0),
+        ({"unfrozen": 1}, 0),
+        ({"unfrozen": 0, "thaw": 1}, 0),
+        ({"unfrozen": 0, "thaw": 1}, 1),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("pooling", ["pooler", "max"])
 def test_outputs_and_gradients_equal_the_slow_paths(
-    tiny: dict[str, Any], tmp_path: Path, cache: Path, pairing: str, unfrozen: int, pooling: str
+    tiny: dict[str, Any],
+    tmp_path: Path,
+    cache: Path,
+    pairing: str,
+    freeze: dict[str, Any],
+    epoch: int,
+    pooling: str,
 ) -> None:
     """The same dropout masks too: below the boundary none are drawn either way."""
-    chosen = frozen(
-        tiny, pairing=pairing, freeze__unfrozen=unfrozen, pooling=pooling, heads__sts="auto"
-    )
+    chosen = frozen(tiny, pairing=pairing, freeze=freeze, pooling=pooling, heads__sts="auto")
     training = filled(chosen, tmp_path)
     prepared, model = training.prepared, training.model
+    model.epoch = epoch
     step = {task: np.arange(5) for task in prepared.config.tasks}
     found = []
     for frozen_cache in (training.frozen_cache, DISABLED):
@@ -128,6 +142,7 @@ def test_outputs_and_gradients_equal_the_slow_paths(
         {},
         {"pairing": "concat", "heads__sts": "auto"},
         {"freeze__unfrozen": 0},
+        {"freeze": {"unfrozen": 0, "thaw": 1}},
         {"schedule": "consolidated", "train__batch_size": 9, "surgery": "pcgrad"},
         {"train__precision": "bf16"},
     ],

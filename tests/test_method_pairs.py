@@ -27,6 +27,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "losses.sts": ("losses.sts=cosent",),
     "freeze.unfrozen": ("freeze.unfrozen=1", "freeze.unfrozen=0"),
     "freeze.scope": ("freeze.scope=[sts]",),
+    "freeze.thaw": ("freeze.thaw=1",),
     "freeze.dropout": ("freeze.dropout=true",),
     "smart": ("smart={}", "smart.projection=normalise"),
     "rdrop": ("rdrop=0.5",),
@@ -45,6 +46,7 @@ METHODS: dict[str, tuple[str, ...]] = {
 NEEDS = {
     "surgery": ("schedule=consolidated", "train.batch_size=16"),
     "freeze.scope": ("freeze.unfrozen=1",),
+    "freeze.thaw": ("freeze.unfrozen=1",),
     "freeze.dropout": ("freeze.unfrozen=1",),
 }
 """What a method needs beside it, where no other word says so."""

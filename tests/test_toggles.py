@@ -52,6 +52,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "task_weights.rule": ("fixed", "uncertainty", "dwa"),
     "freeze.unfrozen": ("all", 0, 3),
     "freeze.scope": ("all", ("sst",), ("quora",), ("sts",), ("sst", "sts")),
+    "freeze.thaw": (None, 1, 2),
     "freeze.dropout": (False, True),
     "freeze.states": ("fp32", "fp16"),
     "surgery": ("sum", "dominant", "pcgrad", "gradvac", "mgda", "upgrad"),
@@ -119,8 +120,8 @@ def others(config: RunConfig, key: str) -> list[RunConfig]:
 
 
 RESTORED = (
-    "freeze.scope", "freeze.states", "losses.quora", "losses.sts", "rdrop", "simcse", "surgery",
-    "task_weights.rule",
+    "freeze.scope", "freeze.thaw", "freeze.states", "losses.quora", "losses.sts", "rdrop", "simcse",
+    "surgery", "task_weights.rule",
 )  # fmt: skip
 """Settings that `configs` puts back where a problem names them, besides the heads."""
 
@@ -199,8 +200,9 @@ def _undecided(config: RunConfig) -> set[str]:
     undecided = {"heads.quora", "heads.sts"}  # two words may mean the same head
     if config.smart is not None and not (config.smart.lambda_s or config.smart.mu):
         undecided |= {key for key in VALUES if key.startswith("smart")}
-    # With half precision or LoRA the only other scope that is allowed names all tasks.
-    only_scope = len(config.tasks) == 1 or config.freeze.states != "fp32" or config.lora is not None
+    # With half precision, thawing or LoRA the only other scope that is allowed names all tasks.
+    freeze, lora = config.freeze, config.lora is not None
+    only_scope = len(config.tasks) == 1 or freeze.states != "fp32" or freeze.thaw or lora
     return undecided | {"freeze.scope"} if only_scope else undecided
 
 
@@ -208,6 +210,8 @@ def _undecided(config: RunConfig) -> set[str]:
     ("words", "reason"),
     [
         (["final", "freeze.dropout=true", "train.dropout=0"], "train.dropout=0 turns all dropout"),
+        (["freeze.thaw=1"], "freeze.unfrozen=all freezes nothing"),
+        (["final", "train.epochs=3", "freeze.thaw=3"], "train.epochs is not above freeze.thaw"),
         (["smart.steps=0", "smart.eta=1e-2"], "smart.steps=0 makes no ascent step"),
         (["smart.mu=0", "smart.beta=0.9"], "smart.mu=0 keeps no teacher"),
         (["smart.lambda_s=0", "smart.mu=0", "smart.sigma=1"], "smart.lambda_s=0 turns R_s off"),

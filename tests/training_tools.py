@@ -32,6 +32,14 @@ def config(tiny: dict[str, Any], **changes: Any) -> RunConfig:
     return RunConfig.model_validate(tiny)
 
 
+def thawing(
+    tiny: dict[str, Any], unfrozen: int, thaw: int, epochs: int, **changes: Any
+) -> RunConfig:
+    """The tiny run with layers that thaw, and changes."""
+    freeze = {"unfrozen": unfrozen, "thaw": thaw}
+    return config(tiny, freeze=freeze, train__epochs=epochs, **changes)
+
+
 def content(folder: Path) -> dict[str, bytes]:
     """Everything a run leaves that must not depend on when or how often it was stopped."""
     found = {

@@ -60,6 +60,11 @@ NOTHING_FROZEN = Idle(
     when=lambda run: run.freeze.unfrozen == "all",
     why="freeze.unfrozen=all freezes nothing. Add freeze.unfrozen=3, or leave it out.",
 )
+NO_THAW = Idle(
+    when=lambda run: run.train.epochs <= (run.freeze.thaw or 1),
+    why="train.epochs is not above freeze.thaw, so the run ends before a layer thaws. "
+    "Lower freeze.thaw, raise train.epochs, or leave it out.",
+)
 SAME_RATE = Idle(
     when=lambda run: run.train.head_lr == run.train.lr,
     why="train.head_lr is the learning rate of all. Leave it out.",
@@ -67,6 +72,7 @@ SAME_RATE = Idle(
 NO_LAYERS = Idle(
     when=lambda run: (
         run.freeze.unfrozen == 0
+        and (run.freeze.thaw is None or NO_THAW.when(run))
         and (run.freeze.scope == "all" or set(run.tasks) <= set(run.freeze.scope))
     ),
     why="freeze.unfrozen=0 trains no layer. Raise freeze.unfrozen, or leave it out.",

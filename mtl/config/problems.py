@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from mtl.config.sections import Freeze
 from mtl.config.surgeries import EXTRA, missing_for
 from mtl.documents.validation import Problem
 from mtl.errors import short
@@ -31,29 +30,6 @@ def task_problems(
         )
         problems.append(Problem(uses=("tasks", "freeze.scope"), message=message))
     return problems
-
-
-def states_problems(freeze: Freeze, *, smart: bool) -> list[Problem]:
-    """Rounded outputs of frozen layers where these outputs are not fixed.
-
-    `freeze` is resolved; `smart` says whether SMART is on.
-    """
-    if freeze.states == "fp32":
-        return []
-    reasons = {
-        "freeze.scope": (freeze.scope != "all", "with a freeze.scope they change"),
-        "freeze.dropout": (freeze.dropout, "with freeze.dropout=true they are random"),
-        "smart": (smart, "SMART perturbs their input"),
-    }
-    return [
-        Problem(
-            uses=("freeze.states", key),
-            message=f"freeze.states={freeze.states!r} rounds the outputs of frozen layers; {why}. "
-            f"Use freeze.states=fp32, or change {key}.",
-        )
-        for key, (excluded, why) in reasons.items()
-        if excluded
-    ]
 
 
 def score_problems(tasks: Sequence[TaskName]) -> list[Problem]:

@@ -42,7 +42,8 @@ def rdrop_problems(
         reasons["train.dropout"] = (
             f"{same}; train.dropout=0 has none. Raise train.dropout, or use rdrop=null."
         )
-    heads_alone = freeze.unfrozen == 0 and freeze.scope == "all" and not freeze.dropout
+    heads_alone = freeze.unfrozen == 0 and freeze.scope == "all" and freeze.thaw is None
+    heads_alone = heads_alone and not freeze.dropout
     if heads_alone and not set(heads) & set(HEADS_WITH_DROPOUT):
         reasons["freeze.unfrozen"] = (
             f"{same}; with freeze.unfrozen=0 only the heads {' and '.join(HEADS_WITH_DROPOUT)} "

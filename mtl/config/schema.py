@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
 from mtl.config.by_task import TASK_DEFAULTS
+from mtl.config.freezing import freeze_problems
 from mtl.config.head_problems import head_problems
 from mtl.config.idle import ADDED_LATER, NO_CORRELATION, NO_PAIRS, ONE_TASK, Idle
 from mtl.config.lora import NO_ADAPTERS, Lora, lora_problems
@@ -21,7 +22,6 @@ from mtl.config.losses import Losses, loss_problems
 from mtl.config.problems import (
     rule_problems,
     score_problems,
-    states_problems,
     surgery_problems,
     task_problems,
     weight_problems,
@@ -166,7 +166,7 @@ class RunConfig(Section):
         return [
             *task_problems(self.tasks, self.freeze.scope),
             *head_problems(self),
-            *states_problems(resolved.freeze, smart=smart),
+            *freeze_problems(resolved.freeze, resolved.smart, self.lora),
             *loss_problems(self),
             *rdrop_problems(
                 self.rdrop,

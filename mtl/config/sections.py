@@ -22,6 +22,7 @@ from mtl.config.idle import (
     NO_LEARNED_WEIGHTS,
     NO_PERTURBATION,
     NO_TEACHER,
+    NO_THAW,
     NOTHING_FROZEN,
     ONE_ROW,
     ONE_WEIGHT,
@@ -137,6 +138,13 @@ class Freeze(Section):
         description="the tasks that do not train the frozen part; all: no task does; "
         "[sts]: it is frozen for sts, and the other tasks train it",
     )
+    thaw: Annotated[Annotated[int, Field(ge=1)] | None, NOTHING_FROZEN, NO_THAW, ADDED_LATER] = (
+        Field(
+            None,
+            description="gradual unfreezing: every so many epochs one more layer trains, from the "
+            "top down, and the embeddings after the lowest; null: what is frozen stays frozen",
+        )
+    )
     dropout: Annotated[bool, NOTHING_FROZEN, NO_DROPOUT] = Field(
         False,
         description="dropout inside the frozen part; "
@@ -145,7 +153,8 @@ class Freeze(Section):
     states: Annotated[States, NOTHING_FROZEN, ADDED_LATER] = Field(
         "fp32",
         description="precision of the cached outputs of the frozen part; "
-        "fp16 halves the disk space and needs freeze.scope=all, freeze.dropout=false and no SMART",
+        "fp16 halves the disk space and needs freeze.scope=all, freeze.thaw=null, "
+        "freeze.dropout=false and no SMART",
     )
 
 

@@ -15,7 +15,10 @@ def freezing(config: RunConfig) -> str | None:
     layers = (
         f"all but the last {config.freeze.unfrozen}" if config.freeze.unfrozen else "all layers"
     )
-    return layers + scope
+    every = {None: "", 1: ", thawed by epoch"}.get(
+        config.freeze.thaw, f", thawed every {config.freeze.thaw} epochs"
+    )
+    return layers + scope + every
 
 
 def smart(config: RunConfig) -> str | None:

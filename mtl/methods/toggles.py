@@ -17,6 +17,7 @@ from mtl.config.schema import RunConfig
 from mtl.config.settings import config_from
 from mtl.config.task_weights import RULE
 from mtl.errors import ConfigError
+from mtl.methods.encoder_sources import ADAPTERS, THAWING
 from mtl.methods.loss_sources import LOSS_SOURCES
 from mtl.methods.surgery_sources import SURGERY_SOURCES
 from mtl.methods.ticks import cosine, freezing, smart, unless
@@ -98,6 +99,11 @@ TOGGLES: tuple[Toggle, ...] = (
         cost="if it is not all, nothing is cached",
     ),
     Toggle(
+        key="freeze.thaw", title="epochs from thaw to thaw", method="freezing",
+        cost="layers that thaw get a backward pass; only what stays frozen to the end is cached",
+        sources=(THAWING,),
+    ),
+    Toggle(
         key="freeze.dropout", title="dropout in frozen layers",
         may_differ="the paper does not say",
         cost="true: nothing is cached",
@@ -173,14 +179,7 @@ TOGGLES: tuple[Toggle, ...] = (
     Toggle(
         key="lora", title="LoRA",
         cost="frozen weights need no gradient and no moments; adapters add small products",
-        sources=(
-            Source(
-                title="LoRA",
-                text="Hu et al. LoRA: Low-Rank Adaptation of Large Language Models. "
-                "ICLR 2022, arXiv:2106.09685.",
-                when=lambda config: config.lora is not None,
-            ),
-        ),
+        sources=(ADAPTERS,),
     ),
     Toggle(key="lora.rank", title="rank of adapters", cost="larger is dearer"),
     Toggle(key="lora.alpha", title="strength of adapters"),

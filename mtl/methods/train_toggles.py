@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mtl.methods.toggle import Source, Toggle
+from mtl.methods.encoder_sources import AVERAGE, LAYER_DECAY
+from mtl.methods.toggle import Toggle
 
 SCALE = "they are the scale of the experiment, and the report says beside the score what they are"
 NUMBERS = "they change how numbers are stored, not the method"
@@ -24,25 +25,12 @@ TRAIN_TOGGLES: tuple[Toggle, ...] = (
     Toggle(key="train.head_lr", title="learning rate of the heads", may_differ=SCALE),
     Toggle(
         key="train.layer_decay", title="decay of the learning rate by layer",
-        sources=(
-            Source(
-                title="decay by layer",
-                text="Clark, Luong, Le, Manning. ELECTRA. ICLR 2020, arXiv:2003.10555.",
-                when=lambda config: config.train.layer_decay != 1,
-            ),
-        ),
+        sources=(LAYER_DECAY,),
     ),
     Toggle(
         key="train.ema", title="average of the weights",
         cost="a pass over all trained weights each step",
-        sources=(
-            Source(
-                title="average of the weights",
-                text="Polyak, Juditsky. Acceleration of Stochastic Approximation by Averaging. "
-                "SIAM Journal on Control and Optimization 30 (4), 1992.",
-                when=lambda config: config.train.ema is not None,
-            ),
-        ),
+        sources=(AVERAGE,),
     ),
     Toggle(key="train.task_weights_lr", title="learning rate of the tasks' weights"),
     Toggle(key="train.weight_decay", title="weight decay", may_differ=SCALE),

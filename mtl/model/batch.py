@@ -52,7 +52,7 @@ class Batch:
     """Rows of tasks that share one pass through the encoder.
 
     `packed` holds the parts' sequences, one part after another. `frozen_states` are the hidden
-    states at the freeze boundary, (tokens, H), where a cache has them; else None.
+    states above the layers that stay frozen, (tokens, H), where a cache has them; else None.
     """
 
     packed: Packed

@@ -33,6 +33,7 @@ class MultiTaskModel(nn.Module):
     `probability` is that of dropout in every call, 0 in evaluation; there is no training mode.
     `seen` keeps the sentences' vectors of the `watched` tasks, from each pass with a graph since it
     was emptied.
+    `epoch` (from 0) says how far the encoder is thawed: which parameters a pass has a graph for.
     """
 
     def __init__(self, config: RunConfig, encoder: AnyEncoder) -> None:
@@ -42,7 +43,8 @@ class MultiTaskModel(nn.Module):
         self.watched: frozenset[TaskName] = frozenset()
         self.seen: dict[TaskName, list[tuple[Tensor, Tensor]]] = {}
         self.freezing = Freezing.from_config(config, encoder.config.layers)
-        replaced = add_adapters(encoder, config, self.freezing.boundary or 0)
+        self.epoch = 0
+        replaced = add_adapters(encoder, config, self.freezing.first or 0)
         self.heads = nn.ModuleDict()
         for task in config.tasks:
             self.heads[task] = make_head(
@@ -57,13 +59,13 @@ class MultiTaskModel(nn.Module):
             parameter.requires_grad_(False)
 
     def _never_trained(self, replaced: Sequence[nn.Parameter]) -> list[nn.Parameter]:
-        """Parameters that no task trains: those frozen for all tasks, and an unused pooler.
+        """Parameters that no task trains: those frozen for all to the end, and an unused pooler.
 
         `replaced` are those that adapters train in place of.
         """
         parameters = list(replaced)
-        if self.freezing.for_all_tasks and self.freezing.boundary is not None:
-            parameters += self.encoder.lower_parameters(self.freezing.boundary)
+        if self.freezing.for_all_tasks and self.freezing.lowest is not None:
+            parameters += self.encoder.lower_parameters(self.freezing.lowest)
         if self.pooling != "pooler" and self.encoder.pooler is not None:
             parameters += self.encoder.pooler.parameters()
         return parameters
@@ -79,7 +81,7 @@ class MultiTaskModel(nn.Module):
         return head
 
     def trainable(self) -> dict[str, nn.Parameter]:
-        """The parameters that training may move, by name."""
+        """The parameters that training may move in some epoch, by name."""
         return {
             name: parameter
             for name, parameter in self.named_parameters()
@@ -87,7 +89,7 @@ class MultiTaskModel(nn.Module):
         }
 
     def backbone(self) -> list[nn.Parameter]:
-        """The encoder's parameters that training may move."""
+        """The encoder's parameters that training may move in some epoch."""
         return [parameter for parameter in self.encoder.parameters() if parameter.requires_grad]
 
     def passes(self, step: Step) -> list[Step]:
@@ -102,7 +104,7 @@ class MultiTaskModel(nn.Module):
         if batch.frozen_states is None:
             vectors = self.vectors(batch, self.embed(batch, probability), probability)
         else:
-            vectors = self._vectors_above_boundary(batch.frozen_states, batch.packed, probability)
+            vectors = self.vectors(batch, batch.frozen_states, probability, start=self._cached)
         return self.outputs(batch, vectors, probability)
 
     def embed(self, batch: Batch, probability: float = 0.0) -> Tensor:
@@ -112,31 +114,36 @@ class MultiTaskModel(nn.Module):
         with torch.no_grad():
             return self.encoder.embed(batch.packed, self._frozen_dropout(probability))
 
-    def vectors(self, batch: Batch, embedded: Tensor, probability: float = 0.0) -> Tensor:
-        """From the embedding layer's output, (T, H), to sequence vectors, (S, H).
+    def vectors(
+        self, batch: Batch, states: Tensor, probability: float = 0.0, *, start: int = 0
+    ) -> Tensor:
+        """From the hidden states below layer `start`, (T, H), to sequence vectors, (S, H).
 
-        The frozen layers have a graph only where `embedded` requires a gradient.
+        Below the first layer they are the embedding layer's output. The frozen layers have a graph
+        only where `states` requires a gradient.
         """
-        packed, boundary = batch.packed, self._boundary(batch)
-        if boundary is None:
-            return self.encoder.vectors(
-                embedded, packed, probability=probability, pooling=self.pooling
-            )
-        with torch.set_grad_enabled(embedded.requires_grad and torch.is_grad_enabled()):
-            states = self.encoder.run(
-                embedded, packed, stop=boundary, probability=self._frozen_dropout(probability)
-            )
-        return self._vectors_above_boundary(states, packed, probability)
+        boundary = self._boundary(batch)
+        if boundary is not None and start < boundary:
+            with torch.set_grad_enabled(states.requires_grad and torch.is_grad_enabled()):
+                states = self.encoder.run(
+                    states,
+                    batch.packed,
+                    start=start,
+                    stop=boundary,
+                    probability=self._frozen_dropout(probability),
+                )
+            start = boundary
+        return self._vectors_above(start, states, batch.packed, probability)
 
     def encode(self, packed: Packed, frozen_states: Tensor | None = None) -> Tensor:
         """Sequence vectors, (S, H), without dropout: from the tokens, or from cached states."""
         if frozen_states is None:
             return self.encoder(packed, pooling=self.pooling)  # type: ignore[no-any-return]
-        return self._vectors_above_boundary(frozen_states, packed, 0.0)
+        return self._vectors_above(self._cached, frozen_states, packed, 0.0)
 
     def read(self, packed: Packed, probability: float) -> Tensor:
         """Sequence vectors, (S, H), with dropout, of text that belongs to no task."""
-        boundary = self.freezing.boundary if self.freezing.for_all_tasks else None
+        boundary = self.freezing.boundary(self.epoch) if self.freezing.for_all_tasks else None
         if boundary is None:
             embedded = self.encoder.embed(packed, probability)
             return self.encoder.vectors(
@@ -146,7 +153,7 @@ class MultiTaskModel(nn.Module):
         with torch.no_grad():
             embedded = self.encoder.embed(packed, frozen)
             states = self.encoder.run(embedded, packed, stop=boundary, probability=frozen)
-        return self._vectors_above_boundary(states, packed, probability)
+        return self._vectors_above(boundary, states, packed, probability)
 
     def outputs(
         self, batch: Batch, vectors: Tensor, probability: float = 0.0
@@ -165,18 +172,21 @@ class MultiTaskModel(nn.Module):
         return outputs
 
     def _boundary(self, batch: Batch) -> int | None:
-        """The freeze boundary of a batch, whose tasks share it."""
-        return self.freezing.boundary_of(batch.parts[0].task)
+        """The freeze boundary of a batch in this epoch, which its tasks share."""
+        return self.freezing.boundary_of(batch.parts[0].task, self.epoch)
+
+    @property
+    def _cached(self) -> int:
+        """The layer that takes cached states: what is below it stays frozen to the end."""
+        return self.freezing.cacheable_layers or 0
 
     def _frozen_dropout(self, probability: float) -> float:
         return probability if self.freezing.dropout else 0.0
 
-    def _vectors_above_boundary(self, states: Tensor, packed: Packed, probability: float) -> Tensor:
-        """From the hidden states at the freeze boundary, (T, H), to sequence vectors, (S, H)."""
+    def _vectors_above(
+        self, start: int, states: Tensor, packed: Packed, probability: float
+    ) -> Tensor:
+        """From the hidden states below layer `start`, (T, H), to sequence vectors, (S, H)."""
         return self.encoder.vectors(
-            states,
-            packed,
-            start=self.freezing.boundary or 0,
-            probability=probability,
-            pooling=self.pooling,
+            states, packed, start=start, probability=probability, pooling=self.pooling
         )

@@ -54,6 +54,15 @@ class RdropDiagnostics(Stored):
     """Mean plain loss of the two passes, without the penalty."""
 
 
+class ThawDiagnostics(Stored):
+    """How much of the encoder trained in each epoch that began (`mtl.model.freezing`)."""
+
+    layers: list[Count] = []
+    """How many layers trained in each epoch."""
+    embeddings: Count | None = None
+    """The first epoch, from 1, in which the embeddings trained. None where they did in none."""
+
+
 class Diagnostics(Stored):
     """What the methods of a run acted on. Sizes are in bytes."""
 
@@ -78,6 +87,8 @@ class Diagnostics(Stored):
     """How far the averaged weights are from the last ones, relative to these. None without them."""
     lora: dict[str, int | float | None] | None = None
     """The adapters' size and effect (`mtl.model.lora.describe_adapters`). None without any."""
+    thaw: ThawDiagnostics | None = None
+    """None where no layer was to thaw."""
     task_weights: WeightDiagnostics | None = None
     """None where no loss has a weight."""
     trained_bytes: Count | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,7 @@ def diagnostics(training: Training) -> Diagnostics:
     """What the methods of a run acted on."""
     state, model = training.state, training.model
     frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
+    epochs = math.ceil(state.step / training.plan.epoch_steps)
     return Diagnostics.model_validate(
         {
             "tasks_per_step": state.tasks_per_step,
@@ -106,6 +108,7 @@ def diagnostics(training: Training) -> Diagnostics:
             "surgery": conflicts.summarise(state.surgery) if state.surgery else None,
             "average_distance": training.average.distance(),
             "lora": describe_adapters(model.encoder),
+            "thaw": model.freezing.describe(model.encoder.config.layers, epochs),
             "task_weights": weight_diagnostics(state, training.weighing),
             "trained_bytes": sum(parameter.nbytes for parameter in model.trainable().values()),
             "frozen_bytes": sum(parameter.nbytes for parameter in frozen),
@@ -142,9 +145,9 @@ def encoder_part(prepared: Prepared) -> EncoderPart:
 
 
 def frozen_unchanged(model: MultiTaskModel, pretrained: Pretrained, seed: int) -> bool | None:
-    """Whether every frozen tensor has the bytes that it was loaded with.
+    """Whether every tensor that is frozen to the end has the bytes that it was loaded with.
 
-    None where nothing is frozen.
+    None where there is none.
     """
     frozen = {
         name: value for name, value in model.encoder.named_parameters() if not value.requires_grad

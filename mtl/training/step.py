@@ -55,6 +55,7 @@ class Stepper:
         rate = learning_rate(state.step, total, self.config.train)
         # Each step has a random stream of its own, so that a resumed run needs no state of it.
         generator = numpy_stream(self.config.seed, f"surgery/{state.step}")
+        self.model.epoch = state.step // self.plan.epoch_steps
         self.optimizer.zero_grad()
         passes = split(self.model.passes(rows), self.config.train.accumulate)
         losses_of = partial(self.losses, whole=rows)

@@ -1,7 +1,7 @@
 """A cache of hidden states at the freeze boundary: each distinct sequence is computed once.
 
-Where the lower layers are frozen for every task and have no dropout, their output depends on a
-sequence's tokens alone. `StoredFrozenCache` looks it up in a store on disk
+Where the lower layers are frozen for every task to the end and have no dropout, their output
+depends on a sequence's tokens alone. `StoredFrozenCache` looks it up in a store on disk
 (`mtl.model.frozen.store`) that epochs, runs and processes share; `FrozenCache` is disabled.
 
 A hit and a miss give the same bits: a sequence is always computed in the same way

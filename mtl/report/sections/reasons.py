@@ -25,6 +25,7 @@ from mtl.report.document import (
 )
 from mtl.report.sections.loss_reasons import loss_blocks
 from mtl.report.sections.rdrop_reasons import rdrop_blocks
+from mtl.report.sections.thaw_reasons import thaw_blocks
 from mtl.report.sections.weight_reasons import weight_blocks
 from mtl.report.wording import mean_of, share, small
 from mtl.runs.diagnostics import SmartDiagnostics, SurgeryDiagnostics
@@ -45,7 +46,7 @@ def section(data: ReportData) -> Section | None:
     blocks = [
         *_surgery(arms), *_smart(arms), *rdrop_blocks(arms), *weight_blocks(arms),
         *loss_blocks(arms), *_lora(arms), *_simcse(arms),
-        *_freezing(arms), *_dead(arms), *examples_seen(arms),
+        *_freezing(arms), *thaw_blocks(arms), *_dead(arms), *examples_seen(arms),
     ]  # fmt: skip
     if not blocks:
         return None
