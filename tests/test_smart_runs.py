@@ -12,6 +12,7 @@ from mtl.config.schema import RunConfig
 from mtl.config.sections import Smart
 from mtl.config.settings import config_from
 from mtl.errors import ConfigError
+from mtl.methods.rdrop import RDrop
 from mtl.methods.registry import PENALTIES
 from mtl.methods.smart import SmartPenalty
 from mtl.runs.folder import RunFolder
@@ -175,5 +176,5 @@ def test_a_value_out_of_bounds_is_refused_with_its_key(word: str) -> None:
 
 
 def test_every_penalty_is_registered_under_its_config_key() -> None:
-    assert {"smart": SmartPenalty} == PENALTIES
+    assert {"smart": SmartPenalty, "rdrop": RDrop} == PENALTIES
     assert PENALTIES.keys() <= RunConfig.model_fields.keys()
