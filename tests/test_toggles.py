@@ -140,13 +140,13 @@ def configs(draw: st.DrawFn) -> RunConfig:
             raw[key] = {}
     raw |= dict.fromkeys(off)
     config = RunConfig.model_validate(raw)
-    # Each problem names what to put back. A scope that is put back may freeze more than before.
-    for problem in (one for _ in range(2) for one in config.problems()):
-        for key in problem.uses:
-            if key.startswith("heads.") or key in RESTORED:
-                config = changed(config, key, VALUES[key][0])
-        if any(key.startswith("heads.") for key in problem.uses):
-            config = changed(changed(config, "heads.quora", "auto"), "heads.sts", "auto")
+    for _ in range(2):  # what is put back can make a second problem
+        for problem in config.problems():  # each names what to put back
+            for key in problem.uses:
+                if key.startswith("heads.") or key in RESTORED:
+                    config = changed(config, key, VALUES[key][0])
+            if any(key.startswith("heads.") for key in problem.uses):
+                config = changed(changed(config, "heads.quora", "auto"), "heads.sts", "auto")
     assert config.problems() == []
     return config
 
