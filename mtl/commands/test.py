@@ -28,6 +28,11 @@ from mtl.commands.printing import make_table, print_json, stdout
     metavar="FOLDER",
     help="The folder of the data, if it has moved since training.  [default: the run's own]",
 )
+@click.option(
+    "--ensemble",
+    is_flag=True,
+    help="Score the mean of the runs too: of their probabilities, or of their scores.",
+)
 @json_option
 def test(
     names: tuple[str, ...],
@@ -35,27 +40,35 @@ def test(
     device: str | None,
     on_bad_row: Literal["error", "skip"],
     data: str | None,
+    ensemble: bool,
     as_json: bool,
 ) -> None:
     """Score chosen runs on the test split.
 
     RUN is a run's name or a unique prefix. Choose runs on dev first: every opening of the test
-    split is counted, and reports print the count.
+    split is counted, and reports print the count. --ensemble scores the runs together as well, from
+    the test predictions that they keep; an ensemble opens nothing of its own.
 
     \b
-    Example:
+    Examples:
       mtl test 3f2a-s0 --runs runs
+      mtl test 3f2a-s0 3f2a-s1 3f2a-s2 --ensemble
     """
+    from mtl.inference.ensemble import check_together, score_together
     from mtl.inference.trained import load_trained, open_test
     from mtl.runs.find import find_run
 
     check_runs_folder(runs)
     folders = [find_run(runs, name) for name in names]
+    if ensemble:
+        check_together(folders)
     openings: dict[str, dict[str, Any]] = {}
     try:
         for folder in folders:
             opening = open_test(load_trained(folder, device), on_bad_row, data)
             openings[folder.run_id] = opening.as_json() | {"opened": len(folder.openings())}
+        if ensemble:
+            openings["ensemble"] = score_together(folders)
     finally:  # openings before an error count, so they are printed too
         if openings and as_json:
             print_json(openings)
@@ -77,7 +90,7 @@ def print_openings(openings: dict[str, dict[str, Any]]) -> None:
         [
             run_id,
             *(shown(opening["metrics"].get(key)) for key in keys),
-            str(opening["opened"]),
+            str(opening.get("opened", "")),
         ]
         for run_id, opening in openings.items()
     ]

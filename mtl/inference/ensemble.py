@@ -1,20 +1,16 @@
-"""Several runs as one model: the mean of their probabilities, or of their scores.
-
-Source: Lakshminarayanan, Pritzel and Blundell, "Simple and Scalable Predictive Uncertainty
-Estimation using Deep Ensembles", NeurIPS 2017, arXiv:1612.01474.
-"""
+"""Several runs as one model: which runs can be, and their predictions together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
+from typing import Any
 
 from mtl.data.rows import Rows
 from mtl.errors import ConfigError
 from mtl.inference.trained import Trained, load_trained
 from mtl.runs.folder import RunFolder
-from mtl.tasks.metrics import Predictions, probabilities
+from mtl.runs.mean_predictions import mean_predictions
+from mtl.tasks.metrics import Predictions, score_all
 from mtl.tasks.registry import TASKS
 from mtl.tasks.task import Task, TaskName
 
@@ -75,19 +71,50 @@ def load_members(folders: Sequence[RunFolder], device: str | None = None) -> lis
 def ensemble(runs: Sequence[Trained], rows: Rows) -> Predictions:
     """The predictions of the runs that were trained on the rows' task: one run's, or the mean.
 
-    One run's outputs keep their bits. A mean's are float64 (rows, outputs): scores, or the logits
-    of the mean probabilities.
+    See `mtl.runs.mean_predictions`.
     """
-    parts = [run.predict(rows) for run in runs if rows.task.name in run.tasks]
-    if len(parts) == 1:
-        return parts[0]
-    task = rows.task
-    if task.kind == "score":
-        outputs = np.mean([part.outputs.astype(np.float64) for part in parts], axis=0)
-    else:
-        chances = np.mean([probabilities(task, part.outputs) for part in parts], axis=0)
-        logs = np.log(np.maximum(chances, np.finfo(np.float64).tiny))
-        outputs = logs[:, 1:] - logs[:, :1] if task.kind == "binary" else logs
-    return Predictions(
-        task=task.name, split=rows.split, ids=rows.ids, gold=rows.labels, outputs=outputs
-    )
+    return mean_predictions([run.predict(rows) for run in runs if rows.task.name in run.tasks])
+
+
+def check_together(folders: Sequence[RunFolder]) -> None:
+    """Check that the runs can be scored together on test: the same tasks, the same overall.
+
+    Raises ConfigError, before any test split is opened.
+    """
+    if len(folders) < 2:
+        raise ConfigError("--ensemble: one run is no ensemble. Name two runs or more.")
+    records = [(folder, record) for folder in folders if (record := folder.record())]
+    for folder, record in records[1:]:
+        first, expected = records[0]
+        for key in ("tasks", "overall"):
+            if record.config[key] != expected.config[key]:
+                raise ConfigError(
+                    f"--ensemble: {first.run_id} and {folder.run_id} have different {key} "
+                    f"({expected.config[key]} and {record.config[key]}). Name runs with the same."
+                )
+    for name in records[0][1].config["tasks"] if records else ():
+        check_members(folders, name)
+
+
+def score_together(folders: Sequence[RunFolder]) -> dict[str, Any]:
+    """The test scores of the runs' mean, from the test predictions that each run has kept.
+
+    Raises ConfigError where the runs were scored on different rows.
+    """
+    config = folders[0].config()
+    together = {}
+    for task in config.tasks:
+        parts = [folder.predictions("test", task) for folder in folders]
+        for folder, part in zip(folders, parts, strict=True):
+            if part.ids != parts[0].ids:
+                raise ConfigError(
+                    f"--ensemble: {folders[0].run_id} and {folder.run_id} were scored on different "
+                    f"test rows of {task}. Say where the same data is: --data FOLDER."
+                )
+        together[task] = mean_predictions(parts)
+    scores = score_all(together, config.tasks, config.overall, "test")
+    return {
+        "metrics": scores.metrics,
+        "undefined": scores.reasons,
+        "members": [folder.run_id for folder in folders],
+    }

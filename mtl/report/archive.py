@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from mtl.ablation.ensembles import Ensemble
 from mtl.ablation.evidence import Runs
 from mtl.ablation.grid_design import GridDesign
 from mtl.ablation.results import Results
@@ -101,6 +102,8 @@ class Archive(Part):
     """The kept records of a grid or a run. `text`: the report may quote sentences.
 
     `rows` are named by `Outputs.rows`. `leaks` go by the fingerprint of the data, then by task.
+    `ensembles` need all outputs, so they are made when the runs are read, and are absent where the
+    records come from an earlier version.
     """
 
     schema_number: Literal[3] = Field(default=3, alias="schema")
@@ -111,6 +114,9 @@ class Archive(Part):
     rows: dict[str, DevRows]
     leaks: dict[str, dict[TaskName, Leak]]
     results: Results
+    ensembles: tuple[Ensemble, ...] | None = Field(
+        default=None, exclude_if=lambda ensembles: not ensembles
+    )
 
     @property
     def name(self) -> str:

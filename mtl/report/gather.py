@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mtl.ablation.ensembles import ensembles_of
 from mtl.ablation.evidence import FolderRuns
 from mtl.ablation.grid_design import GridDesign
 from mtl.ablation.grid_files import read_grid_design, with_look
@@ -99,6 +100,9 @@ def _gather(
             "results": _without_paths(results, root),
             "runs": archived,
             "rows": runs.rows,
+            "ensembles": [
+                one for group in results.comparable for one in ensembles_of(group, design, runs)
+            ],
             "leaks": leaks_of(records, configs, before),
         })
     )  # fmt: skip

@@ -210,7 +210,7 @@ def _verdict(
 ) -> Verdict:
     interval = estimate.interval(1 - level)
     low, high = estimate.interval(1 - 2 * level)
-    word = _word(estimate, rule.margin, called, low, high)
+    word = word_of(estimate.value, rule.margin, called, low, high)
     seeds = len(estimate.seeds)
     is_open = word in OPEN
     return Verdict(
@@ -229,9 +229,13 @@ def _verdict(
     )  # fmt: skip
 
 
-def _word(estimate: Estimate, margin: float, called: bool, low: float, high: float) -> Word:
-    if called and estimate.value != 0:
-        return "helps" if estimate.value > 0 else "hurts"
+def word_of(value: float, margin: float, called: bool, low: float, high: float) -> Word:
+    """The verdict on a difference; `called` says that it is clear of 0, after all corrections.
+
+    `low` and `high` are the ends of the equivalence interval.
+    """
+    if called and value != 0:
+        return "helps" if value > 0 else "hurts"
     if -margin <= low and high <= margin:
         return "no difference"
     if low > -margin:

@@ -1,0 +1,220 @@
+"""Several runs as one model: `mtl test --ensemble`, and the ensembles of a report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from scipy.special import expit, softmax
+from scipy.stats import pearsonr
+
+from mtl.ablation.ensembles import Ensemble, _error, ensembles_of
+from mtl.report.archive import Archive, as_json
+from mtl.report.subject import find_subject
+from mtl.report.upgrade import read
+from mtl.runs.examples import examples
+from mtl.runs.folder import RunFolder
+from mtl.runs.mean_predictions import mean_predictions
+from mtl.tasks.metrics import Predictions, probabilities, score
+from mtl.tasks.registry import TASKS
+from tests.cli_tools import mtl as command
+from tests.cli_tools import tiny_words, two_runs
+from tests.prediction_tools import random_predictions
+from tests.report_tools import fill, in_an_empty_folder, mtl, raw, section, written
+
+__all__ = ["in_an_empty_folder", "two_runs"]
+
+
+# --- the mean
+
+
+@pytest.mark.parametrize("task", ["sst", "quora", "sts"])
+def test_the_mean_has_the_mean_probabilities_or_scores(task: str) -> None:
+    rng = np.random.default_rng(0)
+    first = random_predictions(task, rng)
+    parts = [
+        first,
+        *(replace(first, outputs=rng.normal(size=first.outputs.shape)) for _ in range(2)),
+    ]
+    mean = mean_predictions(parts)
+    assert mean.ids == first.ids and mean.gold is first.gold
+    if task == "sts":
+        np.testing.assert_allclose(mean.outputs, np.mean([part.outputs for part in parts], axis=0))
+    else:
+        expected = np.mean([probabilities(TASKS[task], part.outputs) for part in parts], axis=0)
+        np.testing.assert_allclose(probabilities(TASKS[task], mean.outputs), expected, rtol=1e-9)
+    assert mean_predictions([first]) is first
+
+
+# --- mtl test --ensemble
+
+
+def test_the_test_scores_of_an_ensemble_are_made_from_the_kept_predictions(
+    two_runs: tuple[Path, list[str]],
+) -> None:
+    runs, ids = two_runs
+    result = command("test", *ids, "--ensemble", "--runs", runs, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found.keys() == {*ids, "ensemble"} and found["ensemble"]["members"] == ids
+    scores = found["ensemble"]["metrics"]
+    kept = {
+        task: [RunFolder(runs / run).predictions("test", task) for run in ids] for task in TASKS
+    }
+    outputs = {task: [part.outputs.astype(float) for part in kept[task]] for task in kept}
+    gold = {task: kept[task][0].gold for task in kept}
+    assert gold["sst"] is not None and gold["quora"] is not None and gold["sts"] is not None
+    chosen = np.mean([softmax(each, axis=1) for each in outputs["sst"]], axis=0).argmax(1)
+    assert scores["test/sst/accuracy"] == pytest.approx((chosen == gold["sst"]).mean())
+    chances = np.mean([expit(each[:, 0]) for each in outputs["quora"]], axis=0)
+    assert scores["test/quora/accuracy"] == pytest.approx(((chances > 0.5) == gold["quora"]).mean())
+    mean = np.mean([each[:, 0] for each in outputs["sts"]], axis=0)
+    assert scores["test/sts/pearson"] == pytest.approx(pearsonr(mean, gold["sts"])[0])
+    opened = [len(RunFolder(runs / run).openings()) for run in ids]
+    table = command("test", *ids, "--ensemble", "--runs", runs).stdout
+    assert "ensemble" in table.splitlines()[-1]
+    assert [len(RunFolder(runs / run).openings()) for run in ids] == [each + 1 for each in opened]
+
+
+def test_runs_that_are_no_ensemble_are_refused_before_test_is_opened(
+    two_runs: tuple[Path, list[str]], tiny_data: Path, tmp_path: Path
+) -> None:
+    runs, ids = two_runs
+    before = [len(RunFolder(runs / run).openings()) for run in ids]
+    words = ("--ensemble", "--runs", runs)
+    assert "Name two runs or more" in command("test", ids[0], *words).stderr
+    assert "is named twice" in command("test", ids[0], ids[0], *words).stderr
+    trained = command(
+        "train", *tiny_words(tiny_data), "tasks=[sst]", "--runs", runs, "--json", "--quiet"
+    )
+    other = json.loads(trained.stdout)["run_id"]
+    result = command("test", ids[0], other, *words)
+    assert result.exit_code == 2 and "have different tasks" in result.stderr
+    assert [len(RunFolder(runs / run).openings()) for run in ids] == before
+    assert RunFolder(runs / other).openings() == []
+
+
+# --- in a report
+
+
+def gathered() -> Archive:
+    source = find_subject("tiny", Path("runs"), Path("reports"))
+    archive = source.gather(text=False)
+    assert isinstance(archive, Archive)
+    return archive
+
+
+def test_a_report_has_an_ensemble_of_every_arm() -> None:
+    _, folders = fill()
+    found = {one.arm: one for one in gathered().ensembles or ()}
+    assert found.keys() == {"baseline", "better", "same", "sts alone"}
+    one = found["better"]
+    assert one.seeds == (0, 1, 2, 3) and one.primary == "overall"
+    assert one.scores["overall"] == pytest.approx(
+        np.mean([one.scores[task] for task in ("sst", "quora", "sts")])
+    )
+    members = [folders["better", seed] for seed in one.seeds]
+    outputs = [raw(folder, "sts")[1] for folder in members]
+    gold = raw(members[0], "sts")[0]
+    if not one.cross_fitted:
+        mean = np.mean([each.astype(float) for each in outputs], axis=0)
+        assert one.scores["sts"] == pytest.approx(pearsonr(mean.ravel(), gold)[0], abs=1e-5)
+    assert one.interval[0] < one.scores["overall"] - one.members["overall"] < one.interval[1]
+
+
+def test_the_section_stands_in_the_page_and_check_agrees() -> None:
+    fill()
+    mtl("report", "tiny", "--no-text")
+    text = section(written(), "Ensembles")
+    assert "against one run" in text and "better" in text
+    mtl("report", "tiny", "--check")
+
+
+def test_records_without_ensembles_make_a_report_without_them() -> None:
+    fill()
+    mtl("report", "tiny", "--no-text")
+    path = Path("reports/tiny/records.json.gz")
+    archive = read(path)
+    assert isinstance(archive, Archive) and "ensembles" in as_json(archive)
+    older = archive.model_copy(update={"ensembles": None})
+    assert "ensembles" not in as_json(older)
+
+
+def test_one_seed_is_no_ensemble() -> None:
+    from tests.report_tools import GRID
+
+    fill(GRID.replace("seeds: [0, 1, 2, 3]", "seeds: [0]"))
+    archive = gathered()
+    assert not archive.ensembles and "ensembles" not in as_json(archive)
+
+
+# --- the interval
+
+
+def test_the_error_over_examples_is_that_of_a_bootstrap() -> None:
+    rng = np.random.default_rng(3)
+    count = 400
+    gold = rng.integers(0, 2, count).astype(float)
+    parts = [
+        Predictions(
+            task="quora", split="dev", ids=[str(row) for row in range(count)], gold=gold,
+            outputs=(gold - 0.5)[:, None] + rng.normal(size=(count, 1)),
+        )
+        for _ in range(4)
+    ]  # fmt: skip
+
+    def difference(rows: np.ndarray) -> float:
+        chosen = [
+            replace(
+                part, gold=gold[rows], outputs=part.outputs[rows], ids=[str(row) for row in rows]
+            )
+            for part in parts
+        ]
+        alone = [score(part).metrics["quora/accuracy"] or 0 for part in chosen]
+        return float((score(mean_predictions(chosen)).metrics["quora/accuracy"] or 0)
+                     - np.mean(alone))  # fmt: skip
+
+    drawn = [difference(rng.integers(0, count, count)) for _ in range(400)]
+    values: list[Any] = [examples(part) for part in parts]
+    together: Any = examples(mean_predictions(parts))
+    each = together.values - np.mean([one.values for one in values], axis=0)
+    assert _error({"quora": each}) == pytest.approx(np.std(drawn), rel=0.15)
+
+
+def judged(*outputs: np.ndarray, gold: np.ndarray) -> Ensemble:
+    """The ensemble of an arm whose runs have these logits of quora."""
+    ids = [str(row) for row in range(len(gold))]
+    parts = {
+        f"r{number}": Predictions(
+            task="quora", split="dev", ids=ids, gold=gold, outputs=each[:, None]
+        )
+        for number, each in enumerate(outputs)
+    }
+    seeds = tuple(range(len(parts)))
+    arm = SimpleNamespace(name="a", seeds=seeds, tasks=("quora",), basis="cross-fitted")
+    results = SimpleNamespace(arms=(arm,), margins={"quora": 0.01}, primary="quora")
+    config = SimpleNamespace(overall="mean")
+    design = SimpleNamespace(
+        arms=(SimpleNamespace(name="a", config=config),),
+        runs={"a": {seed: f"r{seed}" for seed in seeds}},
+    )
+    runs = SimpleNamespace(cross_fitted=lambda name, task: parts[name])
+    (one,) = ensembles_of(cast("Any", results), cast("Any", design), cast("Any", runs))
+    return one
+
+
+def test_independent_errors_average_out_and_equal_runs_gain_nothing() -> None:
+    rng = np.random.default_rng(0)
+    gold = rng.integers(0, 2, 500).astype(float)
+    noisy = [(gold - 0.5) + rng.normal(size=500) for _ in range(5)]
+    one = judged(*noisy, gold=gold)
+    assert one.word == "helps" and one.interval[0] > 0 and one.cross_fitted
+    same = judged(noisy[0], noisy[0], gold=gold)
+    assert same.word == "no verdict" and same.scores == same.members
+    few = judged(noisy[0][:19], noisy[1][:19], gold=gold[:19])
+    assert few.word == "no verdict"
