@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
+from mtl.ablation.design import expand
 from mtl.config.losses import Losses, loss_words
 from mtl.config.settings import config_from
 from mtl.data.load import load_rows
@@ -27,10 +28,12 @@ from mtl.model.losses import task_loss
 from mtl.report.document import Table
 from mtl.report.sections.loss_reasons import QUANTITIES, loss_blocks
 from mtl.runs.folder import RunFolder
+from mtl.study.leave_one_out import leave_one_out
 from mtl.tasks.metrics import Predictions
 from mtl.tasks.registry import TASKS
 from mtl.training.loop import train
-from tests.design_tools import cell
+from tests.design_tools import cell, cell_of
+from tests.test_study_spaces import read
 from tests.training_tools import comparable, config, trained_with_stops
 
 LABELS = {
@@ -339,3 +342,17 @@ def test_grids_and_citations_know_losses() -> None:
     assert methods_of(chosen) != methods_of(config_from([]))
     arms = cell("losses.sts=cosent"), cell("losses.sts=mse"), cell()
     assert arms[0] != arms[1] == arms[2]
+
+
+def test_a_studys_best_trial_is_taken_apart_by_its_losses() -> None:
+    study = read(
+        "  losses.sst: [cross_entropy, focal]\n  order:\n    none: {}\n"
+        "    cosent: {losses: {sts: cosent}}\n"
+    )
+    grid = leave_one_out(study, {"losses.sst": "focal", "order": "cosent"}, [1])
+    arms = {arm.name: arm for arm in expand(grid, cell_of).arms}
+    assert {arm.cell for arm in arms.values()} >= {
+        cell("losses.sst=focal", "losses.sts=cosent"),
+        cell("losses.sst=focal"),
+        cell("losses.sts=cosent"),
+    }

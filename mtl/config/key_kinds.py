@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from mtl.config.losses import loss_words
 from mtl.config.schema import RunConfig
 from mtl.tasks.registry import TASKS
 
@@ -29,15 +30,15 @@ class Key:
 def config_keys() -> dict[str, Key]:
     """Every config key and section but `seed`, which is not part of a cell.
 
-    Each known task has a key of its own in `heads`.
+    Each known task has keys of its own in `heads`, `losses` and `task_weights`.
     """
-    keys = _keys(tuple((task.name, task.head_words) for task in TASKS.readable()))
+    keys = _keys(tuple((task.name, task.head_words, loss_words(task)) for task in TASKS.readable()))
     return dict(keys)
 
 
 @cache
-def _keys(tasks: tuple[tuple[str, object], ...]) -> dict[str, Key]:
-    """The keys while these tasks are known, by name and head words."""
+def _keys(tasks: tuple[tuple[str, object, object], ...]) -> dict[str, Key]:
+    """The keys while these tasks are known, by name, head words and losses."""
     schema = RunConfig.model_json_schema()
 
     def options(part: dict[str, Any]) -> list[dict[str, Any]]:
@@ -57,7 +58,7 @@ def _keys(tasks: tuple[tuple[str, object], ...]) -> dict[str, Key]:
 
     walk(schema["properties"], "")
     del keys["seed"]
-    names = frozenset(name for name, _ in tasks)
+    names = frozenset(name for name, *_ in tasks)
     keys["tasks"] = replace(keys["tasks"], choices=names)
     keys["freeze.scope"] = replace(keys["freeze.scope"], choices=names | {"all"})
     return keys

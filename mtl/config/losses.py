@@ -45,8 +45,8 @@ class Losses(Section):
     (Henderson et al. 2017), for pairing=siamese. Of scores: mse: the plain loss. cosent: a lower
     label shall have a lower score, whatever their distance (Su 2022).
 
-    A loss is a mean over rows. The scores of a run, the test of dev and what is selected do not
-    depend on it.
+    A loss is a mean over rows. Scores are the same whatever the loss, and so is the rule that
+    selects weights.
     """
 
     model_config = ConfigDict(extra="allow")

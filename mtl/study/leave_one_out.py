@@ -113,8 +113,8 @@ def _before(space: Space, group: Sequence[str]) -> Settings:
 def _unset(key: str) -> Any:
     """The value of a key that a dump of the base lacks: some sections are left out at their
     default."""
-    if key == "task_weights":
-        return default_of(RULE)
+    if key in LEFT_OUT:
+        return default_of(RULE) if key == "task_weights" else {}
     return default_of(key) if key.partition(".")[0] in LEFT_OUT else _ABSENT
 
 
