@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
 from mtl.config.idle import ADDED_LATER, Idle
-from mtl.config.sections import Section
+from mtl.config.sections import Pairing, Section, Train
 from mtl.documents.validation import Problem
 from mtl.errors import short, suggestion
 from mtl.tasks.registry import TASKS, unknown_task
 from mtl.tasks.task import Task, TaskName
-
-if TYPE_CHECKING:
-    from mtl.config.schema import RunConfig
 
 BATCHWISE = ("cosent", "mnrl")
 """The losses that compare the rows of a batch with each other."""
@@ -109,10 +107,12 @@ def loss_description(task: Task) -> str:
     return f"training loss of {task.name}"
 
 
-def loss_problems(config: RunConfig) -> list[Problem]:
+def loss_problems(
+    losses: Losses, tasks: Sequence[TaskName], pairing: Pairing, train: Train
+) -> list[Problem]:
     """Losses of unknown tasks, unknown losses, and losses that the other settings exclude."""
     problems = []
-    for name, word in config.losses.written().items():
+    for name, word in losses.written().items():
         key = f"losses.{name}"
         if name not in TASKS:
             message = f"{key}: unknown key: {unknown_task(name)}"
@@ -122,19 +122,20 @@ def loss_problems(config: RunConfig) -> list[Problem]:
             if word == "ordinal" and TASKS[name].kind == "classes":
                 message += f" If its classes are grades, say `ordered: true` in the file of {name}."
         else:
-            problems += _exclusions(config, TASKS[name], key) if name in config.tasks else []
+            problems += (
+                _exclusions(str(word), TASKS[name], key, pairing, train) if name in tasks else []
+            )
             continue
         problems.append(Problem(uses=(key,), message=message))
     return problems
 
 
-def _exclusions(config: RunConfig, task: Task, key: str) -> list[Problem]:
+def _exclusions(word: str, task: Task, key: str, pairing: Pairing, train: Train) -> list[Problem]:
     """What a task's loss cannot stand beside."""
-    word = config.losses.of(task.name)
     if word not in BATCHWISE:
         return []
     found: dict[str, str] = {}
-    batch, accumulate = config.train.batch_size, config.train.accumulate
+    batch, accumulate = train.batch_size, train.accumulate
     if batch == 1:
         found["train.batch_size"] = "train.batch_size=1 has one. Use a larger batch"
     elif accumulate > 1:
@@ -158,7 +159,7 @@ def _exclusions(config: RunConfig, task: Task, key: str) -> list[Problem]:
         ),
         (
             "pairing",
-            word == "mnrl" and config.pairing == "concat",
+            word == "mnrl" and pairing == "concat",
             "compares a first sentence with the second ones of other pairs, and pairing=concat "
             f"reads both at once. Use pairing=siamese, or {key}={task.loss}.",
         ),

@@ -165,9 +165,9 @@ class RunConfig(Section):
         smart, heads = resolved.smart is not None, resolved.heads.written().values()
         return [
             *task_problems(self.tasks, self.freeze.scope),
-            *head_problems(self),
+            *head_problems(self.heads, self.tasks, self.pairing, self.head, self.head_owner),
             *freeze_problems(resolved.freeze, resolved.smart, self.lora),
-            *loss_problems(self),
+            *loss_problems(self.losses, self.tasks, self.pairing, self.train),
             *rdrop_problems(
                 self.rdrop,
                 smart=smart,
@@ -177,7 +177,7 @@ class RunConfig(Section):
             ),
             *lora_problems(self.lora, resolved.freeze.scope),
             *surgery_problems(self.surgery, self.tasks, self.schedule, batch_size),
-            *simcse_problems(self),
+            *simcse_problems(self.simcse, self.train.dropout, resolved.freeze, self.pooling),
             *score_problems(self.tasks),
             *weight_problems(self.task_weights.written()),
             *rule_problems(

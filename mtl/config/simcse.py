@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
-from mtl.config.sections import Section
+from mtl.config.sections import Freeze, Pooling, Section
 from mtl.documents.validation import Problem
-
-if TYPE_CHECKING:
-    from mtl.config.schema import RunConfig
 
 
 class SimCSE(Section):
@@ -34,20 +31,21 @@ class SimCSE(Section):
     )
 
 
-def simcse_problems(config: RunConfig) -> list[Problem]:
-    """A pre-step that has nothing to compare, or nothing to move."""
-    if config.simcse is None:
+def simcse_problems(
+    simcse: SimCSE | None, dropout: float, freeze: Freeze, pooling: Pooling
+) -> list[Problem]:
+    """A pre-step that has nothing to compare, or nothing to move. `freeze` is resolved."""
+    if simcse is None:
         return []
-    resolved = config.resolved()
     problems = []
-    if config.train.dropout == 0:
+    if dropout == 0:
         message = (
             "simcse compares two readings of a sentence under different dropout; train.dropout=0 "
             "makes them equal. Use train.dropout=0.1, or simcse=null."
         )
         problems.append(Problem(uses=("train.dropout", "simcse"), message=message))
-    frozen = resolved.freeze.unfrozen == 0 and resolved.freeze.scope == "all"
-    if frozen and config.pooling != "pooler":
+    frozen = freeze.unfrozen == 0 and freeze.scope == "all"
+    if frozen and pooling != "pooler":
         message = (
             "simcse trains the encoder; with freeze.unfrozen=0 and no pooler it has nothing to "
             "train. Raise freeze.unfrozen, or use simcse=null."
