@@ -80,7 +80,7 @@ def test_every_setting_of_the_published_sketch_is_there_under_its_name() -> None
     fields = list(RunConfig.model_fields)
     assert fields == (
         "seed encoder data tasks limit max_length pairing pooling heads task_weights losses "
-        "schedule freeze surgery smart rdrop lora simcse train overall".split()
+        "schedule freeze surgery smart rdrop lora train simcse overall".split()
     )
     names = (
         "epochs max_steps max_examples batch_size accumulate lr head_lr layer_decay "

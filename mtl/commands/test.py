@@ -50,7 +50,7 @@ def test(
     the test predictions that they keep; an ensemble opens nothing of its own.
 
     \b
-    Examples:
+    Example:
       mtl test 3f2a-s0 --runs runs
       mtl test 3f2a-s0 3f2a-s1 3f2a-s2 --ensemble
     """

@@ -122,6 +122,7 @@ class RunConfig(Section):
         description="low-rank adapters in place of the layers' own weights; null: off; "
         "{}: on, with its defaults; any lora.* key also turns it on",
     )
+    train: Train = Train()
     simcse: Annotated[SimCSE | None, section_or_null("simcse", "its defaults"), ADDED_LATER] = (
         Field(
             None,
@@ -129,7 +130,6 @@ class RunConfig(Section):
             "{}: with its defaults; any simcse.* key also turns it on",
         )
     )
-    train: Train = Train()
     overall: Annotated[Literal["mean", "shifted"], NO_CORRELATION] = Field(
         "mean",
         description="the overall score; mean: the mean of the tasks' scores, by weight; "
