@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,18 +15,22 @@ from scipy.special import expit, softmax
 from scipy.stats import pearsonr
 
 from mtl.ablation.ensembles import Ensemble, _error, ensembles_of
+from mtl.errors import ConfigError, RunError
+from mtl.inference.ensemble import score_together
 from mtl.report.archive import Archive, as_json
 from mtl.report.subject import find_subject
 from mtl.report.upgrade import read
 from mtl.runs.examples import examples
 from mtl.runs.folder import RunFolder
 from mtl.runs.mean_predictions import mean_predictions
+from mtl.runs.record import Opening
 from mtl.tasks.metrics import Predictions, probabilities, score
 from mtl.tasks.registry import TASKS
 from tests.cli_tools import mtl as command
 from tests.cli_tools import tiny_words, two_runs
 from tests.prediction_tools import random_predictions
 from tests.report_tools import GRID, fill, in_an_empty_folder, mtl, raw, section, written
+from tests.test_predict_ensemble import own_run
 
 __all__ = ["in_an_empty_folder", "two_runs"]
 
@@ -76,9 +81,14 @@ def test_the_test_scores_of_an_ensemble_are_made_from_the_kept_predictions(
     mean = np.mean([each[:, 0] for each in outputs["sts"]], axis=0)
     assert scores["test/sts/pearson"] == pytest.approx(pearsonr(mean, gold["sts"])[0])
     opened = [len(RunFolder(runs / run).openings()) for run in ids]
-    table = command("test", *ids, "--ensemble", "--runs", runs).stdout
-    assert "ensemble" in table.splitlines()[-1]
+    assert score_together([RunFolder(runs / run) for run in ids]) == found["ensemble"]
+    assert [len(RunFolder(runs / run).openings()) for run in ids] == opened
+    lines = command("test", *ids, "--ensemble", "--runs", runs).stdout.splitlines()
+    assert [line.split()[0] for line in lines[2:5]] == [*ids, "ensemble"]
+    assert lines[2].split()[-1] == str(opened[0] + 1) and len(lines[4].split()) == 5
+    assert "Dev scores are optimistic" in lines[5]
     assert [len(RunFolder(runs / run).openings()) for run in ids] == [each + 1 for each in opened]
+    assert "optimistic" not in command("test", ids[0], "--runs", runs).stdout
 
 
 def test_runs_that_are_no_ensemble_are_refused_before_test_is_opened(
@@ -94,9 +104,42 @@ def test_runs_that_are_no_ensemble_are_refused_before_test_is_opened(
     )
     other = json.loads(trained.stdout)["run_id"]
     result = command("test", ids[0], other, *words)
-    assert result.exit_code == 2 and "have different tasks" in result.stderr
+    assert result.exit_code == 2
+    assert f"{other} have different tasks (sst, quora, sts; sst). Name runs" in result.stderr
+    (runs / "unfinished-s0").mkdir()
+    (runs / "unfinished-s0" / "config.yaml").write_text((runs / other / "config.yaml").read_text())
+    result = command("test", ids[0], "unfinished-s0", *words)
+    assert result.exit_code != 0
+    assert "unfinished-s0: unfinished; only a run that is done has a model" in result.stderr
     assert [len(RunFolder(runs / run).openings()) for run in ids] == before
     assert RunFolder(runs / other).openings() == []
+
+
+def test_a_task_that_counts_otherwise_is_refused(tmp_path: Path) -> None:
+    ids = [own_run(tmp_path / "a"), own_run(tmp_path / "b", weight=2.0)]
+    result = command("test", *ids, "--ensemble", "--runs", tmp_path / "runs")
+    assert result.exit_code == 2
+    assert f"task tone: {ids[0]} and {ids[1]} define it differently (weight: " in result.stderr
+    assert not any(RunFolder(tmp_path / "runs" / run).openings() for run in ids)
+
+
+def test_kept_predictions_of_other_rows_and_damaged_ones_are_refused(
+    two_runs: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    runs, ids = two_runs
+    command("test", *ids, "--runs", runs)
+    shutil.copytree(runs, tmp_path / "runs")
+    folders = [RunFolder(tmp_path / "runs" / run) for run in ids]
+    kept = tmp_path / "runs" / ids[1] / "predictions" / "test-sts.csv"
+    whole = kept.read_bytes()
+    kept.write_bytes(whole.replace(b"0.", b"1.", 1))
+    with pytest.raises(RunError, match=r"test-sts\.csv"):
+        score_together(folders)
+    kept.write_bytes(whole)
+    score_together(folders)
+    folders[1].add_opening(Opening(at="2026-01-01T00:00:00+00:00", data="f" * 16))
+    with pytest.raises(ConfigError, match=rf"{ids[1]} were scored on different test rows"):
+        score_together(folders)
 
 
 # --- in a report

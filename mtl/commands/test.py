@@ -17,6 +17,11 @@ from mtl.commands.options import (
 )
 from mtl.commands.printing import make_table, print_json, stdout
 
+OPTIMISTIC = (
+    "Dev scores are optimistic where dev chose the runs or their checkpoints, one by one and "
+    "together. Test scores are not, as long as no opening of test chose a run."
+)
+
 
 @click.command(context_settings=CONTEXT)
 @click.argument("names", nargs=-1, required=True, metavar="RUN...")
@@ -47,7 +52,8 @@ def test(
 
     RUN is a run's name or a unique prefix. Choose runs on dev first: every opening of the test
     split is counted, and reports print the count. --ensemble scores the runs together as well, from
-    the test predictions that they keep; an ensemble opens nothing of its own.
+    the test predictions that they keep; an ensemble opens nothing of its own. The runs must have
+    the same tasks, scored alike.
 
     \b
     Example:
@@ -74,6 +80,8 @@ def test(
             print_json(openings)
         elif openings:
             print_openings(openings)
+            if "ensemble" in openings:
+                click.echo(OPTIMISTIC)
 
 
 def print_openings(openings: dict[str, dict[str, Any]]) -> None:

@@ -88,14 +88,20 @@ def label_scale(dev: Predictions) -> tuple[float, float]:
     return slope, float(dev.gold.mean() - slope * scores.mean())
 
 
+def done_record(folder: RunFolder) -> Record:
+    """The record of a run that is done. Raises RunError for another."""
+    record = folder.record()
+    if record is None or record.status != "done":
+        raise RunError(f"{folder.path}: {folder.state()}; only a run that is done has a model.")
+    return record
+
+
 def load_trained(folder: RunFolder, device: str | None = None) -> Trained:
     """Load a finished run's selected weights.
 
     Raises RunError where the run is not done, or where its weights or its encoder have changed.
     """
-    record = folder.record()
-    if record is None or record.status != "done":
-        raise RunError(f"{folder.path}: {folder.state()}; only a run that is done has a model.")
+    record = done_record(folder)
     config = folder.config()
     TASKS.learn(record.definitions())
     tensors, notes = checkpoint.load(folder.checkpoint, "model")
