@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,23 +14,26 @@ import numpy as np
 import pytest
 from scipy.special import expit, softmax
 from scipy.stats import pearsonr
+from scipy.stats import t as student
 
-from mtl.ablation.ensembles import Ensemble, _error, ensembles_of
+from mtl.ablation.ensembles import Ensemble, ensembles_of
 from mtl.errors import ConfigError, RunError
 from mtl.inference.ensemble import score_together
-from mtl.report.archive import Archive, as_json
+from mtl.report.archive import Archive, as_json, read_json
+from mtl.report.archive import write as write_archive
 from mtl.report.subject import find_subject
 from mtl.report.upgrade import read
-from mtl.runs.examples import examples
 from mtl.runs.folder import RunFolder
 from mtl.runs.mean_predictions import mean_predictions
 from mtl.runs.record import Opening
+from mtl.stats.contrast import of_given_runs
 from mtl.tasks.metrics import Predictions, probabilities, score
 from mtl.tasks.registry import TASKS
 from tests.cli_tools import mtl as command
 from tests.cli_tools import tiny_words, two_runs
 from tests.prediction_tools import random_predictions
-from tests.report_tools import GRID, fill, in_an_empty_folder, mtl, raw, section, written
+from tests.report_runs import fill_grid, write_grid
+from tests.report_tools import GRID, fill, in_an_empty_folder, mtl, raw, section, tables, written
 from tests.test_predict_ensemble import own_run
 
 __all__ = ["in_an_empty_folder", "two_runs"]
@@ -54,6 +58,26 @@ def test_the_mean_has_the_mean_probabilities_or_scores(task: str) -> None:
         expected = np.mean([probabilities(TASKS[task], part.outputs) for part in parts], axis=0)
         np.testing.assert_allclose(probabilities(TASKS[task], mean.outputs), expected, rtol=1e-9)
     assert mean_predictions([first]) is first
+
+
+def given(task: str, outputs: list[float], gold: list[float]) -> Predictions:
+    """Predictions of a task with one output, for rows on dev."""
+    return Predictions(
+        task=task, split="dev", ids=[f"{task}-{row}" for row in range(len(gold))],
+        gold=np.array(gold), outputs=np.array(outputs, dtype=np.float32)[:, None],
+    )  # fmt: skip
+
+
+def test_three_runs_by_hand() -> None:
+    # Chances 9/10, 1/5 and 7/10 have the mean 3/5, odds of 3 to 2. Two of three runs say no on the
+    # second row, and the mean of 1/3, 1/4 and 19/20 says yes: 23/45.
+    rows = [(9.0, 0.5), (0.25, 1 / 3), (7 / 3, 19.0)]
+    parts = [given("quora", [np.log(odds) for odds in row], [1, 0]) for row in rows]
+    mean = mean_predictions(parts)
+    np.testing.assert_allclose(np.exp(mean.outputs[:, 0]), [3 / 2, 23 / 22], rtol=1e-6)
+    assert score(mean).metrics["quora/accuracy"] == 0.5
+    scores = [given("sts", row, [0, 5]) for row in ([1.0, 4.0], [2.0, 5.0], [6.0, 3.0])]
+    assert mean_predictions(scores).outputs.tolist() == [[3.0], [4.0]]
 
 
 # --- mtl test --ensemble
@@ -152,26 +176,63 @@ def gathered() -> Archive:
     return archive
 
 
-def test_a_report_has_an_ensemble_of_every_arm_and_old_records_have_none() -> None:
+def test_a_report_has_an_ensemble_of_every_arm() -> None:
     _, folders = fill()
     mtl("report", "tiny", "--no-text")
     archive = read(Path("reports/tiny/records.json.gz"))
     assert isinstance(archive, Archive)
-    found = {one.arm: one for one in archive.ensembles or ()}
-    assert found.keys() == {"baseline", "better", "same", "sts alone"}
-    one = found["better"]
-    assert one.seeds == (0, 1, 2, 3) and one.primary == "overall" and not one.cross_fitted
-    assert one.scores["overall"] == pytest.approx(
-        np.mean([one.scores[task] for task in ("sst", "quora", "sts")])
-    )
-    gold, _ = raw(folders["better", 0], "sts")
-    mean = np.mean([raw(folders["better", seed], "sts")[1] for seed in one.seeds], axis=0)
-    assert one.scores["sts"] == pytest.approx(pearsonr(mean.ravel(), gold)[0], abs=1e-5)
-    assert one.interval[0] < one.scores["overall"] - one.members["overall"] < one.interval[1]
+    ensembles = {ensemble.arm: ensemble for ensemble in archive.ensembles or ()}
+    assert ensembles.keys() == {"baseline", "better", "same", "sts alone"}
+    better = ensembles["better"]
+    assert better.difference.seeds == (0, 1, 2, 3) and better.primary == "overall"
+    tasks = ("sst", "quora", "sts")
+    for scores in (better.scores, better.members):
+        assert scores["overall"] == pytest.approx(np.mean([scores[task] for task in tasks]))
+    both = [raw(folders["better", seed], "sts") for seed in range(4)]
+    alone = [pearsonr(outputs[:, 0], gold)[0] for gold, outputs in both]
+    mean = np.mean([outputs[:, 0] for _, outputs in both], axis=0)
+    assert better.scores["sts"] == pytest.approx(pearsonr(mean, both[0][0])[0], abs=1e-5)
+    assert better.members["sts"] == pytest.approx(np.mean(alone), abs=1e-5)
+    gain = better.scores["overall"] - better.members["overall"]
+    assert better.difference.value == pytest.approx(gain)
     text = section(written(), "Ensembles")
-    assert "against one run" in text and "better" in text
+    (rows,) = tables(text)
+    row = next(row for row in rows if row["arm"] == "better")
+    assert row["sts"] == f"{better.scores['sts']:.3f} ({better.members['sts']:.3f})"
+    assert row["difference [95 %]"].startswith(f"{gain:+.3f} [") and row["verdict"] == better.text
+    assert next(row for row in rows if row["arm"] == "sts alone")["quora"] == "-"
+    assert "for these runs, on new examples" in text and "are optimistic" in text
     mtl("report", "tiny", "--check")
-    assert "ensembles" not in as_json(archive.model_copy(update={"ensembles": None}))
+
+
+def test_arms_of_other_rows_stand_in_a_table_of_their_own() -> None:
+    grid = write_grid(Path("runs"), GRID, Path("definitions"))
+    runs = [(arm.name, seed) for arm in grid.design.arms for seed in grid.seeds[arm.name]]
+    apart = [run for run in runs if run[0] == "same"]
+    fill_grid(grid, leave_out=apart)
+    fill_grid(grid, leave_out=[run for run in runs if run not in apart], parts="f" * 16)
+    mtl("report", "tiny", "--no-text")
+    text = section(written(), "Ensembles")
+    assert [[row["arm"] for row in rows] for rows in tables(text)] == [
+        ["baseline", "better", "sts alone"], ["same"],
+    ]  # fmt: skip
+    assert "Apart from these" in text
+
+
+def test_records_of_an_earlier_version_stay_as_they_are() -> None:
+    fill()
+    mtl("report", "tiny", "--no-text")
+    path = Path("reports/tiny/records.json.gz")
+    earlier = read_json(path)
+    del earlier["ensembles"]
+    archive = read(path)
+    assert isinstance(archive, Archive)
+    write_archive(path, archive.model_copy(update={"ensembles": None}))
+    assert read_json(path) == earlier == as_json(read(path))
+    mtl("report", "tiny", "--runs", "nowhere")
+    assert "## Ensembles" not in written() and read_json(path) == earlier
+    for runs in ("nowhere", "runs"):
+        mtl("report", "tiny", "--check", "--runs", runs)
 
 
 def test_one_seed_is_no_ensemble() -> None:
@@ -183,65 +244,104 @@ def test_one_seed_is_no_ensemble() -> None:
 # --- the interval
 
 
-def test_the_error_over_examples_is_that_of_a_bootstrap() -> None:
-    rng = np.random.default_rng(3)
-    count = 400
-    gold = rng.integers(0, 2, count).astype(float)
-    parts = [
-        Predictions(
-            task="quora", split="dev", ids=[str(row) for row in range(count)], gold=gold,
-            outputs=(gold - 0.5)[:, None] + rng.normal(size=(count, 1)),
-        )
-        for _ in range(4)
-    ]  # fmt: skip
-
-    def difference(rows: np.ndarray) -> float:
-        chosen = [
-            replace(
-                part, gold=gold[rows], outputs=part.outputs[rows], ids=[str(row) for row in rows]
-            )
-            for part in parts
-        ]
-        alone = [score(part).metrics["quora/accuracy"] or 0 for part in chosen]
-        return float((score(mean_predictions(chosen)).metrics["quora/accuracy"] or 0)
-                     - np.mean(alone))  # fmt: skip
-
-    drawn = [difference(rng.integers(0, count, count)) for _ in range(400)]
-    values: list[Any] = [examples(part) for part in parts]
-    together: Any = examples(mean_predictions(parts))
-    each = together.values - np.mean([one.values for one in values], axis=0)
-    assert _error({"quora": each}) == pytest.approx(np.std(drawn), rel=0.15)
+Runs = Sequence[Mapping[str, Predictions]]
 
 
-def judged(*outputs: np.ndarray, gold: np.ndarray) -> Ensemble:
-    """The ensemble of an arm whose runs have these logits of quora."""
-    ids = [str(row) for row in range(len(gold))]
-    parts = {
-        f"r{number}": Predictions(
-            task="quora", split="dev", ids=ids, gold=gold, outputs=each[:, None]
-        )
-        for number, each in enumerate(outputs)
-    }
-    seeds = tuple(range(len(parts)))
-    arm = SimpleNamespace(name="a", seeds=seeds, tasks=("quora",), basis="cross-fitted")
-    results = SimpleNamespace(arms=(arm,), margins={"quora": 0.01}, primary="quora")
-    config = SimpleNamespace(overall="mean")
+def judged(runs: Runs, *, basis: str = "cross-fitted", select: str = "best") -> Ensemble:
+    """The ensemble of an arm with these runs, each with its predictions by task."""
+    tasks = tuple(runs[0])
+    arm = SimpleNamespace(name="a", seeds=tuple(range(len(runs))), tasks=tasks, basis=basis)
+    primary = "overall" if len(tasks) > 1 else tasks[0]
+    results = SimpleNamespace(arms=(arm,), margins={primary: 0.01}, primary=primary)
+    config = SimpleNamespace(overall="mean", train=SimpleNamespace(select=select))
     design = SimpleNamespace(
         arms=(SimpleNamespace(name="a", config=config),),
-        runs={"a": {seed: f"r{seed}" for seed in seeds}},
+        runs={"a": {seed: seed for seed in arm.seeds}},
     )
-    runs = SimpleNamespace(cross_fitted=lambda name, task: parts[name])
-    (one,) = ensembles_of(cast("Any", results), cast("Any", design), cast("Any", runs))
-    return one
+    kept = {"cross_fitted" if basis == "cross-fitted" else "predictions": lambda run, task:
+            runs[run][task]}  # fmt: skip
+    (ensemble,) = ensembles_of(
+        cast("Any", results), cast("Any", design), cast("Any", SimpleNamespace(**kept))
+    )
+    return ensemble
+
+
+def noisy(count: int, members: int, *tasks: str) -> list[dict[str, Predictions]]:
+    """Runs whose outputs are the gold labels and independent noise."""
+    rng = np.random.default_rng(3)
+    runs: list[dict[str, Predictions]] = [{} for _ in range(members)]
+    for task in tasks:
+        gold = rng.integers(0, 2 if task == "quora" else 6, count).astype(float)
+        signal = gold - 0.5 if task == "quora" else gold
+        for run in runs:
+            run[task] = given(task, list(signal + rng.normal(size=count)), list(gold))
+    return runs
+
+
+def without(part: Predictions, row: int) -> Predictions:
+    assert part.gold is not None
+    return replace(
+        part, ids=part.ids[:row] + part.ids[row + 1 :], gold=np.delete(part.gold, row),
+        outputs=np.delete(part.outputs, row, axis=0),
+    )  # fmt: skip
+
+
+def gain(parts: Sequence[Predictions]) -> float:
+    """The score of the mean, minus the mean of the scores."""
+    key = TASKS[parts[0].task].metric_key
+    scores = [score(part).metrics[key] or 0.0 for part in (mean_predictions(parts), *parts)]
+    return scores[0] - float(np.mean(scores[1:]))
+
+
+def test_the_interval_is_that_of_a_jackknife_over_the_examples() -> None:
+    count, runs = 200, noisy(200, 3, "quora", "sts")
+    ensemble = judged(runs)
+    parts = {task: [run[task] for run in runs] for task in ("quora", "sts")}
+    values = {
+        task: np.array([gain([without(part, row) for part in members]) for row in range(count)])
+        for task, members in parts.items()
+    }
+    assert ensemble.difference.value == pytest.approx(
+        np.mean([gain(members) for members in parts.values()])
+    )
+    variances = [(count - 1) ** 2 / count * each.var(ddof=1) / 4 for each in values.values()]
+    error = np.sqrt(sum(variances))
+    df = sum(variances) ** 2 / sum(part**2 / (count - 1) for part in variances)
+    half = (ensemble.difference.high - ensemble.difference.low) / 2
+    assert half == pytest.approx(student.ppf(0.975, df) * error, rel=0.02)
+
+
+def test_examples_alone_make_the_error_of_given_runs() -> None:
+    # Values 1 0 0 1 and 0 0 2 2 have the variances 1/3 and 4/3; over 4 rows and 2 tasks squared.
+    estimate = of_given_runs(
+        {"a": np.array([1.0, 0, 0, 1]), "b": np.array([0.0, 0, 2, 2])}, seeds=(0, 1)
+    )
+    assert estimate.value == 0.75
+    assert estimate.standard_error**2 == pytest.approx((1 / 3 + 4 / 3) / 16)
+    assert estimate.example_df == pytest.approx((1 / 3 + 4 / 3) ** 2 / ((1 / 9 + 16 / 9) / 3))
+    half = student.ppf(0.975, estimate.example_df) * estimate.standard_error
+    assert estimate.interval() == pytest.approx((0.75 - half, 0.75 + half))
 
 
 def test_independent_errors_average_out_and_equal_runs_gain_nothing() -> None:
-    rng = np.random.default_rng(0)
-    gold = rng.integers(0, 2, 500).astype(float)
-    noisy = [(gold - 0.5) + rng.normal(size=500) for _ in range(5)]
-    one = judged(*noisy, gold=gold)
-    assert one.word == "helps" and one.interval[0] > 0 and one.cross_fitted
-    same = judged(noisy[0], noisy[0], gold=gold)
-    assert same.word == "no verdict" and same.scores == same.members
-    few = judged(noisy[0][:19], noisy[1][:19], gold=gold[:19])
-    assert few.word == "no verdict"
+    runs = noisy(500, 5, "quora")
+    ensemble = judged(runs)
+    assert ensemble.word == "helps" and ensemble.difference.low > 0
+    assert ensemble.scores.keys() == {"quora"} and ensemble.primary == "quora"
+    same = judged([runs[0], runs[0], runs[0]])
+    assert same.word == "no difference" and same.scores == same.members
+    assert (same.difference.low, same.difference.value, same.difference.high) == (0, 0, 0)
+    undecided = judged(noisy(60, 2, "quora"))
+    assert undecided.text == "undecided: any difference is below 0.105"
+    few = judged(noisy(19, 3, "quora"))
+    assert few.text == "no verdict: 19 dev examples; a verdict needs 20 of each task"
+
+
+@pytest.mark.parametrize(
+    ("basis", "select", "chosen"),
+    [("cross-fitted", "best", False), ("last epoch", "best", True), ("last epoch", "last", False)],
+)
+def test_scores_are_optimistic_only_where_the_scored_rows_chose(
+    basis: str, select: str, chosen: bool
+) -> None:
+    assert judged(noisy(50, 2, "sts"), basis=basis, select=select).chosen_on_dev is chosen

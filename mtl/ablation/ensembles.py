@@ -1,43 +1,56 @@
 """The seeds of an arm as one model, against the mean of the same runs one by one.
 
-The runs are given, so the interval is over dev examples alone: it says what these very runs would
-do on new examples, and nothing of other seeds.
+The runs are given, so intervals are over dev examples alone: they say what these very runs would do
+on new examples, and nothing of other seeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from statistics import NormalDist
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
+from mtl.ablation.comparison import difference_of
 from mtl.ablation.evidence import Runs
 from mtl.ablation.grid_design import GridDesign
-from mtl.ablation.results import ArmResult, Part, Results
+from mtl.ablation.results import ArmResult, Difference, Part, Results, Score
+from mtl.config.schema import RunConfig
 from mtl.errors import RunError
 from mtl.runs.examples import examples
 from mtl.runs.mean_predictions import mean_predictions
-from mtl.stats.decision import ALPHA, FEWEST_EXAMPLES, Word, holm, word_of
-from mtl.tasks.metrics import Predictions, shares_of
+from mtl.stats.contrast import of_given_runs
+from mtl.stats.decision import Word, decide
+from mtl.stats.estimate import Estimate
+from mtl.tasks.metrics import Predictions, shares_of, weighted_mean
 from mtl.tasks.task import TaskName
 
 
 class Ensemble(Part):
-    """The mean of an arm's runs, on dev.
+    """The mean of an arm's runs as one model, on dev.
 
-    `scores` are its own, by task and `overall`, as they count there; `members` the means of the
-    runs' scores. `interval` (95 %) is that of the difference in `primary`, `word` its verdict.
-    `cross_fitted`: whether no run was chosen on the rows that it is scored on.
+    `scores` are its own as they count in overall, `members` the means of its runs' own. The
+    `difference` is of these two in `primary` (overall, or the only task); `word` is its verdict,
+    `text` the verdict with its bound. `chosen_on_dev`: the runs' checkpoints were chosen on the
+    rows that are scored here, so the scores are too high.
     """
 
     arm: str
-    seeds: tuple[int, ...]
-    scores: dict[str, float]
-    members: dict[str, float]
-    primary: str
-    interval: tuple[float, float]
+    scores: dict[Score, float]
+    members: dict[Score, float]
+    primary: Score
+    difference: Difference
     word: Word
-    cross_fitted: bool
+    text: str
+    chosen_on_dev: bool
+
+
+class Measured(NamedTuple):
+    """Scores of the ensemble, means of its members, and the estimate of the difference."""
+
+    scores: dict[Score, float]
+    members: dict[Score, float]
+    estimate: Estimate
 
 
 def ensembles_of(results: Results, design: GridDesign, runs: Runs) -> tuple[Ensemble, ...]:
@@ -46,94 +59,78 @@ def ensembles_of(results: Results, design: GridDesign, runs: Runs) -> tuple[Ense
     An arm with outputs that cannot be read, or with a metric that is undefined, has none. Verdicts
     are Holm-corrected over the arms.
     """
-    found = []
-    rules = {arm.name: arm.config.overall for arm in design.arms}
-    for arm in results.arms:
-        names = [design.runs[arm.name][seed] for seed in arm.seeds]
-        if len(names) > 1 and (one := _measured(arm, names, runs, rules[arm.name])):
-            found.append((arm, *one))
-    adjusted = holm([_p(values) for *_, values in found])
-    return tuple(
-        _judged(arm, scores, members, values, crossed, p, results)
-        for (arm, scores, members, crossed, values), p in zip(found, adjusted, strict=True)
+    configs = {arm.name: arm.config for arm in design.arms}
+    arms = {arm.name: arm for arm in results.arms if len(arm.seeds) > 1}
+    measured = {
+        name: found
+        for name, arm in arms.items()
+        if (found := _measure(arm, configs[name], design.runs[name], runs))
+    }
+    primary = {name: arms[name].tasks[0] if len(arms[name].tasks) == 1 else "overall"
+               for name in measured}  # fmt: skip
+    verdicts = decide(
+        {name: found.estimate for name, found in measured.items()},
+        margin={
+            name: results.margins.get(score, results.margins[results.primary])
+            for name, score in primary.items()
+        },
     )
+    ensembles = []
+    for name, found in measured.items():
+        difference = difference_of(found.estimate)
+        assert difference is not None
+        crossed = arms[name].basis == "cross-fitted"
+        ensembles.append(
+            Ensemble(
+                arm=name,
+                scores=found.scores,
+                members=found.members,
+                primary=primary[name],
+                difference=difference,
+                word=verdicts[name].word,
+                text=verdicts[name].bounded,
+                chosen_on_dev=not crossed and configs[name].train.select != "last",
+            )
+        )
+    return tuple(ensembles)
 
 
-def _measured(
-    arm: ArmResult, names: Sequence[str], runs: Runs, rule: str
-) -> tuple[dict[str, float], dict[str, float], bool, Mapping[TaskName, np.ndarray]] | None:
-    """Scores of the ensemble and of its members, whether they are cross-fitted, and the
-    differences in overall by task and example, each task's part of it."""
-    crossed = arm.basis == "cross-fitted"
-    shares = shares_of(arm.tasks)
-    scores: dict[str, float] = {}
-    members: dict[str, float] = {}
+def _measure(
+    arm: ArmResult, config: RunConfig, run_ids: Mapping[int, str], runs: Runs
+) -> Measured | None:
+    read = runs.cross_fitted if arm.basis == "cross-fitted" else runs.predictions
+    scores: dict[Score, float] = {}
+    members: dict[Score, float] = {}
     values: dict[TaskName, np.ndarray] = {}
+    shares = shares_of(arm.tasks)
     for task in arm.tasks:
         try:
-            parts = [_read(runs, name, task, crossed) for name in names]
+            parts = [read(run_ids[seed], task) for seed in arm.seeds]
         except RunError:
             return None
-        if any(part.ids != parts[0].ids for part in parts) or not parts[0].ids:
+        compared = _compare(parts, config.overall)
+        if compared is None:
             return None
-        alone = [examples(part, rule=rule) for part in parts]
-        together = examples(mean_predictions(parts), rule=rule)
-        each = [one.values for one in alone if one is not None and one.values is not None]
-        if together is None or together.values is None or len(each) < len(parts):
-            return None
-        scores[task] = together.score
-        members[task] = float(np.mean([one.score for one in alone if one is not None]))
+        scores[task], members[task], difference = compared
         if task in shares:
-            difference = together.values - np.mean(each, axis=0)
-            values[task] = difference * shares[task] / len(shares)
-    for totals in (scores, members):
-        totals["overall"] = float(np.mean([shares[task] * totals[task] for task in shares]))
-    return scores, members, crossed, values
+            values[task] = shares[task] * difference
+    if len(arm.tasks) > 1:
+        for by_task in (scores, members):
+            by_task["overall"] = weighted_mean({task: by_task[task] for task in shares})
+    return Measured(scores, members, of_given_runs(values, arm.seeds))
 
 
-def _read(runs: Runs, name: str, task: TaskName, crossed: bool) -> Predictions:
-    return runs.cross_fitted(name, task) if crossed else runs.predictions(name, task)
+def _compare(parts: list[Predictions], rule: str) -> tuple[float, float, np.ndarray] | None:
+    """Score of the mean, mean of the scores, and their difference by example, of one task.
 
-
-def _error(values: Mapping[TaskName, np.ndarray]) -> float:
-    """The standard error of the difference in overall; tasks have examples of their own."""
-    return float(np.sqrt(sum(part.var(ddof=1) / len(part) for part in values.values())))
-
-
-def _p(values: Mapping[TaskName, np.ndarray]) -> float:
-    """The two-sided p value of no difference."""
-    error, value = _error(values), sum(float(part.mean()) for part in values.values())
-    if not error > 0:
-        return 1.0
-    return 2 * NormalDist().cdf(-abs(value) / error)
-
-
-def _judged(
-    arm: ArmResult,
-    scores: Mapping[str, float],
-    members: Mapping[str, float],
-    values: Mapping[TaskName, np.ndarray],
-    crossed: bool,
-    p: float,
-    results: Results,
-) -> Ensemble:
-    primary = arm.tasks[0] if len(arm.tasks) == 1 else "overall"
-    value, error = scores[primary] - members[primary], _error(values)
-
-    def interval(alpha: float) -> tuple[float, float]:
-        reach = NormalDist().inv_cdf(1 - alpha / 2) * error
-        return value - reach, value + reach
-
-    margin = results.margins.get(primary, results.margins[results.primary])
-    few = min(len(part) for part in values.values()) < FEWEST_EXAMPLES
-    word = word_of(value, margin, p < ALPHA, *interval(2 * ALPHA))
-    return Ensemble(
-        arm=arm.name,
-        seeds=arm.seeds,
-        scores=dict(scores),
-        members=dict(members),
-        primary=primary,
-        interval=interval(ALPHA),
-        word="no verdict" if few or not error > 0 else word,
-        cross_fitted=crossed,
-    )
+    None where one is undefined, and where the runs were not scored on the same two rows or more.
+    """
+    if len(parts[0].ids) < 2 or any(part.ids != parts[0].ids for part in parts):
+        return None
+    together = examples(mean_predictions(parts), rule=rule)
+    alone = [scored for part in parts if (scored := examples(part, rule=rule))]
+    if together is None or together.values is None or len(alone) < len(parts):
+        return None
+    values = [scored.values for scored in alone if scored.values is not None]
+    mean = float(np.mean([scored.score for scored in alone]))
+    return together.score, mean, together.values - np.mean(values, axis=0)

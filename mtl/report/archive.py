@@ -102,8 +102,8 @@ class Archive(Part):
     """The kept records of a grid or a run. `text`: the report may quote sentences.
 
     `rows` are named by `Outputs.rows`. `leaks` go by the fingerprint of the data, then by task.
-    `ensembles` need all outputs, so they are made when the runs are read, and are absent where the
-    records come from an earlier version.
+    `ensembles` need all outputs, so they are made when the runs are read. Records without any lack
+    the key, as those of earlier versions do. An earlier version refuses the key as damaged.
     """
 
     schema_number: Literal[3] = Field(default=3, alias="schema")

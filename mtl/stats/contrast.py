@@ -23,7 +23,7 @@ from mtl.errors import suggestion
 from mtl.stats.estimate import Estimate
 from mtl.stats.examples import Arm
 from mtl.stats.layout import check_same_examples, mean_squares, shared_seeds
-from mtl.stats.moderation import NO_PRIOR, Prior
+from mtl.stats.moderation import NO_PRIOR, Prior, unmoderated
 
 ROUNDING = 1e-12
 """Score differences below this are rounding errors."""
@@ -64,16 +64,14 @@ def contrast(
         examples.append(cells.shape[1])
     differences = np.where(np.abs(differences) < ROUNDING, 0.0, differences)
     own = float(differences.var(ddof=1))
-    example_variance = sum(example_parts)
-    weighed = sum(part**2 / df for part, df in zip(example_parts, example_df, strict=True))
     return Estimate(
         value=float(differences.mean()),
         seeds=seeds,
         own_variance=own,
         moderated=prior.moderate(own, flips, count - 1, used),
         flips=flips if prior.unit is None and examples else None,
-        example_variance=example_variance,
-        example_df=example_variance**2 / weighed if weighed > 0 else max(1, sum(example_df)),
+        example_variance=sum(example_parts),
+        example_df=_df_of_sum(example_parts, example_df),
         examples=min(examples, default=None),
         score_sd=_score_sd(used, tasks, seeds),
     )
@@ -96,6 +94,32 @@ def difference(
     return contrast(arms, {name: 1.0, baseline: -1.0}, tasks, prior)
 
 
+def of_given_runs(values: Mapping[str, np.ndarray], seeds: Sequence[int]) -> Estimate:
+    """A difference between models that are given: these very runs, on new examples.
+
+    `values` has a paired difference for each example, (n,) by task; the estimate is the plain mean
+    over tasks of their means. `seeds` are those of the runs. Only the examples are random, so the
+    squared standard error is the sum over tasks of var(values) / (tasks^2 n).
+
+    >>> estimate = of_given_runs({"sst": np.array([1.0, 0.0, 0.0, 1.0])}, seeds=(0, 1, 2))
+    >>> estimate.value, round(estimate.standard_error, 4), estimate.example_df
+    (0.5, 0.2887, 3.0)
+    """
+    tasks = len(values)
+    clean = [np.where(np.abs(part) < ROUNDING, 0.0, part) / tasks for part in values.values()]
+    parts = [float(part.var(ddof=1)) / len(part) for part in clean]
+    value = sum(float(part.mean()) for part in clean)
+    return Estimate(
+        value=0.0 if abs(value) < ROUNDING else value,
+        seeds=tuple(seeds),
+        own_variance=0.0,
+        moderated=unmoderated(0.0, flips=0.0, df=max(1, len(seeds) - 1)),
+        example_variance=sum(parts),
+        example_df=_df_of_sum(parts, [len(part) - 1 for part in clean]),
+        examples=min(map(len, clean)),
+    )
+
+
 def obstacle(arms: Mapping[str, Arm], weights: Mapping[str, float], tasks: Sequence[str]) -> str:
     """Why `contrast` gives no estimate, in the words of a verdict; "" if it gives one."""
     used = _used(arms, weights, tasks)
@@ -111,6 +135,12 @@ def obstacle(arms: Mapping[str, Arm], weights: Mapping[str, float], tasks: Seque
         return "one seed" if seeds and single else "one shared seed" if seeds else "no shared seeds"
     few = [task for task in tasks for arm in used.values() if arm[task][seeds[0]].count == 1]
     return f"{few[0]} has one example" if few else ""
+
+
+def _df_of_sum(parts: Sequence[float], df: Sequence[int]) -> float:
+    """Satterthwaite's degrees of freedom of a sum of variances that have `df` each."""
+    weighed = sum(part**2 / of_part for part, of_part in zip(parts, df, strict=True))
+    return sum(parts) ** 2 / weighed if weighed > 0 else max(1, sum(df))
 
 
 def _weighted_sums(

@@ -86,13 +86,18 @@ class Verdict:
     @property
     def text(self) -> str:
         """`helps`, `undecided: any difference is below 0.027; about 4 more seeds`."""
+        if self.bound is None or self.word not in OPEN:
+            return self.bounded
+        return f"{self.bounded}; {self._further()}"
+
+    @property
+    def bounded(self) -> str:
+        """`undecided: any difference is below 0.027`: the same, and nothing of more seeds."""
         if self.word == "no verdict":
             return f"no verdict: {self.reason}"
         if self.bound is None or self.word in ("helps", "hurts"):
             return self.word
-        if self.word == "no difference":
-            return f"no difference: {self._limit()}"
-        return f"{self.word}: {self._limit()}; {self._further()}"
+        return f"{self.word}: {self._limit()}"
 
     def __str__(self) -> str:
         return self.text
@@ -210,7 +215,7 @@ def _verdict(
 ) -> Verdict:
     interval = estimate.interval(1 - level)
     low, high = estimate.interval(1 - 2 * level)
-    word = word_of(estimate.value, rule.margin, called, low, high)
+    word = _word(estimate, rule.margin, called, low, high)
     seeds = len(estimate.seeds)
     is_open = word in OPEN
     return Verdict(
@@ -229,13 +234,9 @@ def _verdict(
     )  # fmt: skip
 
 
-def word_of(value: float, margin: float, called: bool, low: float, high: float) -> Word:
-    """The verdict on a difference; `called` says that it is clear of 0, after all corrections.
-
-    `low` and `high` are the ends of the equivalence interval.
-    """
-    if called and value != 0:
-        return "helps" if value > 0 else "hurts"
+def _word(estimate: Estimate, margin: float, called: bool, low: float, high: float) -> Word:
+    if called and estimate.value != 0:
+        return "helps" if estimate.value > 0 else "hurts"
     if -margin <= low and high <= margin:
         return "no difference"
     if low > -margin:
