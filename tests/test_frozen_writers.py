@@ -109,6 +109,23 @@ def assert_right(cache: Path, blocks: FrozenLayers) -> None:
     )
 
 
+def test_a_writer_that_ends_leaves_the_file_of_the_next_one(cache: Path) -> None:
+    """The next one may have the same name, from the moment that the first one's file is in place."""
+    store = StateStore(cache, "numbers", 32, GB)
+    store.open(set())
+    key, states = bytes(16), [np.ones((3, 32), np.float32)]
+    first = store.reserve([key], 3)
+    assert isinstance(first, store_module.Slot)
+    with first:
+        first.write([key], states)
+        second = store.reserve([key], 3, even_if_busy=True)
+        assert isinstance(second, store_module.Slot) and second.temporary == first.temporary
+    with second:
+        second.write([key], states)
+    store.open({key})
+    assert key in store
+
+
 def test_two_processes_that_build_at_once_share_the_work(cache: Path, blocks: FrozenLayers) -> None:
     both = [builder(cache), builder(cache)]
     for process in both:

@@ -37,12 +37,14 @@ class Slot:
 
     def __init__(self, temporary: Path, path: Path, file: IO[bytes]) -> None:
         self.temporary, self.path, self.file = temporary, path, file
+        self.written = False
 
     def __enter__(self) -> Slot:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.temporary.unlink(missing_ok=True)
+        if not self.written:  # else the name may be another writer's by now
+            self.temporary.unlink(missing_ok=True)
         self.file.close()
 
     def write(self, keys: Sequence[bytes], states: Sequence[np.ndarray]) -> None:
@@ -54,6 +56,7 @@ class Slot:
         # No fsync: after a power cut the checksums fail, and the states are computed again.
         self.file.flush()
         os.replace(self.temporary, self.path)
+        self.written = True
 
 
 class StateStore:
