@@ -21,6 +21,7 @@ from mtl.config.by_task import TASK_DEFAULTS
 from mtl.config.idle import Idle
 from mtl.config.presets import PRESETS
 from mtl.config.schema import SECTIONS, RunConfig, default_of
+from mtl.methods.loss_sources import LOSS_SOURCES
 from mtl.methods.toggle import Toggle
 from mtl.methods.toggles import TOGGLES as SETTINGS
 from mtl.methods.toggles import task_toggles
@@ -152,6 +153,7 @@ def _sources() -> list[str]:
         for toggle in TOGGLES
         for source in toggle.sources
     ]
+    lines += [f"* `losses.NAME`, {source.title}: {source.text}" for source in LOSS_SOURCES]
     lines += [
         f"* task `{task.name}`: {task.citation}".replace("*SEM", "\\*SEM")
         for task in TASKS.values()

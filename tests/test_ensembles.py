@@ -84,8 +84,9 @@ def test_three_runs_by_hand() -> None:
 
 
 def test_the_test_scores_of_an_ensemble_are_made_from_the_kept_predictions(
-    two_runs: tuple[Path, list[str]],
+    two_runs: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     runs, ids = two_runs
     result = command("test", *ids, "--ensemble", "--runs", runs, "--json")
     assert result.exit_code == 0, result.output

@@ -110,7 +110,7 @@ def assert_right(cache: Path, blocks: FrozenLayers) -> None:
 
 
 def test_a_writer_that_ends_leaves_the_file_of_the_next_one(cache: Path) -> None:
-    """The next one may have the same name, from the moment that the first one's file is in place."""
+    """Once the first file is in place, the next one may have its temporary name."""
     store = StateStore(cache, "numbers", 32, GB)
     store.open(set())
     key, states = bytes(16), [np.ones((3, 32), np.float32)]

@@ -39,14 +39,9 @@ def pre_trained(training: Any) -> dict[str, float]:
 def test_every_sentence_comes_once_before_any_comes_again() -> None:
     drawn = list(simcse.batches(10, SimCSE(steps=7, batch_size=3), seed=1))
     assert [len(chosen) for chosen in drawn] == [3] * 7
-    assert sorted(np.concatenate(drawn[:3]).tolist() + [*set(range(10)) - _all(drawn[:3])]) == [
-        *range(10)
-    ]
+    for turn in (drawn[:3], drawn[3:6]):
+        assert len(set(np.concatenate(turn).tolist())) == 9  # the tenth would stand alone
     assert list(simcse.batches(1, SimCSE(steps=2), seed=0))[1].tolist() == [0]
-
-
-def _all(drawn: list[np.ndarray]) -> set[int]:
-    return set(np.concatenate(drawn).tolist())
 
 
 def test_the_loss_falls_and_only_what_trains_moves(tiny: dict[str, Any], tmp_path: Path) -> None:

@@ -64,6 +64,10 @@ class Losses(Section):
         """The loss of a task: the one that is set, or that of its file."""
         return str(self.written().get(task, TASKS[task].loss))
 
+    def ranks(self, task: TaskName) -> bool:
+        """Whether a task's loss learns the order of scores alone, not their size."""
+        return self.of(task) == "cosent"
+
     def written(self) -> dict[TaskName, Any]:
         """The losses that are set, by task."""
         return dict(self.__pydantic_extra__ or {})
@@ -122,50 +126,37 @@ def loss_problems(
             if word == "ordinal" and TASKS[name].kind == "classes":
                 message += f" If its classes are grades, say `ordered: true` in the file of {name}."
         else:
-            problems += (
-                _exclusions(str(word), TASKS[name], key, pairing, train) if name in tasks else []
-            )
+            if name in tasks:
+                problems += _exclusions(str(word), TASKS[name], pairing, train)
             continue
         problems.append(Problem(uses=(key,), message=message))
     return problems
 
 
-def _exclusions(word: str, task: Task, key: str, pairing: Pairing, train: Train) -> list[Problem]:
+def _exclusions(word: str, task: Task, pairing: Pairing, train: Train) -> list[Problem]:
     """What a task's loss cannot stand beside."""
     if word not in BATCHWISE:
         return []
-    found: dict[str, str] = {}
-    batch, accumulate = train.batch_size, train.accumulate
-    if batch == 1:
-        found["train.batch_size"] = "train.batch_size=1 has one. Use a larger batch"
-    elif accumulate > 1:
-        found["train.accumulate"] = (
-            f"train.accumulate={accumulate} runs them apart. Use train.accumulate=1"
+    key, plain = f"losses.{task.name}", f"losses.{task.name}={task.loss}"
+    rows = "compares the rows of a batch with each other"
+    reasons: dict[str, str] = {}
+    if train.batch_size == 1:
+        reasons["train.batch_size"] = f"{rows}; train.batch_size=1 has one. Use a larger batch"
+    elif train.accumulate > 1:
+        reasons["train.accumulate"] = (
+            f"{rows}; train.accumulate={train.accumulate} runs them apart. Use train.accumulate=1"
         )
-    problems = [
-        Problem(
-            uses=(other, key),
-            message=f"{key}={word} compares the rows of a batch with each other; {why}, or "
-            f"{key}={task.loss}.",
-        )
-        for other, why in found.items()
-    ]
-    exclusions: list[tuple[str, bool, str]] = [
-        (
-            "tasks",
-            word == "cosent" and "rmse" in (task.metric, *task.metrics),
+    if word == "cosent" and "rmse" in (task.metric, *task.metrics):
+        reasons["tasks"] = (
             f"learns the order of scores, not their size, so the rmse of {task.name} would say "
-            f"nothing. Take rmse out of its file, or use {key}={task.loss}.",
-        ),
-        (
-            "pairing",
-            word == "mnrl" and pairing == "concat",
+            "nothing. Take rmse out of its file"
+        )
+    if word == "mnrl" and pairing == "concat":
+        reasons["pairing"] = (
             "compares a first sentence with the second ones of other pairs, and pairing=concat "
-            f"reads both at once. Use pairing=siamese, or {key}={task.loss}.",
-        ),
-    ]
-    return problems + [
-        Problem(uses=(other, key), message=f"{key}={word} {why}")
-        for other, excluded, why in exclusions
-        if excluded
+            "reads both at once. Use pairing=siamese"
+        )
+    return [
+        Problem(uses=(other, key), message=f"{key}={word} {why}, or {plain}.")
+        for other, why in reasons.items()
     ]

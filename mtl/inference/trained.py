@@ -61,7 +61,7 @@ class Trained:
             )
         key: tuple[TaskName, Split] = (rows.task.name, rows.split)
         predictions = self.evaluator.predict(tokenize_rows(self.tokenizer, {key: rows})[key])
-        if self.folder.config().losses.of(rows.task.name) != "cosent":
+        if not self.folder.config().losses.ranks(rows.task.name):
             return predictions
         slope, start = label_scale(self.folder.predictions("dev", rows.task.name))
         return replace(predictions, outputs=(slope * predictions.outputs + start).astype("f4"))

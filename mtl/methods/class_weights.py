@@ -1,4 +1,5 @@
-"""Cross entropy with weights of classes: n / (C n_c) for class c with n_c of n training rows.
+"""Cross entropy with weights of classes: n / (C n_c) for class c with n_c of n training rows, where
+C classes occur.
 
 The usual "balanced" weights, as of King & Zeng 2001. Their mean over the training rows is 1, and
 the loss is divided by the number of rows. torch divides by the batch's sum of weights instead,

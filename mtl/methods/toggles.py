@@ -132,9 +132,7 @@ TOGGLES: tuple[Toggle, ...] = (
             ),
         ),
     ),
-    Toggle(
-        key="losses.smoothing", title="share of label smoothing", sources=LOSS_SOURCES,
-    ),
+    Toggle(key="losses.smoothing", title="share of label smoothing"),
     Toggle(key="losses.gamma", title="exponent of the focal loss"),
     Toggle(key="losses.scale", title="scale of similarities in a loss"),
     Toggle(
@@ -241,8 +239,7 @@ def task_toggles() -> list[Toggle]:
     ]  # fmt: skip
     losses: list[Toggle] = [
         LossToggle(
-            key=f"losses.{task.name}", title=f"loss of {task.name}", task=task,
-            cost="losses on vectors and pairs of rows add small products",
+            key=f"losses.{task.name}", title=f"loss of {task.name}", task=task
         )
         for task in TASKS.readable()
         if f"losses.{task.name}" not in BY_KEY
@@ -270,6 +267,7 @@ def toggle_of(key: str) -> Toggle | None:
 def sources_of(configs: Sequence[RunConfig]) -> list[Source]:
     """The works that these runs use, in the order of the settings, then those of the data."""
     sources = [source for toggle in TOGGLES for source in toggle.sources]
+    sources += LOSS_SOURCES
     sources += [
         Source(title=task.name, text=task.citation, when=_has_data_of(task))
         for task in TASKS.readable()

@@ -53,7 +53,7 @@ class MultiTaskModel(nn.Module):
                 config.pairing,
                 encoder.config.width,
                 torch_stream(config.seed, f"head/{task}"),
-                cut=config.losses.of(task) != "cosent",
+                cut=not config.losses.ranks(task),
             )
         for parameter in self._never_trained(replaced):
             parameter.requires_grad_(False)
