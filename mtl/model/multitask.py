@@ -109,10 +109,7 @@ class MultiTaskModel(nn.Module):
 
     def embed(self, batch: Batch, probability: float = 0.0) -> Tensor:
         """The embedding layer's output, (T, H), without a graph where it is frozen."""
-        if self._boundary(batch) is None:
-            return self.encoder.embed(batch.packed, probability)
-        with torch.no_grad():
-            return self.encoder.embed(batch.packed, self._frozen_dropout(probability))
+        return self._embed(batch.packed, self._boundary(batch), probability)
 
     def vectors(
         self, batch: Batch, states: Tensor, probability: float = 0.0, *, start: int = 0
@@ -122,38 +119,40 @@ class MultiTaskModel(nn.Module):
         Below the first layer they are the embedding layer's output. The frozen layers have a graph
         only where `states` requires a gradient.
         """
-        boundary = self._boundary(batch)
+        return self._vectors(batch.packed, self._boundary(batch), states, probability, start)
+
+    def vectors_of_text(self, packed: Packed, probability: float) -> Tensor:
+        """Sequence vectors, (S, H), with dropout, of text that belongs to no task."""
+        boundary = self.freezing.boundary(self.epoch) if self.freezing.for_all_tasks else None
+        states = self._embed(packed, boundary, probability)
+        return self._vectors(packed, boundary, states, probability, 0)
+
+    def _embed(self, packed: Packed, boundary: int | None, probability: float) -> Tensor:
+        if boundary is None:
+            return self.encoder.embed(packed, probability)
+        with torch.no_grad():
+            return self.encoder.embed(packed, self._frozen_dropout(probability))
+
+    def _vectors(
+        self, packed: Packed, boundary: int | None, states: Tensor, probability: float, start: int
+    ) -> Tensor:
         if boundary is not None and start < boundary:
             with torch.set_grad_enabled(states.requires_grad and torch.is_grad_enabled()):
                 states = self.encoder.run(
                     states,
-                    batch.packed,
+                    packed,
                     start=start,
                     stop=boundary,
                     probability=self._frozen_dropout(probability),
                 )
             start = boundary
-        return self._vectors_above(start, states, batch.packed, probability)
+        return self._vectors_above(start, states, packed, probability)
 
     def encode(self, packed: Packed, frozen_states: Tensor | None = None) -> Tensor:
         """Sequence vectors, (S, H), without dropout: from the tokens, or from cached states."""
         if frozen_states is None:
             return self.encoder(packed, pooling=self.pooling)  # type: ignore[no-any-return]
         return self._vectors_above(self._cached, frozen_states, packed, 0.0)
-
-    def read(self, packed: Packed, probability: float) -> Tensor:
-        """Sequence vectors, (S, H), with dropout, of text that belongs to no task."""
-        boundary = self.freezing.boundary(self.epoch) if self.freezing.for_all_tasks else None
-        if boundary is None:
-            embedded = self.encoder.embed(packed, probability)
-            return self.encoder.vectors(
-                embedded, packed, probability=probability, pooling=self.pooling
-            )
-        frozen = self._frozen_dropout(probability)
-        with torch.no_grad():
-            embedded = self.encoder.embed(packed, frozen)
-            states = self.encoder.run(embedded, packed, stop=boundary, probability=frozen)
-        return self._vectors_above(boundary, states, packed, probability)
 
     def outputs(
         self, batch: Batch, vectors: Tensor, probability: float = 0.0

@@ -59,7 +59,7 @@ def pre_train(
         packed = pack([*ids, *ids], [*types, *types]).to(device)
         optimizer.zero_grad()
         with autocast(device, config.train.precision):
-            vectors = model.read(packed, config.train.dropout)
+            vectors = model.vectors_of_text(packed, config.train.dropout)
         first, second = vectors.float().chunk(2)
         loss = in_batch_softmax(first, second, settings.scale)
         torch.autograd.backward(loss)
